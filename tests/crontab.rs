@@ -160,6 +160,15 @@ fn an_editor_that_takes_a_line_opens_again_at_the_first_faulty_one() {
         assert_eq!(lines, [file, &format!("{first}{file}"), &format!("{second}{file}")], "{name}");
         assert!(file.starts_with("/tmp/crontab."), "{name}: {file}");
     }
+    // The program counts, not the name of the link to it, and a bare name is found in PATH.
+    for (target, begins) in [("busybox", "/tmp/crontab."), ("vim.tiny", "+3 /tmp/crontab.")] {
+        scripted_editor(&world, target, &texts);
+        world.run(&format!("ln -sf {target} /tmp/editors/vi")).ok();
+        world.run_as("alice", "crontab -r").ok();
+        let line = "PATH=/tmp/editors:$PATH EDITOR=vi crontab -e";
+        assert_eq!(world.run_with_input("alice", line, b"y\ny\n").code(), 0, "{target}");
+        assert!(world.run_as("alice", "sed -n 2p ~/args").ok().starts_with(begins), "{target}");
+    }
     // Debian's default is a script that starts the editor which the user has selected.
     scripted_editor(&world, "nano", &texts);
     fs::write("/usr/bin/sensible-editor", "#!/bin/sh\n. ~/.selected_editor\nexec $SELECTED_EDITOR \"$@\"\n").unwrap();
@@ -177,7 +186,7 @@ fn warnings_are_asked_about_on_a_terminal_only(world: &World) {
     let silent = world.run_as("alice", &format!("EDITOR={editor} crontab -e"));
     assert_eq!(silent.code(), 0, "{silent:?}");
     assert!(silent.stderr.contains(":1:5: warning: both day fields are set"), "{silent:?}");
-    for part in ["Install anyway", "next"] {
+    for part in ["Install anyway", "next run"] {
         assert!(!format!("{silent:?}").contains(part), "{silent:?}");
     }
     assert_eq!(listed(world, "alice"), doubtful);
@@ -190,7 +199,8 @@ fn warnings_are_asked_about_on_a_terminal_only(world: &World) {
     assert_eq!(shown.code(), 0, "{shown:?}");
     assert_eq!(listed(world, "alice"), "@daily a\n0 4 1 * sun y\n");
     assert!(world.run_as("alice", "sed -n 2p ~/args").ok().starts_with("+2 "));
-    let (_, next) = shown.stdout.split_once("the changed entries run next (time zone ").expect(&shown.stdout);
+    let (_, next) =
+        shown.stdout.split_once("next runs of the new or changed entries (time zone ").expect(&shown.stdout);
     let next: Vec<&str> = next.lines().skip(1).map(|line| line.rsplit(' ').next().unwrap()).collect();
     assert_eq!(next, ["a", "y"], "{shown:?}");
 
@@ -198,8 +208,19 @@ fn warnings_are_asked_about_on_a_terminal_only(world: &World) {
     let editor = scripted_editor(world, "vi", &["0 4 1 * sun y\n@daily b\n"]);
     let shown = world.on_terminal("alice", &format!("EDITOR={editor} exec crontab -e"), &[]);
     assert_eq!((shown.code(), shown.stdout.contains("Install anyway")), (0, false), "{shown:?}");
-    assert!(shown.stdout.contains("the changed entry runs next"), "{shown:?}");
+    assert!(shown.stdout.contains("next run of the new or changed entry (time zone "), "{shown:?}");
     assert!(shown.stdout.lines().last().is_some_and(|line| line.ends_with("  b")), "{shown:?}");
+
+    // Without the data of the system's zone, nothing is said that would be wrong.
+    let editor = scripted_editor(world, "vi", &["0 4 1 * sun y\n@daily c\n"]);
+    let line = format!("TZ=Asia/Tokyo TZDIR=/tmp/editors EDITOR={editor} exec crontab -e");
+    let shown = world.on_terminal("alice", &line, &[]);
+    assert_eq!((shown.code(), shown.stdout.contains("next run")), (0, false), "{shown:?}");
+    let editor = scripted_editor(world, "vi", &["0 4 1 * sun y\nCRON_TZ=JST-9\n@daily b\n"]);
+    let shown = world.on_terminal("alice", &format!("EDITOR={editor} exec crontab -e"), &[]);
+    let last = shown.stdout.lines().last().unwrap();
+    assert!(last.contains(":00  in ") && last.ends_with("  b"), "the rule of a zone needs no file: {shown:?}");
+    world.run_with_input("alice", "crontab -", b"0 4 1 * sun y\n@daily b\n").ok();
 
     // Giving up keeps the edit, as with errors.
     let editor = scripted_editor(world, "vi", &["* * * * * date +%s\n"]);

@@ -632,6 +632,11 @@ fn check_reports_every_fault_and_every_refusal() {
     let fine = world.run("crond --check");
     assert_eq!((fine.code(), fine.stderr.as_str()), (0, ""), "{fine:?}");
     assert_eq!(fine.stdout, "1 table with 1 entry, 0 refused, 0 errors, 0 warnings\n");
+    let spool = world.implementation.spool();
+    let partial = world.run_as("alice", "crond --check");
+    assert_eq!(partial.code(), 0, "{partial:?}");
+    let warning = format!("warning: {spool}: not checked, as only root can list it: run the check as root\n");
+    assert!(partial.stderr.contains(&warning) && partial.stdout.contains(" 0 refused, "), "{partial:?}");
     world.drop_in("bad", "0 24 * * * root true\n* * * * * root true\n");
     world.drop_in("open", "* * * * * root true\n");
     world.run("chmod 666 /etc/cron.d/open").ok();
@@ -716,7 +721,7 @@ fn check_reports_what_the_machine_lacks() {
     world.run("rm /etc/cron.d/users; mkdir /etc/cron.d/sub.dir").ok();
     world.drop_in(".placeholder", "# hidden\n");
     world.drop_in("backup.sh", "* * * * * root true\n");
-    let rule = "a table's name has letters, digits, _ and - only";
+    let rule = "rename it: only letters, digits, _ and - are allowed in a table's name";
     assert_eq!(check_lines(&world), [format!("warning: /etc/cron.d/backup.sh is not read: {rule}")]);
     fs::remove_file("/etc/cron.d/backup.sh").expect("the file");
 
@@ -762,7 +767,7 @@ fn what_is_skipped_at_the_start_is_one_line_each() {
     world.log.wait_for("/etc/cron.d/last:1:3", Deadline::seconds(20));
     let lines = world.log.lines();
     for part in [
-        "(CRON) WARNING (/etc/cron.d/backup.sh is not read: a table's name has",
+        "(CRON) WARNING (/etc/cron.d/backup.sh is not read: rename it: only letters",
         &format!("(CRON) OPENDIR FAILED ({}): No such file or directory", world.implementation.spool()),
         "warning: there is no program /bin/no-such-shell: the jobs below it cannot be started)",
     ] {

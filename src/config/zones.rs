@@ -127,11 +127,6 @@ impl SystemZones {
         CachedZone { zone: zone.map(Arc::new), stamp }
     }
 
-    /// Whether the system has a file of that zone.
-    pub fn has_file(&self, name: &str) -> bool {
-        read_zone(&self.directory.join(name), name).is_some()
-    }
-
     fn read_system(&self) -> (Arc<Zone>, Stamps) {
         // The stamps come first: a file that changes in between is then read once too often, not once too seldom.
         let stamps = self.system_stamps();
@@ -374,6 +369,17 @@ mod tests {
         for (name, is_known) in [("Asia/Tokyo", true), ("UTC", true), ("CCC-3", true), ("No/Such", false)] {
             assert_eq!(zones.named(name).is_some(), is_known, "{name}");
             assert_eq!(Zone::stand_in(name).is_some(), Zone::embedded(name).is_some(), "{name}");
+        }
+        let machine = Machine::new();
+        let paths = ["usr/share/zoneinfo", "localtime", "timezone"].map(|name| machine.path(name));
+        let [directory, localtime, timezone] = paths;
+        machine.link("/usr/share/zoneinfo/Asia/Kathmandu-that-is-not-installed");
+        let zones = SystemZones::at(directory, localtime, timezone, None, Zone::stand_in);
+        assert!(!zones.system().is_stand_in(), "UTC, as there is no such zone");
+        machine.link("/usr/share/zoneinfo/Asia/Tokyo");
+        for (name, is_stand_in) in [("Asia/Tokyo", true), ("local", true), ("Test/One", false), ("CCC-3", false)] {
+            let zone = zones.named(name).map(|zone| zone.is_stand_in());
+            assert_eq!(zone, Some(is_stand_in), "{name}");
         }
     }
 

@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// The bytes beside letters and digits that an address may have in either profile.
 const ADDRESS_MARKS: &[u8] = b"@!:%-.,_+=/";
 
+/// Most bytes of an anacrontab. Each job keeps the settings above it, so that a table of this size makes some ten megabytes.
+pub const LARGEST_ANACRONTAB: usize = 64 << 10;
+
 /// The contents of an anacrontab.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Anacrontab {

@@ -440,10 +440,7 @@ fn home_directory(setting: &SettingLine<'_>) -> Option<Complaint> {
 }
 
 /// `TZ=Europe/Berlin` above entries without a CRON_TZ: they are due in the system's zone all the same. The place is in the value.
-pub(super) fn zone_of_jobs(name: &[u8], value: &[u8], context: &Context<'_>) -> Option<Complaint> {
-    if name != b"TZ" {
-        return None;
-    }
+pub(super) fn zone_of_jobs(value: &[u8], context: &Context<'_>) -> Option<Complaint> {
     let zones = context.known.zones;
     let text = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)).ok().filter(|text| !text.is_empty())?;
     let zone = zones.named(text)?;

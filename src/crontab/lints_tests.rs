@@ -4,6 +4,7 @@ use super::cases_tests::Embedded;
 use super::*;
 use crate::profile::{CRONIE, DEBIAN, Profile};
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// A machine with a few users and programs, on 2026-11-27.
@@ -100,6 +101,7 @@ const USER: &[Row] = &[
     ("CRON_TZ=local\nTZ=Asia/Tokyo\n0 3 * * * x", None),
     ("TZ=Nowhere/Land\n0 3 * * * x", None),
     ("TZ=\n0 3 * * * x", None),
+    ("TZ=Asia/Tokyo\nTZ=Europe/Berlin\n0 3 * * * x", None),
     // SHELL.
     ("SHELL=/bin/fish", Some(("1:7", "there is no program /bin/fish", "write SHELL=/bin/sh"))),
     ("SHELL=bash", Some(("1:7", "expected the path of a shell, found bash", "/bin/bash"))),
@@ -316,4 +318,27 @@ fn warnings_are_in_the_order_of_lines() {
     let text = "TZ=Asia/Tokyo\nPATH=$PATH:/x\n* * * * * date +%s\n0 3 * * * x # c\nMAILTOO=x\n";
     let lines: Vec<usize> = parse_on(None, Form::User, &DEBIAN, text).diagnostics.iter().map(|d| d.line).collect();
     assert_eq!(lines, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_tz_is_looked_up_only_if_it_would_have_an_effect() {
+    struct Counted(Cell<usize>);
+    impl Zones for Counted {
+        fn named(&self, name: &str) -> Option<Arc<Zone>> {
+            self.0.set(self.0.get() + 1);
+            Embedded.named(name)
+        }
+        fn system(&self) -> Arc<Zone> {
+            Berlin.system()
+        }
+    }
+    for (text, wanted) in
+        [("TZ=Asia/Tokyo\n".repeat(9) + "* * * * * x\n", 0), ("TZ=A\nTZ=B\n0 3 * * * x\n".to_owned(), 1)]
+    {
+        let zones = Counted(Cell::new(0));
+        let known = KnownNames::of_zones(&zones);
+        let context = Context { form: Form::User, dialect: &DEBIAN.dialect, name: "ann", host: HostKey(7), known };
+        Crontab::parse(text.as_bytes(), &context).expect("memory");
+        assert_eq!(zones.0.get(), wanted, "{text}");
+    }
 }

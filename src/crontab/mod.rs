@@ -43,7 +43,7 @@ mod random_tests;
 #[cfg(test)]
 mod tables_tests;
 
-pub use anacrontab::{AnacronJob, Anacrontab, Hours, Period};
+pub use anacrontab::{AnacronJob, Anacrontab, Hours, LARGEST_ANACRONTAB, Period};
 pub use calendar::{Calendars, FaultyCalendar, parse_calendar};
 pub use command::{Backslash, Command};
 pub use context::{Context, Dialect, KnownNames, Limits, Machine};

@@ -159,8 +159,8 @@ pub struct Parser<'a> {
     zoneless: Option<(Option<usize>, usize)>,
     /// The value of the last SHELL.
     shell: Option<Vec<u8>>,
-    /// The warning about a TZ that was perhaps meant as CRON_TZ. It is listed with the first entry that it would have an effect on.
-    zone_of_jobs: Option<Diagnostic>,
+    /// A TZ that was perhaps meant as CRON_TZ. It is looked up, and warned of, with the first entry that it would have an effect on.
+    zone_of_jobs: Option<ZoneOfJobs>,
     /// Whether there is a CRON_TZ.
     has_zone: bool,
     /// Whether diagnostics are listed that belong to lines above.
@@ -178,6 +178,16 @@ impl From<OutOfMemory> for Stop {
     fn from(OutOfMemory: OutOfMemory) -> Stop {
         Stop::OutOfMemory
     }
+}
+
+/// A setting of TZ.
+struct ZoneOfJobs {
+    /// The number of its line, counted from 1.
+    line: u32,
+    /// The line.
+    text: Vec<u8>,
+    /// Where its value stands in the line.
+    value: Range<usize>,
 }
 
 impl<'a> Parser<'a> {
@@ -601,10 +611,14 @@ impl<'a> Parser<'a> {
     fn list_zone_of_jobs(&mut self, job: &JobLine<'_>) {
         if self.zone_of_jobs.is_some()
             && lints::depends_on_zone(job.schedule_text)
-            && let Some(diagnostic) = self.zone_of_jobs.take()
+            && let Some(ZoneOfJobs { line, text, value }) = self.zone_of_jobs.take()
+            && let Some(complaint) = lints::zone_of_jobs(text.get(value.clone()).unwrap_or_default(), self.context)
         {
             self.is_out_of_order = true;
-            self.list(Severity::Warning, || diagnostic);
+            self.list(Severity::Warning, || {
+                let Complaint { span, message, help, .. } = complaint.moved(value.start);
+                Diagnostic::new(Severity::Warning, line, &text, span, &message, help)
+            });
         }
     }
 
@@ -668,8 +682,8 @@ impl<'a> Parser<'a> {
         match name {
             b"SHELL" => self.shell = Some(value.get(..LONGEST_SHELL).unwrap_or(value).to_vec()),
             b"TZ" if !self.has_zone => {
-                let complaint = lints::zone_of_jobs(name, value, self.context);
-                self.zone_of_jobs = complaint.map(|complaint| complaint.moved(place).at(Severity::Warning, line));
+                let value = place..place + value.len();
+                self.zone_of_jobs = Some(ZoneOfJobs { line: line.number, text: line.cut().text.to_vec(), value });
             }
             _ => {}
         }

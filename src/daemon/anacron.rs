@@ -6,7 +6,7 @@ use super::load_event::LogLine;
 use super::load_lines::{refusal_line, report_diagnostics};
 use super::settings::Settings;
 use super::stamps::{StampError, Stamps};
-use crate::crontab::{Anacrontab, Severity, Unlisted};
+use crate::crontab::{Anacrontab, LARGEST_ANACRONTAB, Severity, Unlisted};
 use crate::profile::shared;
 use crate::report::Level;
 use crate::schedule::{Day, HostKey};
@@ -17,8 +17,6 @@ use crate::sys::power;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Most bytes of /etc/anacrontab. Each job keeps the settings above it, so that a table of this size makes some ten megabytes.
-const LARGEST_TABLE: usize = 64 << 10;
 /// Most bytes of the file with anacron's settings.
 const LARGEST_FILE: usize = 64 << 10;
 
@@ -133,7 +131,7 @@ fn anacron_source(path: &str) -> Source {
 fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)> {
     let Found { source, content, .. } = settings.finder().open_as_system(&settings.config.anacrontab)?;
     let bytes = content.and_then(|file| {
-        file.bytes(LARGEST_TABLE).map_err(|error| unreadable(&source, &error, settings.config.profile.profile))
+        file.bytes(LARGEST_ANACRONTAB).map_err(|error| unreadable(&source, &error, settings.config.profile.profile))
     });
     Some((source.path, bytes))
 }

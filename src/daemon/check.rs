@@ -15,7 +15,7 @@ use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, ThisMachine, Visitor, unreadable};
 use crate::sys::stamp::Stamp;
-use crate::sys::{descriptor, files, host};
+use crate::sys::{descriptor, files, host, process};
 use crate::users::WaitingUsers;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,13 @@ impl Checker<'_> {
     fn check_system(&mut self) {
         let errors = self.settings.finder().scan(&mut WaitingUsers::default(), self);
         for error in errors {
-            self.refuse(&error.to_string());
+            let is_closed = error.source.kind() == io::ErrorKind::PermissionDenied && process::own_uid() != 0;
+            if is_closed && error.path == self.settings.config.places.spool {
+                let spool = error.path.display();
+                self.warn(&format!("{spool}: not checked, as only root can list it: run the check as root"));
+            } else {
+                self.refuse(&error.to_string());
+            }
         }
         match anacron::check(self.settings, self.host) {
             Some(CheckResult::Read { jobs, errors, warnings, snippets }) => {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub struct Zone {
     name: String,
     line: Arc<Line>,
+    is_stand_in: bool,
 }
 
 /// One change of a zone's offset from UTC.
@@ -116,7 +117,13 @@ impl Zone {
 
     /// UTC under the name of a zone that `chrono-tz` carries, for those who ask only whether there is such a zone.
     pub fn stand_in(name: &str) -> Option<Zone> {
-        embedded::has(name).then(|| Zone::of(name, History { first: 0, changes: Vec::new(), rule: None }))
+        let utc = || History { first: 0, changes: Vec::new(), rule: None };
+        embedded::has(name).then(|| Zone { is_stand_in: true, ..Zone::of(name, utc()) })
+    }
+
+    /// Whether it has only the name of its zone, and the offset of UTC.
+    pub fn is_stand_in(&self) -> bool {
+        self.is_stand_in
     }
 
     /// Its IANA name, or the rule it was made from.
@@ -156,7 +163,7 @@ impl Zone {
     }
 
     fn of(name: &str, history: History) -> Zone {
-        Zone { name: name.to_owned(), line: Arc::new(Line::of(history)) }
+        Zone { name: name.to_owned(), line: Arc::new(Line::of(history)), is_stand_in: false }
     }
 
     /// The span of that second.

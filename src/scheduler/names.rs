@@ -1,4 +1,4 @@
-//! Which entry has which name. Of several that want the same one, those of system tables come first, then it goes by path and line, whatever
+//! Claims of entries to job names. Of several that want the same one, those of system tables come first, then it goes by path and line, whatever
 //! the order in which the tables were loaded, so that a restart changes nothing.
 
 use super::event::{Owner, Source};
@@ -7,7 +7,7 @@ use super::start_queue::EntryKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Who wants which name.
+/// Claims of entries to job names.
 #[derive(Debug, Default)]
 pub(super) struct JobNames {
     claims: BTreeMap<JobId, BTreeSet<Claim>>,

@@ -10,7 +10,7 @@ use super::state::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a change of one table may be about in others.
+/// What a change of one table affects in other tables.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
     /// Names that have been given up or claimed.
@@ -86,7 +86,7 @@ impl Scheduler {
         found
     }
 
-    /// Whom an entry runs as, also in a standalone daemon.
+    /// The user that an entry runs as, also in a standalone daemon.
     pub(super) fn user_of<'a>(&'a self, table: &'a LiveCrontab, entry: u32) -> &'a str {
         let user = table.user(entry);
         if user.is_empty() { &self.settings.caller } else { user }

@@ -38,12 +38,12 @@ impl DropInNames {
     /// The rule in words, for a message about a file that is skipped.
     pub fn rule(self) -> &'static str {
         match self {
-            DropInNames::RunParts => "a table's name has letters, digits, _ and - only",
+            DropInNames::RunParts => "rename it: only letters, digits, _ and - are allowed in a table's name",
             DropInNames::Lsb => {
-                "a table's name is one of the Linux Standard Base: lower case letters and digits, with - and dots as run-parts --lsbsysinit takes them"
+                "rename it: a table's name is one of the Linux Standard Base, see run-parts(8), --lsbsysinit"
             }
             DropInNames::AllButBackups => {
-                "a table's name does not begin with # or end with ~, .rpmsave, .rpmorig or .rpmnew"
+                "rename it: a table's name does not begin with # or end with ~, .rpmsave, .rpmorig or .rpmnew"
             }
         }
     }

@@ -257,6 +257,10 @@ fn a_file_is_read_in_the_form_that_it_has() {
         let command = text.lines().next().unwrap().strip_prefix("*/20 * * * * ").unwrap();
         assert!(answer.lines()[0].ends_with(command) && answer.err.is_empty(), "{answer:?}");
     }
+    // A user that has the name of a program, as sync does, is more probably the command.
+    let ambiguous = Crontab::of("*/20 * * * * sync -f /\n");
+    let answer = next(ambiguous.path());
+    assert!(answer.lines()[0].ends_with("  sync -f /") && answer.err.is_empty(), "{answer:?}");
     // From standard input, too.
     let answer = ask_with(&[&["next", "-"], &from[..]].concat(), "*/20 * * * * nobody two\n");
     assert!(
@@ -287,6 +291,9 @@ fn a_file_is_read_in_the_form_that_it_has() {
     let path = file.to_str().unwrap();
     let answer = ask(&["check", path]);
     assert_eq!((answer.out, answer.status), (format!("{path}: 1 entry, 1 error, 0 warnings\n"), Some(1)));
+    std::fs::write(&file, "#\n".repeat(40 << 10)).unwrap();
+    let answer = ask(&["check", path]);
+    assert!(answer.status == Some(1) && answer.err.contains("larger than 65536 bytes"), "{answer:?}");
     let answer = next(path);
     assert!(answer.status == Some(1) && answer.err.contains("an anacrontab says after how many days"), "{answer:?}");
 }

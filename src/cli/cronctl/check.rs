@@ -8,13 +8,12 @@ use super::output::Output;
 use super::source;
 use super::stderr::to_stderr;
 use super::world::World;
-use crate::crontab::{Anacrontab, Diagnostic, Form, Parser, Severity, Unlisted, printable};
+use crate::crontab::{Anacrontab, Diagnostic, Form, LARGEST_ANACRONTAB, Parser, Severity, Unlisted, printable};
 use crate::report::format_count;
+use crate::sys::files;
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Runs `cronctl check`: prints the diagnostics of crontabs.
@@ -47,14 +46,15 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 
 /// Checks a table of anacron's jobs.
 fn check_anacrontab(path: &Path, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    /// The daemon reads no more.
-    const MOST: u64 = 1 << 20;
     let name = path.display().to_string();
-    let mut text = Vec::new();
-    if let Err(source) = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut text)) {
-        Error::Read { name, source: source.into() }.report();
-        return Ok(Verdict::Faulty);
-    }
+    // The daemon refuses a larger one.
+    let text = match files::read_file(path, LARGEST_ANACRONTAB) {
+        Ok(text) => text,
+        Err(source) => {
+            Error::Read { name, source: source.into() }.report();
+            return Ok(Verdict::Faulty);
+        }
+    };
     let (table, diagnostics) = Anacrontab::parse(&text, &name, world.host());
     print(&name, table.jobs.len(), &diagnostics, Unlisted::default(), out)
 }

@@ -69,16 +69,6 @@ pub(super) fn path(matches: &ArgMatches) -> Option<&PathBuf> {
 
 /// Reads a crontab from a file, or from standard input for `-`. One that is not said to be a system table may be recognised as one.
 pub(super) fn file(path: &Path, is_system: bool, world: &World) -> Result<Listed, Error> {
-    file_seen(path, is_system, world, &mut |_| {})
-}
-
-/// The same. Each piece of the file is shown to `see`.
-pub(super) fn file_seen(
-    path: &Path,
-    is_system: bool,
-    world: &World,
-    see: &mut dyn FnMut(&[u8]),
-) -> Result<Listed, Error> {
     if is_anacrontab(path, world) {
         return Err(Error::Anacrontab { path: path.to_owned() });
     }
@@ -100,7 +90,7 @@ pub(super) fn file_seen(
     let context = world.context(form, &drawn_for);
     let parser = Parser::new(&context).on_machine(world.machine());
     let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
-    let parsed = input.parse(parser, see).map_err(failed)?;
+    let parsed = input.parse(parser).map_err(failed)?;
     Ok(Listed::new(path.display().to_string(), owner, form, parsed))
 }
 
@@ -134,18 +124,19 @@ impl Input {
         Ok(Input::Text(text))
     }
 
-    fn parse(&mut self, parser: Parser<'_>, see: &mut dyn FnMut(&[u8])) -> io::Result<Parsed> {
+    fn parse(&mut self, parser: Parser<'_>) -> io::Result<Parsed> {
         match self {
-            Input::Text(text) => parse(&mut text.as_slice(), text.len() as u64, parser, see),
+            Input::Text(text) => parse(&mut text.as_slice(), text.len() as u64, parser, &mut |_| {}),
             Input::File(file) => {
                 file.rewind()?;
                 let size = file.metadata()?.len();
-                parse(file, size, parser, see)
+                parse(file, size, parser, &mut |_| {})
             }
         }
     }
 
-    /// The form of a table that nobody has named: by its place, else by its entries, if the field behind the schedule of all of them is a user.
+    /// The form of a table that nobody has named: by its place, else by its entries, if the field behind the schedule of all of them is a user
+    /// and not the name of a program.
     fn form(&mut self, path: &Path, world: &World) -> io::Result<Form> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let places = &world.settings.places;
@@ -159,9 +150,9 @@ impl Input {
             return Ok(Form::User);
         }
         let context = world.context(Form::System, "");
-        let Parsed { table, diagnostics, unlisted, .. } = self.parse(Parser::new(&context), &mut |_| {})?;
+        let Parsed { table, diagnostics, unlisted, .. } = self.parse(Parser::new(&context))?;
         let is_faulty = unlisted.errors > 0 || diagnostics.iter().any(|found| found.severity == Severity::Error);
-        let names_user = |entry: &Entry| entry.user.as_deref().is_some_and(|user| is_user(world, user.as_bytes()));
+        let names_user = |entry: &Entry| entry.user.as_deref().is_some_and(|user| is_only_user(world, user.as_bytes()));
         let is_system = !is_faulty && !table.entries.is_empty() && table.entries.iter().all(names_user);
         Ok(if is_system { Form::System } else { Form::User })
     }
@@ -178,12 +169,14 @@ impl Input {
             }
         }
         let first = beginning.split(|byte| *byte == b'\n').find_map(word_of_user);
-        Ok(first.is_some_and(|word| is_user(world, word)))
+        Ok(first.is_some_and(|word| is_only_user(world, word)))
     }
 }
 
-fn is_user(world: &World, name: &[u8]) -> bool {
-    world.machine().has_user(name) == Some(true)
+/// Whether a word is the name of a user and not also that of a program, such as `mail`, with which a user's own entry may begin.
+fn is_only_user(world: &World, name: &[u8]) -> bool {
+    let machine = world.machine();
+    machine.has_user(name) == Some(true) && machine.has_program(name) != Some(true)
 }
 
 /// The word of a line behind its schedule, if it is an entry.

@@ -96,6 +96,18 @@ pub fn check(
     }
 }
 
+/// Whether there are more warnings about a text than are listed.
+pub fn has_unlisted_warnings(session: &Session<'_>, text: &[u8]) -> bool {
+    let zones = SystemZones::open_for_names();
+    let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
+    let machine = ThisMachine::for_commands();
+    let context = TextContext { session, zones: &zones, calendars: &calendars };
+    let context = context.get();
+    let parser = Parser::new(&context).judging_only().on_machine(&machine);
+    let parsed = parse(&mut &*text, text.len() as u64, parser, &mut |_| {});
+    parsed.is_ok_and(|parsed| parsed.unlisted.warnings > 0)
+}
+
 /// The lines of a text, without their newlines.
 pub fn lines_of(text: &[u8]) -> Vec<&[u8]> {
     text.split(|byte| *byte == b'\n').collect()

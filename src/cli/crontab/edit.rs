@@ -1,6 +1,6 @@
 //! `-e`: lets the caller edit a copy until it is valid. An edit that is not installed is kept, and its path is printed.
 
-use super::check::{Warnings, lines_of};
+use super::check::{Warnings, has_unlisted_warnings, lines_of};
 use super::editor;
 use super::failure::Failure;
 use super::label::CallersContext;
@@ -171,7 +171,7 @@ fn install(
     };
     if after != AfterCheck::Nothing
         && can_ask()
-        && let Some(line) = doubtful_line(&warnings, &table.text, before)
+        && let Some(line) = doubtful_line(&warnings, &table.text, before, || has_unlisted_warnings(session, before))
     {
         match prompt::confirm("There are warnings. Install anyway? (y/n) ", signals) {
             Answer::Yes => refuse_if_changed(session, base)?,
@@ -200,14 +200,13 @@ fn can_ask() -> bool {
     files::is_terminal(descriptor::standard_input()) && files::is_terminal(descriptor::standard(true))
 }
 
-/// The first line with a warning that this edit has written. Lines that were there before have been accepted once.
-fn doubtful_line(warnings: &Warnings, text: &[u8], before: &[u8]) -> Option<usize> {
-    if warnings.has_more {
-        return warnings.lines.first().copied();
-    }
+/// The first line with a warning that this edit has written. Lines that were there before have been accepted once. Where only a part of the
+/// warnings is listed, new ones may be among the others unless there were too many before, too; `had_more` says whether there were.
+fn doubtful_line(warnings: &Warnings, text: &[u8], before: &[u8], had_more: impl FnOnce() -> bool) -> Option<usize> {
     let (old, lines): (HashSet<&[u8]>, _) = (lines_of(before).into_iter().collect(), lines_of(text));
     let is_new = |line: &&usize| lines.get(line.saturating_sub(1)).is_none_or(|line| !old.contains(line));
-    warnings.lines.iter().find(is_new).copied()
+    let new = warnings.lines.iter().find(is_new).copied();
+    new.or_else(|| warnings.lines.first().copied().filter(|_| warnings.has_more && !had_more()))
 }
 
 fn tell_unchanged(session: &Session<'_>) {
@@ -238,4 +237,25 @@ fn keep(session: &Session<'_>, scratch: Scratch) {
     let path = scratch.path().display().to_string();
     messages::insist(&format!("{}: edits left in {path}", session.program));
     session.log("EDITS LEFT", &path);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_edit_has_written_is_doubtful() {
+        let before = b"a\nb\nc\n";
+        for (lines, has_more, had_more, text, wanted) in [
+            (&[1, 2][..], false, false, &b"a\nb\nd\n"[..], None),
+            (&[1, 3], false, false, b"a\nb\nd\n", Some(3)),
+            (&[1, 2], true, true, b"a\nb\nd\n", None),
+            (&[1, 3], true, true, b"a\nb\nd\n", Some(3)),
+            (&[1, 2], true, false, b"a\nb\nd\n", Some(1)),
+            (&[], false, false, b"a\nb\nd\n", None),
+        ] {
+            let warnings = Warnings { lines: lines.to_vec(), has_more };
+            assert_eq!(doubtful_line(&warnings, text, before, || had_more), wanted, "{warnings:?} {had_more}");
+        }
+    }
 }

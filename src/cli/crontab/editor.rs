@@ -7,9 +7,9 @@ use crate::sys::contract::FreshChild;
 use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
 use crate::sys::{descriptor, files, identity::Inherited};
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The exit status of a child that cannot start the editor.
 const NOT_STARTED: i32 = 127;
@@ -125,10 +125,20 @@ fn takes_line(editor: &[u8], inherited: &Inherited) -> bool {
         SENSIBLE => selected().unwrap_or_else(|| DEFAULT.to_owned()),
         _ => command.to_owned(),
     };
-    // The name may be a link of Debian's alternatives: editor to nano, vi to vim.basic.
-    let target = std::fs::canonicalize(&command).ok().filter(|_| command.starts_with('/'));
-    let target = target.and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
-    [Some(base_name(&command)), target.as_deref()].into_iter().flatten().any(is_known)
+    // The name may be a link: editor to nano, vi to vim.basic, but also vi to busybox, which would open a file named `+3`.
+    let target = find_program(&command, inherited.variable("PATH")).and_then(|path| std::fs::canonicalize(path).ok());
+    target.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).is_some_and(is_known)
+}
+
+/// The path of a program: its own if it is absolute, otherwise as the shell finds it.
+fn find_program(name: &str, path: Option<&OsString>) -> Option<PathBuf> {
+    if name.contains('/') {
+        return name.starts_with('/').then(|| name.into());
+    }
+    let is_program = |path: &PathBuf| path.is_file() && path.to_str().is_some_and(files::is_executable);
+    let found = std::env::split_paths(path?).map(|directory| directory.join(name)).find(is_program);
+    // The editor's working directory may be another one.
+    found.filter(|path| path.is_absolute())
 }
 
 /// Whether it is the name of an editor that takes `+N`, perhaps with a variant: `vim.basic`, `emacs-gtk`.
@@ -137,12 +147,14 @@ fn is_known(name: &str) -> bool {
     TAKE_A_LINE.contains(&plain)
 }
 
-/// The program of a command line. None: the line is more than a program with its arguments, so that `+N` behind it would go nowhere known.
+/// The program of a command line. None: the line is more than a program with its options, so that `+N` behind it would go nowhere known, or would
+/// be the name of a file.
 fn first_word(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line).ok()?;
     let is_plain = |c: char| c.is_alphanumeric() || "_-+./:=, ".contains(c);
-    let word = line.split(' ').find(|word| !word.is_empty())?;
-    (line.chars().all(is_plain) && !word.contains('=')).then_some(word)
+    let mut words = line.split(' ').filter(|word| !word.is_empty());
+    let word = words.next()?;
+    (line.chars().all(is_plain) && !word.contains('=') && words.all(|word| word != "--")).then_some(word)
 }
 
 fn base_name(path: &str) -> &str {
@@ -172,12 +184,31 @@ mod tests {
             ("code --wait", Some("code"), false),
             ("LANG=C vim", None, false),
             ("true && vi", None, false),
+            ("vim --", None, false),
+            ("vim --noplugin", Some("vim"), true),
             ("vi \"$1\" >", None, false),
             ("", None, false),
         ] {
             assert_eq!(first_word(line.as_bytes()), word, "{line}");
             assert_eq!(word.is_some_and(|word| is_known(base_name(word))), known, "{line}");
         }
+    }
+
+    #[test]
+    fn a_bare_name_is_found_where_the_shell_finds_it() {
+        let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let path = std::env::join_paths([first.path(), second.path()]).unwrap();
+        std::fs::write(first.path().join("vi"), "not executable").unwrap();
+        std::os::unix::fs::symlink("/bin/sh", second.path().join("vi")).unwrap();
+        for (name, wanted) in [
+            ("vi", Some(second.path().join("vi"))),
+            ("vim", None),
+            ("/opt/vim", Some("/opt/vim".into())),
+            ("bin/vim", None),
+        ] {
+            assert_eq!(find_program(name, Some(&path)), wanted, "{name}");
+        }
+        assert_eq!(find_program("vi", None), None);
     }
 
     #[test]

@@ -35,19 +35,23 @@ pub fn print(session: &Session<'_>, before: &[u8], after: &[u8]) {
     let old: HashSet<_> = before_table.entries.iter().map(|entry| identity(&before_table, entry, &old_lines)).collect();
     let changed: Vec<&Entry> =
         table.entries.iter().filter(|entry| !old.contains(&identity(&table, entry, &lines))).collect();
-    if changed.is_empty() {
+    let system = zones.system();
+    // The data of zones without files are not a part of this program.
+    if changed.is_empty() || system.is_stand_in() {
         return;
     }
-    let system = zones.system();
     let now = Timestamp(clock::wall().seconds);
-    let what = if changed.len() == 1 { "the changed entry runs" } else { "the changed entries run" };
-    let mut text = format!("{}: {what} next (time zone {}):\n", session.program, printable(system.name().as_bytes()));
+    let what = if changed.len() == 1 {
+        "next run of the new or changed entry"
+    } else {
+        "next runs of the new or changed entries"
+    };
+    let mut text = format!("{}: {what} (time zone {}):\n", session.program, printable(system.name().as_bytes()));
     for entry in changed.iter().take(MOST) {
         let command: String = printable(table.command(entry)).chars().take(WIDEST).collect();
         let policy = entry.policy();
         let timing = table.timing(entry);
-        // The data of zones without files are not a part of this program.
-        let unknown = timing.zone.as_deref().filter(|zone| !zones.has_file(zone.name()));
+        let unknown = timing.zone.as_deref().filter(|zone| zone.is_stand_in());
         let when = match unknown {
             Some(zone) => format!("by the time of {}", printable(zone.name().as_bytes())),
             None => when(timing, &policy, now, &system, |day| policy.except.has_day(day, calendars.calendars())),

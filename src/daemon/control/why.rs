@@ -37,7 +37,7 @@ impl Daemon {
         let Some(live) = live else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
             return match view {
-                Some((view, _)) => self.reply(token, &Reply::of(&why_of_anacron(&view.job))),
+                Some((view, access)) => self.reply(token, &Reply::of(&why_of_anacron(&view.job_for(access)))),
                 None => self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() }),
             };
         };
@@ -168,13 +168,21 @@ fn why_of_anacron(job: &cron::Job) -> cron::Why {
     let mut answer = Answer::default();
     answer.step("entry", format!("line {} of {}", job.line, job.source));
     answer.step("schedule", format!("{}, since the day on its stamp", job.schedule));
-    if let Some(until) = job.paused_until.filter(|_| job.running.is_empty()) {
-        answer.step("pause", format!("all jobs are paused until {}", until.timestamp()));
+    let is_idle = job.running.is_empty();
+    if !job.enabled {
+        answer.step("enabled", "no: CRON_ENABLED=no");
+    }
+    if !job.enabled && is_idle {
+        answer.decide("it is disabled and runs by hand only");
+    }
+    if let Some(until) = job.paused_until.filter(|_| is_idle) {
+        let by = job.paused_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
+        answer.step("pause", format!("it is paused until {}{by}", until.timestamp()));
         answer.decide(format!("it is paused until {}", until.timestamp()));
     }
     match &job.next {
         Some(next) => answer.decide(format!("it was found due and starts at {}", next.timestamp())),
-        None if !job.running.is_empty() => answer.decide("it runs now"),
+        None if !is_idle => answer.decide("it runs now"),
         None => answer.decide("it is not due: it is checked each hour whether the day on its stamp is long enough ago"),
     }
     cron::Why { verdict: answer.verdict.unwrap_or_default(), steps: answer.steps }

@@ -5,7 +5,7 @@ use super::lists::{Run, and, cyclic_runs, ends, even_distance, even_step, every,
 /// At most this many times of day are listed individually.
 const MOST_TIMES: usize = 6;
 /// Fewest evenly spaced values that are written by their distance rather than listed.
-const SHORTEST_STEPS: usize = 4;
+const SHORTEST_CLOCK_STEPS: usize = 4;
 /// Most stretches of time that are written with both of their ends.
 const MOST_STRETCHES: usize = 3;
 
@@ -47,7 +47,7 @@ fn of_minutes(minutes: &[u32], hours: &[u32], wraps: bool) -> Times {
     if let [minute] = minutes {
         return at_one_minute(*minute, hours, wraps);
     }
-    let is_long = hours.len() == 1 && minutes.len() >= SHORTEST_STEPS && even_distance(minutes).is_some();
+    let is_long = hours.len() == 1 && minutes.len() >= SHORTEST_CLOCK_STEPS && even_distance(minutes).is_some();
     if minutes.len() * hours.len() <= MOST_TIMES && !is_long {
         return listed(clock_times(minutes, hours));
     }
@@ -77,7 +77,7 @@ fn at_one_minute(minute: u32, hours: &[u32], wraps: bool) -> Times {
         });
     }
     let (first, last) = ends(hours);
-    if let Some(step) = even_distance(hours).filter(|step| *step > 1 && hours.len() >= SHORTEST_STEPS) {
+    if let Some(step) = even_distance(hours).filter(|step| *step > 1 && hours.len() >= SHORTEST_CLOCK_STEPS) {
         return text(format!("{} {}", every(step, "hour"), stretch(Run { first, last }, minute, minute)));
     }
     let stretches = if wraps { cyclic_runs(hours, 0, 23) } else { runs(hours) };
