@@ -128,9 +128,8 @@ impl Store {
 
     /// At most `most` rows, those with the newest slots first. `after` is the last row of the page before.
     ///
-    /// Every question is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of
-    /// the user, else of the time. SQLite, which
-    /// has no statistics here, does not use an index for a column behind a `+`.
+    /// Every query is answered by one index, in order: that of the job, else of the owner, else of the outcome, else of the user, else of the time.
+    /// SQLite, which has no statistics here, does not use an index for a column behind a `+`.
     pub(super) fn runs(
         &self,
         viewer: Viewer,
