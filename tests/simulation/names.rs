@@ -156,6 +156,17 @@ fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
 }
 
 #[test]
+fn a_long_chain_of_jobs_is_loaded_in_a_short_time() {
+    // Each job needs the one before. To follow all of them from each would take an hour.
+    let entry = |number: usize| match number {
+        0 => "CRON_NAME=n0\n0 1 * * * alice x\n".to_owned(),
+        _ => format!("CRON_NAME=n{number}\n@after alice:n{} alice x\n", number - 1),
+    };
+    let text: String = (0..50_000).map(entry).collect();
+    assert_eq!(complaints(&[("/a", &text)]), [] as [&str; 0]);
+}
+
+#[test]
 fn one_group_with_different_numbers_of_runs_is_a_warning() {
     let two = "CRON_GROUP=g,2\n0 1 * * * root x\n0 2 * * * root y\n";
     assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
