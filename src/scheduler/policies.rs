@@ -751,7 +751,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) -> Claimed {
         let SavedState { jobs, mut first_seen, mut owed_since, pauses, pauses_of_all, steps_back, .. } = saved;
-        self.timing.zones.repeat_steps(&steps_back);
+        self.timing.zones.repeat_steps(&steps_back, now.utc);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
             if let Some(since) = owed_since.remove(id) {
