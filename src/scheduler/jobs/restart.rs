@@ -312,6 +312,12 @@ impl Jobs {
         Some(&self.jobs.get(id)?.spec.policy)
     }
 
+    /// The same, but for the retry of a job that is paused.
+    pub(in crate::scheduler) fn is_at_work(&self, id: &JobId) -> bool {
+        let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
+        self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
+    }
+
     /// Records rows of skipped slots that have not ended.
     pub(in crate::scheduler) fn flush_rows(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
