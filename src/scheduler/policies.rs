@@ -4,7 +4,7 @@ use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, RunStart, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, PauseScope, RefusedRun, RunStart, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::naming::{NamedEntries, Touched};
@@ -41,7 +41,7 @@ impl Scheduler {
         names.extend(released);
         let may_be_renamed = self.may_be_renamed(number);
         let Some(table) = self.tables.get(number) else { return };
-        let is_all_paused = self.jobs.is_all_paused(table_owner(table));
+        let is_all_paused = self.jobs.is_all_paused(table_owner(table), now.utc);
         let touched = Touched { names, copies: self.copies_of(table.source()) };
         let mut wanted = Vec::new();
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
@@ -96,7 +96,7 @@ impl Scheduler {
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             for (id, spec) in specs {
-                let may_be_paused = jobs.is_all_paused(spec.table_owner);
+                let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
                 jobs.register(id.clone(), spec, turn);
                 if may_be_paused {
                     jobs.pause_if_covered(&id, turn);
@@ -121,6 +121,13 @@ impl Scheduler {
         // Runs that no executor has listed since the begin are over.
         let claimed = self.claim(Some(number), now, actions);
         self.leave_out_paused(&claimed.paused, now, actions);
+        // What was saved of them may be a pause of all that they got when they became known.
+        self.with_jobs(now, actions, |jobs, turn| {
+            for id in &claimed.paused {
+                turn.changed_pauses.insert(id.clone());
+                jobs.pause_if_covered(id, turn);
+            }
+        });
         for result in claimed.ended {
             self.ended(&result, now, actions);
         }
@@ -564,6 +571,18 @@ impl Scheduler {
         self.report_queue_exits(now, actions);
     }
 
+    /// Takes a pause of all back, also from jobs whose tables are not loaded yet.
+    pub(super) fn resume_all(&mut self, scope: PauseScope, now: Now, actions: &mut Vec<Action>) {
+        let ended = self.with_jobs(now, actions, |jobs, turn| jobs.resume_all(scope, turn));
+        let unclaimed = &mut self.earlier.unclaimed.pauses;
+        let is_given = |(id, pause): &(&JobId, &Pause)| ended.iter().any(|all| all.has_given(id, pause));
+        let given: Vec<JobId> = unclaimed.iter().filter(is_given).map(|(id, _)| id.clone()).collect();
+        for id in given {
+            unclaimed.remove(&id);
+            actions.push(Action::SaveState(Box::new(StateChange::pause(id, None))));
+        }
+    }
+
     /// Ends one run of a job. False: it does not go on.
     pub(super) fn kill_run(&mut self, id: &JobId, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) -> bool {
         if self.runs.get(&run).is_none() {
@@ -779,11 +798,11 @@ impl Scheduler {
     /// Entries may have been added while no daemon was there and all were paused.
     pub(super) fn pause_what_was_added(&mut self, now: Now, actions: &mut Vec<Action>) {
         let mut ids = BTreeSet::new();
-        for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table))) {
+        for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table), now.utc)) {
             ids.extend((0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry)));
         }
         self.manage_jobs(&ids, None, now, actions);
-        if self.jobs.is_all_paused(None) {
+        if self.jobs.is_all_paused(None, now.utc) {
             ids.extend(self.anacron.all_ids().values().cloned());
         }
         if !ids.is_empty() {
