@@ -39,7 +39,7 @@ impl Scheduler {
     ) {
         let mut names = self.claim_names(number);
         names.extend(released);
-        let may_be_renamed = self.may_be_renamed(number);
+        let has_earlier_copies = self.has_earlier_copies(number);
         let Some(table) = self.tables.get(number) else { return };
         let is_all_paused = self.jobs.is_all_paused(table_owner(table), now.utc);
         let touched = Touched { names, copies: self.copies_of(table.source()) };
@@ -49,31 +49,30 @@ impl Scheduler {
             let is_interval = table.is_interval(entry);
             // Somebody may have paused a job that has no policy, or run it by hand.
             let derived = || table.job_id(entry, &self.settings.caller);
-            let is_steered = || derived().is_some_and(|id| steered.contains(&id));
+            let is_steered = || derived().is_some_and(|id| steered.contains(&id) || self.jobs.paused(&id).is_some());
+            // Another entry may have been given the name that this one has from its command.
+            let may_be_renamed = has_earlier_copies || self.names.has_like_derived(self.user_of(table, entry));
+            let may_be_steered = !steered.is_empty() || self.jobs.has_pauses_of(self.user_of(table, entry));
             let is_renamed = || self.resolve((number, entry)) != derived();
             if self.settings.records_all
                 || is_interval
                 || table.is_managed(entry)
                 || is_all_paused
-                || (!steered.is_empty() && is_steered())
+                || (may_be_steered && is_steered())
                 || (may_be_renamed && is_renamed())
             {
                 wanted.push((entry, self.spec(table, number, entry, is_interval)));
             }
         }
-        let NamedEntries { specs, gone } = self.name_entries(number, wanted, old, &touched, actions);
-        self.install_jobs(specs, gone, now, actions);
+        let named = self.name_entries(number, wanted, old, &touched, actions);
+        self.install_jobs(named, now, actions);
         self.take_up_state(number, now, actions);
     }
 
     /// Gives jobs their new policies and entries, and forgets those that have none any more.
-    pub(super) fn install_jobs(
-        &mut self,
-        specs: Vec<(JobId, JobSpec)>,
-        gone: Vec<JobId>,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn install_jobs(&mut self, named: NamedEntries, now: Now, actions: &mut Vec<Action>) {
+        let NamedEntries { specs, gone, passed } = named;
+        self.forget_first_seen(&passed, actions);
         let asks = |spec: &JobSpec| !spec.after.is_empty() || spec.group.is_some();
         let in_question: Vec<JobId> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(id, _)| id.clone()).collect();
         let zone = self.timing.zones.system();
@@ -95,6 +94,7 @@ impl Scheduler {
         let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
+            passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
                 let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
                 jobs.register(id.clone(), spec, turn);
