@@ -56,8 +56,6 @@ pub(super) struct Anacron {
     wanted_check: Option<Occasion>,
     /// The request that has not been answered yet.
     question: Option<Question>,
-    /// Whether all jobs are paused.
-    is_paused: bool,
 }
 
 /// An anacron job, for questions.
@@ -311,7 +309,7 @@ impl Anacron {
         }
         let Some(occasion) = self.wanted_check.take() else { return };
         self.next_check = self.table.as_ref().map(|_| next_check(now, zone));
-        if !is_on_battery && !self.is_paused {
+        if !is_on_battery {
             self.find_due(occasion, lines, now, zone, actions);
         }
     }
@@ -395,9 +393,10 @@ impl Anacron {
         self.failed.extend(job);
     }
 
-    /// Whether a job runs, waits for a place in its group, or will be retried. Others wait for it: they run one after the other.
+    /// Whether a job runs, waits for a place in its group, or will be retried. Others wait for it: they run one after the other. The retry of
+    /// a paused job may be far away.
     fn is_any_busy(&self, jobs: &Jobs) -> bool {
-        !self.running.is_empty() || self.ids.values().any(|id| jobs.is_occupied(id))
+        !self.running.is_empty() || self.ids.values().any(|id| jobs.is_at_work(id))
     }
 
     /// Drops the start that was asked about, since anacron itself has been installed.

@@ -2,7 +2,7 @@
 
 use super::anacron::SystemLines;
 use super::event::{Action, Now, Owner, Preparation, RunRequest, Source};
-use super::naming::{NamedEntries, Touched};
+use super::naming::Touched;
 use super::run_record::Trigger;
 use super::start_queue::ANACRON;
 use super::state::{Phase, Scheduler};
@@ -32,8 +32,8 @@ impl Scheduler {
             names.extend(scheduler.claim_names(ANACRON));
             let (wanted, old) = (scheduler.anacron.specs(), scheduler.anacron.all_ids().clone());
             let touched = Touched { names, copies: Vec::new() };
-            let NamedEntries { specs, gone } = scheduler.name_entries(ANACRON, wanted, old, &touched, actions);
-            scheduler.install_jobs(specs, gone, now, actions);
+            let named = scheduler.name_entries(ANACRON, wanted, old, &touched, actions);
+            scheduler.install_jobs(named, now, actions);
             scheduler.take_up_state(ANACRON, now, actions);
         });
     }

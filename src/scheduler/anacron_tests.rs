@@ -658,6 +658,18 @@ fn a_paused_job_starts_after_the_pause() {
 }
 
 #[test]
+fn the_retry_of_a_paused_job_does_not_hold_the_others() {
+    let mut machine = Machine::new("CRON_RETRY=1,30s\n1 0 a x\n1 1 b y\n", "2026-11-22T12:00:00Z");
+    machine.boot();
+    machine.end(RunOutcome::Code(1));
+    pause(&mut machine, "a");
+    machine.now = Timestamp(machine.now.0 + 120);
+    machine.handle(Event::Tick);
+    let running: Vec<&str> = machine.running.iter().map(|start| start.job.as_str()).collect();
+    assert_eq!(running, ["root:b"]);
+}
+
+#[test]
 fn ids_are_unique_though_identifiers_become_equal_names() {
     let mut machine = Machine::new("1 0 a:b@c x\n1 0 a_b_c y\n", "2026-11-22T12:00:00Z");
     machine.boot_with("CRON_NAME=a_b_c\n0 1 * * * root z\n");

@@ -7,17 +7,20 @@ use super::start_queue::{ANACRON, EntryKey};
 use super::state::Scheduler;
 use std::collections::BTreeSet;
 
-/// Most jobs that are looked at to find out whether one waits for itself.
-const MOST_LOOKED_AT: usize = 10_000;
+/// Most names after `@after` that are followed to find out whether one job waits for itself.
+const MOST_OF_JOB: usize = 10_000;
+/// The same for all jobs of one load, or of the begin.
+const MOST_OF_LOAD: usize = 50_000;
 
 impl Scheduler {
     /// Says what is wrong with these jobs, whose entries have just been loaded: names after `@after` that no job has, cycles, and groups with
     /// different numbers of runs.
     pub(super) fn complain_of(&self, ids: &[JobId], actions: &mut Vec<Action>) {
         let mut groups: BTreeSet<(GroupKey, u32)> = BTreeSet::new();
+        let mut budget = MOST_OF_LOAD;
         for id in ids {
             let Some(key) = self.jobs.entry(id) else { continue };
-            for message in self.faults_of_after(id) {
+            for message in self.faults_of_after(id, &mut budget) {
                 actions.extend(self.complain_at(key, message));
             }
             let Some(spec) = self.spec_at(key) else { continue };
@@ -40,25 +43,31 @@ impl Scheduler {
     }
 
     /// What is wrong with the names that an entry waits for. Where all of a cycle is in one table, its parser has spoken.
-    fn faults_of_after(&self, id: &JobId) -> Vec<String> {
+    fn faults_of_after(&self, id: &JobId, budget: &mut usize) -> Vec<String> {
         let needed = self.jobs.needed(id);
         let unknown = needed.iter().filter(|needed| self.jobs.entry(needed).is_none());
         let mut faults: Vec<String> = unknown
             .map(|needed| format!("@after: no job has the name {needed}; the entry waits until one has it"))
             .collect();
-        if let Some(last) = self.cycle_of(id) {
+        if let Some(last) = self.cycle_of(id, budget) {
             faults.push(format!("@after: {id} waits for {last}, which waits for {id}: neither ever runs"));
         }
         faults
     }
 
-    /// The last job of a cycle of jobs of several tables that wait for each other, from that one on.
-    fn cycle_of(&self, id: &JobId) -> Option<JobId> {
+    /// The last job of a cycle of jobs of several tables that wait for each other, from that one on. The budget is the number of names that
+    /// may still be followed: where it is used up, a cycle stays unknown.
+    fn cycle_of(&self, id: &JobId, budget: &mut usize) -> Option<JobId> {
+        let least = budget.saturating_sub(MOST_OF_JOB);
         let own = self.jobs.entry(id)?.0;
         let mut seen: BTreeSet<(JobId, bool)> = BTreeSet::new();
         let mut open: Vec<(JobId, bool)> = vec![(id.clone(), false)];
         while let Some((job, is_elsewhere)) = open.pop() {
             for needed in self.jobs.needed(&job) {
+                if *budget == least {
+                    return None;
+                }
+                *budget -= 1;
                 if needed == id {
                     if is_elsewhere {
                         return Some(job);
@@ -66,7 +75,7 @@ impl Scheduler {
                     continue;
                 }
                 let is_elsewhere = is_elsewhere || self.jobs.entry(needed).is_some_and(|entry| entry.0 != own);
-                if seen.len() < MOST_LOOKED_AT && seen.insert((needed.clone(), is_elsewhere)) {
+                if seen.insert((needed.clone(), is_elsewhere)) {
                     open.push((needed.clone(), is_elsewhere));
                 }
             }

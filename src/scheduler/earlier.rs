@@ -25,6 +25,8 @@ pub(super) struct EarlierDaemons {
     pub(super) owed_since: HashMap<JobId, Timestamp>,
     /// Saved state of jobs of which no entry is loaded yet.
     pub(super) unclaimed: SavedState,
+    /// The jobs of the runs in it. Some of them may have been claimed since.
+    unclaimed_runs: HashMap<RunId, JobId>,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     unclaimed_until_ms: i64,
     /// The jobs among them of which runs went on after that time.
@@ -69,13 +71,16 @@ impl EarlierDaemons {
 
     /// Keeps saved state until its entries are loaded.
     pub(super) fn keep_unclaimed(&mut self, saved: SavedState, now: Now) {
+        let runs = saved.jobs.iter().flat_map(|(id, state)| state.runs().into_iter().map(move |run| (run, id.clone())));
+        self.unclaimed_runs = runs.collect();
         self.unclaimed = saved;
         self.unclaimed_until_ms = now.elapsed_ms.saturating_add(UNCLAIMED_MS);
     }
 
     /// Keeps the end of a run whose job's state no entry has claimed. None: it is another run.
     pub(super) fn note_end(&mut self, result: &RunResult) -> Option<StateChange> {
-        let (id, state) = self.unclaimed.jobs.iter_mut().find(|(_, state)| state.has_open_run(result.run))?;
+        let id = self.unclaimed_runs.get(&result.run)?;
+        let state = self.unclaimed.jobs.get_mut(id).filter(|state| state.has_open_run(result.run))?;
         state.ended.push(result.clone());
         Some(StateChange::state(id.clone(), Some(state.clone())))
     }
@@ -106,6 +111,7 @@ impl EarlierDaemons {
         }
         let others = SavedState { first_seen, owed_since, pauses, ..SavedState::default() };
         actions.extend(others.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
+        self.unclaimed_runs.retain(|_, id| kept.contains_key(id));
         self.kept_unclaimed = kept.keys().cloned().collect();
         self.unclaimed = SavedState { jobs: kept, is_of_other_boot, ..SavedState::default() };
     }

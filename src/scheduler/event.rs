@@ -145,10 +145,12 @@ pub enum Event {
         /// Whose jobs.
         scope: PauseScope,
     },
-    /// Somebody has paused or resumed this job by itself: a pause of all does not hold for it any more.
+    /// Somebody has paused or resumed this job by itself: a pause of all that they may end does not hold for it any more.
     LeftOutOfPauses {
         /// The job.
         job: JobId,
+        /// Whether they may end pauses by root.
+        is_by_root: bool,
     },
     /// Somebody ends one run.
     KillRun {

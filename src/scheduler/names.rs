@@ -13,8 +13,8 @@ pub(super) struct JobNames {
     claims: BTreeMap<JobId, BTreeSet<Claim>>,
     /// The names that entries of a table want.
     by_table: HashMap<u32, BTreeSet<JobId>>,
-    /// How many of the names look like derived ones.
-    like_derived: usize,
+    /// By user, how many of the names look like derived ones.
+    like_derived: HashMap<String, usize>,
 }
 
 /// An entry that wants a name. The order of the fields is the order of those that want the same one.
@@ -41,8 +41,9 @@ impl JobNames {
     /// Adds a claim.
     pub(super) fn add(&mut self, name: JobId, claim: Claim) {
         self.by_table.entry(claim.entry.0).or_default().insert(name.clone());
-        let is_new = !self.claims.contains_key(&name);
-        self.like_derived += usize::from(is_new && is_like_derived(name.name()));
+        if is_like_derived(name.name()) && !self.claims.contains_key(&name) {
+            *self.like_derived.entry(name.user().to_owned()).or_default() += 1;
+        }
         self.claims.entry(name).or_default().insert(claim);
     }
 
@@ -54,7 +55,9 @@ impl JobNames {
             claims.retain(|claim| claim.entry.0 != table);
             if claims.is_empty() {
                 self.claims.remove(name);
-                self.like_derived -= usize::from(is_like_derived(name.name()));
+                if is_like_derived(name.name()) {
+                    forget_one(&mut self.like_derived, name.user());
+                }
             }
         }
         names
@@ -65,9 +68,9 @@ impl JobNames {
         self.claims.contains_key(name)
     }
 
-    /// Whether an entry is given a name that looks like a derived one.
-    pub(super) fn has_like_derived(&self) -> bool {
-        self.like_derived > 0
+    /// Whether an entry of a user is given a name that looks like a derived one.
+    pub(super) fn has_like_derived(&self, user: &str) -> bool {
+        !self.like_derived.is_empty() && self.like_derived.contains_key(user)
     }
 
     /// The entry that has a name; none if nobody was given it.
@@ -87,6 +90,16 @@ impl JobNames {
     }
 }
 
+/// Counts one less of a user.
+fn forget_one(counts: &mut HashMap<String, usize>, user: &str) {
+    if let Some(count) = counts.get_mut(user) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(user);
+        }
+    }
+}
+
 /// Whether a name looks like a derived one: it ends with a hyphen and ten hexadecimal digits.
 pub(super) fn is_like_derived(name: &str) -> bool {
     let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -96,6 +109,24 @@ pub(super) fn is_like_derived(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_like_derived_ones_are_counted_for_each_user() {
+        let mut names = JobNames::default();
+        let path: Arc<str> = "/a".into();
+        let claim =
+            |table| Claim { is_of_a_user: true, path: path.clone(), place: 0, entry: (table, 0), is_derived: false };
+        let name = JobId::named("alice", "true-0123456789");
+        for table in [1, 2] {
+            names.add(name.clone(), claim(table));
+            names.add(JobId::named("bob", "plain"), claim(table));
+        }
+        for (table, expected) in [(1, true), (2, false)] {
+            assert!(names.has_like_derived("alice") && !names.has_like_derived("bob"));
+            names.release(table);
+            assert_eq!(names.has_like_derived("alice"), expected, "{table}");
+        }
+    }
 
     #[test]
     fn a_name_like_a_derived_one_ends_with_ten_digits() {

@@ -25,6 +25,8 @@ pub(super) struct NamedEntries {
     pub(super) specs: Vec<(JobId, JobSpec)>,
     /// Ids that no entry has any more.
     pub(super) gone: Vec<JobId>,
+    /// Ids that have passed to an entry of another table, without the state of their jobs.
+    pub(super) passed: Vec<JobId>,
 }
 
 impl Scheduler {
@@ -48,7 +50,7 @@ impl Scheduler {
                 let claim = || Claim::of(table.source(), &path, entry, (number, entry));
                 if let Some(name) = table.name(entry) {
                     wanted.push((JobId::named(self.user_of(table, entry), name), claim()));
-                } else if self.names.has_like_derived()
+                } else if self.names.has_like_derived(self.user_of(table, entry))
                     && let Some(derived) = table.job_id(entry, &self.settings.caller)
                     && self.names.is_wanted(&derived)
                 {
@@ -92,9 +94,9 @@ impl Scheduler {
         if user.is_empty() { &self.settings.caller } else { user }
     }
 
-    /// Whether entries of a table may have other ids than their own names: some are derived names, or another file has the same base name.
-    pub(super) fn may_be_renamed(&self, number: u32) -> bool {
-        self.names.has_like_derived() || self.earlier_copies(number) > 0
+    /// Whether entries of a table have other ids than their own names because another file has the same base name.
+    pub(super) fn has_earlier_copies(&self, number: u32) -> bool {
+        self.earlier_copies(number) > 0
     }
 
     /// How many files of the same base name, which gives the same derived names, a standalone daemon has before this one.
@@ -151,6 +153,7 @@ impl Scheduler {
         let mut named = NamedEntries::default();
         let mut ids: BTreeSet<JobId> = BTreeSet::new();
         let mut gone: BTreeSet<JobId> = old.into_values().collect();
+        let mut passed: BTreeSet<JobId> = BTreeSet::new();
         let mut own = Vec::new();
         for (entry, spec) in wanted {
             let Some(id) = self.resolve((number, entry)) else { continue };
@@ -172,12 +175,15 @@ impl Scheduler {
             }
             let Some(spec) = self.spec_at(key) else { continue };
             actions.extend(self.complaint(key, &id));
+            passed.extend(gone.get(&id).cloned());
+            passed.insert(before.clone());
             gone.insert(before);
             ids.insert(id.clone());
             self.set_id(key, id.clone());
             named.specs.push((id, spec));
         }
         named.gone = gone.into_iter().filter(|id| !ids.contains(id)).collect();
+        named.passed = passed.into_iter().filter(|id| ids.contains(id)).collect();
         named
     }
 
@@ -234,8 +240,8 @@ impl Scheduler {
 
     /// Gives entries of other tables the names that an unloaded table has left.
     pub(super) fn pass_names_on(&mut self, number: u32, touched: &Touched, now: Now, actions: &mut Vec<Action>) {
-        let NamedEntries { specs, gone } = self.name_entries(number, Vec::new(), BTreeMap::new(), touched, actions);
-        self.install_jobs(specs, gone, now, actions);
+        let named = self.name_entries(number, Vec::new(), BTreeMap::new(), touched, actions);
+        self.install_jobs(named, now, actions);
     }
 }
 

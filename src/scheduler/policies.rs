@@ -4,7 +4,7 @@ use super::due::Due;
 use super::event::{Action, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, RunRules};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
-use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, RefusedRun, RunStart, Turn};
+use super::jobs::{Decision, GroupKey, JobSpec, Jobs, Killed, Notice, Pause, PauseScope, RefusedRun, RunStart, Turn};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::naming::{NamedEntries, Touched};
@@ -39,9 +39,9 @@ impl Scheduler {
     ) {
         let mut names = self.claim_names(number);
         names.extend(released);
-        let may_be_renamed = self.may_be_renamed(number);
+        let has_earlier_copies = self.has_earlier_copies(number);
         let Some(table) = self.tables.get(number) else { return };
-        let is_all_paused = self.jobs.is_all_paused(table_owner(table));
+        let is_all_paused = self.jobs.is_all_paused(table_owner(table), now.utc);
         let touched = Touched { names, copies: self.copies_of(table.source()) };
         let mut wanted = Vec::new();
         let steered: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.is_steered(id)).collect();
@@ -49,31 +49,30 @@ impl Scheduler {
             let is_interval = table.is_interval(entry);
             // Somebody may have paused a job that has no policy, or run it by hand.
             let derived = || table.job_id(entry, &self.settings.caller);
-            let is_steered = || derived().is_some_and(|id| steered.contains(&id));
+            let is_steered = || derived().is_some_and(|id| steered.contains(&id) || self.jobs.paused(&id).is_some());
+            // Another entry may have been given the name that this one has from its command.
+            let may_be_renamed = has_earlier_copies || self.names.has_like_derived(self.user_of(table, entry));
+            let may_be_steered = !steered.is_empty() || self.jobs.has_pauses_of(self.user_of(table, entry));
             let is_renamed = || self.resolve((number, entry)) != derived();
             if self.settings.records_all
                 || is_interval
                 || table.is_managed(entry)
                 || is_all_paused
-                || (!steered.is_empty() && is_steered())
+                || (may_be_steered && is_steered())
                 || (may_be_renamed && is_renamed())
             {
                 wanted.push((entry, self.spec(table, number, entry, is_interval)));
             }
         }
-        let NamedEntries { specs, gone } = self.name_entries(number, wanted, old, &touched, actions);
-        self.install_jobs(specs, gone, now, actions);
+        let named = self.name_entries(number, wanted, old, &touched, actions);
+        self.install_jobs(named, now, actions);
         self.take_up_state(number, now, actions);
     }
 
     /// Gives jobs their new policies and entries, and forgets those that have none any more.
-    pub(super) fn install_jobs(
-        &mut self,
-        specs: Vec<(JobId, JobSpec)>,
-        gone: Vec<JobId>,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn install_jobs(&mut self, named: NamedEntries, now: Now, actions: &mut Vec<Action>) {
+        let NamedEntries { specs, gone, passed } = named;
+        self.forget_first_seen(&passed, actions);
         let asks = |spec: &JobSpec| !spec.after.is_empty() || spec.group.is_some();
         let in_question: Vec<JobId> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(id, _)| id.clone()).collect();
         let zone = self.timing.zones.system();
@@ -95,8 +94,9 @@ impl Scheduler {
         let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
+            passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
-                let may_be_paused = jobs.is_all_paused(spec.table_owner);
+                let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
                 jobs.register(id.clone(), spec, turn);
                 if may_be_paused {
                     jobs.pause_if_covered(&id, turn);
@@ -121,6 +121,13 @@ impl Scheduler {
         // Runs that no executor has listed since the begin are over.
         let claimed = self.claim(Some(number), now, actions);
         self.leave_out_paused(&claimed.paused, now, actions);
+        // What was saved of them may be a pause of all that they got when they became known.
+        self.with_jobs(now, actions, |jobs, turn| {
+            for id in &claimed.paused {
+                turn.changed_pauses.insert(id.clone());
+                jobs.pause_if_covered(id, turn);
+            }
+        });
         for result in claimed.ended {
             self.ended(&result, now, actions);
         }
@@ -564,6 +571,18 @@ impl Scheduler {
         self.report_queue_exits(now, actions);
     }
 
+    /// Takes a pause of all back, also from jobs whose tables are not loaded yet.
+    pub(super) fn resume_all(&mut self, scope: PauseScope, now: Now, actions: &mut Vec<Action>) {
+        let ended = self.with_jobs(now, actions, |jobs, turn| jobs.resume_all(scope, turn));
+        let unclaimed = &mut self.earlier.unclaimed.pauses;
+        let is_given = |(id, pause): &(&JobId, &Pause)| ended.iter().any(|all| all.has_given(id, pause));
+        let given: Vec<JobId> = unclaimed.iter().filter(is_given).map(|(id, _)| id.clone()).collect();
+        for id in given {
+            unclaimed.remove(&id);
+            actions.push(Action::SaveState(Box::new(StateChange::pause(id, None))));
+        }
+    }
+
     /// Ends one run of a job. False: it does not go on.
     pub(super) fn kill_run(&mut self, id: &JobId, run: RunId, by: &str, now: Now, actions: &mut Vec<Action>) -> bool {
         if self.runs.get(&run).is_none() {
@@ -751,7 +770,7 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) -> Claimed {
         let SavedState { jobs, mut first_seen, mut owed_since, pauses, pauses_of_all, steps_back, .. } = saved;
-        self.timing.zones.repeat_steps(&steps_back);
+        self.timing.zones.repeat_steps(&steps_back, now.utc);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);
             if let Some(since) = owed_since.remove(id) {
@@ -779,11 +798,11 @@ impl Scheduler {
     /// Entries may have been added while no daemon was there and all were paused.
     pub(super) fn pause_what_was_added(&mut self, now: Now, actions: &mut Vec<Action>) {
         let mut ids = BTreeSet::new();
-        for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table))) {
+        for (_, table) in self.tables.iter().filter(|(_, table)| self.jobs.is_all_paused(table_owner(table), now.utc)) {
             ids.extend((0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry)));
         }
         self.manage_jobs(&ids, None, now, actions);
-        if self.jobs.is_all_paused(None) {
+        if self.jobs.is_all_paused(None, now.utc) {
             ids.extend(self.anacron.all_ids().values().cloned());
         }
         if !ids.is_empty() {

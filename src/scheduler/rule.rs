@@ -79,7 +79,7 @@ pub(super) struct SetClock {
 
 impl SetClock {
     fn still_counts(set: Option<SetClock>, at: Timestamp) -> Option<SetClock> {
-        set.filter(|set| at.0 - set.since.0 < CLOCK_SET_COUNTS)
+        set.filter(|set| at.0.abs_diff(set.since.0) < CLOCK_SET_COUNTS.unsigned_abs())
     }
 }
 

@@ -269,9 +269,9 @@ impl Scheduler {
             Event::PauseAll { scope, pause } => {
                 self.with_jobs(now, actions, |jobs, turn| jobs.pause_all(scope, pause, turn));
             }
-            Event::ResumeAll { scope } => self.with_jobs(now, actions, |jobs, turn| jobs.resume_all(scope, turn)),
-            Event::LeftOutOfPauses { job } => {
-                self.with_jobs(now, actions, |jobs, turn| jobs.leave_out_of_pauses(&job, turn));
+            Event::ResumeAll { scope } => self.resume_all(scope, now, actions),
+            Event::LeftOutOfPauses { job, is_by_root } => {
+                self.with_jobs(now, actions, |jobs, turn| jobs.leave_out_of_pauses(&job, is_by_root, turn));
             }
             Event::KillRun { job, run, by } => {
                 let is_killed = self.kill_run(&job, run, &by, now, actions);

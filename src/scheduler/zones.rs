@@ -42,6 +42,13 @@ struct Step {
     to: Timestamp,
 }
 
+impl Step {
+    /// Whether it may have an effect now. The clock that shows a time before the step has been set back since.
+    fn still_counts(self, now: Timestamp) -> bool {
+        (0..rule::CLOCK_SET_COUNTS).contains(&now.0.saturating_sub(self.to.0))
+    }
+}
+
 /// The maximum number of steps that are remembered for zones that come into use later.
 const MOST_STEPS: usize = 64;
 
@@ -134,10 +141,13 @@ impl Zones {
         self.steps.push_back(step);
     }
 
-    /// Takes all zones through steps that an earlier daemon has followed.
-    pub(super) fn repeat_steps(&mut self, steps: &[(Timestamp, Timestamp)]) {
+    /// Takes all zones through steps that an earlier daemon has followed, as far as they may still have an effect.
+    pub(super) fn repeat_steps(&mut self, steps: &[(Timestamp, Timestamp)], now: Timestamp) {
         for &(from, to) in steps {
             let step = Step { from, to };
+            if !step.still_counts(now) {
+                continue;
+            }
             self.remember(step);
             for local in self.slots.iter_mut().flatten() {
                 local.step(step);
@@ -147,7 +157,7 @@ impl Zones {
 
     /// The steps back of the clock that may still have an effect.
     pub(super) fn steps_back(&self, now: Timestamp) -> Vec<(Timestamp, Timestamp)> {
-        let counts = |step: &&Step| step.to < step.from && now.0 - step.to.0 < rule::CLOCK_SET_COUNTS;
+        let counts = |step: &&Step| step.to < step.from && step.still_counts(now);
         self.steps.iter().filter(counts).map(|step| (step.from, step.to)).collect()
     }
 

@@ -146,3 +146,29 @@ fn each_run_by_hand_is_a_slot_of_its_own_for_a_web_service() {
     }
     assert_ne!(slots[0], slots[1]);
 }
+
+#[test]
+fn a_step_back_in_a_time_that_the_clock_has_shown_by_mistake_holds_nothing() {
+    let crontab = "0 1 * * * a\n";
+    let at = |text: &str, elapsed_ms| Now { utc: time(text), elapsed_ms };
+    // The clock showed 2030, and went back by an hour there.
+    let mut now = at("2030-05-01T01:30:00Z", 0);
+    let mut first = Scheduler::new(zone("UTC"), now);
+    first.handle(Event::Load { source: source("/spool/alice"), table: table(crontab) }, now);
+    first.handle(begin(None, SavedState::default()), now);
+    now = at("2030-05-01T00:30:00Z", 1_000);
+    first.handle(Event::Tick, now);
+    let saved = first.saved_state();
+    let steps = |saved: &SavedState| saved.changes().filter(|change| change.key().1 == "steps-back").count();
+    assert_eq!(steps(&saved), 1);
+    // The next daemon begins with the right time, after a boot.
+    for (text, is_held) in [("2026-05-01T00:59:30Z", false), ("2030-05-01T00:59:30Z", true)] {
+        let now = at(text, 0);
+        let mut plan = Scheduler::new(zone("UTC"), now);
+        plan.handle(Event::Load { source: source("/spool/alice"), table: table(crontab) }, now);
+        plan.handle(begin(None, saved.clone()), now);
+        let mut machine = Machine { plan, now };
+        assert_eq!(commands(&machine.run(60)).is_empty(), is_held, "{text}");
+        assert_eq!(steps(&machine.plan.saved_state()), usize::from(is_held), "{text}");
+    }
+}

@@ -1,8 +1,8 @@
 //! Which entry has which name: the same in whatever order tables are loaded.
 
-use crate::setup::{source, system_table, table, time};
+use crate::setup::{Machine, command, commands, ended, source, started, system_table, table, time};
 use cronwheel::schedule::Zone;
-use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, Scheduler, Source};
+use cronwheel::scheduler::{Action, Event, JobId, Now, Owner, RunOutcome, Scheduler, Source};
 use std::collections::BTreeMap;
 
 fn now() -> Now {
@@ -156,6 +156,17 @@ fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
 }
 
 #[test]
+fn a_long_chain_of_jobs_is_loaded_in_a_short_time() {
+    // Each job needs the one before. To follow all of them from each would take an hour.
+    let entry = |number: usize| match number {
+        0 => "CRON_NAME=n0\n0 1 * * * alice x\n".to_owned(),
+        _ => format!("CRON_NAME=n{number}\n@after alice:n{} alice x\n", number - 1),
+    };
+    let text: String = (0..50_000).map(entry).collect();
+    assert_eq!(complaints(&[("/a", &text)]), [] as [&str; 0]);
+}
+
+#[test]
 fn one_group_with_different_numbers_of_runs_is_a_warning() {
     let two = "CRON_GROUP=g,2\n0 1 * * * root x\n0 2 * * * root y\n";
     assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
@@ -167,4 +178,31 @@ fn one_group_with_different_numbers_of_runs_is_a_warning() {
             "/b:2 the group g has 1 run at once here, and 2 runs in /a; the smallest number holds",
         ]
     );
+}
+
+#[test]
+fn a_name_passes_to_another_entry_without_what_waits_for_it() {
+    let retried = "CRON_NAME=dup\nCRON_RETRY=1,60s\n0 0 * * * two\n";
+    let other = "CRON_NAME=dup\nCRON_RETRY=1,60s\n0 1 * * * one\n";
+    for is_given_up in [false, true] {
+        let mut machine = Machine::with_table("", "2026-04-30T23:59:30Z");
+        // The first by path has the name.
+        let (path, path_of_other) = if is_given_up { ("/a", "/b") } else { ("/b", "/a") };
+        if is_given_up {
+            machine.load(path_of_other, other);
+        }
+        machine.load(path, retried);
+        let actions = machine.run(60);
+        let [run] = started(&actions).try_into().expect("one run");
+        assert_eq!((command(run), run.job.name()), ("two".to_owned(), "dup"));
+        machine.tell(ended(run.run, RunOutcome::Code(1)));
+        if is_given_up {
+            machine.load(path, &retried.replace("dup", "new"));
+        } else {
+            machine.load(path_of_other, other);
+        }
+        assert_eq!(commands(&machine.run(600)), [""; 0], "{is_given_up}");
+        let found = commands(&machine.run(3_600));
+        assert_eq!(found, ["one"], "{is_given_up}");
+    }
 }

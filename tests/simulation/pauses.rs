@@ -2,7 +2,7 @@
 
 use crate::setup::{Machine, commands, source, started, table, zone};
 use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Action, Event, JobId, Pause, PauseScope, SavedState, Scheduler};
+use cronwheel::scheduler::{Action, Event, JobId, Pause, PauseScope, SavedState, Scheduler, StateChange};
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 const ONE: &str = "CRON_NAME=a\n* * * * * a\n";
@@ -68,7 +68,7 @@ fn a_job_that_is_resumed_by_itself_stays_resumed() {
     pause_all(&mut machine, PauseScope::User(1000), 3_600, &["a", "b"]);
     let job = JobId::named("alice", "b");
     machine.tell(Event::Resume { job: job.clone() });
-    machine.tell(Event::LeftOutOfPauses { job });
+    machine.tell(Event::LeftOutOfPauses { job, is_by_root: false });
     machine.load("/spool/alice", &format!("# moved\n{TWO}"));
     assert_eq!(commands(&machine.run(60)), ["b"]);
 }
@@ -97,7 +97,7 @@ fn a_pause_of_all_outlives_a_restart_and_covers_what_was_added_meanwhile() {
     keep(pause_all(&mut machine, PauseScope::User(1000), 3_600, &["a", "b"]));
     let job = JobId::named("alice", "b");
     keep(machine.tell(Event::Resume { job: job.clone() }));
-    keep(machine.tell(Event::LeftOutOfPauses { job }));
+    keep(machine.tell(Event::LeftOutOfPauses { job, is_by_root: false }));
     let now = machine.now;
     for text in [TWO.to_owned(), format!("{TWO}CRON_NAME=c\n* * * * * c\n* * * * * d\n")] {
         let mut plan = Scheduler::new(zone("UTC"), now);
@@ -114,6 +114,115 @@ fn a_pause_of_all_outlives_a_restart_and_covers_what_was_added_meanwhile() {
         let again = machine.plan.saved_state();
         assert_eq!(again.changes().filter(|change| change.key().1 == "pause-of-all").count(), 1);
     }
+}
+
+/// The pauses of single jobs in a state.
+fn saved_pauses(saved: &SavedState) -> Vec<StateChange> {
+    saved.changes().filter(|change| change.key().1 == "pause").collect()
+}
+
+fn apply(saved: &mut SavedState, actions: Vec<Action>) {
+    for action in actions {
+        if let Action::SaveState(change) = action {
+            saved.apply(*change);
+        }
+    }
+}
+
+#[test]
+fn a_pause_of_all_keeps_nothing_of_entries_that_are_gone() {
+    let mut saved = SavedState::default();
+    let mut machine = Machine::with_table(ONE, TEN);
+    apply(&mut saved, pause_all(&mut machine, PauseScope::Everybody, 3_600, &["a"]));
+    for number in 0..20 {
+        let actions = machine.load("/spool/alice", &format!("{ONE}CRON_NAME=n{number}\n* * * * * n\n"));
+        apply(&mut saved, actions);
+        assert_eq!(saved_pauses(&saved).len(), 2, "{number}");
+    }
+    let actions = machine.tell(Event::Unload { path: "/spool/alice".into() });
+    apply(&mut saved, actions);
+    assert_eq!((saved_pauses(&saved), machine.plan.paused_jobs().count()), (vec![], 0));
+    // It comes back while all are paused, and after that.
+    machine.load("/spool/alice", ONE);
+    assert_eq!(commands(&machine.run(60)), [""; 0]);
+    machine.tell(Event::Unload { path: "/spool/alice".into() });
+    machine.tell(Event::ResumeAll { scope: PauseScope::Everybody });
+    machine.load("/spool/alice", ONE);
+    assert_eq!(commands(&machine.run(60)), ["a"]);
+}
+
+#[test]
+fn a_resume_of_all_holds_for_tables_that_are_loaded_late() {
+    let mut saved = SavedState::default();
+    let mut first = Machine::with_table(TWO, TEN);
+    apply(&mut saved, pause_all(&mut first, PauseScope::Everybody, 3_600, &["a", "b"]));
+    let own = Pause { note: "mine".into(), ..pause(&first, 7_200, true) };
+    let b = JobId::named("alice", "b");
+    apply(&mut saved, first.tell(Event::Pause { job: b.clone(), pause: own }));
+    apply(&mut saved, first.tell(Event::LeftOutOfPauses { job: b, is_by_root: true }));
+    let now = first.now;
+    let mut plan = Scheduler::new(zone("UTC"), now);
+    let (started, running) = (Vec::new(), Vec::new());
+    let begin =
+        Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
+    apply(&mut saved, plan.handle(begin, now));
+    assert_eq!(saved_pauses(&saved).len(), 2);
+    let mut machine = Machine { plan, now };
+    apply(&mut saved, machine.tell(Event::ResumeAll { scope: PauseScope::Everybody }));
+    assert_eq!(saved_pauses(&saved).len(), 1);
+    machine.load("/spool/alice", TWO);
+    assert_eq!(commands(&machine.run(60)), ["a"]);
+}
+
+#[test]
+fn a_user_cannot_take_a_job_out_of_a_pause_of_root() {
+    let mut machine = Machine::with_table(ONE, TEN);
+    let job = JobId::named("alice", "a");
+    let own = pause(&machine, 600, false);
+    machine.tell(Event::Pause { job: job.clone(), pause: own });
+    machine.tell(Event::Unload { path: "/spool/alice".into() });
+    pause_all(&mut machine, PauseScope::Everybody, 3_600, &[]);
+    machine.load("/spool/alice", ONE);
+    assert!(machine.plan.job_status(&job).pause.is_some_and(|pause| pause.is_by_root));
+    for (is_by_root, expected) in [(false, true), (true, false)] {
+        machine.tell(Event::LeftOutOfPauses { job: job.clone(), is_by_root });
+        machine.tell(Event::Unload { path: "/spool/alice".into() });
+        machine.tell(Event::Resume { job: job.clone() });
+        machine.load("/spool/alice", ONE);
+        assert_eq!(machine.plan.job_status(&job).pause.is_some(), expected, "{is_by_root}");
+    }
+}
+
+#[test]
+fn the_own_pause_of_a_job_of_a_late_table_is_the_one_that_is_saved() {
+    let mut saved = SavedState::default();
+    let mut first = Machine::with_table(ONE, TEN);
+    apply(&mut saved, pause_all(&mut first, PauseScope::User(1000), 60, &[]));
+    let job = JobId::named("alice", "a");
+    let own = pause(&first, 7_200, false);
+    apply(&mut saved, first.tell(Event::Pause { job, pause: own }));
+    let now = first.now;
+    let mut plan = Scheduler::new(zone("UTC"), now);
+    let (started, running) = (Vec::new(), Vec::new());
+    let begin =
+        Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
+    apply(&mut saved, plan.handle(begin, now));
+    let mut machine = Machine { plan, now };
+    apply(&mut saved, machine.load("/spool/alice", ONE));
+    assert_eq!(saved_pauses(&saved), saved_pauses(&machine.plan.saved_state()));
+    assert_eq!(commands(&machine.run(600)), [""; 0]);
+}
+
+#[test]
+fn a_job_without_a_name_stays_paused_when_its_table_is_removed_and_installed_again() {
+    let mut machine = Machine::with_table("* * * * * plain\n* * * * * other\n", TEN);
+    let job = JobId::derive("user", "alice", b"plain", 1);
+    let pause = pause(&machine, 3_600, false);
+    machine.tell(Event::Pause { job, pause });
+    assert_eq!(commands(&machine.run(60)), ["other"]);
+    machine.tell(Event::Unload { path: "/spool/alice".into() });
+    machine.load("/spool/alice", "* * * * * plain\n* * * * * other\n");
+    assert_eq!(commands(&machine.run(60)), ["other"]);
 }
 
 #[test]

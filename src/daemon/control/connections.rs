@@ -261,7 +261,14 @@ impl Daemon {
         then: NextStep,
     ) -> Result<(), CallError> {
         match (all.unwrap_or(false), jobs.is_empty()) {
-            (true, true) => self.walk(token, call, Purpose::FindOwn { found: Vec::new(), then }),
+            (true, true) => {
+                if let NextStep::Steer(request) = &then {
+                    // Before the walk: it does not come again to a table that is loaded meanwhile.
+                    let peer = self.peer(token)?;
+                    self.steer_what_is_added(&peer, request);
+                }
+                self.walk(token, call, Purpose::FindOwn { found: Vec::new(), then })
+            }
             (false, false) => self.find(token, call, Some(jobs), then),
             _ => Err(CallError::InvalidParameter { parameter: "either jobs, or all as true".to_owned() }),
         }

@@ -109,31 +109,38 @@ impl Daemon {
             let what = paused_by_root(&job.id);
             return self.refuse(token, cron::Error::NotAllowed { what });
         }
-        let (by, count) = (self.name_of(peer), jobs.len());
-        let (event, rest) = match &request {
+        // One line a request, however many jobs it names. That for all jobs has been written.
+        match jobs.as_slice() {
+            _ if is_all => {}
+            [only] => self.log_steering(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
+            _ => self.log_steering(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
+        }
+        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
+        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+    }
+
+    /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
+    pub(super) fn steer_what_is_added(&mut self, peer: &Peer, request: &SteeringRequest) {
+        self.log_steering(peer, RequestAbout::default(), "all jobs", request);
+        let Some(scope) = self.pause_scope(peer) else { return };
+        let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
+        self.notify_scheduler(match request {
+            SteeringRequest::Pause { until, note } => {
+                let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
+                Event::PauseAll { scope, pause }
+            }
+            SteeringRequest::Resume => Event::ResumeAll { scope },
+        });
+    }
+
+    fn log_steering(&mut self, peer: &Peer, about: RequestAbout<'_>, what: &str, request: &SteeringRequest) {
+        let (event, rest) = match request {
             SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
             SteeringRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
             SteeringRequest::Resume => ("RESUME", String::new()),
         };
-        // One line a request, however many jobs it names.
-        let (about, what) = match jobs.as_slice() {
-            _ if is_all => (RequestAbout::default(), format!("all jobs, {count} of them known")),
-            [only] => (RequestAbout::job(&only.id), only.id.to_string()),
-            _ => (RequestAbout::default(), format!("{count} jobs")),
-        };
+        let by = self.name_of(peer);
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
-        if is_all && let Some(scope) = self.pause_scope(peer) {
-            let is_by_root = self.control.rights.is_root(peer);
-            self.notify_scheduler(match &request {
-                SteeringRequest::Pause { until, note } => {
-                    let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
-                    Event::PauseAll { scope, pause }
-                }
-                SteeringRequest::Resume => Event::ResumeAll { scope },
-            });
-        }
-        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
-        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
     }
 
     /// Pauses or resumes a few jobs, and replies after the last one.
@@ -157,7 +164,7 @@ impl Daemon {
             }
             if self.steer(&job, &steering.request, &by, is_root) {
                 if !steering.is_all {
-                    self.notify_scheduler(Event::LeftOutOfPauses { job: job.id.clone() });
+                    self.notify_scheduler(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }
                 steering.done.push(job.id.to_string());
             }

@@ -87,6 +87,7 @@ impl Jobs {
             self.leave_out(id, &waiting.item, SkipReason::EntryRemoved, turn);
         }
         self.flush_row(id, turn);
+        self.forget_pauses(id, turn);
         self.give_up_retry(id, turn);
         self.set_late(id, None);
         turn.changed.insert(id.clone());

@@ -25,12 +25,20 @@ pub struct Pause {
     pub is_by_root: bool,
 }
 
+impl Pause {
+    /// Whether both were asked for at once. A pause of all begins before those of its jobs.
+    pub(in crate::scheduler) fn is_of_same_request(&self, other: &Pause) -> bool {
+        let parts = |pause: &Pause| (pause.until, pause.is_by_root);
+        parts(self) == parts(other) && self.by == other.by && self.note == other.note
+    }
+}
+
 /// The pauses of all jobs.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     current: BTreeMap<JobId, Pause>,
     ends: BTreeSet<(Timestamp, JobId)>,
-    /// For each job the pauses that are over.
+    /// For each job that has an entry the pauses that are over.
     past: BTreeMap<JobId, Vec<(Timestamp, Timestamp)>>,
 }
 
@@ -49,6 +57,11 @@ impl Pauses {
         let Some(pause) = self.current.remove(id) else { return false };
         self.ends.remove(&(pause.until, id.clone()));
         true
+    }
+
+    /// Forgets the pauses of a job that are over.
+    pub(super) fn forget_past(&mut self, id: &JobId) {
+        self.past.remove(id);
     }
 
     pub(super) fn is_paused(&self, id: &JobId, now: Timestamp) -> bool {
@@ -91,6 +104,13 @@ impl Pauses {
 
     pub(super) fn get(&self, id: &JobId) -> Option<&Pause> {
         self.current.get(id)
+    }
+
+    pub(super) fn has_of(&self, user: &str) -> bool {
+        if self.current.is_empty() {
+            return false;
+        }
+        self.current.range(JobId::named(user, "")..).next().is_some_and(|(id, _)| id.user() == user)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&JobId, &Pause)> {

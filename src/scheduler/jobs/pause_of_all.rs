@@ -33,6 +33,13 @@ pub(in crate::scheduler) struct PauseOfAll {
 /// All pauses of all.
 pub(in crate::scheduler) type PausesOfAll = BTreeMap<PauseScope, PauseOfAll>;
 
+impl PauseOfAll {
+    /// Whether a job has its pause because all are paused.
+    pub(in crate::scheduler) fn has_given(&self, id: &JobId, pause: &Pause) -> bool {
+        self.pause.is_of_same_request(pause) && !self.left_out.contains(id)
+    }
+}
+
 impl PauseScope {
     /// The key in the state file.
     pub(in crate::scheduler) fn key(self) -> JobId {
@@ -58,18 +65,32 @@ impl Jobs {
         turn.changed_scopes.insert(scope);
     }
 
-    /// Takes a pause of all back. Whoever may steer every job ends those of users, too.
-    pub(in crate::scheduler) fn resume_all(&mut self, scope: PauseScope, turn: &mut Turn<'_>) {
+    /// Takes a pause of all back. Whoever may steer every job ends those of users, too. Returns those that have ended.
+    pub(in crate::scheduler) fn resume_all(&mut self, scope: PauseScope, turn: &mut Turn<'_>) -> Vec<PauseOfAll> {
         let is_ended = |of: &PauseScope| scope == PauseScope::Everybody || *of == scope;
-        turn.changed_scopes.extend(self.pauses_of_all.keys().copied().filter(is_ended));
-        self.pauses_of_all.retain(|of, _| !is_ended(of));
+        let ended: Vec<PauseScope> = self.pauses_of_all.keys().copied().filter(is_ended).collect();
+        turn.changed_scopes.extend(&ended);
+        ended.iter().filter_map(|of| self.pauses_of_all.remove(of)).collect()
     }
 
-    /// Somebody has paused or resumed a job by itself: no pause of all that goes on holds for it any more.
-    pub(in crate::scheduler) fn leave_out_of_pauses(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    /// An entry is gone: a pause that it had because all are paused is given again when it comes back.
+    pub(super) fn forget_pauses(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        self.pauses.forget_past(id);
         let Some(owner) = self.jobs.get(id).map(|job| job.spec.table_owner) else { return };
+        let mut covering = scopes_of(owner).filter_map(|scope| self.pauses_of_all.get(&scope));
+        if self.pauses.get(id).is_some_and(|pause| covering.any(|all| all.has_given(id, pause))) {
+            self.pauses.remove(id);
+            turn.changed_pauses.insert(id.clone());
+        }
+    }
+
+    /// Somebody has paused or resumed a job by itself: no pause of all that goes on and that they may end holds for it any more.
+    pub(in crate::scheduler) fn leave_out_of_pauses(&mut self, id: &JobId, is_by_root: bool, turn: &mut Turn<'_>) {
+        let Some(owner) = self.jobs.get(id).map(|job| job.spec.table_owner) else { return };
+        let may_leave_out =
+            |all: &&mut PauseOfAll| (is_by_root || !all.pause.is_by_root) && all.left_out.len() < MOST_LEFT_OUT;
         for scope in scopes_of(owner) {
-            if let Some(of_all) = self.pauses_of_all.get_mut(&scope).filter(|all| all.left_out.len() < MOST_LEFT_OUT)
+            if let Some(of_all) = self.pauses_of_all.get_mut(&scope).filter(may_leave_out)
                 && of_all.left_out.insert(id.clone())
             {
                 turn.changed_scopes.insert(scope);
@@ -77,9 +98,10 @@ impl Jobs {
         }
     }
 
-    /// Whether some pause of all covers the tables of this owner. None: system tables.
-    pub(in crate::scheduler) fn is_all_paused(&self, owner: Option<u32>) -> bool {
-        !self.pauses_of_all.is_empty() && scopes_of(owner).any(|scope| self.pauses_of_all.contains_key(&scope))
+    /// Whether some pause of all covers the tables of this owner now. None: system tables.
+    pub(in crate::scheduler) fn is_all_paused(&self, owner: Option<u32>, now: Timestamp) -> bool {
+        let is_in_force = |scope| self.pauses_of_all.get(&scope).is_some_and(|all| now < all.pause.until);
+        !self.pauses_of_all.is_empty() && scopes_of(owner).any(is_in_force)
     }
 
     /// The pause of all that goes on with this scope.
@@ -87,10 +109,10 @@ impl Jobs {
         self.pauses_of_all.get(&scope).map(|all| &all.pause)
     }
 
-    /// Pauses a job that a pause of all covers, unless it is paused.
+    /// Pauses a job that a pause of all covers, unless it is paused. The pause of root replaces another one, which the user can end.
     pub(in crate::scheduler) fn pause_if_covered(&mut self, id: &JobId, turn: &mut Turn<'_>) {
-        if self.pauses.get(id).is_none()
-            && let Some(pause) = self.covering_pause(id, turn.now.utc)
+        if let Some(pause) = self.covering_pause(id, turn.now.utc)
+            && self.pauses.get(id).is_none_or(|own| pause.is_by_root && !own.is_by_root)
         {
             self.pause(id, pause, turn);
         }

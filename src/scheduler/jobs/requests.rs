@@ -177,7 +177,12 @@ impl Jobs {
                     self.pauses.insert(id.clone(), pause);
                     turn.changed_pauses.insert(id);
                 }
-                None => self.end_pause(&id, turn),
+                None => {
+                    if !self.jobs.contains_key(&id) {
+                        self.pauses.forget_past(&id);
+                    }
+                    self.end_pause(&id, turn);
+                }
             }
         }
     }

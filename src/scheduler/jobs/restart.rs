@@ -128,6 +128,11 @@ impl Jobs {
         self.pauses.iter()
     }
 
+    /// Whether jobs of a user are paused.
+    pub(in crate::scheduler) fn has_pauses_of(&self, user: &str) -> bool {
+        self.pauses.has_of(user)
+    }
+
     /// The pause of a job.
     pub(in crate::scheduler) fn paused(&self, id: &JobId) -> Option<&Pause> {
         self.pauses.get(id)
@@ -305,6 +310,12 @@ impl Jobs {
     /// Whether a run of the job is going on, or something waits or will be retried: its `@N` does not count yet.
     pub(in crate::scheduler) fn is_occupied(&self, id: &JobId) -> bool {
         self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
+    }
+
+    /// The same, but for the retry of a job that is paused.
+    pub(in crate::scheduler) fn is_at_work(&self, id: &JobId) -> bool {
+        let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
+        self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
     }
 
     /// The policy of a job.
