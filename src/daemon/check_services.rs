@@ -37,7 +37,7 @@ pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
                 fault.map(|fault| format!("{}: {fault}", directory.display()))
             }));
         }
-        // Whoever has built or configured it so knows that.
+        // Nothing to report: the history was left out on purpose.
         Err(Unavailable::NotBuilt | Unavailable::NotWanted) => {}
         Err(why) => {
             let advice = match why {
@@ -115,8 +115,26 @@ fn fault_of_database(directory: &Path, start: &RecorderStart) -> Option<String> 
         // Supplementary groups are cleared with the user.
         command.gid(gid).uid(uid);
     }
-    let output = command.output().ok()?;
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            let why = files::reason(&error);
+            return Some(format!(
+                "the recorder cannot be started: {}: {why}; no history is kept",
+                start.program.display()
+            ));
+        }
+    };
     let text = String::from_utf8_lossy(&output.stdout);
-    let line: String = text.lines().next()?.chars().take(LONGEST_LINE).collect();
-    Some(printable(line.as_bytes()))
+    match text.lines().next() {
+        Some(line) => {
+            let line: String = line.chars().take(LONGEST_LINE).collect();
+            Some(printable(line.as_bytes()))
+        }
+        None if output.status.success() => None,
+        None => {
+            let (program, status) = (start.program.display(), output.status);
+            Some(format!("{program} could not check the database: {status}; expected exit status 0"))
+        }
+    }
 }

@@ -3,7 +3,10 @@
 //! posix_spawn(3) cannot change the user id, and a fork of a daemon with large tables would copy their page tables, and its pages one by one
 //! while both go on. So the daemon has its own program spawned, which changes its identity and executes the other one.
 
-use crate::sys::process;
+use crate::crontab::printable;
+use crate::history::message::RecorderMessage;
+use crate::sys::files::reason;
+use crate::sys::{descriptor, process};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -31,8 +34,20 @@ pub(super) fn is_meant(arguments: &[OsString]) -> bool {
 ///
 /// # Errors
 ///
-/// Returns only if something fails.
+/// Returns only if something fails. The daemon that reads the other end of standard input is told why.
 pub(super) fn execute(arguments: &[OsString]) -> io::Error {
+    let error = change_and_execute(arguments);
+    let program = arguments.get(2).map(|program| printable(program.as_encoded_bytes()).to_string()).unwrap_or_default();
+    let message = RecorderMessage::NotStarted(format!("{program}: {}", reason(&error)));
+    if let Ok(mut line) = serde_json::to_vec(&message) {
+        line.push(b'\n');
+        // If standard input is no socket, nobody reads it.
+        let _ = descriptor::send(descriptor::standard_input(), &[io::IoSlice::new(&line)]);
+    }
+    error
+}
+
+fn change_and_execute(arguments: &[OsString]) -> io::Error {
     let [_, _, program, uid, gid, rest @ ..] = arguments else {
         return io::Error::other("expected --execute-as PROGRAM UID GID");
     };

@@ -240,7 +240,7 @@ impl History {
             messages.extend(serde_json::from_slice::<RecorderMessage>(&line));
         }
         let is_sane = running.unread.len() < LONGEST_LINE;
-        let mut off = None;
+        let (mut off, mut not_started) = (None, None);
         for message in messages {
             let may_log = match &mut open.recorder {
                 Recorder::Running(running) if !matches!(message, RecorderMessage::Applied(_)) => {
@@ -273,6 +273,7 @@ impl History {
                 RecorderMessage::Info(text) if may_log => self.lines.push((Level::Info, one_line(&text))),
                 RecorderMessage::Warning(text) if may_log => self.lines.push((Level::Warning, one_line(&text))),
                 RecorderMessage::Info(_) | RecorderMessage::Warning(_) => {}
+                RecorderMessage::NotStarted(why) => not_started = Some(one_line(&why)),
                 RecorderMessage::Off(why) => off = Some(one_line(&why)),
             }
         }
@@ -291,7 +292,11 @@ impl History {
         if now_ms - running.since_ms >= HEALTHY_MS {
             (open.pause_ms, open.is_failure_logged) = (FIRST_PAUSE_MS, false);
         }
-        let line = open.note_failure(now_ms, "the recorder of the history has ended; it is started again".to_owned());
+        let text = match not_started {
+            Some(why) => format!("starting the recorder of the history: {why}; it is tried again"),
+            None => "the recorder of the history has ended; it is started again".to_owned(),
+        };
+        let line = open.note_failure(now_ms, text);
         self.lines.extend(line);
     }
 

@@ -13,6 +13,7 @@ use crate::scheduler::{
     JobId, MailResult, Outcome, Owner, RunId, RunRecord, RunRequest, RunResult, RunRules, SkipReason,
 };
 use crate::sys::{clock, process};
+use std::borrow::Cow;
 
 /// What a request was about.
 #[derive(Clone, Copy, Debug, Default)]
@@ -126,7 +127,8 @@ impl Daemon {
 
     /// Records what became of a hook or a call of a web service.
     pub(super) fn record_follow_up(&mut self, run: RunId, what: &str, how: &str, output: &[u8]) {
-        let output = String::from_utf8_lossy(output);
+        let keeps_output = self.history.output_bytes() > 0;
+        let output = if keeps_output { String::from_utf8_lossy(output) } else { Cow::Borrowed("") };
         let separator = if output.trim_end().is_empty() { "" } else { "\n" };
         let text = format!("{what}: {how}{separator}{}", output.trim_end());
         let share = self.history.share_of_run(run);

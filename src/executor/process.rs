@@ -219,9 +219,13 @@ impl ExecutorState {
 
     fn handle_signals(&mut self) -> Result<(), ExecutorError> {
         let mut children = false;
-        // SIGTERM and the like are meant for main. An executor ends with its last job.
         while let Some(signal) = self.signals.read().map_err(os("reading signals"))? {
-            children |= signal == SignalEvent::Child;
+            match signal {
+                SignalEvent::Child => children = true,
+                // An executor ends with its last job, and its main decides about that.
+                SignalEvent::Stop => self.stop_holding_output(),
+                SignalEvent::Reload | SignalEvent::LogState => {}
+            }
         }
         if children {
             while let Some(pid) = process::ended_child() {

@@ -54,13 +54,18 @@ impl LineFormat {
 pub(super) struct Relay {
     format: LineFormat,
     streams: [RelayedStream; 2],
-    begun: HashMap<(u64, bool), Begun>,
+    /// By the number of the run, and whether it is standard error.
+    partial: HashMap<(u64, bool), PartialLine>,
+    /// Whether complete lines are kept as they are until more of the stream has been written.
+    has_held: [bool; 2],
 }
 
-/// The output of one stream of a job that is not a complete line yet.
+/// The output of one stream of a job that is not a complete line yet, or that is held because too much waits for the reader.
 #[derive(Debug)]
-struct Begun {
+struct PartialLine {
     line: Vec<u8>,
+    /// Whether the output has ended.
+    is_ended: bool,
     job: JobId,
     run: RunId,
     table: String,
@@ -84,69 +89,114 @@ struct OutputLine<'a> {
 impl Relay {
     pub(super) fn new(format: LineFormat) -> Relay {
         let out = |error| RelayedStream { error, waiting: Vec::new(), written: 0 };
-        Relay { format, streams: [out(false), out(true)], begun: HashMap::new() }
+        Relay { format, streams: [out(false), out(true)], partial: HashMap::new(), has_held: [false; 2] }
     }
 
     /// Appends output of a run of a job. `id` is the number of the run here.
     pub(super) fn push(&mut self, id: u64, start: &RunRequest, stream: Stream, bytes: &[u8]) {
         let error = stream == Stream::Error;
-        let begun = self.begun.entry((id, error)).or_insert_with(|| Begun {
+        let partial = self.partial.entry((id, error)).or_insert_with(|| PartialLine {
             line: Vec::new(),
+            is_ended: false,
             job: start.job.clone(),
             run: start.run,
             table: start.source.path.clone(),
             number: start.line,
         });
-        begun.line.extend_from_slice(bytes);
-        let whole = match memchr::memrchr(b'\n', &begun.line) {
-            Some(end) => end + 1,
-            None if begun.line.len() > LONGEST_LINE => begun.line.len(),
-            None => return,
-        };
-        let rest = begun.line.split_off(whole);
-        let lines = std::mem::replace(&mut begun.line, rest);
+        partial.line.extend_from_slice(bytes);
+        partial.is_ended = false;
         let [output, errors] = &mut self.streams;
-        let to = if error { errors } else { output };
-        self.format.write(&lines, begun, error, &mut to.waiting);
+        let [output_held, errors_held] = &mut self.has_held;
+        let (to, held) = if error { (errors, errors_held) } else { (output, output_held) };
+        *held |= partial.format(self.format, to);
     }
 
     /// Ends the output of a run. An incomplete last line gets a newline.
     pub(super) fn end(&mut self, id: u64) {
         for error in [false, true] {
-            if let Some(mut begun) = self.begun.remove(&(id, error)).filter(|begun| !begun.line.is_empty()) {
-                let mut line = std::mem::take(&mut begun.line);
-                line.push(b'\n');
-                let [output, errors] = &mut self.streams;
-                let to = if error { errors } else { output };
-                self.format.write(&line, &begun, error, &mut to.waiting);
+            let Some(partial) = self.partial.get_mut(&(id, error)) else { continue };
+            partial.is_ended = true;
+            if partial.line.last().is_some_and(|last| *last != b'\n') {
+                partial.line.push(b'\n');
             }
         }
+        self.format_held(|number| number == id);
     }
 
     /// Whether everything has been written.
     pub(super) fn is_empty(&self) -> bool {
-        self.streams.iter().all(|out| out.waiting.is_empty())
+        self.streams.iter().all(|out| out.waiting.is_empty()) && self.has_held == [false; 2]
     }
 
     /// Whether no more output should be read from jobs for now.
     pub(super) fn is_full(&self) -> bool {
-        self.streams.iter().any(|out| out.waiting.len() - out.written > MOST_WAITING)
+        self.streams.iter().any(RelayedStream::is_full) || self.has_held != [false; 2]
     }
 
     /// Writes as much as possible without blocking.
     pub(super) fn flush(&mut self) {
         self.streams.iter_mut().for_each(RelayedStream::flush);
+        while self.streams.iter().zip(self.has_held).any(|(stream, has_held)| has_held && !stream.is_full()) {
+            self.has_held = [false; 2];
+            self.format_held(|_| true);
+            self.streams.iter_mut().for_each(RelayedStream::flush);
+        }
+    }
+
+    /// Formats complete lines of these runs as far as there is room for them.
+    fn format_held(&mut self, is_meant: impl Fn(u64) -> bool) {
+        let Relay { format, streams: [output, errors], has_held: [output_held, errors_held], .. } = self;
+        self.partial.retain(|(id, error), partial| {
+            if !is_meant(*id) {
+                return true;
+            }
+            let (to, held) = if *error { (&mut *errors, &mut *errors_held) } else { (&mut *output, &mut *output_held) };
+            *held |= partial.format(*format, to);
+            !(partial.is_ended && partial.line.is_empty())
+        });
+    }
+}
+
+impl PartialLine {
+    /// Formats its complete lines, or a line that is too long, as far as there is room for them. True if some are left.
+    fn format(&mut self, format: LineFormat, to: &mut RelayedStream) -> bool {
+        let end = match memchr::memrchr(b'\n', &self.line) {
+            Some(end) => end + 1,
+            None if self.line.len() > LONGEST_LINE => self.line.len(),
+            None => return false,
+        };
+        let rest = self.line.split_off(end);
+        let mut lines = std::mem::replace(&mut self.line, rest);
+        let formatted = format.write(&lines, self, to);
+        if formatted >= lines.len() {
+            return false;
+        }
+        lines.drain(..formatted);
+        lines.append(&mut self.line);
+        self.line = lines;
+        true
     }
 }
 
 impl LineFormat {
-    /// Writes lines, or a piece of one that is too long.
-    fn write(self, lines: &[u8], of: &Begun, error: bool, to: &mut Vec<u8>) {
-        let each = || lines.strip_suffix(b"\n").unwrap_or(lines).split(|byte| *byte == b'\n');
+    /// Writes lines, or a piece of one that is too long, until the stream is full. Returns how many bytes of them it has written: what is added to
+    /// each line can be far longer than the line.
+    fn write(self, lines: &[u8], of: &PartialLine, stream: &mut RelayedStream) -> usize {
+        let mut formatted = 0;
+        let limit = stream.written.saturating_add(MOST_WAITING);
+        let RelayedStream { error, waiting: to, .. } = stream;
         match self {
-            LineFormat::Raw => to.extend_from_slice(lines),
+            LineFormat::Raw => {
+                to.extend_from_slice(lines);
+                formatted = lines.len();
+            }
             LineFormat::Prefixed => {
-                for line in each() {
+                for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                    if to.len() > limit {
+                        break;
+                    }
+                    formatted += line.len();
+                    let line = line.strip_suffix(b"\n").unwrap_or(line);
                     to.extend_from_slice(of.job.name().as_bytes());
                     to.extend_from_slice(b": ");
                     to.extend_from_slice(line);
@@ -157,7 +207,12 @@ impl LineFormat {
                 let now = clock::wall_ms();
                 let time = Timestamp(now.div_euclid(1000)).to_string();
                 let time = format!("{}.{:03}Z", time.trim_end_matches('Z'), now.rem_euclid(1000));
-                for line in each() {
+                for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                    if to.len() > limit {
+                        break;
+                    }
+                    formatted += line.len();
+                    let line = line.strip_suffix(b"\n").unwrap_or(line);
                     let object = OutputLine {
                         time: time.clone(),
                         level: "info",
@@ -166,7 +221,7 @@ impl LineFormat {
                         run_id: of.run.0,
                         source: &of.table,
                         line: of.number,
-                        stream: if error { "stderr" } else { "stdout" },
+                        stream: if *error { "stderr" } else { "stdout" },
                         output: String::from_utf8_lossy(line),
                     };
                     // Writing into memory cannot fail, and all keys are text.
@@ -175,11 +230,20 @@ impl LineFormat {
                 }
             }
         }
+        formatted
     }
 }
 
 impl RelayedStream {
+    fn is_full(&self) -> bool {
+        self.waiting.len() - self.written > MOST_WAITING
+    }
+
     fn flush(&mut self) {
+        if self.written > MOST_WAITING {
+            self.waiting.drain(..self.written);
+            self.written = 0;
+        }
         let to = descriptor::standard(self.error);
         while let Some(rest) = self.waiting.get(self.written..).filter(|rest| !rest.is_empty()) {
             if !descriptor::takes_output(to) {
@@ -256,5 +320,25 @@ mod tests {
         assert_eq!(waiting(&relay)[0].len(), LONGEST_LINE + 1);
         relay.push(1, &one, Stream::Output, &vec![b'x'; MOST_WAITING]);
         assert!(relay.is_full());
+    }
+
+    #[test]
+    fn short_lines_are_bounded_as_they_are_written_and_none_is_lost() {
+        let (mut relay, one) = (Relay::new(LineFormat::Json), start(1, "one"));
+        let lines = 20_000;
+        relay.push(1, &one, Stream::Output, &vec![b'\n'; lines]);
+        relay.push(1, &one, Stream::Output, b"last");
+        relay.end(1);
+        let mut seen = Vec::new();
+        while !relay.is_empty() {
+            assert!(waiting(&relay)[0].len() < MOST_WAITING + 1000);
+            assert_eq!(relay.is_full(), relay.has_held[0], "held lines are those that do not fit");
+            seen.append(&mut relay.streams[0].waiting);
+            relay.has_held = [false; 2];
+            relay.format_held(|_| true);
+        }
+        let seen = String::from_utf8(seen).unwrap();
+        assert_eq!(seen.lines().count(), lines + 1);
+        assert!(seen.ends_with("\"output\":\"last\"}\n") && relay.partial.is_empty(), "{:?}", seen.lines().last());
     }
 }

@@ -54,6 +54,8 @@ pub enum RecorderMessage {
     Info(String),
     /// For the log, as a warning.
     Warning(String),
+    /// Why the recorder could not be started, from the process that should have become it.
+    NotStarted(String),
     /// No history can be kept until something is changed: no use to start the recorder again.
     Off(String),
 }

@@ -13,7 +13,8 @@ fn a_row_tells_what_became_of_hooks_and_pings() {
         .crontab(
             "alice",
             "CRON_NAME=job\nCRON_ON_FAILURE=echo told; exit 4\nCRON_ON_SUCCESS=true\nCRON_PING=http://127.0.0.1:1/x\n@reboot exit 1\n\
-             CRON_ON_FAILURE=default\nCRON_NAME=good\n@reboot true\nCRON_ON_SUCCESS=default\nCRON_NAME=plain\n@reboot true\n",
+             CRON_ON_FAILURE=default\nCRON_NAME=good\n@reboot true\nCRON_ON_SUCCESS=default\nCRON_NAME=plain\n@reboot true\n\
+             CRON_HISTORY=no-output\nCRON_ON_FAILURE=cat\nCRON_NAME=private\n@reboot echo secret; exit 1\n",
         )
         .ok();
     let _daemon = world.start_daemon(&[]);
@@ -26,6 +27,7 @@ fn a_row_tells_what_became_of_hooks_and_pings() {
         assert!(of_job.contains(text), "{text}: {of_job}");
     }
     assert_eq!(hooks("good", |rows| rows.len() == 1 && !rows[0].is_empty()), "success: exit 0");
+    assert_eq!(hooks("private", |rows| rows.len() == 1 && !rows[0].is_empty()), "failure: exit 0");
     assert_eq!(rows(&world, "SELECT hooks IS NULL FROM runs WHERE job = 'alice:plain'"), ["1"]);
     let shown = world.run_as("alice", "cronctl history --json good").ok();
     assert!(shown.contains(r#""hooks":"success: exit 0""#), "{shown}");

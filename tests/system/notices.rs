@@ -237,8 +237,41 @@ fn mail_that_main_decides_about_is_sent_for_runs_that_end_while_no_main_is_there
     has("alert", "\n\nbad\n");
     assert!(daemon.stop().success());
     assert_eq!(self::mails().len(), 2, "the first of two failures is no incident");
-    let executors = || world.processes().iter().filter(|process| process.line.contains("executor")).count();
+    let executors = || world.processes().iter().filter(|process| process.name.contains("executor")).count();
     Deadline::seconds(20).wait_for("the end of the executors", || (executors() == 0).then_some(()));
+}
+
+#[test]
+fn an_executor_without_a_daemon_sends_held_mail_at_a_shutdown_and_holds_no_more() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let at = soon(&world);
+    let job = |name: &str| {
+        let wait = format!("while ! test -e /run/out/{name}; do sleep 0.1; done");
+        format!("CRON_NAME={name}\n{at} echo x >>/run/out/begun; {wait}; echo of {name}\n")
+    };
+    let table = format!("CRON_TZ=UTC\nCRON_MAIL=change\n{}{}", job("first"), job("second"));
+    assert!(world.crontab("alice", &table).status.success());
+    let mut daemon = world.start_daemon(&[]);
+    let begun = || fs::read_to_string("/run/out/begun").map_or(0, |text| text.lines().count());
+    Deadline::seconds(30).wait_for("two jobs", || (begun() == 2).then_some(()));
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.end(Deadline::seconds(10));
+    fs::write("/run/out/first", "").expect("a file");
+    let runs = |name: &str| world.processes().iter().any(|process| process.line.contains(name));
+    Deadline::seconds(20).wait_for("the first end", || (!runs("/run/out/first;")).then_some(()));
+    let executor = || world.processes().into_iter().find(|process| process.name.contains("executor"));
+    assert!(mails().is_empty(), "nobody has decided: {:#?}", mails());
+    let pid = executor().expect("the executor").pid;
+    let pid = nix::unistd::Pid::from_raw(pid.try_into().expect("a process id"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");
+    let sent = |count: usize| {
+        Deadline::seconds(20).wait_for("the mail", || Some(mails()).filter(|mails| mails.len() >= count))
+    };
+    assert!(sent(1)[0].ends_with("\n\nof first\n"), "{:#?}", mails());
+    fs::write("/run/out/second", "").expect("a file");
+    assert!(sent(2).iter().any(|mail| mail.ends_with("\n\nof second\n")), "{:#?}", mails());
+    Deadline::seconds(20).wait_for("the end of the executor", || executor().is_none().then_some(()));
 }
 
 #[test]

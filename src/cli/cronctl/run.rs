@@ -82,7 +82,8 @@ struct Waiting {
     poll: Poll,
     run: Option<u64>,
     output: JobOutput,
-    /// Whether all of the output comes with the replies. Where too many follow output it does not, nor from an earlier version of the daemon.
+    /// Whether output has come with the replies, if only the empty part behind it. Where too many follow output none comes, nor from an earlier
+    /// version of the daemon.
     is_followed: bool,
 }
 

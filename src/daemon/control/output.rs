@@ -65,7 +65,6 @@ impl Daemon {
         if let Some(Request::Run(by_hand)) = self.control.requests.get_mut(&token) {
             by_hand.output = AwaitedOutput::Followed { skipped: 0, outcome: None };
         }
-        self.reply_with_output(token, start.run, OutputStream::Output, Vec::new());
     }
 
     fn reply_with_output(&mut self, token: Token, run: RunId, stream: OutputStream, data: Vec<u8>) {
@@ -96,6 +95,8 @@ impl Daemon {
             self.reply_with_output(token, run, stream, data);
         }
         if let Some(outcome) = outcome {
+            // An empty part says that all of the output has been sent. An executor that has refused the follower has done so before the end.
+            self.reply_with_output(token, run, OutputStream::Output, Vec::new());
             self.reply(token, &Reply::of(&*outcome));
             self.answer_calls(token);
         }

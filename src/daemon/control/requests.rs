@@ -1,6 +1,6 @@
 //! Run, pause, resume, kill, reload.
 
-use super::state::{AwaitedOutput, FoundJob, Request, RunByHand, Steering, SteeringRequest};
+use super::state::{AwaitedOutput, FoundJob, Request, RunByHand, Steering, SteeringRequest, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
@@ -49,7 +49,7 @@ impl Daemon {
         peer: &Peer,
         found: &FoundJob,
         is_forced: bool,
-        (more, wants_output): (bool, bool),
+        wait: WaitFor,
     ) {
         self.make_managed(found);
         let job = found.id.clone();
@@ -57,18 +57,19 @@ impl Daemon {
         let force = if is_forced { ", forced" } else { "" };
         self.log_request(&by, peer, "RUN", RequestAbout::job(&job), &format!("{job}{force}"));
         let moment = now();
-        let output = match wants_output && found.access.sees == Visibility::All {
-            true => AwaitedOutput::Wanted,
-            false => AwaitedOutput::None,
+        let (waits, output) = match wait {
+            WaitFor::Start => (false, AwaitedOutput::None),
+            WaitFor::OutputAndEnd if found.access.sees == Visibility::All => (true, AwaitedOutput::Wanted),
+            WaitFor::End | WaitFor::OutputAndEnd => (true, AwaitedOutput::None),
         };
-        let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits: more, output };
+        let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits, output };
         self.planner.handle_at(Event::RunByHand { job: job.clone(), is_forced }, moment);
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Accepted(run)) => {
                 waited.run = run;
                 let result = run.map(|run| cron::RunResult { run: run.0, outcome: None, output: None });
                 match result {
-                    Some(result) if !more => self.reply(token, &Reply::of(&result)),
+                    Some(result) if !waits => self.reply(token, &Reply::of(&result)),
                     Some(result) => {
                         self.control.requests.insert(token, Request::Run(waited));
                         self.reply(token, &Reply::continued(&result));

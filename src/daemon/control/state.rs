@@ -160,6 +160,17 @@ pub(super) struct RunByHand {
     pub(super) output: AwaitedOutput,
 }
 
+/// What the client that runs a job by hand waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WaitFor {
+    /// The number of the run.
+    Start,
+    /// Its outcome.
+    End,
+    /// Its output and its outcome.
+    OutputAndEnd,
+}
+
 /// What becomes of the output of a run by hand.
 #[derive(Debug)]
 pub(super) enum AwaitedOutput {

@@ -2,7 +2,7 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer};
-use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, Walk};
+use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
 use crate::daemon::reactor::Token;
@@ -259,7 +259,12 @@ impl Daemon {
             (NextStep::Show, Some(job)) => self.show(token, peer, &job),
             (NextStep::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
             (NextStep::Run { is_forced, wants_output }, Some(job)) => {
-                self.run_for_client(token, peer, &job, is_forced, (more, wants_output));
+                let wait = match (more, wants_output) {
+                    (false, _) => WaitFor::Start,
+                    (true, false) => WaitFor::End,
+                    (true, true) => WaitFor::OutputAndEnd,
+                };
+                self.run_for_client(token, peer, &job, is_forced, wait);
             }
             (NextStep::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
             (NextStep::Steer(request), _) => {

@@ -7,6 +7,7 @@ use crate::executor::job::Job;
 use crate::executor::owner::owner_of;
 use crate::report::Level;
 use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::sys::clock;
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
@@ -39,7 +40,7 @@ impl ExecutorState {
             Some(user) => self.dispose_of(EndedRun::not_started(start, owner, user, result)),
             None => {
                 if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
-                    self.mail_or_drop(held, MailDecision::NoCapacity);
+                    self.mail_or_drop(held, MailDecision::RulesAlone);
                 }
                 self.report_mail(start.run, MailResult::NotWanted);
                 self.memory.release_request(&start);
@@ -53,14 +54,16 @@ impl ExecutorState {
         let keeps_tail = decided.is_none() && has_main && run.start.rules.keeps_output;
         let tail = if keeps_tail { run.output.tail(TAIL) } else { Vec::new() };
         self.follow_earlier(&mut run);
+        let is_full = !self.kept.has_capacity(&run.owner);
         let decision = match decided {
             Some(is_mailed) => MailDecision::Made { is_mailed },
             None if !has_main && !self.may_have_later_main() => MailDecision::NoMain,
-            None if !self.kept.has_capacity(&run.owner) => MailDecision::NoCapacity,
+            None if is_full => MailDecision::RulesAlone,
             None if has_main => MailDecision::Pending,
-            None => MailDecision::LaterMain,
+            None if self.waits_for_later_main() => MailDecision::LaterMain,
+            None => MailDecision::RulesAlone,
         };
-        if decision == MailDecision::NoCapacity && (run.awaits_decision() || !tail.is_empty()) {
+        if is_full && decision == MailDecision::RulesAlone && (run.awaits_decision() || !tail.is_empty()) {
             self.log_full(&run);
         }
         let mut kept = KeptRun::of(&run.start, run.owner.clone());
@@ -71,7 +74,13 @@ impl ExecutorState {
         let id = run.run();
         match run.delivery(decision) {
             Delivery::Mail => self.mail(run),
-            Delivery::Hold => kept.ended = Some(run),
+            Delivery::Hold => {
+                if decision == MailDecision::LaterMain {
+                    // A later main that is connected can end before it decides.
+                    self.kept.undecided_until_ms.get_or_insert(clock::monotonic_ms() + LATER_MAIN_MS);
+                }
+                kept.ended = Some(run);
+            }
             Delivery::Drop => {
                 let is_undecided = matches!(decision, MailDecision::LaterMain | MailDecision::NoMain);
                 if is_undecided && run.awaits_decision() && run.has_output {
@@ -100,7 +109,7 @@ impl ExecutorState {
             }
             // The entry has got another user since, who must not see the output.
             Some(earlier) => {
-                self.mail_or_drop(earlier, MailDecision::NoCapacity);
+                self.mail_or_drop(earlier, MailDecision::RulesAlone);
                 run.follow(None, &mut self.memory);
             }
             None => run.follow(None, &mut self.memory),
@@ -207,10 +216,22 @@ impl ExecutorState {
         !self.context.config.standalone
     }
 
+    /// Whether the output of a run that ends now can wait for a later main.
+    fn waits_for_later_main(&self) -> bool {
+        let is_expected = self.kept.undecided_until_ms.is_some() || self.mains.has_later_of_same_version();
+        is_expected && !self.kept.holds_nothing
+    }
+
+    /// Waits for a later main for some time, because one has connected or ended.
+    pub(super) fn expect_later_main(&mut self, now_ms: i64) {
+        let may_wait = self.may_have_later_main() && !self.kept.holds_nothing;
+        self.kept.undecided_until_ms = may_wait.then_some(now_ms + LATER_MAIN_MS);
+    }
+
     /// The executor's own main is gone. What a later one can decide about is kept for some time, everything else is not needed any more.
     pub(super) fn keep_for_later_main(&mut self, now_ms: i64) {
-        let may_wait = self.may_have_later_main();
-        self.kept.undecided_until_ms = may_wait.then_some(now_ms + LATER_MAIN_MS);
+        self.expect_later_main(now_ms);
+        let may_wait = self.kept.undecided_until_ms.is_some();
         for mut kept in self.kept.take_runs() {
             let Some(held) = kept.ended.take() else {
                 self.drop_kept(Some(kept));
@@ -235,8 +256,16 @@ impl ExecutorState {
         self.kept.undecided_until_ms = None;
         for kept in self.kept.take_runs() {
             if let Some(held) = self.take_ended(kept) {
-                self.mail_or_drop(held, MailDecision::NoCapacity);
+                self.mail_or_drop(held, MailDecision::RulesAlone);
             }
+        }
+    }
+
+    /// Something has asked this process to end, as at a shutdown. Without its own main, which has to end first, it waits for no later one.
+    pub(super) fn stop_holding_output(&mut self) {
+        if !self.mains.has_own() {
+            self.kept.holds_nothing = true;
+            self.decide_alone();
         }
     }
 

@@ -45,8 +45,8 @@ pub(super) enum MailDecision {
     },
     /// The output can be held until main decides.
     Pending,
-    /// Too much is held for the owner of the job, so that the rules of the job decide at once.
-    NoCapacity,
+    /// The rules of the job decide at once: too much is held for its owner, or no later main is waited for any more.
+    RulesAlone,
     /// The executor's main has gone, and a later one can decide if no attempt follows.
     LaterMain,
     /// There will be no main that decides.
@@ -139,7 +139,7 @@ impl EndedRun {
             MailDecision::Pending if waits => return Delivery::Hold,
             MailDecision::LaterMain if self.can_wait_for_later_main() => return Delivery::Hold,
             MailDecision::LaterMain | MailDecision::NoMain if waits => false,
-            MailDecision::Pending | MailDecision::NoCapacity | MailDecision::LaterMain | MailDecision::NoMain => {
+            MailDecision::Pending | MailDecision::RulesAlone | MailDecision::LaterMain | MailDecision::NoMain => {
                 match rules.mail {
                     MailRule::Output => true,
                     MailRule::Failure => !is_success,
@@ -254,14 +254,14 @@ pub(super) mod tests {
 
     #[test]
     fn what_cannot_be_held_is_mailed_by_the_rules_alone() {
-        use MailDecision::{LaterMain, NoCapacity, NoMain, Pending};
+        use MailDecision::{LaterMain, NoMain, Pending, RulesAlone};
         let mut memory = OwnerMemory::new(output::budget());
         let mut with = |mail, text: &str, status| {
             let mut run = attempt(1, "x", text, &mut memory);
             (run.start.rules.mail, run.start.rules.waits_for_decision) = (mail, true);
             run.start.rules.retries_left = 0;
             run.result.outcome = RunOutcome::Code(status);
-            let delivery = [Pending, LaterMain, NoCapacity, NoMain].map(|decision| run.delivery(decision));
+            let delivery = [Pending, LaterMain, RulesAlone, NoMain].map(|decision| run.delivery(decision));
             run.start.rules.retries_left = 1;
             let is_kept = run.delivery(LaterMain) == Delivery::Hold;
             assert_eq!(is_kept, run.is_success(), "an attempt that another follows does not wait for a later main");

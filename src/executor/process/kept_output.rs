@@ -25,8 +25,10 @@ pub(super) struct KeptOutput {
     logged_full: HashSet<OwnerKey>,
     /// What main has decided about runs whose output is not complete yet.
     pub(super) decisions: HashMap<RunId, bool>,
-    /// When the executor decides alone about what waits for a later main (monotonic clock). None while it has its own main.
+    /// When the executor decides alone about what waits for a later main (monotonic clock). None while it has its own main, and after that time.
     pub(super) undecided_until_ms: Option<i64>,
+    /// Whether no later main is waited for any more, whatever connects.
+    pub(super) holds_nothing: bool,
 }
 
 /// A time for which a job was scheduled.
@@ -60,6 +62,7 @@ impl Default for KeptOutput {
             logged_full: HashSet::new(),
             decisions: HashMap::new(),
             undecided_until_ms: None,
+            holds_nothing: false,
         }
     }
 }
@@ -131,8 +134,9 @@ impl KeptOutput {
 
     /// Takes all kept runs. What main has decided about runs whose output is not complete stays.
     pub(super) fn take_runs(&mut self) -> Vec<KeptRun> {
-        let (decisions, undecided_until_ms) = (std::mem::take(&mut self.decisions), self.undecided_until_ms);
-        let empty = KeptOutput { decisions, undecided_until_ms, ..KeptOutput::default() };
+        let decisions = std::mem::take(&mut self.decisions);
+        let KeptOutput { undecided_until_ms, holds_nothing, .. } = *self;
+        let empty = KeptOutput { decisions, undecided_until_ms, holds_nothing, ..KeptOutput::default() };
         std::mem::replace(self, empty).runs.into_values().collect()
     }
 }

@@ -112,6 +112,11 @@ impl MainConnections {
         self.has_same_version
     }
 
+    /// Whether a later main is connected that has this executor's version.
+    pub(super) fn has_later_of_same_version(&self) -> bool {
+        self.has_same_version
+    }
+
     /// Queues an event for a main of the same version, if one is connected.
     pub(super) fn send_to_same_version(&mut self, event: &ExecutorEvent) {
         if let Some(link) = self.link_of_same_version()

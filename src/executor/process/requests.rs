@@ -44,15 +44,21 @@ impl ExecutorState {
     }
 
     fn lose_main(&mut self) {
-        if self.mains.lose(&self.context) == Connection::OwnLost {
-            self.stop_starting();
-            self.keep_for_later_main(clock::monotonic_ms());
+        let could_decide = self.mains.has_later_of_same_version();
+        match self.mains.lose(&self.context) {
+            Connection::OwnLost => {
+                self.stop_starting();
+                self.keep_for_later_main(clock::monotonic_ms());
+            }
+            Connection::LaterLost if could_decide => self.expect_later_main(clock::monotonic_ms()),
+            Connection::LaterLost | Connection::Open => {}
         }
     }
 
     /// A later main says which version it has. One of the same version is told the processes of the running jobs.
     fn take_version(&mut self, protocol: u32) {
         if self.mains.set_version(protocol) {
+            self.expect_later_main(clock::monotonic_ms());
             let running = self.jobs.running.values().filter(|job| job.result.is_none());
             self.starts.new_processes = running.filter_map(Job::run_process).collect();
             self.report_processes();

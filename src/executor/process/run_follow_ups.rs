@@ -274,11 +274,13 @@ impl ExecutorState {
         self.memory.release_request(start);
     }
 
-    /// Tells main, for the history, what became of a hook or a ping. One that belongs to no run has no row there.
+    /// Tells main, for the history, what became of a hook or a ping. One that belongs to no run has no row there. What it printed, which can be
+    /// the output of the job, is left out where the history keeps no output of the job.
     fn report_follow_up(&mut self, start: &RunRequest, task: &FollowUpTask, how: &str, output: &[u8]) {
         if start.run != RunId(0) {
             let (what, how) = (task.name(), how.to_owned());
-            self.mains.report(ExecutorEvent::FollowedUp { run: start.run, what, how, output: output.to_vec() });
+            let output = if start.rules.history_output > 0 { output.to_vec() } else { Vec::new() };
+            self.mains.report(ExecutorEvent::FollowedUp { run: start.run, what, how, output });
         }
     }
 
