@@ -332,7 +332,6 @@ mod tests {
         assert_eq!(system(&machine.zones(None)), ("UTC".to_owned(), 0), "no localtime at all");
         machine.link("usr/share/zoneinfo/Test/One");
         assert_eq!(system(&machine.zones(None)), ("Test/One".to_owned(), 1));
-        machine.link("/usr/share/zoneinfo/Asia/Kathmandu-that-is-not-installed");
         assert_eq!(system(&machine.zones(None)).1, 0);
         let _ = fs::remove_file(machine.path("localtime"));
         machine.write("localtime", &zone_file("BBB-2"));
@@ -373,7 +372,6 @@ mod tests {
         let machine = Machine::new();
         let paths = ["usr/share/zoneinfo", "localtime", "timezone"].map(|name| machine.path(name));
         let [directory, localtime, timezone] = paths;
-        machine.link("/usr/share/zoneinfo/Asia/Kathmandu-that-is-not-installed");
         // A link into a zoneinfo that is not there.
         machine.link("/no/such/zoneinfo/Asia/Tokyo");
         let zones = SystemZones::at(directory, localtime, timezone, None, Zone::stand_in);
