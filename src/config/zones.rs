@@ -332,6 +332,7 @@ mod tests {
         assert_eq!(system(&machine.zones(None)), ("UTC".to_owned(), 0), "no localtime at all");
         machine.link("usr/share/zoneinfo/Test/One");
         assert_eq!(system(&machine.zones(None)), ("Test/One".to_owned(), 1));
+        machine.link("/usr/share/zoneinfo/Asia/Kathmandu-that-is-not-installed");
         assert_eq!(system(&machine.zones(None)).1, 0);
         let _ = fs::remove_file(machine.path("localtime"));
         machine.write("localtime", &zone_file("BBB-2"));
