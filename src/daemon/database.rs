@@ -54,6 +54,8 @@ struct AnacronPaths {
 struct KnownFiles {
     zones: SystemZones,
     calendars: SystemCalendars,
+    /// The directories that were there when they were watched, see [`calendar_directories`].
+    calendar_directories: Vec<PathBuf>,
 }
 
 impl KnownFiles {
@@ -91,7 +93,11 @@ impl CrontabDatabase {
         CrontabDatabase {
             tables,
             users: DaemonUsers::default(),
-            known: KnownFiles { zones: SystemZones::open(), calendars: SystemCalendars::new(shared::CALENDARS.into()) },
+            known: KnownFiles {
+                zones: SystemZones::open(),
+                calendars: SystemCalendars::new(shared::CALENDARS.into()),
+                calendar_directories: Vec::new(),
+            },
             watch: ChangeWatch::new(settings.config.watch),
             queue: ScanQueue::default(),
             deadlines: Deadlines::new(now + RESCAN_MS),
@@ -308,7 +314,13 @@ impl CrontabDatabase {
     /// Returns whether a directory of crontabs is watched now that was not before.
     fn watch_directories(&mut self, events: &mut dyn EventSink) -> bool {
         let paths = self.paths();
-        let has_more = self.watch.update(&paths, &self.tables.directories());
+        let mut has_more = self.watch.update(&paths, &self.tables.directories());
+        // A directory of calendars can appear before its parent is watched, and a calendar before its directory is: nobody reports them.
+        while self.known.calendar_directories != calendar_directories() {
+            self.known.calendar_directories = calendar_directories();
+            has_more |= self.watch.update(&self.paths(), &self.tables.directories());
+            self.refresh_calendars(events);
+        }
         if let Some(why) = self.watch.take_failure() {
             let detail = format!("{why}; looking for changed tables each minute instead");
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
@@ -332,10 +344,7 @@ impl CrontabDatabase {
         let parents = files.filter_map(Path::parent).map(Path::to_owned);
         // Stamps count only while there is a table.
         let stamps = self.anacron.iter().filter(|anacron| anacron.table.exists()).map(|anacron| anacron.stamps.clone());
-        let calendars = Path::new(shared::CALENDARS);
-        let calendars =
-            calendars.parent().into_iter().chain([calendars]).filter(|path| path.is_dir()).map(Path::to_owned);
-        parents.chain(stamps).chain(calendars).chain(watched_directories(Path::new(LOCALTIME))).collect()
+        parents.chain(stamps).chain(calendar_directories()).chain(watched_directories(Path::new(LOCALTIME))).collect()
     }
 
     /// Turns reported changes into paths to scan, and refreshes what else they concern.
@@ -459,6 +468,12 @@ impl CrontabDatabase {
             self.deadlines.retry_rejected.get_or_insert(now + ms_to_end_of_minute());
         }
     }
+}
+
+/// The directory of calendars and its parent, as far as they are there.
+fn calendar_directories() -> Vec<PathBuf> {
+    let calendars = Path::new(shared::CALENDARS);
+    calendars.parent().into_iter().chain([calendars]).filter(|path| path.is_dir()).map(Path::to_owned).collect()
 }
 
 #[cfg(test)]
