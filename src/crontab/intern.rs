@@ -133,7 +133,7 @@ impl Timings {
     }
 }
 
-/// Makes room for one more key.
+/// Reserves memory for one more key.
 fn reserve<K: Eq + Hash, V>(map: &mut HashMap<K, V>, memory: &mut SmallAllocations) -> Result<(), OutOfMemory> {
     if map.len() == map.capacity() {
         map.try_reserve(1)?;

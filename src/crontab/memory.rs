@@ -30,7 +30,7 @@ const LARGE: usize = 1 << 20;
 /// Bytes that stay free: the small allocations of a parser, each bounded, cannot fail singly.
 const HEADROOM: usize = 8 << 20;
 
-/// Makes room for more items. What is large grows by an eighth, not to the double, and leaves the headroom free.
+/// Reserves memory for more items. What is large grows by an eighth, not to the double, and leaves the headroom free.
 fn reserve<T>(to: &mut Vec<T>, more: usize) -> Result<(), OutOfMemory> {
     if to.capacity() - to.len() >= more {
         return Ok(());

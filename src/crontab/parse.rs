@@ -107,7 +107,7 @@ pub const NO_NEWLINE: &str = "missing newline before EOF";
 /// The byte order mark in UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A table of fewer bytes is read with room for as many entries as it has lines.
+/// A table of fewer bytes gets memory for as many entries as it has lines.
 const SMALL: usize = 4096;
 
 /// Bytes of the first line that are kept for the diagnostic about a table that is too large.
@@ -184,7 +184,7 @@ impl From<OutOfMemory> for Stop {
 struct ZoneOfJobs {
     /// The number of its line, counted from 1.
     line: u32,
-    /// The line.
+    /// The bytes of the whole line, for a diagnostic.
     text: Vec<u8>,
     /// Where its value stands in the line.
     value: Range<usize>,
@@ -342,7 +342,7 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    /// Makes room for the entries of a small table at once, so that it does not grow in steps.
+    /// Reserves memory for the entries of a small table at once, so that it does not grow in steps.
     fn make_room(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
         if self.judges_only || self.newlines > 0 || piece.len() > SMALL {
             return Ok(());

@@ -65,7 +65,7 @@ pub enum StartError {
     /// The system's daemon was started by another user than root, and could not do what only root may.
     #[error("must be root; `crond FILE` runs a table as yourself ({why})")]
     NotRoot {
-        /// What failed.
+        /// The step of the start that failed.
         why: Box<StartError>,
     },
     /// The executor could not be started.

@@ -143,7 +143,7 @@ impl Relay {
         }
     }
 
-    /// Formats complete lines of these runs as far as there is room for them.
+    /// Formats complete lines of these runs up to the bound of what waits.
     fn format_held(&mut self, is_meant: impl Fn(u64) -> bool) {
         let Relay { format, streams: [output, errors], has_held: [output_held, errors_held], .. } = self;
         self.partial.retain(|(id, error), partial| {
@@ -158,7 +158,7 @@ impl Relay {
 }
 
 impl PartialLine {
-    /// Formats its complete lines, or a line that is too long, as far as there is room for them. True if some are left.
+    /// Formats its complete lines, or a line that is too long, up to the bound of what waits. True if some are left.
     fn format(&mut self, format: LineFormat, to: &mut RelayedStream) -> bool {
         let end = match memchr::memrchr(b'\n', &self.line) {
             Some(end) => end + 1,

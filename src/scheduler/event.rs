@@ -135,19 +135,19 @@ pub enum Event {
     },
     /// Somebody pauses all jobs: entries that are added from now on are paused. The known ones get an [`Event::Pause`] each.
     PauseAll {
-        /// Whose jobs.
+        /// The owners whose jobs are paused.
         scope: PauseScope,
         /// From when to when, who and why.
         pause: Pause,
     },
     /// Somebody takes that back. The known jobs get an [`Event::Resume`] each.
     ResumeAll {
-        /// Whose jobs.
+        /// The owners whose jobs are resumed.
         scope: PauseScope,
     },
     /// Somebody has paused or resumed this job by itself: a pause of all that they may end does not hold for it any more.
     LeftOutOfPauses {
-        /// The job.
+        /// The job that was paused or resumed by itself.
         job: JobId,
         /// Whether they may end pauses by root.
         is_by_root: bool,

@@ -172,7 +172,7 @@ impl TableSet {
     }
 }
 
-/// Makes room for one more, without doubling the capacity.
+/// Reserves memory for one more, without doubling the capacity.
 fn make_room(tables: &mut Vec<u32>) {
     if tables.len() == tables.capacity() {
         tables.reserve_exact(tables.len() / 4 + 2);

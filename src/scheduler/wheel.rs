@@ -286,7 +286,7 @@ impl Wheel {
 /// The bits of a second that select a bucket.
 const REACH: i64 = (1 << (BITS as usize * LEVELS)) - 1;
 
-/// Makes room for a node. It reserves an eighth more than needed and not the double, since the array is most of the wheel's memory.
+/// Reserves memory for a node. It reserves an eighth more than needed and not the double, since the array is most of the wheel's memory.
 fn grow(nodes: &mut Vec<Node>, index: usize) {
     if index >= nodes.capacity() {
         nodes.reserve_exact(index + 1 - nodes.len() + index / 8 + 16);

@@ -165,7 +165,7 @@ pub(super) struct RunByHand {
 pub(super) enum WaitFor {
     /// The number of the run.
     Start,
-    /// Its outcome.
+    /// The outcome of the run.
     End,
     /// Its output and its outcome.
     OutputAndEnd,

@@ -24,7 +24,7 @@ impl Run {
         after as usize + 1
     }
 
-    /// Its values.
+    /// All values of the run, first and last included.
     pub fn values(self) -> std::ops::RangeInclusive<u32> {
         self.first..=self.last
     }

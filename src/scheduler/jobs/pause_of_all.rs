@@ -17,7 +17,7 @@ const NAME: &str = "*";
 /// Whose jobs a pause covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PauseScope {
-    /// Every job.
+    /// All jobs of all users and of the system.
     Everybody,
     /// The entries of the crontab whose owner has this user id.
     User(u32),
