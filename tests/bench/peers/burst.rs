@@ -16,7 +16,7 @@ const SHORT_LEAD: i64 = 2;
 const TURN: i64 = 5;
 const TURN_A_THOUSAND: i64 = 2;
 /// Measured in several alternating rounds.
-const FINELY: [&str; 4] = ["floor", "floor-fork", "ours", OURS_WITH_HISTORY];
+const FINELY: [&str; 5] = ["floor", "floor-fork", "ours", "ours FILE", OURS_WITH_HISTORY];
 /// Rounds of bursts with PAM.
 const FEW_ROUNDS: usize = 2;
 /// Most jobs that keep running with a PAM monitor each.
@@ -58,7 +58,7 @@ fn turn(jobs: usize) -> i64 {
 
 /// Measures one peer at each full minute.
 pub fn measure(all: &[Daemon], extent: Extent, between_minutes: &mut WorkBetweenMinutes<'_>, report: &mut Report) {
-    report.note("a burst: jobs in crontabs of 10".to_owned());
+    report.note("a burst: jobs in crontabs of 10, standalone in one".to_owned());
     let peers = || all.iter().filter(|daemon| daemon.by_seconds.is_none());
     for &jobs in extent.bursts {
         for peer in peers().filter(|daemon| jobs < MANY || daemon.pam).take(extent.peers) {
@@ -84,7 +84,7 @@ pub fn with_jobs(daemon: &Daemon, due: i64, jobs: usize, flags: &str) -> (Runnin
     };
     let line = format!("{when} /usr/local/bin/mark --mark {file} {flags}\n");
     let another = format!("{when} /usr/local/bin/mark --descriptors {descriptors}\n");
-    let a_table = jobs.min(10);
+    let a_table = if daemon.is_standalone { jobs } else { jobs.min(10) };
     let text = format!("SHELL=/bin/sh\nMAILTO=\"\"\n{}", line.repeat(a_table));
     // In a burst, one job more records how many descriptors it inherited.
     let spool = tables::spool(daemon, jobs / a_table, |table| match table {

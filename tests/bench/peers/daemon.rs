@@ -33,6 +33,8 @@ pub struct Daemon {
     pub pam: bool,
     /// Whether tables must be root's.
     pub root_owns: bool,
+    /// Whether it runs one table as its caller, as in a container.
+    pub is_standalone: bool,
     /// Where it looks for users' tables.
     spool: &'static str,
     words: Vec<String>,
@@ -57,6 +59,7 @@ pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
         by_seconds: None,
         pam: false,
         root_owns: false,
+        is_standalone: false,
         spool: "/var/spool/cron/crontabs",
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         variables: Vec::new(),
@@ -64,6 +67,8 @@ pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
     let with_history = Daemon { by_seconds: Some(BySeconds::Quartz), ..daemon(OURS_WITH_HISTORY, &OURS) };
     let ours = daemon("ours", &[OURS.as_slice(), &WITHOUT_HISTORY].concat());
     let ours = Daemon { by_seconds: Some(BySeconds::Quartz), ..ours };
+    let standalone = daemon("ours FILE", &["/usr/sbin/crond", "--config", tables::NO_HISTORY, tables::ONE_TABLE]);
+    let standalone = Daemon { by_seconds: Some(BySeconds::Quartz), root_owns: true, is_standalone: true, ..standalone };
     let floor = daemon("floor", &["/usr/local/bin/mark", "/var/spool/cron/crontabs"]);
     let floor = Daemon { by_seconds: Some(BySeconds::Flag), ..floor };
     let floor_with = |name: &'static str, flags: &[&str]| {
@@ -79,6 +84,7 @@ pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
         Daemon { pam: true, ..with_pam },
         ours.clone(),
         with_history,
+        standalone,
         Daemon { name: "ours+PAM", place: "ours+PAM".to_owned(), pam: true, ..ours },
     ];
     let within = |name: &str, path: &str| package(name).join(path).display().to_string();
@@ -100,6 +106,9 @@ pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
     let busybox = within("busybox-static", "bin/busybox");
     let busybox = daemon("busybox", &[&busybox, "crond", "-f", "-c", "/var/spool/cron/crontabs"]);
     all.push(Daemon { root_owns: true, ..busybox });
+    let cronstable = within("cronstable", "bin/cronstable");
+    let cronstable = daemon("cronstable", &[&cronstable, "-c", tables::ONE_TABLE]);
+    all.push(Daemon { root_owns: true, is_standalone: true, ..cronstable });
     all.retain(|daemon| {
         let there = Path::new(&daemon.words[0]).exists();
         if !there {

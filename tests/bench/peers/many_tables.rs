@@ -27,7 +27,7 @@ const BEGUN: i64 = 4;
 pub fn measure(all: &[Daemon], extent: Extent, between_minutes: &mut WorkBetweenMinutes<'_>, report: &mut Report) {
     let many_tables: Vec<Daemon> = all
         .iter()
-        .filter(|daemon| !daemon.differs_in_jobs_only())
+        .filter(|daemon| !daemon.differs_in_jobs_only() && !daemon.is_standalone)
         .map(|daemon| daemon.with_place("many_tables"))
         .collect();
     small(&many_tables, report);

@@ -12,6 +12,8 @@ use std::path::Path;
 pub const SPOOLS: &str = "/tmp/spools";
 /// The directory of the files in which jobs record their starts.
 pub const MARKS: &str = "/tmp/marks";
+/// The table of a standalone daemon.
+pub const ONE_TABLE: &str = "/var/spool/cron/crontabs/crontab";
 /// The settings of a daemon that keeps no history.
 pub const NO_HISTORY: &str = "/etc/no-history.toml";
 /// The first user id.
@@ -134,5 +136,6 @@ pub fn put(daemon: &Daemon, spool: &str, number: usize, text: &str) {
     fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("mode of the table");
     let owner = if daemon.root_owns { 0 } else { FIRST_UID + number as u32 };
     chown(&new, Some(owner), None).expect("owner of the table");
-    fs::rename(&new, format!("{spool}/u{number}")).expect("the table in its place");
+    let name = if daemon.is_standalone { "crontab".to_owned() } else { format!("u{number}") };
+    fs::rename(&new, format!("{spool}/{name}")).expect("the table in its place");
 }
