@@ -8,7 +8,9 @@
 //! | file | content |
 //! |---|---|
 //! | `state` | the [`Scheduler`]: its state, and which method handles which event |
-//! | `event` | events, actions, and the descriptions of a start and an end |
+//! | `event`, `action`, `now` | events, actions, and the moment at which an event is handled |
+//! | `run_request`, `source` | what describes a start, as the executor gets it |
+//! | `run_result` | what describes an end, as the executor sends it: a frozen wire format |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `absence` | how many slots passed while no daemon was there |
 //! | `late_tables` | catch-up for tables that are first loaded after the beginning |
@@ -44,16 +46,20 @@
 #![forbid(unsafe_code)]
 
 mod absence;
+mod action;
 mod anacron;
 mod anacron_events;
 mod clock;
 mod complaints;
+mod decide;
 mod due;
 mod earlier;
+mod entries;
 mod environment;
 mod event;
 mod find_jobs;
 mod follow_up;
+mod handover;
 mod job_id;
 mod job_status;
 mod jobs;
@@ -61,45 +67,56 @@ mod late_tables;
 mod live;
 mod live_table;
 mod loading;
+mod managed;
+mod missed_slots;
 mod names;
 mod naming;
-mod policies;
+mod now;
 mod progress;
 mod queue_exits;
-mod request_result;
+mod restore;
 mod rule;
 mod run_id;
 mod run_record;
+mod run_request;
+mod run_result;
 mod runs;
 mod saved;
 mod simulate;
 mod slot_budget;
+mod source;
 mod start_queue;
+mod starts;
 mod state;
 mod tables;
 mod timers;
 mod timing;
+mod turn;
+mod user_requests;
 mod waiting;
 mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
+pub use action::{Absence, Action, EntryComplaint, StampCause};
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
-pub use event::{
-    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner,
-    Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, StampCause, Usage,
-};
+pub use event::{AtStop, EarlierRun, Event, Preparation};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;
-pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
+pub use jobs::{EndReason, Killed, ManualStart, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
 pub use live::{EntryCursor, Live};
-pub use request_result::RequestResult;
+pub use now::Now;
+pub use run_id::RunId;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_request::{HISTORY_OUTPUT, RunRequest, RunRules};
+pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};
+pub use source::{Owner, Source};
 pub use state::{Scheduler, Summary};
+pub use user_requests::Answer;
 /// The timer wheel, for benchmarks.
 #[doc(hidden)]
 pub use wheel::{Timer, Wheel};

@@ -1,6 +1,7 @@
 //! How far the scheduler has come in time, and what of that is recorded.
 
-use super::event::{Action, Now};
+use super::action::Action;
+use super::now::Now;
 use crate::schedule::Timestamp;
 
 /// How far the scheduler has come in time.

@@ -1,7 +1,7 @@
 //! Runs that have left the start queue without a start, and of which their jobs do not know yet.
 
-use super::event::RunId;
 use super::jobs::EndReason;
+use super::run_id::RunId;
 
 /// Runs that have left the start queue without a start, and of which their jobs do not know yet.
 #[derive(Debug, Default)]

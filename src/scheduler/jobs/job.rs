@@ -1,11 +1,12 @@
-//! One job that has a policy, and what is known of it.
+//! One job that has a policy: what its entry asks for, and its state. The state is stored, so its fields keep their names.
 
 use super::group::GroupKey;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{RunId, RunResult};
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_result::RunResult;
 use crate::scheduler::start_queue::EntryKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -175,7 +176,7 @@ impl Job {
     }
 
     /// Whether something that waits for a run of the job may go on to the group.
-    pub(in crate::scheduler) fn may_go_on(&self, item: &Item) -> bool {
+    pub(in crate::scheduler) fn may_start(&self, item: &Item) -> bool {
         let in_group = |waiting: &&Waiting| waiting.ticket.is_some();
         match self.spec.policy.overlap {
             // Caught-up slots run one at a time, each with its retries.
