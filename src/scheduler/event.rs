@@ -1,7 +1,7 @@
 //! The events that the scheduler handles.
 
 use super::job_id::JobId;
-use super::jobs::{ManualStart, Pause, PauseScope};
+use super::jobs::{Pause, PauseScope};
 use super::run_id::RunId;
 use super::run_result::RunResult;
 use super::saved::SavedState;
@@ -135,6 +135,15 @@ pub enum Event {
         /// What becomes of what waits by the policies of jobs, and of their retries. The next daemon knows of them by the saved state.
         jobs: AtStop,
     },
+}
+
+/// Whether a run by hand keeps to the rules for overlap and groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManualStart {
+    /// It waits where a slot would wait, and is refused where a slot would be skipped.
+    ByRules,
+    /// It starts in any case.
+    Forced,
 }
 
 /// What becomes at a stop of what has not been started.

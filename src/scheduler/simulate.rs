@@ -2,9 +2,9 @@
 //! how every slot would end. `cronctl simulate` prints it, and tests compare it with the rules.
 
 use super::action::Action;
-use super::event::{AtStop, Event};
+use super::event::{AtStop, Event, ManualStart};
 use super::job_id::JobId;
-use super::jobs::{ManualStart, Notice, Pause};
+use super::jobs::{Notice, Pause};
 use super::now::Now;
 use super::run_id::RunId;
 use super::run_record::RunRecord;

@@ -2,8 +2,9 @@
 
 use super::action::Action;
 use super::anacron::JobActivity;
+use super::event::ManualStart;
 use super::job_id::JobId;
-use super::jobs::{Jobs, Killed, ManualStart, Pause, PauseScope, RefusedRun};
+use super::jobs::{Jobs, Killed, Pause, PauseScope, RefusedRun};
 use super::now::Now;
 use super::run_id::RunId;
 use super::saved::StateChange;

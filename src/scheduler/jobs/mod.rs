@@ -48,5 +48,5 @@ pub use notice::{Notice, NoticeEvent};
 pub use pause::{Pause, PauseScope};
 pub(super) use pause::{PauseOfAll, PausesOfAll};
 pub(super) use registry::Jobs;
-pub use requests::{Killed, ManualStart, RefusedRun};
+pub use requests::{Killed, RefusedRun};
 pub(super) use restart::RunStart;

@@ -3,6 +3,7 @@
 use super::job::{EndReason, Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
+use crate::scheduler::event::ManualStart;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{Outcome, SkipReason, Trigger};
@@ -10,15 +11,6 @@ use crate::scheduler::turn::Turn;
 
 /// Runs by hand of one job that wait.
 const WAITING_BY_HAND: usize = 16;
-
-/// Whether a run by hand keeps to the rules for overlap and groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ManualStart {
-    /// It waits where a slot would wait, and is refused where a slot would be skipped.
-    ByRules,
-    /// It starts in any case.
-    Forced,
-}
 
 /// Why a run by hand was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
