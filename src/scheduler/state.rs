@@ -9,7 +9,7 @@ use super::job_id::JobId;
 use super::jobs::Jobs;
 use super::names::JobNames;
 use super::now::Now;
-use super::progress::Progress;
+use super::progress::{Progress, TurnChanges};
 use super::run_id::RunId;
 use super::run_record::MissReason;
 use super::saved::StateChange;
@@ -175,7 +175,7 @@ impl Scheduler {
         for event in take(Stage::Other) {
             self.handle_one(event, now, &mut actions);
         }
-        self.finish(must_record, has_new_tables, now, &mut actions);
+        self.finish(TurnChanges { must_record, has_new_tables }, now, &mut actions);
         actions
     }
 
@@ -208,7 +208,7 @@ impl Scheduler {
     }
 
     /// The end of what is done in one turn: hands over what it has queued, saves what it has changed, and records how far it has come.
-    pub(super) fn finish(&mut self, must_record: bool, has_new_tables: bool, now: Now, actions: &mut Vec<Action>) {
+    pub(super) fn finish(&mut self, mut changes: TurnChanges, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running {
             self.hand_over(now, actions);
         }
@@ -225,8 +225,8 @@ impl Scheduler {
             actions.insert(0, Action::ReserveRuns(reserved));
         }
         // Everything due before the first start that has not begun has an outcome.
-        let has_started = actions.iter().any(|action| matches!(action, Action::Start(_)));
-        actions.extend(self.progress.record(self.completed(), must_record || has_started, has_new_tables));
+        changes.must_record |= actions.iter().any(|action| matches!(action, Action::Start(_)));
+        actions.extend(self.progress.record(self.completed(), changes));
     }
 
     fn handle_one(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {

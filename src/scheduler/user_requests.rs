@@ -6,6 +6,7 @@ use super::event::ManualStart;
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed, Pause, PauseScope, RefusedRun};
 use super::now::Now;
+use super::progress::TurnChanges;
 use super::run_id::RunId;
 use super::saved::StateChange;
 use super::start_queue::ANACRON;
@@ -35,7 +36,7 @@ impl Scheduler {
         self.run_policy_timers(now, &mut actions);
         self.start_due(gap, now, &mut actions);
         let result = self.start_by_hand(job, start, now, &mut actions);
-        self.finish(false, false, now, &mut actions);
+        self.finish(TurnChanges::default(), now, &mut actions);
         Answer { result, actions }
     }
 
@@ -59,7 +60,7 @@ impl Scheduler {
         let result = kill(self, &mut actions);
         self.run_policy_timers(now, &mut actions);
         self.start_due(gap, now, &mut actions);
-        self.finish(false, false, now, &mut actions);
+        self.finish(TurnChanges::default(), now, &mut actions);
         Answer { result, actions }
     }
 }

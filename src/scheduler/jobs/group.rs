@@ -30,6 +30,14 @@ impl From<GroupKey> for (Option<String>, String) {
     }
 }
 
+/// Whether a run that begins has a place in the group of its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GroupPlace {
+    Taken,
+    /// The job has no group.
+    None,
+}
+
 /// All groups that have members or runs.
 #[derive(Debug, Default)]
 pub(super) struct Groups {

@@ -1,5 +1,6 @@
 //! What people ask for: runs by hand and kills.
 
+use super::group::GroupPlace;
 use super::job::{EndReason, Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
@@ -57,8 +58,8 @@ impl Jobs {
         if start == ManualStart::Forced {
             let group = job.spec.group.as_ref();
             group.iter().for_each(|group| self.groups.enter(group));
-            let has_place = group.is_some();
-            return Ok(self.begin(id, item, has_place, turn));
+            let place = if group.is_some() { GroupPlace::Taken } else { GroupPlace::None };
+            return Ok(self.begin(id, item, place, turn));
         }
         let is_busy = job.is_busy();
         let by_hand = job.state.waiting.iter().filter(|waiting| waiting.item.is_manual).count();

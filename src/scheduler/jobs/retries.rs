@@ -1,5 +1,6 @@
 //! Further attempts after a failure.
 
+use super::group::GroupPlace;
 use super::job::{FailedAttempt, RetryStage};
 use super::registry::Jobs;
 use crate::schedule::Timestamp;
@@ -36,9 +37,9 @@ impl Jobs {
             self.drop_retry(id, turn);
             return;
         }
-        let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, false, turn) };
+        let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, GroupPlace::None, turn) };
         if self.groups.try_enter(&group) {
-            return self.begin_retry_now(id, true, turn);
+            return self.begin_retry_now(id, GroupPlace::Taken, turn);
         }
         let ticket = self.groups.wait(&group, id);
         if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
@@ -46,10 +47,10 @@ impl Jobs {
         }
     }
 
-    pub(super) fn begin_retry_now(&mut self, id: &JobId, has_place: bool, turn: &mut Turn<'_>) {
+    pub(super) fn begin_retry_now(&mut self, id: &JobId, place: GroupPlace, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(retry) = job.state.retry.take() else { return };
-        self.begin_attempt(id, retry.item, has_place, Some(retry.failure), turn);
+        self.begin_attempt(id, retry.item, place, Some(retry.failure), turn);
     }
 
     /// No further attempt follows a failure: it is final.

@@ -1,5 +1,6 @@
 //! What becomes of a slot: it is skipped, waits, or goes through the group to the start queue.
 
+use super::group::GroupPlace;
 use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
@@ -106,9 +107,9 @@ impl Jobs {
         turn.note_change(id);
         let job = self.jobs.get_mut(id)?;
         job.state.accept(&mut item);
-        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
+        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, GroupPlace::None, turn) };
         if self.groups.try_enter(&group) {
-            return self.begin(id, item, true, turn);
+            return self.begin(id, item, GroupPlace::Taken, turn);
         }
         let ticket = Some(self.groups.wait(&group, id));
         job.state.waiting.push(Waiting { item, ticket });
@@ -124,8 +125,8 @@ impl Jobs {
     }
 
     /// Puts a run into the start queue.
-    pub(super) fn begin(&mut self, id: &JobId, item: Item, has_place: bool, turn: &mut Turn<'_>) -> Option<RunId> {
-        self.begin_attempt(id, item, has_place, None, turn)
+    pub(super) fn begin(&mut self, id: &JobId, item: Item, place: GroupPlace, turn: &mut Turn<'_>) -> Option<RunId> {
+        self.begin_attempt(id, item, place, None, turn)
     }
 
     /// Puts an attempt into the start queue, a further one with the failure before it.
@@ -133,7 +134,7 @@ impl Jobs {
         &mut self,
         id: &JobId,
         item: Item,
-        has_place: bool,
+        place: GroupPlace,
         failure: Option<Box<FailedAttempt>>,
         turn: &mut Turn<'_>,
     ) -> Option<RunId> {
@@ -142,7 +143,7 @@ impl Jobs {
         }
         let job = self.jobs.get_mut(id)?;
         let run = turn.start(job.spec.entry?, &item);
-        let (queued_at, place) = (turn.now.utc, job.spec.group.clone().filter(|_| has_place));
+        let (queued_at, place) = (turn.now.utc, job.spec.group.clone().filter(|_| place == GroupPlace::Taken));
         job.state.running.push(ActiveRun { run, queued_at, is_queued: true, item, ending: None, place, failure });
         self.runs.insert(run, id.clone());
         turn.note_change(id);

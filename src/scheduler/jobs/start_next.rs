@@ -1,6 +1,6 @@
 //! Starts what waits: for a run or a retry of its own job, or for a place in its group.
 
-use super::group::GroupKey;
+use super::group::{GroupKey, GroupPlace};
 use super::job::{Item, RetryStage, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
@@ -44,7 +44,7 @@ impl Jobs {
                 retry.stage = RetryStage::OwnRun;
                 if !is_held_up {
                     self.groups.enter(key);
-                    self.begin_retry_now(&id, true, turn);
+                    self.begin_retry_now(&id, GroupPlace::Taken, turn);
                 }
                 continue;
             }
@@ -59,7 +59,7 @@ impl Jobs {
             }
             let item = job.state.waiting.remove(place).item;
             self.groups.enter(key);
-            self.begin(&id, item, true, turn);
+            self.begin(&id, item, GroupPlace::Taken, turn);
         }
     }
 
@@ -73,7 +73,7 @@ impl Jobs {
         if let Some(job) = self.jobs.get_mut(id) {
             job.state.accept(&mut item);
         }
-        self.begin(id, item, true, turn);
+        self.begin(id, item, GroupPlace::Taken, turn);
         true
     }
 
