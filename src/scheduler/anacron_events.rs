@@ -70,7 +70,7 @@ impl Scheduler {
                 self.progress.has_decided = true;
                 self.with_jobs(now, actions, |jobs, turn| jobs.handle_slot(&id, slot, Trigger::Anacron, false, turn));
                 if !self.jobs.is_occupied(&id) {
-                    self.entries.anacron.left_out(&id);
+                    self.entries.anacron.postpone(&id);
                 }
             }
             Preparation::Ready { .. } | Preparation::NotOurs => self.entries.anacron.drop_start(),

@@ -1,4 +1,4 @@
-//! How the scheduler calls [`Jobs`] and does what follows: slots, ends and timers of managed jobs.
+//! Calls [`Jobs`] about slots, runs that have left the queue, and timers, and does what follows.
 
 use super::action::Action;
 use super::due::Due;
@@ -73,7 +73,9 @@ impl Scheduler {
         });
         // A pause is saved before anything that follows from it.
         let saved: Vec<Action> = pauses.chain(of_all).map(|change| Action::SaveState(Box::new(change))).collect();
-        actions.splice(first..first, saved);
+        if !saved.is_empty() {
+            actions.splice(first..first, saved);
+        }
         for (key, moment) in counts_from {
             self.count_interval(key, moment);
         }

@@ -19,7 +19,7 @@ const UNCLAIMED_MS: i64 = 3_600_000;
 /// What earlier daemons have left.
 #[derive(Debug, Default)]
 pub(super) struct EarlierDaemons {
-    /// What is told of their runs before the begin.
+    /// What is known of their runs before the begin.
     pub(super) ends: EarlierEnds,
     /// Since when the last of them was down before this one began.
     pub(super) down_since: Option<Timestamp>,
@@ -50,7 +50,7 @@ pub(super) struct LateTables {
     pub(super) budget: SlotBudget,
 }
 
-/// What is told of runs of earlier daemons before the begin.
+/// What is known of runs of earlier daemons before the begin.
 #[derive(Debug, Default)]
 pub(super) struct EarlierEnds {
     /// Ends, for the jobs whose state the begin brings.

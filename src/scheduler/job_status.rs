@@ -36,7 +36,7 @@ impl Scheduler {
         self.jobs.owns(run)
     }
 
-    /// Whether a run was told to end.
+    /// Whether the end of a run was requested.
     pub fn is_being_ended(&self, run: RunId) -> bool {
         self.jobs.is_being_ended(run)
     }

@@ -1,4 +1,4 @@
-//! The two clocks of a moment, which the scheduler is told with each event.
+//! The moment of an event by two clocks. The scheduler reads no clock itself.
 
 use crate::schedule::Timestamp;
 

@@ -10,7 +10,7 @@ pub(super) struct QueueExits {
     pub(super) superseded: Vec<RunId>,
     /// Runs whose entries are gone.
     pub(super) unstartable: Vec<RunId>,
-    /// Runs that were told to end while they waited.
+    /// Runs whose end was requested while they waited.
     pub(super) ended: Vec<(RunId, EndReason)>,
 }
 

@@ -49,7 +49,7 @@ impl Scheduler {
         self.jobs.need_saved_state()
     }
 
-    /// Takes what an earlier daemon has left. Nothing goes on yet.
+    /// Takes what an earlier daemon has left. Nothing starts yet.
     pub(super) fn restore(
         &mut self,
         saved: SavedState,
@@ -149,8 +149,8 @@ impl Scheduler {
         }
     }
 
-    /// Skips what waits of jobs whose pauses have been restored: they may have begun while no daemon was there. This lets others of their
-    /// groups go on.
+    /// Skips what waits of jobs whose pauses have been restored: they may have begun while no daemon was there. Others of their
+    /// groups may start then.
     pub(super) fn skip_paused(&mut self, paused: &[JobId], now: Now, actions: &mut Vec<Action>) {
         self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.skip_waiting(id, turn)));
     }
@@ -247,9 +247,9 @@ impl Scheduler {
         for state in self.earlier.unclaimed.jobs.values() {
             self.jobs.reserve_places(state, |run| accounted.contains(&run));
         }
-        // What pauses and ends let go on is none of them.
+        // Runs that pauses and ends let start are none of them.
         let runs = self.jobs.all_runs();
-        // Before they let a retry go on that waits in its group.
+        // Before they let a retry start that waits in its group.
         if completed.or(handled).is_some() {
             self.drop_expired_retries(now, actions);
         }

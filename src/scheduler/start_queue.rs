@@ -42,7 +42,7 @@ pub(super) struct QueuedSlot {
     pub(super) at_reboot: bool,
 }
 
-/// Slots of one entry in a row that were given up for the same reason.
+/// Slots of one entry in a row that were skipped for the same reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SkippedRow {
     pub(super) first: Timestamp,

@@ -22,7 +22,7 @@ impl Starts {
         Starts { queue: StartQueue::default(), runs: Runs::new(next_id), exits: QueueExits::default() }
     }
 
-    /// Queues a start of an entry without a policy, whose oldest start may be given up for it.
+    /// Queues a start of an entry without a policy, whose oldest start may be dropped for it.
     pub(super) fn queue_plain(&mut self, key: EntryKey, slot: QueuedSlot, entries: &Entries) {
         self.runs.insert(slot.run, RunOrigin::Plain);
         if let Some(superseded) = self.push(key, slot, entries) {
@@ -30,7 +30,7 @@ impl Starts {
         }
     }
 
-    /// Queues a start that a job has decided on. A start that is given up for it, or that no table has any more, is reported to its job later.
+    /// Queues a start that a job has decided on. A start that is dropped for it, or that no table has any more, is reported to its job later.
     pub(super) fn queue_managed(&mut self, key: EntryKey, slot: QueuedSlot, origin: RunOrigin, entries: &Entries) {
         if !entries.has_table(key) {
             return self.exits.unstartable.push(slot.run);
@@ -45,7 +45,7 @@ impl Starts {
         self.queue.push(self.owner(key, entries), key, slot, by_seconds)
     }
 
-    /// Takes a run that was told to end out of the queue. False: it is not there.
+    /// Takes a run whose end was requested out of the queue. False: it is not there.
     pub(super) fn cancel(&mut self, key: EntryKey, run: RunId, why: &EndReason, entries: &Entries) -> bool {
         let is_queued = self.remove(key, run, entries);
         if is_queued {

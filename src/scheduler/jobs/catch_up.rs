@@ -80,7 +80,7 @@ impl Jobs {
         }
     }
 
-    /// Records slots in a row that were missed, or left out while they were.
+    /// Records slots in a row that were missed, or skipped while they were.
     pub(in crate::scheduler) fn record_row(
         &mut self,
         id: &JobId,

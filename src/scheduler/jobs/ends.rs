@@ -27,7 +27,7 @@ impl Jobs {
         self.forget_if_idle(&id);
     }
 
-    /// A run that was told to end had not left the scheduler's start queue, and has been taken out of it.
+    /// A run whose end was requested had not left the scheduler's start queue, and has been taken out of it.
     pub(in crate::scheduler) fn handle_cancelled(&mut self, run: RunId, why: &EndReason, turn: &mut Turn<'_>) {
         let Some((id, active)) = self.take_run(run) else { return };
         turn.note_change(&id);

@@ -4,7 +4,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::RunRecord;
 
-/// An event that the owner has asked to be told of.
+/// An event that the owner has asked to be notified of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
     /// The event that the owner is notified of.

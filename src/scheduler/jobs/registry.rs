@@ -179,7 +179,7 @@ impl Jobs {
         self.runs.contains_key(&run)
     }
 
-    /// Whether a run was told to end.
+    /// Whether the end of a run was requested.
     pub(in crate::scheduler) fn is_being_ended(&self, run: RunId) -> bool {
         let job = self.runs.get(&run).and_then(|id| self.jobs.get(id));
         job.is_some_and(|job| job.state.running.iter().any(|active| active.run == run && active.ending.is_some()))

@@ -34,7 +34,7 @@ impl JobState {
 }
 
 impl Jobs {
-    /// The daemon ends and nothing of this is kept: what waits is left out.
+    /// The daemon ends and nothing of this is kept: what waits is skipped.
     pub(in crate::scheduler) fn skip_all_waiting(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         for id in ids {
@@ -66,8 +66,8 @@ impl Jobs {
         self.entry(self.runs.get(&run)?)
     }
 
-    /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It goes on with the
-    /// next event that lets its job go on.
+    /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It starts with the
+    /// next event after which something of its job may start.
     pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
         let Some((id, ActiveRun { item, place, failure, .. })) = self.take_run(run) else { return };
         turn.note_change(&id);
@@ -168,13 +168,13 @@ impl Jobs {
         self.start_waiting_of_group(group.as_ref(), turn);
     }
 
-    /// The retries that are pending, with the moment of the failure: the daemon gives up those of jobs of which a slot has passed since.
+    /// The retries that are pending, with the moment of the failure: those of jobs of which a slot has passed since are dropped.
     pub(in crate::scheduler) fn pending_retries(&self) -> Vec<(JobId, Timestamp)> {
         let failed = |(id, job): (&JobId, &Job)| Some((id.clone(), job.state.retry.as_ref()?.failed_at));
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Takes over a run of an earlier daemon, unless its state has told of it. If it has not, the daemon was killed before that was written:
+    /// Takes over a run of an earlier daemon, unless its state has it. If it has not, the daemon was killed before that was written:
     /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
     /// by hand.
     pub(in crate::scheduler) fn adopt(
@@ -242,7 +242,7 @@ impl Jobs {
         true
     }
 
-    /// Why a run was told to end.
+    /// Why the end of a run was requested.
     pub(in crate::scheduler) fn ending(&self, run: RunId) -> Option<EndReason> {
         let running = &self.jobs.get(self.runs.get(&run)?)?.state.running;
         running.iter().find(|active| active.run == run)?.ending.clone()
@@ -256,7 +256,7 @@ impl Jobs {
 }
 
 impl JobState {
-    /// No entry has taken this state back: the records of what can still be told of it, and whether nothing of it is left. Runs that go on
+    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs that go on
     /// stay.
     pub(in crate::scheduler) fn abandon(
         &mut self,

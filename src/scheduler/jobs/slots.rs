@@ -150,7 +150,7 @@ impl Jobs {
         Some(run)
     }
 
-    /// An `@N` entry counts from now, since its moment was left out.
+    /// An `@N` entry counts from now, since its moment was skipped.
     fn count_from_now(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         let now = turn.now.utc;
         self.count_from(id, now, turn);
