@@ -166,7 +166,8 @@ impl JobScope {
         if variant.is_unprivileged {
             policy.limits.nice = None;
         }
-        let policy = Arc::new(policy);
+        // An entry with the default has no policy of its own.
+        let policy = if policy == *Policy::shared_default() { Policy::shared_default() } else { Arc::new(policy) };
         self.variants.push((variant, Arc::clone(&policy)));
         policy
     }

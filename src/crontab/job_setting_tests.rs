@@ -261,6 +261,14 @@ fn the_flags_s_and_n_win_over_the_settings() {
 }
 
 #[test]
+fn an_entry_on_which_no_setting_has_an_effect_has_no_policy() {
+    for (line, has_policy) in [("@reboot a", false), ("@daily a", true), ("@reboot -s a", true)] {
+        let parsed = of(&format!("CRON_CATCHUP=once\n{line}\n"));
+        assert_eq!(parsed.table.entries[0].policy.is_some(), has_policy, "{line}");
+    }
+}
+
+#[test]
 fn a_name_and_a_ping_hold_for_the_next_entry_only() {
     let text = "CRON_NAME=a\n# c\n\nCRON_PING=http://h/1\nX=1\n@daily a\n@daily b\n\
                 CRON_NAME=lost\nCRON_PING=http://h/2\nbad\n@daily c\n\

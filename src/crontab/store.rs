@@ -33,7 +33,7 @@ pub struct Entry {
     pub command: Range<u32>,
     /// The user that it runs as, in a system table.
     pub user: Option<Arc<str>>,
-    /// The policy that the job settings above it make. None: the default.
+    /// The policy that the job settings above it and its flags make. None: the default.
     pub policy: Option<Arc<Policy>>,
     /// Its name and the jobs that it runs after. None: it has neither.
     pub links: Option<Box<Links>>,

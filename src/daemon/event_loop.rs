@@ -12,8 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Day, Timestamp, Zones};
 use crate::scheduler::{
-    Absence, Action, EntryComplaint, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules,
-    SkipReason, StampCause, StateChange,
+    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult,
+    RunRules, SkipReason, StampCause, StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -143,7 +143,7 @@ impl Daemon {
         loop {
             self.run_timers()?;
             if self.planner.actions.is_empty() && self.planner.scheduler.has_more() {
-                self.notify_scheduler(Event::Tick);
+                self.planner.handle(Event::Tick);
             }
             self.perform()?;
             self.arm()?;
@@ -162,11 +162,6 @@ impl Daemon {
         }
     }
 
-    /// Passes an event to the scheduler and queues its answers.
-    pub(super) fn notify_scheduler(&mut self, event: Event) {
-        self.planner.handle(event);
-    }
-
     /// Lets the database do something, and forwards the load events that come of it.
     pub(super) fn with_database(&mut self, act: impl FnOnce(&mut CrontabDatabase, &mut dyn EventSink)) {
         let (planner, log, debug) = (&mut self.planner, &mut self.log, self.settings.debug);
@@ -180,7 +175,7 @@ impl Daemon {
             self.log_lack_of_state();
         }
         if self.database.take_anacron_change() {
-            self.notify_scheduler(Event::AnacrontabChanged);
+            self.planner.handle(Event::AnacrontabChanged);
         }
         self.add_database_sources();
     }
@@ -222,7 +217,7 @@ impl Daemon {
             self.timers.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
         if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
-            self.notify_scheduler(Event::Tick);
+            self.planner.handle(Event::Tick);
         }
         self.advance_control(now);
         self.run_history(now);
@@ -256,7 +251,7 @@ impl Daemon {
             TimerEvent::Nothing => {}
             TimerEvent::Due | TimerEvent::ClockSet => {
                 self.planner.armed_for = None;
-                self.notify_scheduler(Event::Tick);
+                self.planner.handle(Event::Tick);
             }
         }
         Ok(())
@@ -272,7 +267,7 @@ impl Daemon {
             self.planner.armed_for = due;
             self.debug_next(due);
             match self.planner.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
-                TimerEvent::ClockSet => self.notify_scheduler(Event::Tick),
+                TimerEvent::ClockSet => self.planner.handle(Event::Tick),
                 TimerEvent::Due | TimerEvent::Nothing => return Ok(()),
             }
         }
@@ -322,7 +317,7 @@ impl Daemon {
             }
             ExecutorEvent::Begun { runs, processes } => {
                 processes.iter().for_each(|of| self.runs.set_process(of.run, of.pid, of.started_at_ms));
-                self.notify_scheduler(Event::Begun(runs));
+                self.planner.handle(Event::Begun(runs));
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
@@ -340,7 +335,7 @@ impl Daemon {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
         self.record_result(&result);
         self.publish_end(&result);
-        self.notify_scheduler(Event::RunEnded(Box::new(result)));
+        self.planner.handle(Event::RunEnded(Box::new(result)));
     }
 
     /// Carries out a limited number of the scheduler's actions, and records what has been started.
@@ -497,8 +492,11 @@ impl Daemon {
     }
 
     /// Whether the next daemon will find the state of jobs.
-    pub(super) fn keeps_job_state(&self) -> bool {
-        self.files.job_state.as_ref().is_some_and(JobStateStore::is_kept)
+    pub(super) fn state_at_stop(&self) -> AtStop {
+        match &self.files.job_state {
+            Some(store) if store.is_kept() => AtStop::LeaveToNext,
+            Some(_) | None => AtStop::Skip,
+        }
     }
 
     pub(super) fn log_job_state_lines(&mut self) {
@@ -570,7 +568,7 @@ impl Daemon {
         let mut log_lines = Vec::new();
         let event = files.read(&self.settings, &mut log_lines);
         log_lines.iter().for_each(|line| write_line(&mut self.log, line));
-        self.notify_scheduler(event);
+        self.planner.handle(event);
     }
 
     fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
@@ -585,7 +583,7 @@ impl Daemon {
             self.warn(&format!("{why}; the job is not started"));
             Preparation::Failed
         });
-        self.notify_scheduler(Event::AnacronJobPrepared(preparation));
+        self.planner.handle(Event::AnacronJobPrepared(preparation));
     }
 
     pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {

@@ -4,7 +4,7 @@
 use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;
 use super::state::{Daemon, Fatal};
-use crate::scheduler::{Action, Event};
+use crate::scheduler::{Action, AtStop, Event};
 use crate::sys::error::{self, os};
 use crate::sys::process::{self, Program};
 use crate::sys::{clock, handover};
@@ -53,7 +53,7 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
-        self.notify_scheduler(Event::Stop { is_recorded: true, keeps_jobs: self.keeps_job_state() });
+        self.planner.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: self.state_at_stop() });
         for action in std::mem::take(&mut self.planner.actions) {
             match action {
                 Action::Skipped { start, why, count, first } => {

@@ -15,7 +15,7 @@ use super::wake_ups::WakeUps;
 use crate::executor::{Executor, LaunchError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Event, Now, Scheduler};
+use crate::scheduler::{Action, Answer, Event, Now, Scheduler};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
@@ -86,20 +86,32 @@ impl Planner {
         Planner { scheduler, actions: VecDeque::new(), handing_out: None, timer, armed_for: None, slept_ms }
     }
 
-    /// Passes an event to the scheduler and queues its answers.
+    /// Passes an event of this moment to the scheduler and queues its answers.
     pub(super) fn handle(&mut self, event: Event) {
         self.handle_at(event, now());
     }
 
-    /// The same for an event of another moment.
+    /// Passes an event to the scheduler and queues its answers. `now` is read by the caller where it is needed for more than that.
     pub(super) fn handle_at(&mut self, event: Event, now: Now) {
+        self.note_sleep();
+        self.actions.extend(self.scheduler.handle(event, now));
+    }
+
+    /// Passes a request to the scheduler, queues the actions of its answer, and returns the result.
+    pub(super) fn request<T>(&mut self, request: impl FnOnce(&mut Scheduler) -> Answer<T>) -> T {
+        self.note_sleep();
+        let Answer { result, actions } = request(&mut self.scheduler);
+        self.actions.extend(actions);
+        result
+    }
+
+    fn note_sleep(&mut self) {
         let slept_ms = clock::slept_ms();
         // The two clocks are read one after the other.
         if slept_ms - self.slept_ms >= SHORTEST_SLEEP_MS {
             self.scheduler.note_sleep(slept_ms - self.slept_ms);
             self.slept_ms = slept_ms;
         }
-        self.actions.extend(self.scheduler.handle(event, now));
     }
 
     /// Whether there is something to do without another event.

@@ -6,7 +6,7 @@ use super::state::{Daemon, Fatal, Stopping, reap};
 use crate::crontab::duration_text;
 use crate::report::format_count;
 use crate::schedule::Timestamp;
-use crate::scheduler::{Event, RunRules};
+use crate::scheduler::{AtStop, Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;
 use crate::sys::files::reason;
@@ -34,8 +34,8 @@ impl Daemon {
             None => {
                 self.files.manager.send("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
-                let (is_recorded, keeps_jobs) = (self.files.record.is_some(), self.keeps_job_state());
-                self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });
+                let queue = if self.files.record.is_some() { AtStop::LeaveToNext } else { AtStop::Skip };
+                self.planner.handle(Event::Stop { queue, jobs: self.state_at_stop() });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     self.log_wait();

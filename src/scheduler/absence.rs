@@ -1,6 +1,6 @@
 //! How many slots passed while no daemon was there, for the log.
 
-use super::event::Absence;
+use super::action::Absence;
 use super::live_table::LiveCrontab;
 use super::state::{Gap, Scheduler};
 use crate::crontab::CatchUpMode;
@@ -13,8 +13,8 @@ impl Scheduler {
     /// The slots of entries without `CRON_CATCHUP` that passed in a gap; none if there were none. What of them starts now has been collected.
     pub(super) fn absence(&self, gap: &Gap) -> Option<Absence> {
         let (mut slots, mut left, mut is_more) = (0, MOST_COUNTED, false);
-        for (timer, shared) in self.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
-            let tables = shared.tables().iter().filter_map(|&number| self.tables.get(number));
+        for (timer, shared) in self.entries.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
+            let tables = shared.tables().iter().filter_map(|&number| self.entries.tables.get(number));
             let entries: u64 = tables
                 .map(|table| table.on_timer(timer).filter(|entry| is_left_out(table, *entry)).count() as u64)
                 .sum();
@@ -23,7 +23,8 @@ impl Scheduler {
             }
             let delay = i64::from(shared.delay());
             let mut at = Timestamp(gap.from.0 - delay);
-            while let Some(due) = self.timing.next_due_before(shared, at, gap.to).filter(|due| due.0 + delay < gap.to.0)
+            while let Some(due) =
+                self.entries.timing.next_due_before(shared, at, gap.to).filter(|due| due.0 + delay < gap.to.0)
             {
                 if left == 0 {
                     is_more = true;
@@ -35,7 +36,7 @@ impl Scheduler {
             }
         }
         let is_of_gap = |due: &&super::due::Due| {
-            let table = self.tables.get(due.table);
+            let table = self.entries.tables.get(due.table);
             due.scheduled_at < gap.to && table.is_some_and(|table| is_left_out(table, due.entry))
         };
         let started = self.due.collected.iter().filter(is_of_gap).count();

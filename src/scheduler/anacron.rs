@@ -8,12 +8,17 @@
 //! A job whose command runs one of [`DIRECTORIES`] may have a regular line in a system table as well, as Debian's /etc/crontab has. Then
 //! the start of that line counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
+use super::action::{Action, StampCause};
 use super::environment::Environment;
-use super::event::{Action, EarlierRun, RunId, RunOutcome, RunRequest, RunRules, Source, StampCause};
+use super::event::EarlierRun;
 use super::job_id::JobId;
-use super::jobs::{GroupKey, JobSpec, Jobs};
+use super::jobs::{GroupKey, JobSpec};
 use super::live_table::LiveCrontab;
+use super::run_id::RunId;
 use super::run_record::Trigger;
+use super::run_request::{RunRequest, RunRules};
+use super::run_result::RunOutcome;
+use super::source::Source;
 use super::start_queue::{ANACRON, EntryKey};
 use super::tables::LiveTables;
 use super::timers::Timers;
@@ -116,13 +121,22 @@ enum Question {
     Start(PlannedJob),
 }
 
+/// What runs or waits of jobs.
+pub(super) trait JobActivity {
+    /// Whether a run of the job is going on, or something of it waits or will be retried.
+    fn is_occupied(&self, id: &JobId) -> bool;
+
+    /// The same, but for the retry of a job that is paused.
+    fn is_active(&self, id: &JobId) -> bool;
+}
+
 /// What is known besides: the lines of system tables, which may run the directory of an anacron job, and what runs or waits of jobs.
 #[derive(Clone, Copy)]
 pub(super) struct SystemLines<'a> {
     pub(super) tables: &'a LiveTables,
     pub(super) timers: &'a Timers,
     pub(super) zones: &'a Zones,
-    pub(super) jobs: &'a Jobs,
+    pub(super) jobs: &'a dyn JobActivity,
 }
 
 impl Anacron {
@@ -272,7 +286,7 @@ impl Anacron {
     }
 
     /// Asks for what has to be known before the next step, if that is due.
-    pub(super) fn next_question(&mut self, jobs: &Jobs, now: Timestamp) -> Option<Action> {
+    pub(super) fn next_question(&mut self, jobs: &dyn JobActivity, now: Timestamp) -> Option<Action> {
         if self.question.is_some() {
             return None;
         }
@@ -285,7 +299,7 @@ impl Anacron {
             self.question = Some(Question::Table);
             return Some(Action::ReadAnacrontab);
         }
-        let may_start = !self.is_any_busy(jobs) && self.planned.first().is_some_and(|planned| planned.at <= now);
+        let may_start = !self.has_active_job(jobs) && self.planned.first().is_some_and(|planned| planned.at <= now);
         may_start.then(|| {
             let planned = self.planned.remove(0);
             let id = planned.job.id.clone();
@@ -386,8 +400,8 @@ impl Anacron {
         self.running.extend(id.map(|id| RunningJob { run, id, day }));
     }
 
-    /// The slot of a job that was asked about has been left out: it is looked at again at the next regular check.
-    pub(super) fn left_out(&mut self, id: &JobId) {
+    /// The slot of a job that was asked about has been skipped: it is looked at again at the next regular check.
+    pub(super) fn postpone(&mut self, id: &JobId) {
         let number = self.ids.iter().find(|(_, other)| *other == id).map(|(number, _)| *number);
         let job = number.and_then(|number| self.job(number)).map(|job| job.id.clone());
         self.failed.extend(job);
@@ -395,8 +409,8 @@ impl Anacron {
 
     /// Whether a job runs, waits for a place in its group, or will be retried. Others wait for it: they run one after the other. The retry of
     /// a paused job may be far away.
-    fn is_any_busy(&self, jobs: &Jobs) -> bool {
-        !self.running.is_empty() || self.ids.values().any(|id| jobs.is_at_work(id))
+    fn has_active_job(&self, jobs: &dyn JobActivity) -> bool {
+        !self.running.is_empty() || self.ids.values().any(|id| jobs.is_active(id))
     }
 
     /// Drops the start that was asked about, since anacron itself has been installed.
@@ -412,16 +426,16 @@ impl Anacron {
     }
 
     /// When the anacron jobs need attention next.
-    pub(super) fn wake_at(&self, jobs: &Jobs) -> Option<Timestamp> {
+    pub(super) fn wake_at(&self, jobs: &dyn JobActivity) -> Option<Timestamp> {
         if self.question.is_some() {
             return None;
         }
-        let start = self.planned.first().filter(|_| !self.is_any_busy(jobs)).map(|planned| planned.at);
+        let start = self.planned.first().filter(|_| !self.has_active_job(jobs)).map(|planned| planned.at);
         [self.next_check, start].into_iter().flatten().min()
     }
 
     /// Handles the end of a run. If it was that of an anacron job, its stamp is written, whatever its exit status.
-    pub(super) fn ended(&mut self, run: RunId, end: &RunOutcome, actions: &mut Vec<Action>) {
+    pub(super) fn handle_end(&mut self, run: RunId, end: &RunOutcome, actions: &mut Vec<Action>) {
         let is_meant = |running: &RunningJob| running.run == run;
         let take = |from: &mut Vec<RunningJob>| from.iter().position(is_meant).map(|at| from.remove(at));
         let Some(ended) = take(&mut self.running).or_else(|| take(&mut self.undelivered)) else { return };

@@ -1,9 +1,13 @@
 //! How the scheduler handles the events of anacron jobs.
 
-use super::anacron::SystemLines;
-use super::event::{Action, Now, Owner, Preparation, RunRequest, Source};
+use super::action::Action;
+use super::anacron::{JobActivity, SystemLines};
+use super::event::Preparation;
 use super::naming::Touched;
+use super::now::Now;
 use super::run_record::Trigger;
+use super::run_request::RunRequest;
+use super::source::{Owner, Source};
 use super::start_queue::ANACRON;
 use super::state::{Phase, Scheduler};
 use super::timing::TimingState;
@@ -22,63 +26,61 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        let is_same = self.anacron.has(source, table);
-        self.anacron.load(source, table, stamps);
+        let is_same = self.entries.anacron.has(source, table);
+        self.entries.anacron.load(source, table, stamps);
         if is_same {
             return;
         }
         let mut names = self.release_names(ANACRON);
         self.change_entries(now, actions, |scheduler, actions| {
             names.extend(scheduler.claim_names(ANACRON));
-            let (wanted, old) = (scheduler.anacron.specs(), scheduler.anacron.all_ids().clone());
+            let (wanted, old) = (scheduler.entries.anacron.specs(), scheduler.entries.anacron.all_ids().clone());
             let touched = Touched { names, copies: Vec::new() };
             let named = scheduler.name_entries(ANACRON, wanted, old, &touched, actions);
             scheduler.install_jobs(named, now, actions);
-            scheduler.take_up_state(ANACRON, now, actions);
+            scheduler.restore_late_table(ANACRON, now, actions);
         });
     }
 
     /// Asks for what has to be known before the next step of an anacron job. Everything else that can be handed over comes first, so that a
     /// line of a system table that counts as a run has been counted.
     pub(super) fn ask_for_anacron(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.phase == Phase::Running && !self.queue.has_next() {
-            actions.extend(self.anacron.next_question(&self.jobs, now));
+        if self.phase == Phase::Running && !self.starts.queue.has_next() {
+            actions.extend(self.entries.anacron.next_question(&self.jobs, now));
         }
     }
 
     /// Makes the check for which the anacrontab was read.
     pub(super) fn check_anacron(&mut self, is_on_battery: bool, now: Timestamp, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running {
-            let TimingState { timers, zones, .. } = &self.timing;
-            let lines = SystemLines { tables: &self.tables, timers, zones, jobs: &self.jobs };
-            self.anacron.check(is_on_battery, lines, now, &zones.system(), actions);
+            let TimingState { timers, zones, .. } = &self.entries.timing;
+            let lines = SystemLines { tables: &self.entries.tables, timers, zones, jobs: &self.jobs };
+            self.entries.anacron.check(is_on_battery, lines, now, &zones.system(), actions);
         }
     }
 
     /// Starts the anacron job that was prepared, if it can be and is still due.
     pub(super) fn start_prepared(&mut self, preparation: Preparation, now: Now, actions: &mut Vec<Action>) {
         match preparation {
-            Preparation::Failed => self.anacron.fail_start(),
+            Preparation::Failed => self.entries.anacron.fail_start(),
             Preparation::Ready { .. } if self.phase == Phase::Running => {
-                let TimingState { timers, zones, .. } = &self.timing;
-                let lines = SystemLines { tables: &self.tables, timers, zones, jobs: &self.jobs };
-                let Some((id, slot)) = self.anacron.take_start(lines, now.utc, &zones.system()) else { return };
-                self.starting_at = now.utc;
+                let TimingState { timers, zones, .. } = &self.entries.timing;
+                let lines = SystemLines { tables: &self.entries.tables, timers, zones, jobs: &self.jobs };
+                let Some((id, slot)) = self.entries.anacron.take_start(lines, now.utc, &zones.system()) else { return };
                 self.progress.has_decided = true;
-                self.with_jobs(now, actions, |jobs, turn| jobs.slot(&id, slot, Trigger::Anacron, false, turn));
-                self.report_queue_exits(now, actions);
+                self.with_jobs(now, actions, |jobs, turn| jobs.handle_slot(&id, slot, Trigger::Anacron, false, turn));
                 if !self.jobs.is_occupied(&id) {
-                    self.anacron.left_out(&id);
+                    self.entries.anacron.postpone(&id);
                 }
             }
-            Preparation::Ready { .. } | Preparation::NotOurs => self.anacron.drop_start(),
+            Preparation::Ready { .. } | Preparation::NotOurs => self.entries.anacron.drop_start(),
         }
     }
 
     /// Counts a start of a system table as the run of an anacron job, if it is one.
     pub(super) fn count_for_anacron(&mut self, start: &RunRequest, now: Timestamp, actions: &mut Vec<Action>) {
-        if self.anacron.is_active() && start.source.owner == Owner::System {
-            self.anacron.count_line(&start.command, Day::at(now, &self.timing.zones.system()), actions);
+        if self.entries.anacron.is_active() && start.source.owner == Owner::System {
+            self.entries.anacron.count_line(&start.command, Day::at(now, &self.entries.timing.zones.system()), actions);
         }
     }
 }

@@ -2,7 +2,9 @@ use super::*;
 use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, OnlyUtc};
-use crate::scheduler::{Event, Now, Owner, Pause, PauseScope, Preparation, RunRecord, RunResult, Scheduler};
+use crate::scheduler::{
+    AtStop, Event, ManualStart, Now, Owner, Pause, PauseScope, Preparation, RunRecord, RunResult, Scheduler,
+};
 use std::collections::VecDeque;
 
 /// A machine: the files of anacron's jobs, the system's own lines, a clock.
@@ -144,11 +146,11 @@ impl Machine {
         self.boot_with("");
     }
 
-    /// A daemon's begin after another one, whose runs `earlier` have no results yet; those of `goes_on` go on.
-    fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, goes_on: &[RunId]) {
+    /// A daemon's begin after another one, whose runs `earlier` have no results yet; those of `is_running` go on.
+    fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, is_running: &[RunId]) {
         let reached = self.scheduler.next_run();
         self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });
-        self.scheduler.runs.next_id = self.scheduler.runs.next_id.max(reached.0);
+        self.scheduler.starts.runs.next_id = self.scheduler.starts.runs.next_id.max(reached.0);
         let context = Context {
             form: Form::System,
             dialect: &DIALECT,
@@ -159,10 +161,10 @@ impl Machine {
         let table = Crontab::parse(lines.as_bytes(), &context).unwrap().table;
         self.handle(Event::Load { source: Source { path: "/etc/crontab".into(), ..source() }, table });
         self.handle(self.loaded());
-        let running = earlier.iter().filter(|run| goes_on.contains(&run.run));
+        let running = earlier.iter().filter(|run| is_running.contains(&run.run));
         let running = running.map(|run| (run.run, run.job.clone())).collect();
         self.handle(Event::EarlierRuns(earlier));
-        self.running.retain(|start| goes_on.contains(&start.run));
+        self.running.retain(|start| is_running.contains(&start.run));
         self.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running, saved: Box::default() });
     }
 
@@ -230,7 +232,7 @@ impl Machine {
     }
 
     fn wake_at(&self) -> Option<Timestamp> {
-        self.scheduler.anacron.wake_at(&self.scheduler.jobs)
+        self.scheduler.entries.anacron.wake_at(&self.scheduler.jobs)
     }
 }
 
@@ -449,7 +451,7 @@ fn on_battery_nothing_is_found_due_until_the_machine_is_off_it() {
 fn a_stopped_scheduler_starts_nothing_and_writes_the_stamp_of_what_ends() {
     let mut machine = Machine::new("1 0 a x\n1 0 b x\n", "2026-11-22T12:00:00Z");
     machine.boot();
-    machine.handle(Event::Stop { is_recorded: true, keeps_jobs: true });
+    machine.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
     machine.end(RunOutcome::Code(0));
     machine.handle(Event::AnacrontabChanged);
     machine.handle(Event::Tick);
@@ -624,7 +626,7 @@ fn a_job_that_is_not_enabled_runs_by_hand_only_and_that_counts_as_its_run() {
     let mut machine = Machine::new("CRON_ENABLED=no\n1 0 off x\nCRON_ENABLED=yes\n1 30 on y\n", "2026-11-22T12:00:00Z");
     assert_eq!(machine.found_at_boot(), ["on"]);
     for name in ["off", "on"] {
-        machine.handle(Event::RunByHand { job: JobId::named("root", name), is_forced: false });
+        machine.handle(Event::RunByHand { job: JobId::named("root", name), start: ManualStart::ByRules });
         let [start] = machine.running.as_slice() else { panic!("{:?}", machine.running) };
         assert_eq!((start.job.name(), start.trigger), (name, Trigger::Manual));
         machine.end(RunOutcome::Code(0));

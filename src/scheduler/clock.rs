@@ -1,8 +1,9 @@
 //! Following the clock: what has become due since the last event, on time, late, or by a step.
 
+use super::action::Action;
 use super::due::Due;
-use super::event::{Action, Now};
 use super::live_table::{LiveCrontab, Waiting};
+use super::now::Now;
 use super::rule;
 use super::run_record::MissReason;
 use super::state::{Gap, Scheduler};
@@ -16,7 +17,7 @@ const STEP_MS: i64 = 2_000;
 /// Less than a full minute back repeats nothing. Seconds.
 pub(super) const SHORT_BACK: i64 = 60;
 /// Jumps of at least this many seconds are logged.
-const WORTH_TELLING: i64 = 60;
+const LOGGED_JUMP: i64 = 60;
 
 impl Scheduler {
     /// Handles everything that has become due since the last event.
@@ -26,24 +27,24 @@ impl Scheduler {
         let slept_ms = std::mem::take(&mut self.progress.slept_ms);
         if step_ms.abs() < STEP_MS && self.progress.upto.0 - now.utc.0 < SHORT_BACK {
             self.advance(now.utc);
-            self.fire_before(now.utc, now, actions);
+            self.start_collected(Some(now.utc), now, actions);
             return None;
         }
         // What the clock showed before it was set is handled as it would have been without the step.
         let expected = Timestamp((self.progress.last.utc.0 * 1_000 + elapsed_ms).div_euclid(1_000));
         let shown = Timestamp(expected.0 - 1);
         self.advance(shown);
-        self.fire(Now { utc: shown, ..now }, actions);
+        self.start_collected(None, Now { utc: shown, ..now }, actions);
         let from = self.progress.upto;
-        self.hasten_waiting(step_ms.min(0).div_euclid(1_000));
+        self.advance_waiting(step_ms.min(0).div_euclid(1_000));
         self.collect_waiting(now.utc);
         // Set back by less than a minute, it waits for the clock to come back to where it was: nothing is doubled.
         let behind = self.progress.upto.max(expected).0 - now.utc.0;
         let caught_up = if (1..SHORT_BACK).contains(&behind) { 0 } else { self.step(now.utc) };
         let seconds = step_ms / 1_000;
-        if seconds.abs() >= WORTH_TELLING {
+        if seconds.abs() >= LOGGED_JUMP {
             actions.push(Action::Jumped { seconds, caught_up });
-            self.anacron.note_jump();
+            self.entries.anacron.note_jump();
         }
         // A clock that is corrected after a sleep goes forward by a little more.
         let why = if slept_ms.saturating_mul(2) >= step_ms { MissReason::Asleep } else { MissReason::Clock };
@@ -54,7 +55,7 @@ impl Scheduler {
     pub(super) fn advance(&mut self, to: Timestamp) {
         if to > self.progress.upto {
             let mut expired = Vec::new();
-            self.timing.wheel.expire(to, &mut expired);
+            self.entries.timing.wheel.expire(to, &mut expired);
             if let Some((first, _)) = expired.first() {
                 let minutes = to.0.div_euclid(60) - first.0.div_euclid(60) + 1;
                 for &(due, timer) in &expired {
@@ -69,8 +70,8 @@ impl Scheduler {
     /// Collects the due moments of a timer from `first` up to `to`, as far as the rule catches them up when the loop is `minutes` late (1:
     /// on time), and arms it for the one after.
     pub(super) fn replay(&mut self, timer: Timer, first: Timestamp, to: Timestamp, minutes: i64) {
-        let Some(shared) = self.timing.timers.get(timer) else { return };
-        let Some(local) = self.timing.zones.get(shared.zone) else { return };
+        let Some(shared) = self.entries.timing.timers.get(timer) else { return };
+        let Some(local) = self.entries.timing.zones.get(shared.zone) else { return };
         let next = |after| rule::next_due(shared.schedule(), shared.style, &local.zone, local.set, after);
         let replay_all =
             minutes <= rule::FEW_MINUTES || (minutes <= rule::MOST_MINUTES && shared.style == DstPolicy::Fixed);
@@ -94,25 +95,26 @@ impl Scheduler {
             self.collect(timer, at, rank, at, to);
         }
         if let Some(due) = due {
-            self.timing.wheel.arm(timer, due);
+            self.entries.timing.wheel.arm(timer, due);
         }
     }
 
     /// Follows a step of the clock from `progress.upto` to `to`. Returns how many missed starts are caught up.
     pub(super) fn step(&mut self, to: Timestamp) -> usize {
         let from = self.progress.upto;
-        let changes = self.timing.zones.step(from, to);
+        let changes = self.entries.timing.zones.step(from, to);
         let caught_up = self.apply_clock_changes(&changes, to);
         self.progress.upto = to;
-        self.timing.arm_all(to);
+        self.entries.timing.arm_all(to);
         caught_up
     }
 
     /// Collects what the rule gives for every timer of the zones in `changes`.
     pub(super) fn apply_clock_changes(&mut self, changes: &HashMap<ZoneId, ClockChange>, to: Timestamp) -> usize {
         let mut found = Vec::new();
-        for (timer, shared) in self.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
-            let (Some(change), Some(local)) = (changes.get(&shared.zone), self.timing.zones.get(shared.zone)) else {
+        for (timer, shared) in self.entries.timing.timers.iter().filter(|(_, shared)| shared.kind == Kind::Calendar) {
+            let (Some(change), Some(local)) = (changes.get(&shared.zone), self.entries.timing.zones.get(shared.zone))
+            else {
                 continue;
             };
             if shared.by_seconds {
@@ -150,15 +152,15 @@ impl Scheduler {
         scheduled_at: Timestamp,
         now: Timestamp,
     ) {
-        let Some(shared) = self.timing.timers.get(timer) else { return };
+        let Some(shared) = self.entries.timing.timers.get(timer) else { return };
         let delay = i64::from(shared.delay());
         let at = Timestamp(base.0 + delay);
         for &number in shared.tables() {
-            let Some(table) = self.tables.get_mut(number) else { continue };
+            let Some(table) = self.entries.tables.get_mut(number) else { continue };
             if at > now {
                 self.due.alarms.insert((at, number));
                 let waiting: Vec<Waiting> = table.on_timer(timer).map(|entry| Waiting { at, entry }).collect();
-                table.carried.get_or_insert_default().waiting.extend(waiting);
+                table.entry_state.get_or_insert_default().waiting.extend(waiting);
                 continue;
             }
             let table: &LiveCrontab = table;
@@ -180,7 +182,7 @@ impl Scheduler {
         rank: i64,
         scheduled_at: Timestamp,
     ) {
-        let Some(table) = self.tables.get(number) else { return };
+        let Some(table) = self.entries.tables.get(number) else { return };
         let (order, line) = (table.order, table.start_order(entry));
         self.due.collected.push(Due { at, rank, order, line, table: number, entry, scheduled_at });
     }

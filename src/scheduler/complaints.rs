@@ -1,9 +1,8 @@
 //! What is wrong with entries as far as other tables have to do with it.
 
-use super::event::{Action, EntryComplaint};
+use super::action::Action;
 use super::job_id::JobId;
 use super::jobs::GroupKey;
-use super::start_queue::{ANACRON, EntryKey};
 use super::state::Scheduler;
 use std::collections::BTreeSet;
 
@@ -15,15 +14,15 @@ const MOST_OF_LOAD: usize = 50_000;
 impl Scheduler {
     /// Says what is wrong with these jobs, whose entries have just been loaded: names after `@after` that no job has, cycles, and groups with
     /// different numbers of runs.
-    pub(super) fn complain_of(&self, ids: &[JobId], actions: &mut Vec<Action>) {
+    pub(super) fn report_faults(&self, ids: &[JobId], actions: &mut Vec<Action>) {
         let mut groups: BTreeSet<(GroupKey, u32)> = BTreeSet::new();
         let mut budget = MOST_OF_LOAD;
         for id in ids {
             let Some(key) = self.jobs.entry(id) else { continue };
-            for message in self.faults_of_after(id, &mut budget) {
-                actions.extend(self.complain_at(key, message));
+            for message in self.find_after_faults(id, &mut budget) {
+                actions.extend(self.entries.complaint(key, message));
             }
-            let Some(spec) = self.spec_at(key) else { continue };
+            let Some(spec) = self.entries.spec_at(key) else { continue };
             let Some((group, slots)) = spec.group.zip(spec.policy.group.as_ref().map(|group| group.slots)) else {
                 continue;
             };
@@ -31,25 +30,25 @@ impl Scheduler {
                 && let Some((other, limit)) = self.jobs.other_limit(id)
             {
                 let runs = |slots: u32| if slots == 1 { "1 run".to_owned() } else { format!("{slots} runs") };
-                let place = self.path_at(other);
+                let place = self.entries.path_at(other);
                 let (here, there) = (runs(slots), runs(limit));
                 let name = &group.name;
                 let message = format!(
                     "the group {name} has {here} at once here, and {there} in {place}; the smallest number holds"
                 );
-                actions.extend(self.complain_at(key, message));
+                actions.extend(self.entries.complaint(key, message));
             }
         }
     }
 
     /// What is wrong with the names that an entry waits for. Where all of a cycle is in one table, its parser has spoken.
-    fn faults_of_after(&self, id: &JobId, budget: &mut usize) -> Vec<String> {
+    fn find_after_faults(&self, id: &JobId, budget: &mut usize) -> Vec<String> {
         let needed = self.jobs.needed(id);
         let unknown = needed.iter().filter(|needed| self.jobs.entry(needed).is_none());
         let mut faults: Vec<String> = unknown
             .map(|needed| format!("@after: no job has the name {needed}; the entry waits until one has it"))
             .collect();
-        if let Some(last) = self.cycle_of(id, budget) {
+        if let Some(last) = self.find_cycle(id, budget) {
             faults.push(format!("@after: {id} waits for {last}, which waits for {id}: neither ever runs"));
         }
         faults
@@ -57,7 +56,7 @@ impl Scheduler {
 
     /// The last job of a cycle of jobs of several tables that wait for each other, from that one on. The budget is the number of names that
     /// may still be followed: where it is used up, a cycle stays unknown.
-    fn cycle_of(&self, id: &JobId, budget: &mut usize) -> Option<JobId> {
+    fn find_cycle(&self, id: &JobId, budget: &mut usize) -> Option<JobId> {
         let least = budget.saturating_sub(MOST_OF_JOB);
         let own = self.jobs.entry(id)?.0;
         let mut seen: BTreeSet<(JobId, bool)> = BTreeSet::new();
@@ -81,25 +80,5 @@ impl Scheduler {
             }
         }
         None
-    }
-
-    /// Where an entry is.
-    fn path_at(&self, key: EntryKey) -> String {
-        let source = match key.0 {
-            ANACRON => self.anacron.source(),
-            number => self.tables.get(number).map(|table| table.source()),
-        };
-        source.map(|source| source.path.clone()).unwrap_or_default()
-    }
-
-    fn complain_at(&self, key: EntryKey, message: String) -> Option<Action> {
-        let (source, line) = match key.0 {
-            ANACRON => (self.anacron.source()?, self.anacron.line_of(key.1)?),
-            number => {
-                let table = self.tables.get(number)?;
-                (table.source(), table.line(key.1))
-            }
-        };
-        Some(Action::Complain(Box::new(EntryComplaint { source: source.clone(), line, message })))
     }
 }

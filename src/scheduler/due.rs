@@ -32,11 +32,13 @@ pub(super) struct DueEntries {
 }
 
 impl DueEntries {
-    /// Takes out what was collected and became due before a moment, in the order of the starts.
-    pub(super) fn take_before(&mut self, end: Timestamp) -> Vec<Due> {
+    /// Takes out what was collected, or that of it that became due before a moment, in the order of the starts.
+    pub(super) fn take_before(&mut self, end: Option<Timestamp>) -> Vec<Due> {
         let mut dues = std::mem::take(&mut self.collected);
         dues.sort_unstable();
-        self.collected = dues.split_off(dues.partition_point(|due| due.at < end));
+        if let Some(end) = end {
+            self.collected = dues.split_off(dues.partition_point(|due| due.at < end));
+        }
         dues
     }
 

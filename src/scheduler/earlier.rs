@@ -1,7 +1,11 @@
 //! What earlier daemons have left: runs, ends, starts and saved state.
 
-use super::event::{Action, EarlierRun, Now, RunId, RunResult};
+use super::action::Action;
+use super::event::EarlierRun;
 use super::job_id::JobId;
+use super::now::Now;
+use super::run_id::RunId;
+use super::run_result::RunResult;
 use super::runs::Runs;
 use super::saved::{SavedState, StateChange};
 use super::slot_budget::SlotBudget;
@@ -15,23 +19,25 @@ const UNCLAIMED_MS: i64 = 3_600_000;
 /// What earlier daemons have left.
 #[derive(Debug, Default)]
 pub(super) struct EarlierDaemons {
-    /// What is told of their runs before the begin.
+    /// What is known of their runs before the begin.
     pub(super) ends: EarlierEnds,
     /// Since when the last of them was down before this one began.
     pub(super) down_since: Option<Timestamp>,
     /// What they have started of that which is due at the begin, with how often.
     pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
-    /// For jobs whose tables earlier daemons have not found: what they are owed at the begin counts from here.
-    pub(super) owed_since: HashMap<JobId, Timestamp>,
+    /// For jobs whose tables earlier daemons have not found: slots since then count as missed at the begin.
+    pub(super) missed_since: HashMap<JobId, Timestamp>,
     /// Saved state of jobs of which no entry is loaded yet.
     pub(super) unclaimed: SavedState,
+    /// Jobs of them that have become known since, and whose state is given back with that of the next table.
+    pub(super) claimable: BTreeSet<JobId>,
     /// The jobs of the runs in it. Some of them may have been claimed since.
     unclaimed_runs: HashMap<RunId, JobId>,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     unclaimed_until_ms: i64,
     /// The jobs among them of which runs went on after that time.
     kept_unclaimed: BTreeSet<JobId>,
-    /// What tables need that are first loaded after the begin. None: nothing is owed to their entries.
+    /// What tables need that are first loaded after the begin. None: their entries have missed no slots.
     pub(super) late_tables: Option<LateTables>,
 }
 
@@ -44,7 +50,7 @@ pub(super) struct LateTables {
     pub(super) budget: SlotBudget,
 }
 
-/// What is told of runs of earlier daemons before the begin.
+/// What is known of runs of earlier daemons before the begin.
 #[derive(Debug, Default)]
 pub(super) struct EarlierEnds {
     /// Ends, for the jobs whose state the begin brings.
@@ -66,6 +72,23 @@ impl EarlierDaemons {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// The jobs whose state or pause nobody has claimed.
+    pub(super) fn unclaimed_jobs(&self) -> impl Iterator<Item = &JobId> {
+        self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys())
+    }
+
+    /// Whether nobody has claimed the state or the pause of this job.
+    pub(super) fn has_unclaimed(&self, id: &JobId) -> bool {
+        self.unclaimed.jobs.contains_key(id) || self.unclaimed.pauses.contains_key(id)
+    }
+
+    /// Notes that this job has become known, whose state may be claimed then.
+    pub(super) fn note_known(&mut self, id: &JobId) {
+        if self.has_unclaimed(id) {
+            self.claimable.insert(id.clone());
         }
     }
 
@@ -96,12 +119,12 @@ impl EarlierDaemons {
         if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
             return;
         }
-        let SavedState { jobs, first_seen, owed_since, pauses, is_of_other_boot, .. } =
+        let SavedState { jobs, first_seen, missed_since, pauses, is_of_other_boot, .. } =
             std::mem::take(&mut self.unclaimed);
         self.late_tables = None;
         let mut kept = BTreeMap::new();
         for (id, mut state) in jobs {
-            let (records, is_over) = state.leave(&id, |run| runs.get(&run).is_some(), now.utc);
+            let (records, is_over) = state.abandon(&id, |run| runs.get(&run).is_some(), now.utc);
             actions.extend(records.into_iter().map(|record| Action::Record(Box::new(record))));
             let left = (!is_over).then_some(state);
             if is_over || !self.kept_unclaimed.contains(&id) {
@@ -109,7 +132,7 @@ impl EarlierDaemons {
             }
             kept.extend(left.map(|state| (id, state)));
         }
-        let others = SavedState { first_seen, owed_since, pauses, ..SavedState::default() };
+        let others = SavedState { first_seen, missed_since, pauses, ..SavedState::default() };
         actions.extend(others.changes().map(|change| Action::SaveState(Box::new(change.to_removal()))));
         self.unclaimed_runs.retain(|_, id| kept.contains_key(id));
         self.kept_unclaimed = kept.keys().cloned().collect();

@@ -1,10 +1,9 @@
 //! What is known of a job's state, for questions.
 
 use super::anacron::AnacronStatus;
-use super::event::RunId;
 use super::job_id::JobId;
 use super::jobs::{Pause, PauseScope};
-use super::request_result::RequestResult;
+use super::run_id::RunId;
 use super::state::Scheduler;
 use crate::schedule::{Timestamp, Zone};
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl Scheduler {
         self.jobs.owns(run)
     }
 
-    /// Whether a run was told to end.
+    /// Whether the end of a run was requested.
     pub fn is_being_ended(&self, run: RunId) -> bool {
         self.jobs.is_being_ended(run)
     }
@@ -64,21 +63,16 @@ impl Scheduler {
 
     /// The jobs of the anacrontab.
     pub fn anacron_jobs(&self) -> Vec<AnacronStatus> {
-        self.anacron.jobs()
+        self.entries.anacron.jobs()
     }
 
     /// As whom a standalone daemon runs its jobs; empty in another.
     pub fn caller(&self) -> &str {
-        &self.settings.caller
+        &self.entries.caller
     }
 
     /// The system's time zone.
     pub fn system_zone(&self) -> Arc<Zone> {
-        self.timing.zones.system()
-    }
-
-    /// What became of the last request, once.
-    pub fn take_request_result(&mut self) -> Option<RequestResult> {
-        self.request_result.take()
+        self.entries.timing.zones.system()
     }
 }

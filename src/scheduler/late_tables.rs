@@ -1,10 +1,12 @@
 //! Catch-up for tables that are first loaded after the begin, because their user was unknown or their file system was mounted late.
 
+use super::action::Action;
 use super::earlier::LateTables;
-use super::event::{Action, Now};
 use super::job_id::JobId;
-use super::policies::{save_first_seen, save_owed_since};
+use super::managed::save_first_seen;
+use super::now::Now;
 use super::run_record::MissReason;
+use super::saved::StateChange;
 use super::slot_budget::SlotBudget;
 use super::start_queue::EntryKey;
 use super::state::{Gap, Scheduler};
@@ -12,41 +14,41 @@ use crate::schedule::Timestamp;
 use std::collections::btree_map::Entry;
 
 impl Scheduler {
-    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon. What is owed to their entries is
-    /// saved, since the next daemon may not find them either.
+    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon. Since when their slots
+    /// were missed is saved, since the next daemon may not find them either.
     pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>, actions: &mut Vec<Action>) {
         let unclaimed = &mut self.earlier.unclaimed;
         if let Some(gap) = gap {
             for id in unclaimed.first_seen.keys() {
-                if let Entry::Vacant(vacant) = unclaimed.owed_since.entry(id.clone()) {
+                if let Entry::Vacant(vacant) = unclaimed.missed_since.entry(id.clone()) {
                     vacant.insert(gap.from);
-                    actions.push(save_owed_since(id, Some(gap.from)));
+                    actions.push(save_missed_since(id, Some(gap.from)));
                 }
             }
         }
-        let is_late = |job: &JobId| unclaimed.owed_since.contains_key(job);
-        self.earlier.late_tables = (!unclaimed.owed_since.is_empty()).then(|| LateTables {
+        let is_late = |job: &JobId| unclaimed.missed_since.contains_key(job);
+        self.earlier.late_tables = (!unclaimed.missed_since.is_empty()).then(|| LateTables {
             started: self.earlier.already_started.keys().filter(|(job, _)| is_late(job)).cloned().collect(),
             budget: SlotBudget::default(),
         });
     }
 
-    /// Forgets what was owed to entries of a table, or of all, that are loaded and do not catch up: they start at their slots from now on.
-    pub(super) fn forget_owed(&mut self, only: Option<u32>, actions: &mut Vec<Action>) {
+    /// Forgets the missed slots of entries of a table, or of all, that are loaded and do not catch up: they start at their slots from now on.
+    pub(super) fn forget_missed(&mut self, only: Option<u32>, actions: &mut Vec<Action>) {
         if self.earlier.unclaimed.first_seen.is_empty() {
             return;
         }
         let mut found: Vec<JobId> = Vec::new();
-        for (_, table) in self.tables.iter().filter(|(number, _)| only.is_none_or(|only| only == *number)) {
-            let ids = (0..table.entries().len() as u32).filter_map(|entry| self.id_of(table, entry));
+        for (_, table) in self.entries.tables.iter().filter(|(number, _)| only.is_none_or(|only| only == *number)) {
+            let ids = (0..table.entries().len() as u32).filter_map(|entry| self.entries.id_of(table, entry));
             found.extend(ids.filter(|id| self.earlier.unclaimed.first_seen.contains_key(id)));
         }
         for id in found {
             if self.earlier.unclaimed.first_seen.remove(&id).is_some() {
                 actions.push(save_first_seen(&id, None));
             }
-            if self.earlier.unclaimed.owed_since.remove(&id).is_some() {
-                actions.push(save_owed_since(&id, None));
+            if self.earlier.unclaimed.missed_since.remove(&id).is_some() {
+                actions.push(save_missed_since(&id, None));
             }
         }
     }
@@ -54,29 +56,30 @@ impl Scheduler {
     /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
     /// were first seen by an earlier daemon. Each is looked at once.
     pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
-        let Some(table) = self.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty()) else {
+        let Some(table) = self.entries.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty())
+        else {
             return;
         };
         let mut late: Vec<(EntryKey, JobId, Timestamp)> = Vec::new();
         let unclaimed = &mut self.earlier.unclaimed;
         for (&entry, id) in &table.managed {
             let Some(saved) = unclaimed.first_seen.remove(id) else { continue };
-            let owed_since = unclaimed.owed_since.remove(id);
-            if owed_since.is_some() {
-                actions.push(save_owed_since(id, None));
+            let missed_since = unclaimed.missed_since.remove(id);
+            if missed_since.is_some() {
+                actions.push(save_missed_since(id, None));
             }
             match self.first_seen.get_mut(id) {
                 Some(seen) if !was_live && seen.0 == saved.0 => {
                     *seen = saved;
                     actions.push(save_first_seen(id, Some(saved)));
-                    late.extend(owed_since.map(|since| ((number, entry), id.clone(), since.max(saved.1))));
+                    late.extend(missed_since.map(|since| ((number, entry), id.clone(), since.max(saved.1))));
                 }
-                // The schedule is another one, or the setting is new: nothing of before is owed.
+                // The schedule is another one, or the setting is new: no slot of before was missed.
                 Some(_) => {}
                 None => actions.push(save_first_seen(id, None)),
             }
         }
-        self.forget_owed(Some(number), actions);
+        self.forget_missed(Some(number), actions);
         let Some(mut tables) = self.earlier.late_tables.take() else { return };
         // The timers of a new table begin after this moment.
         let to = Timestamp(self.progress.upto.min(now.utc).0 + 1);
@@ -90,4 +93,9 @@ impl Scheduler {
         }
         self.earlier.late_tables = Some(tables);
     }
+}
+
+/// The action that saves since when slots of a job were missed whose table is loaded late.
+pub(super) fn save_missed_since(id: &JobId, since: Option<Timestamp>) -> Action {
+    Action::SaveState(Box::new(StateChange::missed_since(id.clone(), since)))
 }

@@ -1,9 +1,9 @@
 //! Queries about live entries, for the log and for commands.
 
 use super::environment::Environment;
-use super::event::Source;
 use super::job_id::JobId;
 use super::live_table::LiveCrontab;
+use super::source::Source;
 use super::state::Scheduler;
 use super::timers::Shared;
 use crate::crontab::Policy;
@@ -30,8 +30,8 @@ impl Scheduler {
     /// The next live entry from a place on, which is moved behind it. None: there are no more.
     pub fn next_entry(&self, cursor: &mut EntryCursor) -> Option<(EntryCursor, Live<'_>)> {
         loop {
-            let Some(table) = self.tables.get(cursor.table) else {
-                let (table, _) = self.tables.iter().find(|(number, _)| *number > cursor.table)?;
+            let Some(table) = self.entries.tables.get(cursor.table) else {
+                let (table, _) = self.entries.tables.iter().find(|(number, _)| *number > cursor.table)?;
                 *cursor = EntryCursor { table, entry: 0 };
                 continue;
             };
@@ -49,16 +49,16 @@ impl Scheduler {
 
     /// The live entry at a place, which may be another one since its table was loaded anew.
     pub fn entry_at(&self, place: EntryCursor) -> Option<Live<'_>> {
-        let table = self.tables.get(place.table)?;
-        let shared = self.timing.timers.get(table.timer(place.entry)?)?;
+        let table = self.entries.tables.get(place.table)?;
+        let shared = self.entries.timing.timers.get(table.timer(place.entry)?)?;
         Some(Live { scheduler: self, table, index: place.entry, shared })
     }
 
     /// The live entry that is this job. All entries of its user are looked at.
     pub fn find_entry(&self, id: &JobId) -> Option<Live<'_>> {
         let known = self.jobs.entry(id).and_then(|(table, index)| {
-            let table = self.tables.get(table)?;
-            let shared = self.timing.timers.get(table.timer(index)?)?;
+            let table = self.entries.tables.get(table)?;
+            let shared = self.entries.timing.timers.get(table.timer(index)?)?;
             Some(Live { scheduler: self, table, index, shared })
         });
         known.or_else(|| {
@@ -68,9 +68,14 @@ impl Scheduler {
 
     /// All live entries, table by table, in file order.
     pub fn entries(&self) -> impl Iterator<Item = Live<'_>> {
-        self.tables.iter().flat_map(move |(_, table)| {
+        self.entries.tables.iter().flat_map(move |(_, table)| {
             (0..table.entries().len() as u32).filter_map(move |index| {
-                Some(Live { scheduler: self, table, index, shared: self.timing.timers.get(table.timer(index)?)? })
+                Some(Live {
+                    scheduler: self,
+                    table,
+                    index,
+                    shared: self.entries.timing.timers.get(table.timer(index)?)?,
+                })
             })
         })
     }
@@ -85,7 +90,7 @@ impl<'a> Live<'a> {
     /// The job that it is.
     pub fn id(&self) -> Option<JobId> {
         let managed = self.table.managed.get(&self.index).cloned();
-        managed.or_else(|| self.table.job_id(self.index, &self.scheduler.settings.caller))
+        managed.or_else(|| self.table.job_id(self.index, &self.scheduler.entries.caller))
     }
 
     /// Whether the table names the job as its id does.
@@ -116,15 +121,16 @@ impl<'a> Live<'a> {
     /// The user that it runs as, also in a standalone daemon.
     pub fn user_or_caller(&self) -> &'a str {
         let user = self.user();
-        if user.is_empty() { &self.scheduler.settings.caller } else { user }
+        if user.is_empty() { &self.scheduler.entries.caller } else { user }
     }
 
     /// How many of its slots wait for a turn to be started.
     pub fn queued(&self) -> usize {
         self.scheduler
+            .entries
             .tables
             .find(&self.table.source().path)
-            .map_or(0, |number| self.scheduler.queue.slots_of((number, self.index)))
+            .map_or(0, |number| self.scheduler.starts.queue.slots_of((number, self.index)))
     }
 
     /// Whether it counts from the end of its last run (`@N`).
@@ -134,7 +140,7 @@ impl<'a> Live<'a> {
 
     /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
     pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
-        let (timing, shared) = (&self.scheduler.timing, self.shared);
+        let (timing, shared) = (&self.scheduler.entries.timing, self.shared);
         let delay = i64::from(shared.delay());
         let next = move |after: Timestamp| timing.next_due(shared, after);
         let interval = self.next_start().filter(|at| self.is_interval() && *at > from);
@@ -164,7 +170,7 @@ impl<'a> Live<'a> {
 
     /// The zone its schedule is read in.
     pub fn zone(&self) -> Option<&'a Arc<Zone>> {
-        self.scheduler.timing.zones.get(self.shared.zone).map(|local| &local.zone)
+        self.scheduler.entries.timing.zones.get(self.shared.zone).map(|local| &local.zone)
     }
 
     /// Seconds from its due moments to its starts.
@@ -174,10 +180,11 @@ impl<'a> Live<'a> {
 
     /// When it is to be started next.
     pub fn next_start(&self) -> Option<Timestamp> {
-        let waiting = self.table.carried.iter().flat_map(|carried| &carried.waiting);
+        let waiting = self.table.entry_state.iter().flat_map(|entry_state| &entry_state.waiting);
         let waiting = waiting.filter(|waiting| waiting.entry == self.index).map(|waiting| waiting.at).min();
         let timer = self.table.timer(self.index)?;
-        let due = self.scheduler.timing.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
+        let due =
+            self.scheduler.entries.timing.wheel.due(timer).map(|due| Timestamp(due.0 + i64::from(self.shared.delay())));
         [waiting, due].into_iter().flatten().min()
     }
 }

@@ -1,14 +1,16 @@
 //! One live table: where it came from, what it holds, and the timers of its entries.
 
 use super::environment::Environment;
-use super::event::{Owner, RunId, RunRequest, RunRules, Source};
 use super::job_id::JobId;
+use super::run_id::RunId;
 use super::run_record::Trigger;
+use super::run_request::{RunRequest, RunRules};
+use super::source::{Owner, Source};
 use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
-use crate::crontab::{Crontab, Entry, Overlap, Policy, SharedBytes};
+use crate::crontab::{Crontab, Entry, Policy, SharedBytes};
 use crate::schedule::{Kind, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -31,7 +33,7 @@ pub(super) struct LiveCrontab {
     /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
     pub(super) managed: BTreeMap<u32, JobId>,
     /// The state of entries beyond the table. Most tables have none.
-    pub(super) carried: Option<Box<EntryState>>,
+    pub(super) entry_state: Option<Box<EntryState>>,
     /// Its place among the tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
 }
@@ -124,7 +126,7 @@ impl LiveCrontab {
                 repeats,
                 settings_size,
                 managed: BTreeMap::new(),
-                carried: None,
+                entry_state: None,
                 order: 0,
             },
             new_timers,
@@ -183,12 +185,9 @@ impl LiveCrontab {
         self.entry(entry).map_or(&[], |entry| self.table.command(entry))
     }
 
-    /// Whether an entry asks for more than a start at each slot.
+    /// Whether an entry asks for more than a start at each slot: it has job settings, the flag `-s`, a name or a list after `@after`.
     pub(super) fn is_managed(&self, entry: u32) -> bool {
-        self.entry(entry).is_some_and(|entry| {
-            let has_policy = entry.policy.as_deref().is_some_and(|policy| *policy != Policy::default());
-            has_policy || entry.links.is_some() || entry.flags.single
-        })
+        self.entry(entry).is_some_and(|entry| entry.policy.is_some() || entry.links.is_some())
     }
 
     /// Whether an entry counts from the end of its last run (`@N`).
@@ -199,12 +198,7 @@ impl LiveCrontab {
 
     /// What an entry's job settings and flags ask for.
     pub(super) fn policy(&self, entry: u32) -> Arc<Policy> {
-        let Some(entry) = self.entry(entry) else { return Arc::default() };
-        let policy = entry.policy();
-        if entry.flags.single && policy.overlap != Overlap::Skip {
-            return Arc::new(Policy { overlap: Overlap::Skip, ..Policy::clone(&policy) });
-        }
-        policy
+        self.entry(entry).map(Entry::policy).unwrap_or_default()
     }
 
     /// A digest of when an entry is due: of the words of its schedule, its zone and its delay. It is the same in every process. `system_zone` is

@@ -7,53 +7,68 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `state` | the [`Scheduler`]: its state, and which method handles which event |
-//! | `event` | events, actions, and the descriptions of a start and an end |
-//! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
-//! | `absence` | how many slots passed while no daemon was there |
-//! | `late_tables` | catch-up for tables that are first loaded after the beginning |
-//! | `slot_budget` | a limit on the missed slots that are looked at |
-//! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
-//! | `rule` | Vixie cron's rule for steps of the clock |
-//! | `zones` | the time zones in use, each with its virtual clock |
-//! | `due` | entries that are due, or will be at a known moment |
-//! | `progress` | how far the scheduler has come in time, and what of that is recorded |
-//! | `timing` | the timers of all tables with the wheel and the zones |
-//! | `wheel` | the timer wheel |
-//! | `timers` | the timers in it, which entries of equal timing share |
-//! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
-//! | `live`, `job_status` | questions about live entries, and about the state of jobs |
-//! | `find_jobs` | what would be started for given jobs |
-//! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
-//! | `start_queue` | starts that are due and not handed over to the executor, in turn by owner |
-//! | `queue_exits` | runs that have left it without a start |
-//! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
-//! | `policies` | connects `jobs` to entries, events and actions |
-//! | `follow_up` | hooks and pings that follow from a notice or an end |
-//! | `request_result` | what became of a request of somebody |
-//! | `anacron`, `anacron_events` | the jobs of /etc/anacrontab, and the events that concern them |
-//! | `job_id`, `run_id` | the identities of jobs and runs |
-//! | `names`, `naming` | which entry has which name |
-//! | `complaints` | what is wrong with entries as far as other tables have to do with it |
-//! | `runs` | the runs that have not ended, and the ids of those to come |
+//! | `event`, `action`, `now` | what goes in and what comes out: events, actions, the moment at which an event is handled |
+//! | `run_request`, `source`, `environment` | what describes a start, as the executor gets it |
+//! | `run_result` | what describes an end, as the executor sends it: a frozen wire format |
 //! | `run_record` | outcomes as they are recorded |
-//! | `earlier` | what earlier daemons have left |
-//! | `saved` | the state that a daemon leaves to the next one |
-//! | `environment` | the variables of an entry |
+//! | `follow_up` | hooks and pings that follow from a notice or an end |
+//! | `job_id`, `run_id` | the identities of jobs and runs |
+//!
+//! The scheduler and its parts:
+//!
+//! | file | content |
+//! |---|---|
+//! | `state` | the [`Scheduler`]: its state, and the order in which it handles events |
+//! | `entries` | the live entries of all tables: what each asks for, and when it is due |
+//! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
+//! | `timing`, `timers`, `wheel` | the timers of all tables, which entries of equal timing share, in a timer wheel |
+//! | `zones` | the time zones in use, each with its virtual clock |
+//! | `names` | which entry has which name |
+//! | `due` | entries that are due, or will be at a known moment |
+//! | `starts` | starts on their way to the executor |
+//! | `start_queue`, `queue_exits` | those that wait, in turn by owner; those that have left the queue without a start |
+//! | `runs` | the runs that have not ended, and the ids of those to come |
+//! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
+//! | `anacron` | the jobs of /etc/anacrontab |
+//! | `progress` | how far the scheduler has come in time, and what of that is recorded |
+//! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
+//! | `slot_budget` | a limit on the missed slots that are looked at |
+//! | `rule` | Vixie cron's rule for steps of the clock |
+//!
+//! What it does with them; each file is a part of `impl Scheduler`:
+//!
+//! | file | content |
+//! |---|---|
+//! | `clock` | collects what has become due since the last event, on time, late or by a step of the clock |
+//! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
+//! | `handover` | queues starts and hands them over to the executor; stops |
+//! | `decide`, `turn` | calls the jobs, and what a call of them does beyond their state |
+//! | `user_requests` | runs by hand, kills and pauses |
+//! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
+//! | `managed`, `naming`, `complaints` | which entries have a policy, their names, and what is wrong with them |
+//! | `restore` | gives jobs back what an earlier daemon has left of them |
+//! | `missed_slots`, `late_tables` | catch-up; catch-up for tables that are first loaded after the beginning |
+//! | `absence` | how many slots passed while no daemon was there |
+//! | `anacron_events` | the events that concern anacron's jobs |
+//! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
 #![forbid(unsafe_code)]
 
 mod absence;
+mod action;
 mod anacron;
 mod anacron_events;
 mod clock;
 mod complaints;
+mod decide;
 mod due;
 mod earlier;
+mod entries;
 mod environment;
 mod event;
 mod find_jobs;
 mod follow_up;
+mod handover;
 mod job_id;
 mod job_status;
 mod jobs;
@@ -61,45 +76,56 @@ mod late_tables;
 mod live;
 mod live_table;
 mod loading;
+mod managed;
+mod missed_slots;
 mod names;
 mod naming;
-mod policies;
+mod now;
 mod progress;
 mod queue_exits;
-mod request_result;
+mod restore;
 mod rule;
 mod run_id;
 mod run_record;
+mod run_request;
+mod run_result;
 mod runs;
 mod saved;
 mod simulate;
 mod slot_budget;
+mod source;
 mod start_queue;
+mod starts;
 mod state;
 mod tables;
 mod timers;
 mod timing;
+mod turn;
+mod user_requests;
 mod waiting;
 mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
+pub use action::{Absence, Action, EntryComplaint, StampCause};
 pub use anacron::AnacronStatus;
 pub use environment::Environment;
-pub use event::{
-    Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner,
-    Preparation, RunId, RunOutcome, RunRequest, RunResult, RunRules, Source, StampCause, Usage,
-};
+pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;
 pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
 pub use live::{EntryCursor, Live};
-pub use request_result::RequestResult;
+pub use now::Now;
+pub use run_id::RunId;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_request::{HISTORY_OUTPUT, RunRequest, RunRules};
+pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};
+pub use source::{Owner, Source};
 pub use state::{Scheduler, Summary};
+pub use user_requests::Answer;
 /// The timer wheel, for benchmarks.
 #[doc(hidden)]
 pub use wheel::{Timer, Wheel};

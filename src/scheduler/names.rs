@@ -1,8 +1,8 @@
 //! Claims of entries to job names. Of several that want the same one, those of system tables come first, then it goes by path and line, whatever
 //! the order in which the tables were loaded, so that a restart changes nothing.
 
-use super::event::{Owner, Source};
 use super::job_id::JobId;
+use super::source::{Owner, Source};
 use super::start_queue::EntryKey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;

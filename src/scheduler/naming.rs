@@ -1,10 +1,11 @@
 //! Gives entries their names: see [`super::names`].
 
-use super::event::{Action, EntryComplaint, Now, Owner, Source};
+use super::action::Action;
 use super::job_id::JobId;
 use super::jobs::JobSpec;
-use super::live_table::LiveCrontab;
 use super::names::{Claim, is_like_derived};
+use super::now::Now;
+use super::source::{Owner, Source};
 use super::start_queue::{ANACRON, EntryKey};
 use super::state::Scheduler;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,19 +40,19 @@ impl Scheduler {
     pub(super) fn claim_names(&mut self, number: u32) -> BTreeSet<JobId> {
         let mut wanted: Vec<(JobId, Claim)> = Vec::new();
         if number == ANACRON {
-            let Some(source) = self.anacron.source() else { return BTreeSet::new() };
+            let Some(source) = self.entries.anacron.source() else { return BTreeSet::new() };
             let path: Arc<str> = source.path.as_str().into();
-            let names = self.anacron.wanted_names();
+            let names = self.entries.anacron.wanted_names();
             let claims = names.map(|(place, entry, name)| (name, Claim::of(source, &path, place, entry)));
             wanted.extend(claims);
-        } else if let Some(table) = self.tables.get(number) {
+        } else if let Some(table) = self.entries.tables.get(number) {
             let path: Arc<str> = table.source().path.as_str().into();
             for entry in 0..table.entries().len() as u32 {
                 let claim = || Claim::of(table.source(), &path, entry, (number, entry));
                 if let Some(name) = table.name(entry) {
-                    wanted.push((JobId::named(self.user_of(table, entry), name), claim()));
-                } else if self.names.has_like_derived(self.user_of(table, entry))
-                    && let Some(derived) = table.job_id(entry, &self.settings.caller)
+                    wanted.push((JobId::named(self.entries.user_of(table, entry), name), claim()));
+                } else if self.names.has_like_derived(self.entries.user_of(table, entry))
+                    && let Some(derived) = table.job_id(entry, &self.entries.caller)
                     && self.names.is_wanted(&derived)
                 {
                     wanted.push((derived, Claim { is_derived: true, ..claim() }));
@@ -74,24 +75,18 @@ impl Scheduler {
     fn derived_claims(&self, sought: &BTreeSet<JobId>) -> Vec<(JobId, Claim)> {
         let users: BTreeSet<&str> = sought.iter().map(JobId::user).collect();
         let mut found = Vec::new();
-        for (number, table) in self.tables.iter() {
+        for (number, table) in self.entries.tables.iter() {
             let path: Arc<str> = table.source().path.as_str().into();
             for entry in 0..table.entries().len() as u32 {
-                if table.name(entry).is_some() || !users.contains(self.user_of(table, entry)) {
+                if table.name(entry).is_some() || !users.contains(self.entries.user_of(table, entry)) {
                     continue;
                 }
-                let derived = table.job_id(entry, &self.settings.caller).filter(|derived| sought.contains(derived));
+                let derived = table.job_id(entry, &self.entries.caller).filter(|derived| sought.contains(derived));
                 let claim = Claim::of(table.source(), &path, entry, (number, entry));
                 found.extend(derived.map(|derived| (derived, Claim { is_derived: true, ..claim })));
             }
         }
         found
-    }
-
-    /// The user that an entry runs as, also in a standalone daemon.
-    pub(super) fn user_of<'a>(&'a self, table: &'a LiveCrontab, entry: u32) -> &'a str {
-        let user = table.user(entry);
-        if user.is_empty() { &self.settings.caller } else { user }
     }
 
     /// Whether entries of a table have other ids than their own names because another file has the same base name.
@@ -101,14 +96,14 @@ impl Scheduler {
 
     /// How many files of the same base name, which gives the same derived names, a standalone daemon has before this one.
     fn earlier_copies(&self, number: u32) -> usize {
-        let Some(table) = self.tables.get(number).filter(|table| table.source().owner == Owner::Caller) else {
+        let Some(table) = self.entries.tables.get(number).filter(|table| table.source().owner == Owner::Caller) else {
             return 0;
         };
         let path = table.source().path.as_str();
         let others = self.copies_of(table.source());
         others
             .into_iter()
-            .filter(|other| self.tables.get(*other).is_some_and(|other| *other.source().path < *path))
+            .filter(|other| self.entries.tables.get(*other).is_some_and(|other| *other.source().path < *path))
             .count()
     }
 
@@ -118,17 +113,17 @@ impl Scheduler {
             return Vec::new();
         }
         let is_copy = |path: &str| path != source.path && base_name(path) == base_name(&source.path);
-        let tables = self.tables.iter().filter(|(_, table)| is_copy(&table.source().path));
+        let tables = self.entries.tables.iter().filter(|(_, table)| is_copy(&table.source().path));
         tables.map(|(number, _)| number).collect()
     }
 
     /// The id of an entry: its own name, unless another job of the user has it; then the derived one.
     pub(super) fn resolve(&self, key: EntryKey) -> Option<JobId> {
         let (named, derived) = match key.0 {
-            ANACRON => self.anacron.names_of(key.1)?,
+            ANACRON => self.entries.anacron.names_of(key.1)?,
             _ => {
-                let table = self.tables.get(key.0)?;
-                let derived = table.job_id(key.1, &self.settings.caller)?;
+                let table = self.entries.tables.get(key.0)?;
+                let derived = table.job_id(key.1, &self.entries.caller)?;
                 (table.name(key.1).map(|name| JobId::named(derived.user(), name)), derived)
             }
         };
@@ -165,7 +160,7 @@ impl Scheduler {
         self.set_ids(number, own);
         let mut others = self.names.others(&touched.names, number);
         for &copy in &touched.copies {
-            let entries = self.tables.get(copy).map_or(0, |table| table.entries().len() as u32);
+            let entries = self.entries.tables.get(copy).map_or(0, |table| table.entries().len() as u32);
             others.extend((0..entries).map(|entry| (copy, entry)));
         }
         for key in others {
@@ -173,7 +168,7 @@ impl Scheduler {
             if before == id {
                 continue;
             }
-            let Some(spec) = self.spec_at(key) else { continue };
+            let Some(spec) = self.entries.spec_at(key) else { continue };
             actions.extend(self.complaint(key, &id));
             passed.extend(gone.get(&id).cloned());
             passed.insert(before.clone());
@@ -190,16 +185,16 @@ impl Scheduler {
     /// The id that an entry has now.
     fn id_at(&self, key: EntryKey) -> Option<JobId> {
         match key.0 {
-            ANACRON => self.anacron.id_of(key.1).cloned(),
-            number => self.id_of(self.tables.get(number)?, key.1),
+            ANACRON => self.entries.anacron.id_of(key.1).cloned(),
+            number => self.entries.id_of(self.entries.tables.get(number)?, key.1),
         }
     }
 
     fn set_ids(&mut self, number: u32, ids: Vec<(u32, JobId)>) {
         match number {
-            ANACRON => self.anacron.set_ids(ids.into_iter().collect()),
+            ANACRON => self.entries.anacron.set_ids(ids.into_iter().collect()),
             _ => {
-                if let Some(table) = self.tables.get_mut(number) {
+                if let Some(table) = self.entries.tables.get_mut(number) {
                     table.managed = ids.into_iter().collect();
                 }
             }
@@ -208,9 +203,9 @@ impl Scheduler {
 
     fn set_id(&mut self, key: EntryKey, id: JobId) {
         match key.0 {
-            ANACRON => self.anacron.set_id(key.1, id),
+            ANACRON => self.entries.anacron.set_id(key.1, id),
             number => {
-                if let Some(table) = self.tables.get_mut(number) {
+                if let Some(table) = self.entries.tables.get_mut(number) {
                     table.managed.insert(key.1, id);
                 }
             }
@@ -219,15 +214,11 @@ impl Scheduler {
 
     /// What is to be said of an entry that has not the name that its table gives it. Of two in one table its parser has spoken.
     fn complaint(&self, key: EntryKey, id: &JobId) -> Option<Action> {
-        let (source, line, named) = match key.0 {
-            ANACRON => {
-                let (named, _) = self.anacron.names_of(key.1)?;
-                (self.anacron.source()?, self.anacron.line_of(key.1)?, named?)
-            }
+        let named = match key.0 {
+            ANACRON => self.entries.anacron.names_of(key.1)?.0?,
             number => {
-                let table = self.tables.get(number)?;
-                let name = JobId::named(self.user_of(table, key.1), table.name(key.1)?);
-                (table.source(), table.line(key.1), name)
+                let table = self.entries.tables.get(number)?;
+                JobId::named(self.entries.user_of(table, key.1), table.name(key.1)?)
             }
         };
         let holder = self.names.holder(&named).filter(|holder| named != *id && holder.entry.0 != key.0)?;
@@ -235,7 +226,7 @@ impl Scheduler {
             "expected a name that no other job has, found {named}, which is the name of an entry of {}; this job is {id}",
             holder.path
         );
-        Some(Action::Complain(Box::new(EntryComplaint { source: source.clone(), line, message })))
+        self.entries.complaint(key, message)
     }
 
     /// Gives entries of other tables the names that an unloaded table has left.

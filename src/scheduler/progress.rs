@@ -1,6 +1,7 @@
 //! How far the scheduler has come in time, and what of that is recorded.
 
-use super::event::{Action, Now};
+use super::action::Action;
+use super::now::Now;
 use crate::schedule::Timestamp;
 
 /// How far the scheduler has come in time.
@@ -18,6 +19,15 @@ pub(super) struct Progress {
     pub(super) has_decided: bool,
     /// For how many milliseconds the machine has slept since the clock was last followed.
     pub(super) slept_ms: i64,
+}
+
+/// What has happened in a turn that may have to be recorded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct TurnChanges {
+    /// The daemon begins or stops, or something was started.
+    pub(super) must_record: bool,
+    /// Entries are new, which had no slots before.
+    pub(super) has_new_tables: bool,
 }
 
 impl Progress {
@@ -38,7 +48,8 @@ impl Progress {
     /// Records `completed` if it must be, or if a daemon that follows after a crash would decide otherwise without: if slots have been decided,
     /// if starts waited that have begun since, if the clock was set back, so that slots come again, or if entries are new, which had no slots
     /// before.
-    pub(super) fn record(&mut self, completed: Timestamp, must_record: bool, has_new_tables: bool) -> Option<Action> {
+    pub(super) fn record(&mut self, completed: Timestamp, changes: TurnChanges) -> Option<Action> {
+        let TurnChanges { must_record, has_new_tables } = changes;
         let has_decided = std::mem::take(&mut self.has_decided);
         let has_advanced = self.recorded.is_some_and(|last| last < completed);
         let was_set_back = self.recorded.is_some_and(|last| last > self.upto);

@@ -1,7 +1,7 @@
 //! Runs that have left the start queue without a start, and of which their jobs do not know yet.
 
-use super::event::RunId;
 use super::jobs::EndReason;
+use super::run_id::RunId;
 
 /// Runs that have left the start queue without a start, and of which their jobs do not know yet.
 #[derive(Debug, Default)]
@@ -10,7 +10,7 @@ pub(super) struct QueueExits {
     pub(super) superseded: Vec<RunId>,
     /// Runs whose entries are gone.
     pub(super) unstartable: Vec<RunId>,
-    /// Runs that were told to end while they waited.
+    /// Runs whose end was requested while they waited.
     pub(super) ended: Vec<(RunId, EndReason)>,
 }
 

@@ -1,11 +1,13 @@
 //! How a slot or a run ended, as it is recorded.
+//!
+//! [`Trigger`] and [`SkipReason`] are also parts of the wire formats in `run_request` and `run_result`: their variants are never reordered.
 
 use super::job_id::JobId;
 use super::run_id::RunId;
 use crate::schedule::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// One recorded outcome: of one run, of a slot without a run, or of several slots in a row that were left out for the same reason.
+/// One recorded outcome: of one run, of a slot without a run, or of several slots in a row that were skipped for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The run. None: there was none.

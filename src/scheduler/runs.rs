@@ -1,6 +1,6 @@
 //! The runs that have not ended, and the ids of those to come.
 
-use super::event::RunId;
+use super::run_id::RunId;
 use super::run_record::Trigger;
 use std::collections::BTreeMap;
 
@@ -37,11 +37,10 @@ impl Runs {
         Runs { open: BTreeMap::new(), next_id, reserved: None }
     }
 
-    /// Adds a run under a new id.
-    pub(super) fn add(&mut self, origin: RunOrigin) -> RunId {
+    /// A new id for a run.
+    pub(super) fn allocate(&mut self) -> RunId {
         let run = RunId(self.next_id);
         self.next_id += 1;
-        self.open.insert(run, origin);
         run
     }
 

@@ -15,7 +15,7 @@ pub struct SavedState {
     /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
     /// For jobs of them whose tables a daemon has not found at its begin: everything due up to then was handled before.
-    pub(super) owed_since: BTreeMap<JobId, Timestamp>,
+    pub(super) missed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
     pub(super) pauses_of_all: PausesOfAll,
     /// Steps back of the clock that may still hold fixed times: the last second before each, and the first one after it.
@@ -38,7 +38,8 @@ pub struct StateChange {
 enum Part {
     State(Option<Box<JobState>>),
     FirstSeen(Option<(u64, Timestamp)>),
-    OwedSince(Option<Timestamp>),
+    #[serde(rename = "owed-since")]
+    MissedSince(Option<Timestamp>),
     Pause(Option<Pause>),
     /// The job is the key of a scope.
     PauseOfAll(Option<Box<PauseOfAll>>),
@@ -52,7 +53,7 @@ impl SavedState {
         match part {
             Part::State(state) => set(&mut self.jobs, job, state.map(|state| *state)),
             Part::FirstSeen(seen) => set(&mut self.first_seen, job, seen),
-            Part::OwedSince(since) => set(&mut self.owed_since, job, since),
+            Part::MissedSince(since) => set(&mut self.missed_since, job, since),
             Part::Pause(pause) => set(&mut self.pauses, job, pause),
             Part::PauseOfAll(all) => {
                 if let Some(scope) = PauseScope::of_key(&job) {
@@ -100,17 +101,17 @@ impl SavedState {
     pub fn changes(&self) -> impl Iterator<Item = StateChange> {
         let jobs = self.jobs.iter().map(|(job, state)| StateChange::state(job.clone(), Some(state.clone())));
         let seen = self.first_seen.iter().map(|(job, seen)| StateChange::first_seen(job.clone(), Some(*seen)));
-        let owed = self.owed_since.iter().map(|(job, since)| StateChange::owed_since(job.clone(), Some(*since)));
+        let missed = self.missed_since.iter().map(|(job, since)| StateChange::missed_since(job.clone(), Some(*since)));
         let pauses = self.pauses.iter().map(|(job, pause)| StateChange::pause(job.clone(), Some(pause.clone())));
         let of_all = self.pauses_of_all.iter().map(|(scope, all)| StateChange::pause_of_all(*scope, Some(all.clone())));
         let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
         let steps = steps.map(|steps| StateChange::steps_back(steps.clone()));
-        jobs.chain(seen).chain(owed).chain(pauses).chain(of_all).chain(steps)
+        jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        let of_jobs = self.jobs.len() + self.first_seen.len() + self.owed_since.len();
+        let of_jobs = self.jobs.len() + self.first_seen.len() + self.missed_since.len();
         let of_daemon = self.pauses_of_all.len() + usize::from(!self.steps_back.is_empty());
         of_jobs + self.pauses.len() + of_daemon
     }
@@ -130,8 +131,8 @@ impl StateChange {
         StateChange { job, part: Part::FirstSeen(seen) }
     }
 
-    pub(super) fn owed_since(job: JobId, since: Option<Timestamp>) -> StateChange {
-        StateChange { job, part: Part::OwedSince(since) }
+    pub(super) fn missed_since(job: JobId, since: Option<Timestamp>) -> StateChange {
+        StateChange { job, part: Part::MissedSince(since) }
     }
 
     pub(super) fn pause(job: JobId, pause: Option<Pause>) -> StateChange {
@@ -151,7 +152,7 @@ impl StateChange {
         let part = match self.part {
             Part::State(_) => "state",
             Part::FirstSeen(_) => "first-seen",
-            Part::OwedSince(_) => "owed-since",
+            Part::MissedSince(_) => "owed-since",
             Part::Pause(_) => "pause",
             Part::PauseOfAll(_) => "pause-of-all",
             Part::StepsBack(_) => "steps-back",
@@ -164,7 +165,7 @@ impl StateChange {
         match &self.part {
             Part::State(state) => state.is_none(),
             Part::FirstSeen(seen) => seen.is_none(),
-            Part::OwedSince(since) => since.is_none(),
+            Part::MissedSince(since) => since.is_none(),
             Part::Pause(pause) => pause.is_none(),
             Part::PauseOfAll(all) => all.is_none(),
             Part::StepsBack(steps) => steps.is_empty(),
@@ -176,7 +177,7 @@ impl StateChange {
         let part = match self.part {
             Part::State(_) => Part::State(None),
             Part::FirstSeen(_) => Part::FirstSeen(None),
-            Part::OwedSince(_) => Part::OwedSince(None),
+            Part::MissedSince(_) => Part::MissedSince(None),
             Part::Pause(_) => Part::Pause(None),
             Part::PauseOfAll(_) => Part::PauseOfAll(None),
             Part::StepsBack(_) => Part::StepsBack(Vec::new()),

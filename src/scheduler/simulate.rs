@@ -1,11 +1,17 @@
 //! The scheduler under a simulated clock: what a daemon would start while the clock is set, while it is down, and when it comes back, and
 //! how every slot would end. `cronctl simulate` prints it, and tests compare it with the rules.
 
-use super::event::{Action, Event, Now, RunId, RunOutcome, RunRequest, RunResult, Source};
+use super::action::Action;
+use super::event::{AtStop, Event, ManualStart};
 use super::job_id::JobId;
 use super::jobs::{Notice, Pause};
+use super::now::Now;
+use super::run_id::RunId;
 use super::run_record::RunRecord;
+use super::run_request::RunRequest;
+use super::run_result::{RunOutcome, RunResult};
 use super::saved::SavedState;
+use super::source::Source;
 use super::state::Scheduler;
 use crate::crontab::{Calendars, Crontab};
 use crate::schedule::{Timestamp, Zone};
@@ -213,7 +219,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
         // Nothing that is due in this second is seen any more.
         let Now { utc, elapsed_ms } = self.now();
         let before = Now { utc: Timestamp(utc.0 - 1), elapsed_ms: elapsed_ms - 1_000 };
-        let actions = scheduler.handle(Event::Stop { is_recorded: true, keeps_jobs: true }, before);
+        let actions = scheduler.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext }, before);
         self.perform(actions);
         self.completed = Some(before.utc);
         self.saved.set_handled(before.utc);
@@ -294,7 +300,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
     }
 
     /// Goes on to the next second in which something happens. False at the end.
-    fn go_on(&mut self) -> bool {
+    fn advance(&mut self) -> bool {
         let scheduler = self.scheduler.as_ref();
         let shown = scheduler.and_then(Scheduler::wake_at);
         let shown = shown.map(|shown| Timestamp(shown.0.saturating_sub(self.ahead).max(self.at.0 + 1)));
@@ -326,7 +332,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
                     let pause = Pause { from, until, by, note: String::new(), is_by_root: false };
                     events.push(Event::Pause { job, pause });
                 }
-                Change::Run(job) => events.push(Event::RunByHand { job, is_forced: false }),
+                Change::Run(job) => events.push(Event::RunByHand { job, start: ManualStart::ByRules }),
             }
         }
         if starts {
@@ -368,7 +374,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Iterator for Simulation<F> {
 
     fn next(&mut self) -> Option<Simulated> {
         while self.found.is_empty() {
-            if !self.go_on() {
+            if !self.advance() {
                 self.finish();
                 return self.found.pop_front();
             }

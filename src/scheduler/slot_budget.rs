@@ -1,8 +1,8 @@
-//! A limit on the missed slots that are looked at when time was left out.
+//! A limit on the missed slots that are looked at after a gap in time.
 
 use std::collections::HashMap;
 
-/// Missed slots that are looked at for one user and for all when time was left out.
+/// Missed slots that are looked at for one user and for all after a gap in time.
 const SLOTS_OF_USER: usize = 100_000;
 const SLOTS_OF_ALL: usize = 1_000_000;
 

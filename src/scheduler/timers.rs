@@ -144,12 +144,12 @@ impl TableSet {
             TableSet::One(first) => *self = TableSet::Many(vec![table.min(*first), table.max(*first)]),
             // Tables are loaded in order of their numbers.
             TableSet::Many(tables) if tables.last().is_some_and(|last| *last < table) => {
-                make_room(tables);
+                reserve_one(tables);
                 tables.push(table);
             }
             TableSet::Many(tables) => {
                 if let Err(place) = tables.binary_search(&table) {
-                    make_room(tables);
+                    reserve_one(tables);
                     tables.insert(place, table);
                 }
             }
@@ -173,7 +173,7 @@ impl TableSet {
 }
 
 /// Reserves memory for one more, without doubling the capacity.
-fn make_room(tables: &mut Vec<u32>) {
+fn reserve_one(tables: &mut Vec<u32>) {
     if tables.len() == tables.capacity() {
         tables.reserve_exact(tables.len() / 4 + 2);
     }

@@ -3,7 +3,9 @@
 use crate::outcomes::{Day, expect, line};
 use crate::setup::{Machine, commands, source, started, table, time, zone};
 use cronwheel::schedule::Timestamp;
-use cronwheel::scheduler::{Absence, Action, Event, FollowUpTask, JobId, NoticeEvent, Now, SavedState, Scheduler};
+use cronwheel::scheduler::{
+    Absence, Action, Event, FollowUpTask, JobId, ManualStart, NoticeEvent, Now, SavedState, Scheduler,
+};
 
 #[test]
 fn slots_of_a_pause_around_a_restart_have_one_record() {
@@ -128,7 +130,7 @@ fn each_run_by_hand_is_a_slot_of_its_own_for_a_web_service() {
     let mut machine = Machine::with_table("CRON_PING=http://h/id\nCRON_NAME=a\n0 1 * * * a\n", "2026-05-01T00:59:50Z");
     let mut slots = Vec::new();
     for _ in 0..2 {
-        let actions = machine.tell(Event::RunByHand { job: JobId::named("alice", "a"), is_forced: true });
+        let actions = machine.tell(Event::RunByHand { job: JobId::named("alice", "a"), start: ManualStart::Forced });
         let ended = machine.end(started(&actions)[0]);
         let pings: Vec<String> = actions
             .into_iter()

@@ -3,7 +3,7 @@
 use crate::setup::{Machine, clock, command, commands, ended, set_delay, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
+    Action, AtStop, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
 };
 use std::collections::BTreeSet;
 
@@ -161,7 +161,7 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
 
     let mut machine = Machine::with_table("* * * * * min\n", "2026-05-01T10:00:00Z");
     assert_eq!(commands(&machine.run(60)), ["min"]);
-    machine.tell(Event::Stop { is_recorded: true, keeps_jobs: true });
+    machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
     assert_eq!(machine.plan.wake_at(), None);
     assert_eq!(machine.look_after(600), []);
 }

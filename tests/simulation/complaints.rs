@@ -7,8 +7,8 @@ use crate::outcomes::{Day, expect, line, scenario};
 use crate::setup::{Machine, command, ended, source, started, table};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, Event, FollowUpTask, JobId, NoticeEvent, Pause, RunId, RunOutcome, SavedState, Scheduler, Simulated,
-    simulate,
+    Action, Event, FollowUpTask, JobId, ManualStart, NoticeEvent, Pause, RunId, RunOutcome, SavedState, Scheduler,
+    Simulated, simulate,
 };
 use std::cell::Cell;
 
@@ -293,10 +293,10 @@ fn a_run_by_hand_obeys_the_overlap_rule_and_counts() {
     let mut daemon = Daemon::new("CRON_NAME=a\nCRON_ALERT=2\n0 * * * * a\n");
     daemon.pass_with(61 * MINUTE, &[1]);
     assert_eq!(daemon.notices, []);
-    daemon.tell(Event::RunByHand { job: JobId::named("alice", "a"), is_forced: false });
+    daemon.tell(Event::RunByHand { job: JobId::named("alice", "a"), start: ManualStart::ByRules });
     daemon.end(RunOutcome::Code(1));
     assert_eq!(daemon.notices, [NoticeEvent::Failure]);
-    daemon.tell(Event::RunByHand { job: JobId::named("alice", "a"), is_forced: false });
+    daemon.tell(Event::RunByHand { job: JobId::named("alice", "a"), start: ManualStart::ByRules });
     daemon.end(RunOutcome::Code(0));
     assert_eq!(daemon.notices[1..], [NoticeEvent::Success, NoticeEvent::Recovery]);
 }

@@ -8,8 +8,8 @@ use crate::setup::source;
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, EarlierRun, Event, JobId, Notice, Now, Pause, RunId, RunOutcome, RunRecord, RunRequest, RunResult,
-    SavedState, Scheduler, Trigger,
+    Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunId, RunOutcome, RunRecord,
+    RunRequest, RunResult, SavedState, Scheduler, Trigger,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -346,7 +346,7 @@ impl<'a> Machine<'a> {
         self.follow_clock();
         let now = self.now();
         if let Some(mut scheduler) = self.scheduler.take() {
-            let actions = scheduler.handle(Event::Stop { is_recorded: true, keeps_jobs: true }, now);
+            let actions = scheduler.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext }, now);
             self.perform(actions);
         }
         self.at += 1;
@@ -574,7 +574,7 @@ impl<'a> Machine<'a> {
                     events.push(Event::Pause { job, pause });
                 }
                 Happening::Pause(..) => {}
-                Happening::Run(job) => events.push(Event::RunByHand { job, is_forced: false }),
+                Happening::Run(job) => events.push(Event::RunByHand { job, start: ManualStart::ByRules }),
                 Happening::Edit(version) => edit = Some(version),
             }
         }

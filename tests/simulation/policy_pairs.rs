@@ -4,8 +4,8 @@ use crate::outcomes::{Day, expect, line, outcomes, scenario};
 use crate::setup::{Machine, commands, ended, set_delay, source, started, table, time};
 use cronwheel::schedule::Timestamp;
 use cronwheel::scheduler::{
-    Action, EndReason, Event, JobId, NoticeEvent, Outcome, RunId, RunOutcome, RunResult, Scenario, Simulated,
-    SkipReason, simulate,
+    Action, AtStop, EndReason, Event, JobId, ManualStart, NoticeEvent, Outcome, RunId, RunOutcome, RunResult, Scenario,
+    Simulated, SkipReason, simulate,
 };
 
 const OVERLAPS: [&str; 4] = ["allow", "skip", "queue", "replace"];
@@ -430,7 +430,7 @@ fn a_forced_run_by_hand_goes_past_overlap_and_group() {
         let mut machine = Machine::with_table(&text, "2026-05-01T10:00:00Z");
         let first = started(&machine.run(60))[0].clone();
         let job = JobId::named("alice", "a");
-        let actions = machine.tell(Event::RunByHand { job, is_forced: true });
+        let actions = machine.tell(Event::RunByHand { job, start: ManualStart::Forced });
         assert_eq!(commands(&actions), ["a"], "{overlap}");
         assert!(!actions.iter().any(|action| matches!(action, Action::End { .. })));
         // The place that it has taken beyond the limit counts until it ends.
@@ -628,7 +628,7 @@ fn notices(actions: &[Action]) -> Vec<(String, NoticeEvent)> {
 #[test]
 fn what_waits_when_its_entry_goes_or_nothing_is_kept_is_skipped() {
     for (event, reason) in [
-        (Event::Stop { is_recorded: false, keeps_jobs: false }, SkipReason::Stopped),
+        (Event::Stop { queue: AtStop::Skip, jobs: AtStop::Skip }, SkipReason::Stopped),
         (Event::Unload { path: "/spool/alice".into() }, SkipReason::EntryRemoved),
     ] {
         let mut machine = waiting_machine();
@@ -643,7 +643,7 @@ fn what_waits_when_its_entry_goes_or_nothing_is_kept_is_skipped() {
         assert_eq!(notices(&actions), [("d".to_owned(), NoticeEvent::Failure)], "the failure is final");
         // Nothing is started any more, not even when the runs have ended.
         let job = JobId::named("alice", "a");
-        assert_eq!(commands(&machine.tell(Event::RunByHand { job, is_forced: true })), [""; 0]);
+        assert_eq!(commands(&machine.tell(Event::RunByHand { job, start: ManualStart::Forced })), [""; 0]);
         for run in 0..10 {
             let first = machine.plan.next_run().0 - 10;
             assert_eq!(commands(&machine.tell(ended(RunId(first + run), RunOutcome::Code(1)))), [""; 0]);

@@ -7,7 +7,7 @@ use crate::daemon::reactor::Token;
 use crate::daemon::settings::Mode;
 use crate::daemon::state::{Daemon, now};
 use crate::report::{Ident, Level, LogRecord};
-use crate::scheduler::{Event, JobId, Killed, Pause, PauseScope, RefusedRun, RequestResult, RunId};
+use crate::scheduler::{Event, JobId, Killed, ManualStart, Pause, PauseScope, RefusedRun, RunId};
 use crate::sys::local_socket::Peer;
 use crate::sys::{clock, process, signal};
 use crate::varlink::{CallError, Reply, cron};
@@ -63,9 +63,9 @@ impl Daemon {
             WaitFor::End | WaitFor::OutputAndEnd => (true, AwaitedOutput::None),
         };
         let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits, output };
-        self.planner.handle_at(Event::RunByHand { job: job.clone(), is_forced }, moment);
-        match self.planner.scheduler.take_request_result() {
-            Some(RequestResult::Accepted(run)) => {
+        let start = if is_forced { ManualStart::Forced } else { ManualStart::ByRules };
+        match self.planner.request(|scheduler| scheduler.run_by_hand(&job, start, moment)) {
+            Ok(run) => {
                 waited.run = run;
                 let result = run.map(|run| cron::RunResult { run: run.0, outcome: None, output: None });
                 match result {
@@ -81,13 +81,11 @@ impl Daemon {
                 }
             }
             // The record of the refusal is among the actions and answers it.
-            Some(RequestResult::Refused(RefusedRun::StillRunning)) => {
+            Err(RefusedRun::StillRunning) => {
                 self.control.requests.insert(token, Request::Run(waited));
             }
-            Some(RequestResult::Refused(RefusedRun::TooMany)) => {
-                self.refuse(token, cron::Error::Busy { retry_after: TRY_AGAIN_S })
-            }
-            _ => self.refuse(token, cron::Error::NoSuchJob { job: job.to_string() }),
+            Err(RefusedRun::TooMany) => self.refuse(token, cron::Error::Busy { retry_after: TRY_AGAIN_S }),
+            Err(RefusedRun::NoSuchJob) => self.refuse(token, cron::Error::NoSuchJob { job: job.to_string() }),
         }
     }
 
@@ -125,7 +123,7 @@ impl Daemon {
         self.log_steering(peer, RequestAbout::default(), "all jobs", request);
         let Some(scope) = self.pause_scope(peer) else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
-        self.notify_scheduler(match request {
+        self.planner.handle(match request {
             SteeringRequest::Pause { until, note } => {
                 let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
                 Event::PauseAll { scope, pause }
@@ -165,7 +163,7 @@ impl Daemon {
             }
             if self.steer(&job, &steering.request, &by, is_root) {
                 if !steering.is_all {
-                    self.notify_scheduler(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
+                    self.planner.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }
                 steering.done.push(job.id.to_string());
             }
@@ -180,7 +178,7 @@ impl Daemon {
             SteeringRequest::Pause { until, note } => {
                 self.make_managed(job);
                 let pause = Pause { from: now().utc, until: *until, by: by.to_owned(), note: note.clone(), is_by_root };
-                self.notify_scheduler(Event::Pause { job: id.clone(), pause });
+                self.planner.handle(Event::Pause { job: id.clone(), pause });
                 let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
                 if is_paused {
                     self.publish_about("pause", id, None, &format!("paused until {until}"));
@@ -191,7 +189,7 @@ impl Daemon {
                 if self.planner.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
-                self.notify_scheduler(Event::Resume { job: id.clone() });
+                self.planner.handle(Event::Resume { job: id.clone() });
                 self.publish_about("resume", id, None, "resumed");
                 true
             }
@@ -253,16 +251,15 @@ impl Daemon {
             self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
             return Ok(());
         }
-        self.notify_scheduler(Event::KillRun { job: job.clone(), run, by: by.clone() });
-        match self.planner.scheduler.take_request_result() {
-            Some(RequestResult::Killed(Killed::Run(_))) => {
+        match self.planner.request(|scheduler| scheduler.kill_run(&job, run, &by, now())) {
+            Killed::Run(_) => {
                 let about = RequestAbout { job: Some(&job), run: Some(run) };
                 self.log_request(&by, &peer, "KILL", about, &format!("{job} run {run}"));
                 self.publish_about("kill", &job, Some(run), "being ended");
                 self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
                 Ok(())
             }
-            _ => Err(unknown()),
+            Killed::Waiting | Killed::Retry | Killed::Nothing => Err(unknown()),
         }
     }
 
@@ -289,12 +286,11 @@ impl Daemon {
             return;
         }
         let by = self.name_of(peer);
-        self.notify_scheduler(Event::Kill { job: job.clone(), by: by.clone() });
-        let killed = match self.planner.scheduler.take_request_result() {
-            Some(RequestResult::Killed(Killed::Run(run))) => Some(run),
-            Some(RequestResult::Killed(Killed::Waiting | Killed::Retry)) => None,
+        let killed = match self.planner.request(|scheduler| scheduler.kill(job, &by, now())) {
+            Killed::Run(run) => Some(run),
+            Killed::Waiting | Killed::Retry => None,
             // All that is left are runs that end already.
-            _ => match running.first() {
+            Killed::Nothing => match running.first() {
                 Some(run) => return self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) })),
                 None => return self.refuse(token, cron::Error::NoSuchRun { run: 0 }),
             },

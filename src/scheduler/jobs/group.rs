@@ -1,8 +1,9 @@
-//! Groups of jobs of which only some run at once.
+//! Groups of jobs of which only some run at once: who is a member, how many places are taken, and who waits for one.
 
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Members of a group that are looked at to find one that allows another number of runs.
@@ -29,9 +30,116 @@ impl From<GroupKey> for (Option<String>, String) {
     }
 }
 
+/// Whether a run that begins has a place in the group of its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GroupPlace {
+    Taken,
+    /// The job has no group.
+    None,
+}
+
+/// All groups that have members or runs.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: BTreeMap<GroupKey, Group>,
+    /// Places that runs of earlier daemons have whose entries are not loaded.
+    unclaimed: HashMap<RunId, GroupKey>,
+    last_ticket: u64,
+}
+
+impl Groups {
+    /// Makes a job a member that allows so many runs at once.
+    pub(super) fn join(&mut self, key: &GroupKey, job: &JobId, slots: u32) {
+        self.groups.entry(key.clone()).or_default().join(job.clone(), slots);
+    }
+
+    pub(super) fn leave(&mut self, key: &GroupKey, job: &JobId) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.leave(job);
+        }
+        self.forget_if_empty(key);
+    }
+
+    /// Takes a place if one is free and nobody waits for it.
+    pub(super) fn try_enter(&mut self, key: &GroupKey) -> bool {
+        self.groups.entry(key.clone()).or_default().try_enter()
+    }
+
+    /// Takes a place, free or not.
+    pub(super) fn enter(&mut self, key: &GroupKey) {
+        self.groups.entry(key.clone()).or_default().running += 1;
+    }
+
+    /// Gives back the place of a run that has ended.
+    pub(super) fn exit(&mut self, key: &GroupKey) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.running = group.running.saturating_sub(1);
+        }
+        self.forget_if_empty(key);
+    }
+
+    /// Whether more run than may: an edit may have left fewer places than runs.
+    pub(super) fn is_overfull(&self, key: &GroupKey) -> bool {
+        self.groups.get(key).is_some_and(|group| group.running > group.limit())
+    }
+
+    /// Lets a job wait for a place. Returns its ticket: first come, first served.
+    pub(super) fn wait(&mut self, key: &GroupKey, job: &JobId) -> u64 {
+        self.last_ticket += 1;
+        self.wait_with(key, self.last_ticket, job);
+        self.last_ticket
+    }
+
+    /// Lets a job wait with a ticket that it has, from another group or from an earlier daemon.
+    pub(super) fn wait_with(&mut self, key: &GroupKey, ticket: u64, job: &JobId) {
+        self.groups.entry(key.clone()).or_default().queue.insert(ticket, job.clone());
+    }
+
+    /// Tickets up to this one have been given out by an earlier daemon.
+    pub(super) fn skip_tickets(&mut self, upto: u64) {
+        self.last_ticket = self.last_ticket.max(upto);
+    }
+
+    /// Gives up the ticket of a start that waited.
+    pub(super) fn cancel(&mut self, key: &GroupKey, ticket: u64) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.queue.remove(&ticket);
+        }
+    }
+
+    /// Takes out the first that waits, if there is a free place.
+    pub(super) fn take_next(&mut self, key: &GroupKey) -> Option<(u64, JobId)> {
+        self.groups.get_mut(key)?.take_next()
+    }
+
+    /// Members of a group that allow another number of runs, among those that are looked at.
+    pub(super) fn other_limits(&self, key: &GroupKey, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
+        self.groups.get(key).into_iter().flat_map(move |group| group.other_limits(slots))
+    }
+
+    /// Reserves the place of a run of an earlier daemon until its entry is loaded.
+    pub(super) fn reserve(&mut self, run: RunId, key: &GroupKey) {
+        self.enter(key);
+        self.unclaimed.insert(run, key.clone());
+    }
+
+    /// Gives up such a place. Returns its group.
+    pub(super) fn release(&mut self, run: RunId) -> Option<GroupKey> {
+        let key = self.unclaimed.remove(&run)?;
+        self.exit(&key);
+        Some(key)
+    }
+
+    fn forget_if_empty(&mut self, key: &GroupKey) {
+        if self.groups.get(key).is_some_and(Group::is_empty) {
+            self.groups.remove(key);
+        }
+    }
+}
+
 /// Who runs in a group and who waits.
 #[derive(Debug, Default)]
-pub(in crate::scheduler) struct Group {
+struct Group {
     /// How many runs each member allows; the smallest holds.
     members: BTreeMap<JobId, u32>,
     /// How many members allow each number of runs.
@@ -42,7 +150,7 @@ pub(in crate::scheduler) struct Group {
 }
 
 impl Group {
-    pub(in crate::scheduler) fn join(&mut self, job: JobId, slots: u32) {
+    fn join(&mut self, job: JobId, slots: u32) {
         if let Some(old) = self.members.insert(job, slots) {
             self.forget_limit(old);
         }
@@ -50,12 +158,12 @@ impl Group {
     }
 
     /// Members that allow another number of runs, among those that are looked at.
-    pub(in crate::scheduler) fn other_limits(&self, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
+    fn other_limits(&self, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
         let most = if self.limits.len() > 1 { MOST_LOOKED_AT } else { 0 };
         self.members.iter().take(most).filter(move |(_, limit)| **limit != slots).map(|(job, limit)| (job, *limit))
     }
 
-    pub(in crate::scheduler) fn leave(&mut self, job: &JobId) {
+    fn leave(&mut self, job: &JobId) {
         if let Some(slots) = self.members.remove(job) {
             self.forget_limit(slots);
         }
@@ -71,7 +179,7 @@ impl Group {
     }
 
     /// Whether nobody is in it.
-    pub(in crate::scheduler) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.members.is_empty() && self.running == 0 && self.queue.is_empty()
     }
 
@@ -80,47 +188,22 @@ impl Group {
         self.limits.first_key_value().map_or(u32::MAX, |(slots, _)| *slots)
     }
 
-    fn has_room(&self) -> bool {
+    fn has_free_place(&self) -> bool {
         self.running < self.limit()
     }
 
-    /// Whether more run than may.
-    pub(in crate::scheduler) fn is_overfull(&self) -> bool {
-        self.running > self.limit()
-    }
-
     /// Takes a place if one is free and nobody waits for it.
-    pub(in crate::scheduler) fn try_enter(&mut self) -> bool {
-        let may_enter = self.has_room() && self.queue.is_empty();
+    fn try_enter(&mut self) -> bool {
+        let may_enter = self.has_free_place() && self.queue.is_empty();
         if may_enter {
-            self.enter();
+            self.running += 1;
         }
         may_enter
     }
 
-    /// Takes a place, free or not.
-    pub(in crate::scheduler) fn enter(&mut self) {
-        self.running += 1;
-    }
-
-    /// Gives back the place of a run that has ended.
-    pub(in crate::scheduler) fn exit(&mut self) {
-        self.running = self.running.saturating_sub(1);
-    }
-
-    /// Lets a job wait with that ticket.
-    pub(in crate::scheduler) fn wait(&mut self, ticket: u64, job: JobId) {
-        self.queue.insert(ticket, job);
-    }
-
-    /// Gives up the ticket of a start that waited.
-    pub(in crate::scheduler) fn cancel(&mut self, ticket: u64) {
-        self.queue.remove(&ticket);
-    }
-
     /// The first that waits, if there is a place.
-    pub(in crate::scheduler) fn next(&mut self) -> Option<(u64, JobId)> {
-        if self.has_room() { self.queue.pop_first() } else { None }
+    fn take_next(&mut self) -> Option<(u64, JobId)> {
+        if self.has_free_place() { self.queue.pop_first() } else { None }
     }
 }
 
@@ -138,7 +221,7 @@ mod tests {
             assert!(group.try_enter() && group.other_limits(members).next().is_none(), "{number}");
         }
         assert!(!group.try_enter());
-        (0..members).for_each(|_| group.exit());
+        group.running = 0;
         for (slots, expected) in [(3, 3), (7, 7), (2, 2)] {
             group.join(job(0), slots);
             assert_eq!((group.limit(), group.other_limits(slots).count()), (expected, MOST_LOOKED_AT - 1));

@@ -1,11 +1,12 @@
-//! One job that has a policy, and what is known of it.
+//! One job that has a policy: what its entry asks for, and its state. The state is stored, so its fields keep their names.
 
 use super::group::GroupKey;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{RunId, RunResult};
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_result::RunResult;
 use crate::scheduler::start_queue::EntryKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,7 +78,7 @@ pub(in crate::scheduler) struct ActiveRun {
     #[serde(default)]
     pub(in crate::scheduler) is_queued: bool,
     pub(in crate::scheduler) item: Item,
-    /// Why it was told to end.
+    /// Why its end was requested.
     pub(in crate::scheduler) ending: Option<EndReason>,
     /// The group in which it has a place.
     #[serde(default)]
@@ -128,7 +129,7 @@ pub(in crate::scheduler) struct PendingRetry {
     /// Whether a slot of the job has passed in a pause since the failure.
     pub(in crate::scheduler) has_slot_passed: bool,
     pub(in crate::scheduler) stage: RetryStage,
-    /// The failure, which becomes final if the attempt is given up.
+    /// The failure, which becomes final if the attempt is dropped.
     pub(in crate::scheduler) failure: Box<FailedAttempt>,
 }
 
@@ -143,7 +144,7 @@ pub(in crate::scheduler) enum RetryStage {
     Group(u64),
 }
 
-/// Why a run was told to end.
+/// Why the end of a run was requested.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndReason {
     /// A newer slot takes its place.
@@ -174,8 +175,8 @@ impl Job {
         !self.state.running.is_empty() || !self.state.waiting.is_empty()
     }
 
-    /// Whether something that waits for a run of the job may go on to the group.
-    pub(in crate::scheduler) fn may_go_on(&self, item: &Item) -> bool {
+    /// Whether something that waits for a run of the job may start, or enter the group.
+    pub(in crate::scheduler) fn may_start(&self, item: &Item) -> bool {
         let in_group = |waiting: &&Waiting| waiting.ticket.is_some();
         match self.spec.policy.overlap {
             // Caught-up slots run one at a time, each with its retries.
@@ -254,7 +255,7 @@ impl JobState {
         self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
     }
 
-    /// The slots of its runs, of what waits, of its retry, and the last one that was left out.
+    /// The slots of its runs, of what waits, of its retry, and the last one that was skipped.
     pub(in crate::scheduler) fn slots(&self) -> Vec<(Timestamp, Trigger)> {
         let running = self.running.iter().map(|run| &run.item);
         let waiting = self.waiting.iter().map(|waiting| &waiting.item);

@@ -1,14 +1,19 @@
-//! Pauses: until when nothing of a job starts but runs by hand.
+//! Pauses: until when nothing of a job starts but runs by hand. Each job has its own pause. A pause of all says which jobs get one when they
+//! become known, so that it holds for entries that are added later, too.
 
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Longest time for which a past pause is remembered, so that a slot that was missed in it is not owed. Seconds.
+/// Longest time for which a past pause is remembered, so that a slot that passed in it is not caught up. Seconds.
 const REMEMBERED: i64 = 400 * 86_400;
 /// Past pauses of one job that are remembered.
 const PAST: usize = 16;
+/// Jobs that one pause of all can leave out. Those beyond are paused again when their table is loaded anew.
+const MOST_LEFT_OUT: usize = 500;
+/// Name of the record of a pause of all in the state file. No job has it.
+const NAME: &str = "*";
 
 /// A pause of one job, from a moment to before another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +38,50 @@ impl Pause {
     }
 }
 
+/// Whose jobs a pause covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PauseScope {
+    /// All jobs of all users and of the system.
+    Everybody,
+    /// The entries of the crontab whose owner has this user id.
+    User(u32),
+}
+
+/// A pause of all, and the jobs that somebody has paused or resumed by themselves since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct PauseOfAll {
+    pause: Pause,
+    left_out: BTreeSet<JobId>,
+}
+
+/// All pauses of all.
+pub(in crate::scheduler) type PausesOfAll = BTreeMap<PauseScope, PauseOfAll>;
+
+impl PauseOfAll {
+    /// Whether a job has its pause because of this one.
+    pub(in crate::scheduler) fn has_given(&self, id: &JobId, pause: &Pause) -> bool {
+        self.pause.is_of_same_request(pause) && !self.left_out.contains(id)
+    }
+}
+
+impl PauseScope {
+    /// The key in the state file.
+    pub(in crate::scheduler) fn key(self) -> JobId {
+        match self {
+            PauseScope::Everybody => JobId::named("root", NAME),
+            PauseScope::User(uid) => JobId::named(&format!("#{uid}"), NAME),
+        }
+    }
+
+    /// The scope with a key of the state file.
+    pub(in crate::scheduler) fn of_key(key: &JobId) -> Option<PauseScope> {
+        match key.user() {
+            "root" => Some(PauseScope::Everybody),
+            user => user.strip_prefix('#')?.parse().ok().map(PauseScope::User),
+        }
+    }
+}
+
 /// The pauses of all jobs.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
@@ -40,6 +89,7 @@ pub(super) struct Pauses {
     ends: BTreeSet<(Timestamp, JobId)>,
     /// For each job that has an entry the pauses that are over.
     past: BTreeMap<JobId, Vec<(Timestamp, Timestamp)>>,
+    of_all: PausesOfAll,
 }
 
 impl Pauses {
@@ -76,8 +126,10 @@ impl Pauses {
             || self.past.get(id).is_some_and(|past| past.iter().any(|&(from, until)| from <= slot && slot < until))
     }
 
+    /// When the next pause ends.
     pub(super) fn next_end(&self) -> Option<Timestamp> {
-        self.ends.first().map(|(until, _)| *until)
+        let of_all = self.of_all.values().map(|all| all.pause.until);
+        self.ends.first().map(|(until, _)| *until).into_iter().chain(of_all).min()
     }
 
     /// Takes out the pauses that are over, and remembers when they were.
@@ -116,4 +168,77 @@ impl Pauses {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&JobId, &Pause)> {
         self.current.iter()
     }
+
+    /// Pauses what is added to these jobs from now on.
+    pub(super) fn pause_all(&mut self, scope: PauseScope, pause: Pause) {
+        self.of_all.insert(scope, PauseOfAll { pause, left_out: BTreeSet::new() });
+    }
+
+    /// Takes a pause of all back. Whoever may control every job ends those of users, too. Returns those that have ended.
+    pub(super) fn resume_all(&mut self, scope: PauseScope) -> PausesOfAll {
+        self.take_of_all(|of, _| scope == PauseScope::Everybody || of == scope)
+    }
+
+    /// Somebody has paused or resumed a job by itself: no pause of all that goes on and that they may end holds for it any more. `owner` is that
+    /// of its table. Returns the pauses that have changed.
+    pub(super) fn exempt(&mut self, id: &JobId, owner: Option<u32>, is_by_root: bool) -> Vec<PauseScope> {
+        let may_exempt = |all: &PauseOfAll| (is_by_root || !all.pause.is_by_root) && all.left_out.len() < MOST_LEFT_OUT;
+        let mut exempt_from = |scope: &PauseScope| {
+            self.of_all.get_mut(scope).is_some_and(|all| may_exempt(all) && all.left_out.insert(id.clone()))
+        };
+        scopes_of(owner).filter(&mut exempt_from).collect()
+    }
+
+    /// Whether some pause of all covers the tables of this owner now. None: system tables.
+    pub(super) fn is_all_paused(&self, owner: Option<u32>, now: Timestamp) -> bool {
+        self.of_owner(owner).any(|all| now < all.pause.until)
+    }
+
+    /// The pause that a job has because all are paused.
+    pub(super) fn covering(&self, id: &JobId, owner: Option<u32>, now: Timestamp) -> Option<Pause> {
+        let mut covering = self.of_owner(owner).filter(|all| now < all.pause.until && !all.left_out.contains(id));
+        covering.next().map(|all| all.pause.clone())
+    }
+
+    /// Whether a job has its pause because all are paused.
+    pub(super) fn is_given(&self, id: &JobId, owner: Option<u32>) -> bool {
+        self.get(id).is_some_and(|pause| self.of_owner(owner).any(|all| all.has_given(id, pause)))
+    }
+
+    /// The pauses of all that cover tables of this owner.
+    fn of_owner(&self, owner: Option<u32>) -> impl Iterator<Item = &PauseOfAll> {
+        scopes_of(owner).filter_map(|scope| self.of_all.get(&scope))
+    }
+
+    /// The pause of all that goes on with this scope.
+    pub(super) fn of_scope(&self, scope: PauseScope) -> Option<&Pause> {
+        self.of_all.get(&scope).map(|all| &all.pause)
+    }
+
+    /// Takes out the pauses of all that are over.
+    pub(super) fn take_ended_of_all(&mut self, now: Timestamp) -> PausesOfAll {
+        self.take_of_all(|_, all| all.pause.until <= now)
+    }
+
+    fn take_of_all(&mut self, is_meant: impl Fn(PauseScope, &PauseOfAll) -> bool) -> PausesOfAll {
+        let all = std::mem::take(&mut self.of_all);
+        let (taken, left) = all.into_iter().partition(|(scope, all)| is_meant(*scope, all));
+        self.of_all = left;
+        taken
+    }
+
+    /// Takes the pauses of all that an earlier daemon has left.
+    pub(super) fn restore_all(&mut self, saved: PausesOfAll) {
+        self.of_all = saved;
+    }
+
+    /// All pauses of all, for the state file.
+    pub(super) fn all(&self) -> &PausesOfAll {
+        &self.of_all
+    }
+}
+
+/// The scopes that cover tables of this owner; that of root first, since only root can undo its pause.
+fn scopes_of(owner: Option<u32>) -> impl Iterator<Item = PauseScope> {
+    [Some(PauseScope::Everybody), owner.map(PauseScope::User)].into_iter().flatten()
 }

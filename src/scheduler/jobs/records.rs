@@ -1,17 +1,19 @@
 //! The records of slots that have no run.
 
 use super::job::{Item, SkipRow};
-use super::{Decision, Jobs, Turn};
+use super::registry::Jobs;
 use crate::schedule::Timestamp;
+use crate::scheduler::action::Action;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::turn::Turn;
 
 /// The record of a row of skipped slots that goes on is brought up to date at most that often. Seconds.
 const UPDATE_PAUSE: i64 = 60;
 
 impl Jobs {
-    /// A slot or a run by hand is left out.
-    pub(super) fn leave_out(&mut self, id: &JobId, item: &Item, reason: SkipReason, turn: &mut Turn<'_>) {
+    /// Skips a slot or a run by hand.
+    pub(super) fn skip(&mut self, id: &JobId, item: &Item, reason: SkipReason, turn: &mut Turn<'_>) {
         if item.is_manual {
             return self.record_without_run(id, item, Outcome::Skipped(reason), turn);
         }
@@ -85,7 +87,7 @@ impl Jobs {
                     let at =
                         Timestamp(row.updated_at.unwrap_or(first).0.saturating_add(UPDATE_PAUSE)).max(turn.now.utc);
                     row.update_at = Some(at);
-                    self.row_updates.insert((at, id.clone()));
+                    self.row_updates.add(at, id);
                 }
             }
             _ => {
@@ -95,9 +97,11 @@ impl Jobs {
                 let update_at = (count > 1).then_some(turn.now.utc);
                 let updated_at = Some(turn.now.utc);
                 job.state.row = Some(SkipRow { reason, trigger, first, last, count, update_at, updated_at });
-                self.row_updates.extend(update_at.map(|at| (at, id.clone())));
+                if let Some(at) = update_at {
+                    self.row_updates.add(at, id);
+                }
                 if let Some(entry) = job.spec.entry {
-                    turn.decisions.push(Decision::LeftOut { entry, reason, scheduled_at: first });
+                    turn.report_skipped(entry, reason, first);
                 }
             }
         }
@@ -107,27 +111,26 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(row) = job.state.row.take() else { return };
         if let Some(at) = row.update_at {
-            self.row_updates.remove(&(at, id.clone()));
+            self.row_updates.remove(at, id);
         }
         self.record_slots(id, Outcome::Skipped(row.reason), row.trigger, (row.first, row.last, row.count), turn);
     }
 
     /// When the record of a row is brought up to date next.
     pub(in crate::scheduler) fn next_row_update(&self) -> Option<Timestamp> {
-        self.row_updates.first().map(|(at, _)| *at)
+        self.row_updates.next()
     }
 
     /// Brings the records of rows that go on up to date, if it is time for that.
     pub(in crate::scheduler) fn update_rows(&mut self, turn: &mut Turn<'_>) {
-        while let Some((at, id)) = self.row_updates.first().cloned().filter(|(at, _)| *at <= turn.now.utc) {
-            self.row_updates.remove(&(at, id.clone()));
+        while let Some((_, id)) = self.row_updates.take_due(turn.now.utc) {
             let Some(row) = self.jobs.get_mut(&id).and_then(|job| job.state.row.as_mut()) else { continue };
             (row.update_at, row.updated_at) = (None, Some(turn.now.utc));
             let (outcome, slots) = (Outcome::Skipped(row.reason), (row.first, row.last, row.count));
             let trigger = row.trigger;
             let record = self.record_of(&id, outcome, trigger, slots);
-            turn.decisions.extend(record.map(|record| Decision::UpdateRow(Box::new(record))));
-            turn.changed.insert(id);
+            turn.actions.extend(record.map(|record| Action::UpdateRow(Box::new(record))));
+            turn.note_change(&id);
         }
     }
 }

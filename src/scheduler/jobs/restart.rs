@@ -2,14 +2,16 @@
 
 use super::ends::record_of;
 use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
-use super::pause::Pause;
-use super::{Jobs, Turn};
+use super::registry::Jobs;
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::{Now, RunId, RunOutcome, RunResult};
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::now::Now;
+use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_result::{RunOutcome, RunResult};
 use crate::scheduler::start_queue::{ANACRON, EntryKey};
+use crate::scheduler::turn::Turn;
 
 /// What is known of the start of a run.
 #[derive(Clone, Copy, Debug)]
@@ -32,20 +34,15 @@ impl JobState {
 }
 
 impl Jobs {
-    /// Nothing is started any more.
-    pub(in crate::scheduler) fn stop_starting(&mut self) {
-        self.is_stopped = true;
-    }
-
-    /// The daemon ends and nothing of this is kept: what waits is left out.
-    pub(in crate::scheduler) fn leave_out_all(&mut self, turn: &mut Turn<'_>) {
+    /// The daemon ends and nothing of this is kept: what waits is skipped.
+    pub(in crate::scheduler) fn skip_all_waiting(&mut self, turn: &mut Turn<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         for id in ids {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             for waiting in std::mem::take(&mut job.state.waiting) {
-                self.leave_out(&id, &waiting.item, SkipReason::Stopped, turn);
+                self.skip(&id, &waiting.item, SkipReason::Stopped, turn);
             }
-            self.give_up_retry(&id, turn);
+            self.drop_retry(&id, turn);
             self.flush_row(&id, turn);
         }
     }
@@ -57,7 +54,7 @@ impl Jobs {
     }
 
     /// The executor is asked to start a run. Returns its job.
-    pub(in crate::scheduler) fn hand_over(&mut self, run: RunId) -> Option<&JobId> {
+    pub(in crate::scheduler) fn note_handed_over(&mut self, run: RunId) -> Option<&JobId> {
         let id = self.runs.get(&run)?;
         let running = &mut self.jobs.get_mut(id)?.state.running;
         running.iter_mut().find(|active| active.run == run)?.is_queued = false;
@@ -69,11 +66,12 @@ impl Jobs {
         self.entry(self.runs.get(&run)?)
     }
 
-    /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It goes on with the
-    /// next event that lets its job go on.
+    /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It starts with the
+    /// next event after which something of its job may start.
     pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
         let Some((id, ActiveRun { item, place, failure, .. })) = self.take_run(run) else { return };
-        turn.changed.insert(id.clone());
+        turn.note_change(&id);
+        self.gate.note_job(&id);
         self.free_place(place.as_ref());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(failure) = failure else { return job.state.waiting.insert(0, Waiting { item, ticket: None }) };
@@ -118,117 +116,65 @@ impl Jobs {
         self.jobs.iter().map(|(id, job)| (id, &job.state)).filter(|(_, state)| !state.is_empty())
     }
 
-    /// Whether a job has a pause or a state, so that it must stay known also without a policy.
-    pub(in crate::scheduler) fn is_steered(&self, id: &JobId) -> bool {
-        self.pauses.get(id).is_some() || self.jobs.get(id).is_some_and(|job| !job.state.is_empty())
-    }
-
-    /// The pauses, for the state file and for questions.
-    pub(in crate::scheduler) fn pauses(&self) -> impl Iterator<Item = (&JobId, &Pause)> {
-        self.pauses.iter()
-    }
-
-    /// Whether jobs of a user are paused.
-    pub(in crate::scheduler) fn has_pauses_of(&self, user: &str) -> bool {
-        self.pauses.has_of(user)
-    }
-
-    /// The pause of a job.
-    pub(in crate::scheduler) fn paused(&self, id: &JobId) -> Option<&Pause> {
-        self.pauses.get(id)
-    }
-
-    /// Whether a moment was in a pause of the job.
-    pub(in crate::scheduler) fn was_paused(&self, id: &JobId, moment: Timestamp) -> bool {
-        self.pauses.was_paused(id, moment)
-    }
-
-    /// How much of a job waits, when its retry is due, its final failures in a row, and whether a success of it is overdue.
-    pub(in crate::scheduler) fn status(&self, id: &JobId) -> (usize, Option<Timestamp>, u32, bool) {
-        self.jobs.get(id).map_or((0, None, 0, false), |job| {
-            let state = &job.state;
-            (state.waiting.len(), state.retry.as_ref().map(|retry| retry.due_at), state.failures, state.is_late)
-        })
-    }
-
-    /// Gives back a pause of an earlier daemon.
-    pub(in crate::scheduler) fn restore_pause(&mut self, id: JobId, pause: Pause) {
-        self.pauses.insert(id, pause);
-    }
-
     /// Gives a job that has been registered the state of an earlier daemon. Tickets keep their order. After a boot the monotonic clock is
     /// another one, and retries go by the wall clock.
     pub(in crate::scheduler) fn restore(&mut self, id: &JobId, mut state: JobState, now: Now, boot: bool) {
+        self.gate.note_job(id);
         for run in &state.running {
-            let place = self.unclaimed_places.remove(&run.run);
-            self.free_place(place.as_ref());
+            if let Some(place) = self.groups.release(run.run) {
+                self.gate.note_group(&place);
+            }
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         if boot {
             state.convert_to_boot(now.utc, now.elapsed_ms);
         }
-        let tickets = state.waiting.iter().filter_map(|waiting| waiting.ticket);
-        let tickets: Vec<u64> = tickets.chain(state.retry.as_ref().and_then(PendingRetry::ticket)).collect();
-        self.next_ticket = tickets.iter().copied().fold(self.next_ticket, u64::max);
+        let tickets = state.tickets();
+        tickets.iter().for_each(|ticket| self.groups.skip_tickets(*ticket));
         if let Some(key) = &job.spec.group {
-            let group = self.groups.entry(key.clone()).or_default();
-            tickets.iter().for_each(|ticket| group.wait(*ticket, id.clone()));
-            (0..state.running.len()).for_each(|_| group.enter());
+            tickets.iter().for_each(|ticket| self.groups.wait_with(key, *ticket, id));
+            state.running.iter().for_each(|_| self.groups.enter(key));
         } else {
-            // Without a group nothing waits for a place.
-            state.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
-            if let Some(retry) = state.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
-                retry.stage = RetryStage::OwnRun;
-            }
+            state.forget_tickets();
         }
-        state.running.iter_mut().for_each(|run| run.place = job.spec.group.clone());
+        state.running.iter_mut().for_each(|run| run.place.clone_from(&job.spec.group));
         self.runs.extend(state.running.iter().map(|run| (run.run, id.clone())));
         if let Some(retry) = &state.retry {
-            self.retries.insert((retry.due_ms, id.clone()));
+            self.retries.add(retry.due_ms, id);
         }
         if let Some(at) = state.row.as_ref().and_then(|row| row.update_at) {
-            self.row_updates.insert((at, id.clone()));
+            self.row_updates.add(at, id);
         }
         if job.spec.policy.late.is_none() {
             (state.late_at, state.is_late) = (None, false);
         }
         if let Some(late) = state.late_at {
-            self.late.insert((late, id.clone()));
+            self.late.add(late, id);
         }
         job.state = state;
     }
 
     /// Holds the places in groups of runs that go on and of which no entry has taken the state back.
-    pub(in crate::scheduler) fn hold_places(&mut self, state: &JobState, goes_on: impl Fn(RunId) -> bool) {
-        for ActiveRun { run, place, .. } in state.running.iter().filter(|active| goes_on(active.run)) {
+    pub(in crate::scheduler) fn reserve_places(&mut self, state: &JobState, is_running: impl Fn(RunId) -> bool) {
+        for ActiveRun { run, place, .. } in state.running.iter().filter(|active| is_running(active.run)) {
             let Some(group) = place else { continue };
-            self.groups.entry(group.clone()).or_default().enter();
-            self.unclaimed_places.insert(*run, group.clone());
+            self.groups.reserve(*run, group);
         }
     }
 
     /// Gives up the place of such a run, which has ended.
     pub(in crate::scheduler) fn release_place(&mut self, run: RunId, turn: &mut Turn<'_>) {
-        let group = self.unclaimed_places.remove(&run);
-        self.free_place(group.as_ref());
+        let group = self.groups.release(run);
         self.start_waiting_of_group(group.as_ref(), turn);
     }
 
-    /// The retries that are pending, with the moment of the failure: the daemon gives up those of jobs of which a slot has passed since.
+    /// The retries that are pending, with the moment of the failure: those of jobs of which a slot has passed since are dropped.
     pub(in crate::scheduler) fn pending_retries(&self) -> Vec<(JobId, Timestamp)> {
         let failed = |(id, job): (&JobId, &Job)| Some((id.clone(), job.state.retry.as_ref()?.failed_at));
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Lets everything go on that may, after a start of the daemon.
-    pub(in crate::scheduler) fn let_all_go_on(&mut self, turn: &mut Turn<'_>) {
-        let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
-        for id in ids {
-            self.start_waiting_of_job(&id, turn);
-        }
-    }
-
-    /// Takes over a run of an earlier daemon, unless its state has told of it. If it has not, the daemon was killed before that was written:
+    /// Takes over a run of an earlier daemon, unless its state has it. If it has not, the daemon was killed before that was written:
     /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
     /// by hand.
     pub(in crate::scheduler) fn adopt(
@@ -248,9 +194,9 @@ impl Jobs {
         };
         let waiting = job.state.waiting.iter().position(|waiting| waiting.item.scheduled_at == scheduled_at);
         let (mut item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
-            self.retries.remove(&(retry.due_ms, id.clone()));
-            if let Some(group) = job.spec.group.as_ref().and_then(|group| self.groups.get_mut(group)) {
-                retry.ticket().into_iter().for_each(|ticket| group.cancel(ticket));
+            self.retries.remove(retry.due_ms, id);
+            if let (Some(ticket), Some(group)) = (retry.ticket(), &job.spec.group) {
+                self.groups.cancel(group, ticket);
             }
             (retry.item, Some(retry.failure))
         } else if let Some(place) = waiting {
@@ -269,7 +215,7 @@ impl Jobs {
             let is_manual = !is_slot;
             (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
         };
-        turn.changed.insert(id.clone());
+        turn.note_change(id);
         if !item.is_manual && item.attempt == 1 {
             let policy = self.jobs.get(id).map(|job| job.spec.policy.clone());
             if let Some(policy) = policy {
@@ -291,36 +237,15 @@ impl Jobs {
         });
         self.runs.insert(run, id.clone());
         if let Some(group) = group {
-            self.groups.entry(group).or_default().enter();
+            self.groups.enter(&group);
         }
         true
     }
 
-    /// Why a run was told to end.
+    /// Why the end of a run was requested.
     pub(in crate::scheduler) fn ending(&self, run: RunId) -> Option<EndReason> {
         let running = &self.jobs.get(self.runs.get(&run)?)?.state.running;
         running.iter().find(|active| active.run == run)?.ending.clone()
-    }
-
-    /// The moment from which an `@N` job counts.
-    pub(in crate::scheduler) fn last_end(&self, id: &JobId) -> Option<Timestamp> {
-        self.jobs.get(id)?.state.last_end
-    }
-
-    /// Whether a run of the job is going on, or something waits or will be retried: its `@N` does not count yet.
-    pub(in crate::scheduler) fn is_occupied(&self, id: &JobId) -> bool {
-        self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
-    }
-
-    /// The same, but for the retry of a job that is paused.
-    pub(in crate::scheduler) fn is_at_work(&self, id: &JobId) -> bool {
-        let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
-        self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
-    }
-
-    /// The policy of a job.
-    pub(in crate::scheduler) fn policy(&self, id: &JobId) -> Option<&Policy> {
-        Some(&self.jobs.get(id)?.spec.policy)
     }
 
     /// Records rows of skipped slots that have not ended.
@@ -331,12 +256,12 @@ impl Jobs {
 }
 
 impl JobState {
-    /// No entry has taken this state back: the records of what can still be told of it, and whether nothing of it is left. Runs that go on
+    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs that go on
     /// stay.
-    pub(in crate::scheduler) fn leave(
+    pub(in crate::scheduler) fn abandon(
         &mut self,
         id: &JobId,
-        goes_on: impl Fn(RunId) -> bool,
+        is_running: impl Fn(RunId) -> bool,
         now: Timestamp,
     ) -> (Vec<RunRecord>, bool) {
         let without_run = |trigger, outcome, first, last, count: u64| RunRecord {
@@ -356,7 +281,7 @@ impl JobState {
         if let Some(row) = self.row.take() {
             records.push(without_run(row.trigger, Outcome::Skipped(row.reason), row.first, row.last, row.count));
         }
-        let (running, over) = std::mem::take(&mut self.running).into_iter().partition(|active| goes_on(active.run));
+        let (running, over) = std::mem::take(&mut self.running).into_iter().partition(|active| is_running(active.run));
         self.running = running;
         for active in over {
             let lost = || RunResult::of_outcome(active.run, RunOutcome::Lost, now.0.saturating_mul(1_000));

@@ -1,20 +1,21 @@
 //! Further attempts after a failure.
 
+use super::group::GroupPlace;
 use super::job::{FailedAttempt, RetryStage};
-use super::{Jobs, Turn};
+use super::registry::Jobs;
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::turn::Turn;
 
 impl Jobs {
     /// When the next retry is due, milliseconds of the monotonic clock.
     pub(in crate::scheduler) fn next_retry_ms(&self) -> Option<i64> {
-        self.retries.first().map(|(due, _)| *due)
+        self.retries.next()
     }
 
     /// Begins the retries that are due.
     pub(in crate::scheduler) fn begin_due_retries(&mut self, turn: &mut Turn<'_>) {
-        while let Some((due, id)) = self.retries.first().cloned().filter(|(due, _)| *due <= turn.now.elapsed_ms) {
-            self.retries.remove(&(due, id.clone()));
+        while let Some((_, id)) = self.retries.take_due(turn.now.elapsed_ms) {
             self.begin_retry(&id, turn);
         }
     }
@@ -24,34 +25,32 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let may_retry = job.may_retry();
         let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket().is_none()) else { return };
-        turn.changed.insert(id.clone());
+        turn.note_change(id);
         retry.stage = RetryStage::OwnRun;
         let has_slot_passed = retry.has_slot_passed;
-        if !may_retry || self.is_beginning || self.is_stopped || self.pauses.is_paused(id, turn.now.utc) {
+        let is_held = self.gate.holds_retries || self.gate.is_stopped();
+        if !may_retry || is_held || self.pauses.is_paused(id, turn.now.utc) {
             return;
         }
         if has_slot_passed {
             // The pause has ended in this second, or while no daemon was there.
-            self.give_up_retry(id, turn);
+            self.drop_retry(id, turn);
             return;
         }
-        let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, false, turn) };
-        if self.groups.entry(group.clone()).or_default().try_enter() {
-            return self.begin_retry_now(id, true, turn);
+        let Some(group) = job.spec.group.clone() else { return self.begin_retry_now(id, GroupPlace::None, turn) };
+        if self.groups.try_enter(&group) {
+            return self.begin_retry_now(id, GroupPlace::Taken, turn);
         }
-        let ticket = self.new_ticket();
-        if let Some(group) = self.groups.get_mut(&group) {
-            group.wait(ticket, id.clone());
-        }
+        let ticket = self.groups.wait(&group, id);
         if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
             retry.stage = RetryStage::Group(ticket);
         }
     }
 
-    pub(super) fn begin_retry_now(&mut self, id: &JobId, has_place: bool, turn: &mut Turn<'_>) {
+    pub(super) fn begin_retry_now(&mut self, id: &JobId, place: GroupPlace, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(retry) = job.state.retry.take() else { return };
-        self.begin_attempt(id, retry.item, has_place, Some(retry.failure), turn);
+        self.begin_attempt(id, retry.item, place, Some(retry.failure), turn);
     }
 
     /// No further attempt follows a failure: it is final.
@@ -62,16 +61,14 @@ impl Jobs {
         self.count_from_end(id, ended_at, turn);
     }
 
-    /// Gives a pending retry up: the failure before it is final.
-    pub(in crate::scheduler) fn give_up_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
+    /// Drops a pending retry: the failure before it is final. False: there is none.
+    pub(in crate::scheduler) fn drop_retry(&mut self, id: &JobId, turn: &mut Turn<'_>) -> bool {
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let Some(retry) = job.state.retry.take() else { return false };
-        turn.changed.insert(id.clone());
-        self.retries.remove(&(retry.due_ms, id.clone()));
-        if let (Some(ticket), Some(group)) = (retry.ticket(), &job.spec.group)
-            && let Some(group) = self.groups.get_mut(group)
-        {
-            group.cancel(ticket);
+        turn.note_change(id);
+        self.retries.remove(retry.due_ms, id);
+        if let (Some(ticket), Some(group)) = (retry.ticket(), &job.spec.group) {
+            self.groups.cancel(group, ticket);
         }
         self.conclude_attempts(id, &retry.failure, turn);
         true

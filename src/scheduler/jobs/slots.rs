@@ -1,18 +1,22 @@
-//! What becomes of a slot: it is left out, waits, or goes on to the group and the start queue.
+//! What becomes of a slot: it is skipped, waits, or goes through the group to the start queue.
 
+use super::group::GroupPlace;
 use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
-use super::{Decision, Jobs, PlannedRun, Turn};
+use super::registry::Jobs;
 use crate::crontab::Overlap;
 use crate::schedule::Timestamp;
+use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::turn::Turn;
 
 /// Slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
 const WAITING_IN_GROUP: usize = 60;
 
 impl Jobs {
     /// Decides what becomes of a slot: a start, a place in a queue, or nothing.
-    pub(in crate::scheduler) fn slot(
+    pub(in crate::scheduler) fn handle_slot(
         &mut self,
         id: &JobId,
         scheduled_at: Timestamp,
@@ -22,48 +26,52 @@ impl Jobs {
     ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
-        if !policy.is_enabled || self.is_stopped {
+        if !policy.is_enabled || self.gate.is_stopped() {
             return;
         }
-        turn.changed.insert(id.clone());
+        turn.note_change(id);
         let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
         if is_excepted {
-            self.leave_out(id, &item, SkipReason::Calendar, turn);
+            self.skip(id, &item, SkipReason::Calendar, turn);
             return self.count_from_now(id, turn);
         }
         if self.pauses.is_paused(id, turn.now.utc) {
             if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
                 retry.has_slot_passed = true;
             }
-            self.leave_out(id, &item, SkipReason::Paused, turn);
+            self.skip(id, &item, SkipReason::Paused, turn);
             return self.count_from_now(id, turn);
         }
         self.expect_success(id, &policy, scheduled_at);
-        if policy.overlap != Overlap::Queue && self.give_up_retry(id, turn) {
+        if policy.overlap != Overlap::Queue && self.drop_retry(id, turn) {
             // A missed slot may have waited for the retries.
             self.start_waiting_of_job(id, turn);
         }
         let Some(job) = self.jobs.get(id) else { return };
         match policy.overlap {
-            Overlap::Allow => self.enter_group(id, item, turn),
+            Overlap::Allow => {
+                self.enter_group(id, item, turn);
+            }
             Overlap::Skip if job.is_busy() => {
-                self.leave_out(id, &item, SkipReason::StillRunning, turn);
+                self.skip(id, &item, SkipReason::StillRunning, turn);
                 self.count_from_now(id, turn);
             }
-            Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.hold(id, item, turn),
+            Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.queue_slot(id, item, turn),
             Overlap::Replace if job.is_busy() => {
                 let is_catching_up_all = job.is_catching_up_all();
-                self.hold(id, item, turn);
+                self.queue_slot(id, item, turn);
                 if !is_catching_up_all {
                     self.end_runs(id, &EndReason::Replaced, turn);
                 }
             }
-            Overlap::Skip | Overlap::Queue | Overlap::Replace => self.enter_group(id, item, turn),
+            Overlap::Skip | Overlap::Queue | Overlap::Replace => {
+                self.enter_group(id, item, turn);
+            }
         }
     }
 
     /// Lets a regular slot wait, in the place of the one that waits already.
-    fn hold(&mut self, id: &JobId, item: Item, turn: &mut Turn<'_>) {
+    fn queue_slot(&mut self, id: &JobId, item: Item, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(place) = job.waiting_slot() else {
             job.state.waiting.push(Waiting { item, ticket: None });
@@ -77,7 +85,7 @@ impl Jobs {
         } else {
             job.state.waiting.insert(place, Waiting { item, ticket: older.ticket });
         }
-        self.leave_out(id, &older.item, SkipReason::Superseded, turn);
+        self.skip(id, &older.item, SkipReason::Superseded, turn);
         if is_behind_missed_slots {
             // The missed slots may have waited behind the older one.
             self.start_waiting_of_job(id, turn);
@@ -90,82 +98,59 @@ impl Jobs {
         let entry = job.spec.entry;
         for run in job.state.running.iter_mut().filter(|run| run.ending.is_none()) {
             run.ending = Some(why.clone());
-            turn.decisions.push(Decision::End { run: run.run, entry, why: why.clone() });
+            turn.end(run.run, entry, why.clone());
         }
     }
 
-    /// Lets something go on that is not held up by its own job's runs.
-    pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) {
-        turn.changed.insert(id.clone());
-        let Some(job) = self.jobs.get_mut(id) else { return };
+    /// Starts something that is not held up by its own job's runs, or lets it wait for a place in the group. Returns the run that begins.
+    pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) -> Option<RunId> {
+        turn.note_change(id);
+        let job = self.jobs.get_mut(id)?;
         job.state.accept(&mut item);
-        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, false, turn) };
-        if self.groups.entry(group.clone()).or_default().try_enter() {
-            return self.begin(id, item, true, turn);
+        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, GroupPlace::None, turn) };
+        if self.groups.try_enter(&group) {
+            return self.begin(id, item, GroupPlace::Taken, turn);
         }
-        let ticket = self.new_ticket();
-        if let Some(group) = self.groups.get_mut(&group) {
-            group.wait(ticket, id.clone());
-        }
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        job.state.waiting.push(Waiting { item, ticket: Some(ticket) });
+        let ticket = Some(self.groups.wait(&group, id));
+        job.state.waiting.push(Waiting { item, ticket });
         let slots = job.state.waiting.iter().filter(|waiting| waiting.item.is_regular_slot()).count();
         if slots > WAITING_IN_GROUP
             && let Some(oldest) = job.waiting_slot()
         {
             let oldest = job.state.waiting.remove(oldest);
             self.cancel_tickets(id, std::slice::from_ref(&oldest));
-            self.leave_out(id, &oldest.item, SkipReason::Superseded, turn);
+            self.skip(id, &oldest.item, SkipReason::Superseded, turn);
         }
+        None
     }
 
     /// Puts a run into the start queue.
-    pub(super) fn begin(&mut self, id: &JobId, item: Item, has_place: bool, turn: &mut Turn<'_>) {
-        self.begin_attempt(id, item, has_place, None, turn);
+    pub(super) fn begin(&mut self, id: &JobId, item: Item, place: GroupPlace, turn: &mut Turn<'_>) -> Option<RunId> {
+        self.begin_attempt(id, item, place, None, turn)
     }
 
+    /// Puts an attempt into the start queue, a further one with the failure before it.
     pub(super) fn begin_attempt(
         &mut self,
         id: &JobId,
         item: Item,
-        has_place: bool,
+        place: GroupPlace,
         failure: Option<Box<FailedAttempt>>,
         turn: &mut Turn<'_>,
-    ) {
+    ) -> Option<RunId> {
         if !item.is_manual && item.attempt == 1 {
             self.flush_row(id, turn);
         }
-        let Some(job) = self.jobs.get_mut(id) else { return };
-        let Some(entry) = job.spec.entry else { return };
-        let place = job.spec.group.clone().filter(|_| has_place);
-        let run = turn.allocate();
-        job.state.running.push(ActiveRun {
-            run,
-            queued_at: turn.now.utc,
-            is_queued: true,
-            item: item.clone(),
-            ending: None,
-            place,
-            failure,
-        });
+        let job = self.jobs.get_mut(id)?;
+        let run = turn.start(job.spec.entry?, &item);
+        let (queued_at, place) = (turn.now.utc, job.spec.group.clone().filter(|_| place == GroupPlace::Taken));
+        job.state.running.push(ActiveRun { run, queued_at, is_queued: true, item, ending: None, place, failure });
         self.runs.insert(run, id.clone());
-        turn.changed.insert(id.clone());
-        turn.decisions.push(Decision::Start(PlannedRun { job: id.clone(), entry, run, item }));
+        turn.note_change(id);
+        Some(run)
     }
 
-    pub(super) fn new_ticket(&mut self) -> u64 {
-        self.next_ticket += 1;
-        self.next_ticket
-    }
-
-    pub(super) fn cancel_tickets(&mut self, id: &JobId, waiting: &[Waiting]) {
-        let Some(group) = self.jobs.get(id).and_then(|job| job.spec.group.as_ref()) else { return };
-        if let Some(group) = self.groups.get_mut(group) {
-            waiting.iter().filter_map(|waiting| waiting.ticket).for_each(|ticket| group.cancel(ticket));
-        }
-    }
-
-    /// An `@N` entry counts from now, since its moment was left out.
+    /// An `@N` entry counts from now, since its moment was skipped.
     fn count_from_now(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         let now = turn.now.utc;
         self.count_from(id, now, turn);
@@ -189,7 +174,7 @@ impl Jobs {
         let Some(job) = self.jobs.get_mut(id).filter(|job| job.spec.is_interval) else { return };
         job.state.last_end = Some(moment);
         if let Some(entry) = job.spec.entry {
-            turn.decisions.push(Decision::CountFrom(entry, moment));
+            turn.counts_from.push((entry, moment));
         }
     }
 }

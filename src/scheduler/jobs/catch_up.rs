@@ -1,11 +1,12 @@
 //! What becomes of slots that were missed (`CRON_CATCHUP`).
 
 use super::job::{EndReason, Item, Job, Waiting};
-use super::{Jobs, Turn};
+use super::registry::Jobs;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{MissReason, Outcome, SkipReason, Trigger};
+use crate::scheduler::turn::Turn;
 
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
 const CAUGHT_UP: usize = 1_000;
@@ -24,7 +25,7 @@ impl Jobs {
         if !policy.is_enabled || slots.is_empty() {
             return;
         }
-        turn.changed.insert(id.clone());
+        turn.note_change(id);
         let oldest = Timestamp(turn.now.utc.0.saturating_sub(i64::from(policy.catch_up.max_age)));
         let verdicts: Vec<(Timestamp, Option<Outcome>)> = slots
             .iter()
@@ -41,20 +42,20 @@ impl Jobs {
                 (slot, verdict)
             })
             .collect();
-        let owed = verdicts.iter().filter(|(_, verdict)| verdict.is_none()).count();
+        let missed = verdicts.iter().filter(|(_, verdict)| verdict.is_none()).count();
         let (runs, left_out) = match policy.catch_up.mode {
             CatchUpMode::None => (0, why),
             CatchUpMode::Once => (1, why),
             CatchUpMode::All => (CAUGHT_UP, MissReason::Limit),
         };
-        let mut to_leave_out = owed.saturating_sub(runs);
+        let mut to_skip = missed.saturating_sub(runs);
         let mut due = Vec::new();
         let mut row: Option<(Outcome, Timestamp, Timestamp, u64)> = None;
         for (slot, verdict) in verdicts {
             let outcome = match verdict {
                 Some(outcome) => outcome,
-                None if to_leave_out > 0 => {
-                    to_leave_out -= 1;
+                None if to_skip > 0 => {
+                    to_skip -= 1;
                     Outcome::Missed(left_out)
                 }
                 None => {
@@ -79,7 +80,7 @@ impl Jobs {
         }
     }
 
-    /// Records slots in a row that were missed, or left out while they were.
+    /// Records slots in a row that were missed, or skipped while they were.
     pub(in crate::scheduler) fn record_row(
         &mut self,
         id: &JobId,
@@ -97,15 +98,16 @@ impl Jobs {
     fn start_caught_up(&mut self, id: &JobId, scheduled_at: Timestamp, policy: &Policy, turn: &mut Turn<'_>) {
         let trigger = Trigger::CatchUp;
         let item = Item { scheduled_at, trigger, is_caught_up: true, is_manual: false, attempt: 1, number: 0 };
-        turn.changed.insert(id.clone());
+        turn.note_change(id);
         self.expect_success(id, policy, scheduled_at);
         if policy.overlap != Overlap::Queue && !self.jobs.get(id).is_some_and(Job::has_caught_up_waiting) {
-            self.give_up_retry(id, turn);
+            self.drop_retry(id, turn);
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let is_first = !job.has_caught_up_waiting() && !job.state.running.iter().any(|run| run.item.is_caught_up);
-        if job.may_go_on(&item) && is_first && !(policy.overlap != Overlap::Allow && job.is_busy()) {
-            return self.enter_group(id, item, turn);
+        if job.may_start(&item) && is_first && !(policy.overlap != Overlap::Allow && job.is_busy()) {
+            self.enter_group(id, item, turn);
+            return;
         }
         job.state.waiting.push(Waiting { item, ticket: None });
         if policy.overlap == Overlap::Replace && is_first {

@@ -1,51 +1,15 @@
-//! What the owner of a job is told of: failures, recoveries, successes, and successes that do not come.
+//! What follows from the last attempt for a slot: notices, pings, `@after` jobs, the mail. Also notices of successes that do not come.
 
-use super::{Decision, Job, Jobs, Turn};
+use super::job::Job;
+use super::notice::{Notice, NoticeEvent};
+use super::registry::Jobs;
 use crate::crontab::{MailRule, Policy};
 use crate::schedule::Timestamp;
+use crate::scheduler::action::Action;
 use crate::scheduler::follow_up::PingEvent;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord};
-
-/// An event that the owner has asked to be told of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
-    /// The event that the owner is notified of.
-    pub event: NoticeEvent,
-    /// The job that it concerns.
-    pub job: JobId,
-    /// The run that it is about; none for a slot without a success.
-    pub record: Option<RunRecord>,
-    /// Final failures in a row, this one included.
-    pub failures: u32,
-    /// For [`NoticeEvent::Late`]: until when a success was expected (UTC).
-    pub expected_until: Option<Timestamp>,
-}
-
-/// The events that an owner can be notified of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NoticeEvent {
-    /// A final failure, as `CRON_ALERT` counts them.
-    Failure,
-    /// A run for a slot was a success.
-    Success,
-    /// The first success after a failure notice.
-    Recovery,
-    /// No success in the time of `CRON_LATE`.
-    Late,
-}
-
-impl NoticeEvent {
-    /// The word for it in `CRON_EVENT`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            NoticeEvent::Failure => "failure",
-            NoticeEvent::Success => "success",
-            NoticeEvent::Recovery => "recovery",
-            NoticeEvent::Late => "late",
-        }
-    }
-}
+use crate::scheduler::turn::Turn;
 
 impl Jobs {
     /// The last attempt for a slot, or a run by hand, has ended.
@@ -72,7 +36,7 @@ impl Jobs {
                 if was_alerted {
                     self.notify(id, NoticeEvent::Recovery, record, turn);
                 }
-                turn.decisions.push(Decision::Ping(PingEvent::Ok, Box::new(record.clone())));
+                self.ping(id, PingEvent::Ok, record, turn);
                 self.note_success(id, ended_at, turn);
             }
             _ if is_failure => {
@@ -82,7 +46,7 @@ impl Jobs {
                     job.state.last_alert = Some(turn.now.utc);
                     self.notify(id, NoticeEvent::Failure, record, turn);
                 }
-                turn.decisions.push(Decision::Ping(PingEvent::Fail, Box::new(record.clone())));
+                self.ping(id, PingEvent::Fail, record, turn);
                 self.note_failure(id, turn);
             }
             _ => {}
@@ -95,26 +59,27 @@ impl Jobs {
         };
         // The executor knows whether it waits for that: the settings may have changed since the start.
         if let Some(run) = record.run {
-            turn.decisions.push(Decision::Conclude { run, is_mailed });
+            turn.actions.push(Action::Conclude { run, is_mailed });
         }
     }
 
-    fn notify(&mut self, id: &JobId, event: NoticeEvent, record: &RunRecord, turn: &mut Turn<'_>) {
+    fn notify(&self, id: &JobId, event: NoticeEvent, record: &RunRecord, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get(id) else { return };
-        turn.decisions.push(Decision::Notice(Box::new(Notice {
-            event,
-            job: id.clone(),
-            record: Some(record.clone()),
-            failures: job.state.failures,
-            expected_until: None,
-        })));
+        let (job_id, record, failures) = (id.clone(), Some(record.clone()), job.state.failures);
+        turn.notify(&job.spec, Notice { event, job: job_id, record, failures, expected_until: None });
+    }
+
+    fn ping(&self, id: &JobId, event: PingEvent, record: &RunRecord, turn: &mut Turn<'_>) {
+        if let Some(job) = self.jobs.get(id) {
+            turn.ping(&job.spec, event, record);
+        }
     }
 
     /// A job has ended well: `@after` jobs that wait for it come closer to their slot.
     fn note_success(&mut self, id: &JobId, ended_at: Timestamp, turn: &mut Turn<'_>) {
-        for dependent in self.dependents.get(id).cloned().unwrap_or_default() {
+        for dependent in self.dependents.of(id) {
             let Some(job) = self.jobs.get_mut(&dependent) else { continue };
-            turn.changed.insert(dependent.clone());
+            turn.note_change(&dependent);
             job.state.after_ok.insert(id.clone(), ended_at);
             if job.spec.after.iter().all(|needed| job.state.after_ok.contains_key(needed)) {
                 let last = job.state.after_ok.values().copied().max().unwrap_or(ended_at);
@@ -126,10 +91,10 @@ impl Jobs {
 
     /// A run of a job has failed: what `@after` jobs knew of a success is void.
     pub(super) fn note_failure(&mut self, id: &JobId, turn: &mut Turn<'_>) {
-        for dependent in self.dependents.get(id).cloned().unwrap_or_default() {
+        for dependent in self.dependents.of(id) {
             if let Some(job) = self.jobs.get_mut(&dependent) {
                 job.state.after_ok.remove(id);
-                turn.changed.insert(dependent);
+                turn.note_change(&dependent);
             }
         }
     }
@@ -146,30 +111,26 @@ impl Jobs {
     pub(super) fn set_late(&mut self, id: &JobId, late_at: Option<Timestamp>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         if let Some(old) = std::mem::replace(&mut job.state.late_at, late_at) {
-            self.late.remove(&(old, id.clone()));
+            self.late.remove(old, id);
         }
-        self.late.extend(late_at.map(|late_at| (late_at, id.clone())));
+        if let Some(late_at) = late_at {
+            self.late.add(late_at, id);
+        }
     }
 
     /// When the next success is expected at the latest.
     pub(in crate::scheduler) fn next_late(&self) -> Option<Timestamp> {
-        self.late.first().map(|(at, _)| *at)
+        self.late.next()
     }
 
     /// Notifies of successes that have not come in time, once until the next success.
     pub(in crate::scheduler) fn notify_late(&mut self, turn: &mut Turn<'_>) {
-        while let Some((at, id)) = self.late.first().cloned().filter(|(at, _)| *at <= turn.now.utc) {
-            self.set_late(&id, None);
+        while let Some((at, id)) = self.late.take_due(turn.now.utc) {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
-            job.state.is_late = true;
-            turn.changed.insert(id.clone());
-            turn.decisions.push(Decision::Notice(Box::new(Notice {
-                event: NoticeEvent::Late,
-                job: id,
-                record: None,
-                failures: job.state.failures,
-                expected_until: Some(at),
-            })));
+            (job.state.late_at, job.state.is_late) = (None, true);
+            turn.note_change(&id);
+            let (event, failures) = (NoticeEvent::Late, job.state.failures);
+            turn.notify(&job.spec, Notice { event, job: id, record: None, failures, expected_until: Some(at) });
         }
     }
 }

@@ -1,0 +1,224 @@
+//! The jobs that are known, and their entries as they come and go.
+
+use super::deadlines::Deadlines;
+use super::dependents::Dependents;
+use super::group::{GroupKey, Groups};
+use super::job::{Job, JobSpec, JobState, PendingRetry, RetryStage};
+use super::pause::Pauses;
+use super::start_gate::StartGate;
+use crate::crontab::Policy;
+use crate::schedule::Timestamp;
+use crate::scheduler::anacron::JobActivity;
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
+use crate::scheduler::run_record::SkipReason;
+use crate::scheduler::start_queue::EntryKey;
+use crate::scheduler::turn::Turn;
+use std::collections::{BTreeMap, HashMap};
+
+/// All jobs that have a policy or a state, and their groups.
+#[derive(Debug, Default)]
+pub(in crate::scheduler) struct Jobs {
+    pub(super) jobs: BTreeMap<JobId, Job>,
+    /// The jobs of runs that are going on or wait in the start queue.
+    pub(super) runs: HashMap<RunId, JobId>,
+    pub(super) groups: Groups,
+    pub(super) gate: StartGate,
+    pub(super) pauses: Pauses,
+    pub(super) dependents: Dependents,
+    /// Pending retries, in milliseconds of the monotonic clock.
+    pub(super) retries: Deadlines<i64>,
+    /// Until when successes are expected.
+    pub(super) late: Deadlines<Timestamp>,
+    /// When records of rows of skipped slots are brought up to date.
+    pub(super) row_updates: Deadlines<Timestamp>,
+}
+
+/// Changes of entries.
+impl Jobs {
+    /// Entries are going to be exchanged. Until [`Jobs::end_change`] nothing that waits is started, since runs of entries could be started by
+    /// the places that these had before.
+    pub(in crate::scheduler) fn begin_change(&mut self) {
+        self.gate.begin_change();
+    }
+
+    /// All entries are known: what the change has made possible is started.
+    pub(in crate::scheduler) fn end_change(&mut self, turn: &mut Turn<'_>) {
+        self.gate.end_change();
+        self.start_noted(turn);
+    }
+
+    /// Makes a job known, or gives a known one its new policy.
+    pub(in crate::scheduler) fn register(&mut self, id: JobId, spec: JobSpec, turn: &mut Turn<'_>) {
+        let new_group = spec.group.clone().zip(spec.policy.group.as_ref().map(|group| group.slots));
+        let Some(job) = self.jobs.get_mut(&id) else {
+            self.dependents.add(&id, &spec.after);
+            if let Some((key, slots)) = new_group {
+                self.groups.join(&key, &id, slots);
+            }
+            self.jobs.insert(id, Job { spec, state: JobState::default() });
+            return;
+        };
+        self.dependents.remove(&id, &job.spec.after);
+        self.dependents.add(&id, &spec.after);
+        let old_group = std::mem::replace(&mut job.spec, spec).group;
+        if job.spec.policy.late.is_none() && (job.state.late_at.is_some() || job.state.is_late) {
+            job.state.is_late = false;
+            turn.note_change(&id);
+            self.set_late(&id, None);
+        }
+        if let Some((key, slots)) = &new_group {
+            self.groups.join(key, &id, *slots);
+        }
+        if old_group.as_ref() != new_group.as_ref().map(|(key, _)| key) {
+            turn.note_change(&id);
+            self.change_group(&id, old_group.as_ref());
+        }
+        self.start_waiting_of_job(&id, turn);
+        self.start_waiting_of_group(old_group.as_ref(), turn);
+    }
+
+    /// Moves the places and tickets of a job from its old group to its new one.
+    fn change_group(&mut self, id: &JobId, old: Option<&GroupKey>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let tickets = job.state.tickets();
+        let new = job.spec.group.clone();
+        let places = job.state.running.iter().filter(|run| run.place.is_some()).count();
+        job.state.running.iter_mut().for_each(|run| run.place.clone_from(&new));
+        if let Some(new) = new {
+            job.state.running.iter().for_each(|_| self.groups.enter(&new));
+            tickets.iter().for_each(|ticket| self.groups.wait_with(&new, *ticket, id));
+        } else {
+            job.state.forget_tickets();
+        }
+        if let Some(old) = old {
+            tickets.iter().for_each(|ticket| self.groups.cancel(old, *ticket));
+            self.groups.leave(old, id);
+            (0..places).for_each(|_| self.groups.exit(old));
+        }
+    }
+
+    /// An entry is gone: what waits is skipped, what runs goes on.
+    pub(in crate::scheduler) fn unregister(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        job.spec.entry = None;
+        let waiting = std::mem::take(&mut job.state.waiting);
+        self.cancel_tickets(id, &waiting);
+        for waiting in waiting {
+            self.skip(id, &waiting.item, SkipReason::EntryRemoved, turn);
+        }
+        self.flush_row(id, turn);
+        self.forget_pauses(id, turn);
+        self.drop_retry(id, turn);
+        self.set_late(id, None);
+        turn.note_change(id);
+        if let Some(spec) = self.jobs.get(id).map(|job| job.spec.clone()) {
+            self.dependents.remove(id, &spec.after);
+            if let Some(group) = &spec.group {
+                self.groups.leave(group, id);
+            }
+            self.start_waiting_of_group(spec.group.as_ref(), turn);
+        }
+        self.forget_if_idle(id);
+    }
+
+    /// Forgets a job without an entry and without runs.
+    pub(super) fn forget_if_idle(&mut self, id: &JobId) {
+        if self.jobs.get(id).is_some_and(|job| job.spec.entry.is_none() && job.state.running.is_empty()) {
+            self.jobs.remove(id);
+        }
+    }
+
+    /// Whether no retry begins, since it is not known yet which of an earlier daemon are dropped.
+    pub(in crate::scheduler) fn hold_retries(&mut self, holds_retries: bool) {
+        self.gate.holds_retries = holds_retries;
+    }
+
+    /// Nothing is started any more.
+    pub(in crate::scheduler) fn stop_starting(&mut self) {
+        self.gate.stop();
+    }
+}
+
+/// Questions.
+impl Jobs {
+    /// The policy of a job.
+    pub(in crate::scheduler) fn policy(&self, id: &JobId) -> Option<&Policy> {
+        Some(&self.jobs.get(id)?.spec.policy)
+    }
+
+    /// The entry of a job that is known here.
+    pub(in crate::scheduler) fn entry(&self, id: &JobId) -> Option<EntryKey> {
+        self.jobs.get(id)?.spec.entry
+    }
+
+    /// The jobs that an `@after` job waits for.
+    pub(in crate::scheduler) fn needed(&self, id: &JobId) -> &[JobId] {
+        self.jobs.get(id).map(|job| job.spec.after.as_slice()).unwrap_or_default()
+    }
+
+    /// An entry of another table that is in the group of a job with another number of runs, and that number.
+    pub(in crate::scheduler) fn other_limit(&self, id: &JobId) -> Option<(EntryKey, u32)> {
+        let spec = &self.jobs.get(id)?.spec;
+        let (own, slots) = (spec.entry?, spec.policy.group.as_ref()?.slots);
+        let others = self.groups.other_limits(spec.group.as_ref()?, slots);
+        let mut entries = others.filter_map(|(other, limit)| Some((self.entry(other)?, limit)));
+        entries.find(|(entry, _)| entry.0 != own.0)
+    }
+
+    /// How much of a job waits, when its retry is due, its final failures in a row, and whether a success of it is overdue.
+    pub(in crate::scheduler) fn status(&self, id: &JobId) -> (usize, Option<Timestamp>, u32, bool) {
+        self.jobs.get(id).map_or((0, None, 0, false), |job| {
+            let state = &job.state;
+            (state.waiting.len(), state.retry.as_ref().map(|retry| retry.due_at), state.failures, state.is_late)
+        })
+    }
+
+    /// Whether a run is one of a job known here.
+    pub(in crate::scheduler) fn owns(&self, run: RunId) -> bool {
+        self.runs.contains_key(&run)
+    }
+
+    /// Whether the end of a run was requested.
+    pub(in crate::scheduler) fn is_being_ended(&self, run: RunId) -> bool {
+        let job = self.runs.get(&run).and_then(|id| self.jobs.get(id));
+        job.is_some_and(|job| job.state.running.iter().any(|active| active.run == run && active.ending.is_some()))
+    }
+
+    /// The moment from which an `@N` job counts.
+    pub(in crate::scheduler) fn last_end(&self, id: &JobId) -> Option<Timestamp> {
+        self.jobs.get(id)?.state.last_end
+    }
+
+    /// Whether a job has a pause or a state, so that it must stay known also without a policy.
+    pub(in crate::scheduler) fn has_pause_or_state(&self, id: &JobId) -> bool {
+        self.pauses.get(id).is_some() || self.jobs.get(id).is_some_and(|job| !job.state.is_empty())
+    }
+}
+
+impl JobActivity for Jobs {
+    fn is_occupied(&self, id: &JobId) -> bool {
+        self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
+    }
+
+    fn is_active(&self, id: &JobId) -> bool {
+        let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
+        self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
+    }
+}
+
+impl JobState {
+    /// The places in the group's queue of what waits there.
+    pub(super) fn tickets(&self) -> Vec<u64> {
+        let waiting = self.waiting.iter().filter_map(|waiting| waiting.ticket);
+        waiting.chain(self.retry.as_ref().and_then(PendingRetry::ticket)).collect()
+    }
+
+    /// Nothing waits for a place any more: the job has no group.
+    pub(super) fn forget_tickets(&mut self) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.ticket = None);
+        if let Some(retry) = self.retry.as_mut().filter(|retry| retry.ticket().is_some()) {
+            retry.stage = RetryStage::OwnRun;
+        }
+    }
+}

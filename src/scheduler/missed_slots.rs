@@ -1,0 +1,126 @@
+//! Slots that were missed because the daemon was down or the clock went forward: which they are, and what becomes of them and of retries.
+
+use super::action::Action;
+use super::job_id::JobId;
+use super::now::Now;
+use super::run_record::MissReason;
+use super::slot_budget::SlotBudget;
+use super::start_queue::EntryKey;
+use super::state::Scheduler;
+use crate::crontab::CatchUpMode;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+
+/// Where an entry has more missed slots than may be looked at, the latest within this many seconds, or twice, four times as many.
+const LATEST_WINDOW: i64 = 60;
+
+impl Scheduler {
+    /// Catches up slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for
+    /// clock changes and restarts start of them.
+    pub(super) fn handle_gap(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        why: MissReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let mut started: HashMap<EntryKey, Vec<Timestamp>> = HashMap::new();
+        for due in &self.due.collected {
+            started.entry((due.table, due.entry)).or_default().push(due.scheduled_at);
+        }
+        let mut entries: Vec<(u32, u32, EntryKey, JobId)> = Vec::new();
+        for (number, table) in self.entries.tables.iter() {
+            for (&entry, id) in &table.managed {
+                let catches_up = table.policy(entry).catch_up.mode != CatchUpMode::None;
+                if catches_up || self.records_all {
+                    entries.push((table.order, table.line(entry), (number, entry), id.clone()));
+                }
+            }
+        }
+        entries.sort();
+        let mut caught_up: BTreeSet<EntryKey> = BTreeSet::new();
+        let mut budget = if self.records_all { SlotBudget::unlimited() } else { SlotBudget::default() };
+        for (_, _, key, id) in entries {
+            let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
+            let missed_since = self.earlier.missed_since.get(&id).map_or(from, |since| from.min(*since));
+            let slots = self.missed_slots(&id, key, missed_since.max(first_seen), to, &mut budget);
+            let catches_up = self.jobs.policy(&id).is_some_and(|policy| policy.catch_up.mode != CatchUpMode::None);
+            if catches_up {
+                caught_up.insert(key);
+            }
+            let is_started = |slot: &Timestamp| started.get(&key).is_some_and(|slots| slots.contains(slot));
+            let has_begun = |slot: &Timestamp| self.earlier.already_started.contains_key(&(id.clone(), *slot));
+            let slots = slots.into_iter().filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot));
+            let slots = slots.collect();
+            self.catch_up_slots(&id, key, slots, why, now, actions);
+        }
+        self.due.collected.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
+    }
+
+    /// Makes up for slots of an entry that were missed for that reason, oldest first.
+    pub(super) fn catch_up_slots(
+        &mut self,
+        id: &JobId,
+        key: EntryKey,
+        slots: Vec<Timestamp>,
+        why: MissReason,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let slots: Vec<(Timestamp, bool)> =
+            slots.into_iter().map(|slot| (slot, self.is_excepted(id, key, slot))).collect();
+        if slots.is_empty() {
+            return;
+        }
+        self.progress.has_decided = true;
+        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, &slots, why, turn));
+    }
+
+    /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
+    /// latest: no crontab may keep the daemon from its work for long.
+    pub(super) fn missed_slots(
+        &self,
+        id: &JobId,
+        key: EntryKey,
+        from: Timestamp,
+        to: Timestamp,
+        budget: &mut SlotBudget,
+    ) -> Vec<Timestamp> {
+        let most = budget.left(id.user());
+        let slots: Vec<Timestamp> = self.entries.slots_between(key, from, to).take(most + 1).collect();
+        budget.spend(id.user(), slots.len());
+        if slots.len() <= most {
+            return slots;
+        }
+        // A schedule so dense has a slot in a window that is found by doubling it a few times.
+        let mut window = LATEST_WINDOW;
+        loop {
+            let begin = from.max(Timestamp(to.0.saturating_sub(window)));
+            let latest: Vec<Timestamp> = self.entries.slots_between(key, begin, to).collect();
+            if !latest.is_empty() || begin == from {
+                return latest;
+            }
+            window *= 2;
+        }
+    }
+
+    /// Gives up pending retries of jobs of which a slot has passed between the failure and now.
+    pub(super) fn drop_expired_retries(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let mut budget = SlotBudget::default();
+        for (id, failed_at) in self.jobs.pending_retries() {
+            let Some(key) = self.jobs.entry(&id) else { continue };
+            let from = failed_at.max(self.earlier.down_since.unwrap_or(failed_at));
+            let most = budget.left(id.user());
+            let slots = self.entries.slots_between(key, from, now.utc).take(most);
+            let mut looked_at = 0;
+            let passed = slots.inspect(|_| looked_at += 1).find(|slot| !self.is_excepted(&id, key, *slot));
+            budget.spend(id.user(), looked_at);
+            if passed.is_some() {
+                self.with_jobs(now, actions, |jobs, turn| {
+                    jobs.drop_retry(&id, turn);
+                });
+            }
+        }
+    }
+}

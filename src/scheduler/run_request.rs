@@ -1,0 +1,153 @@
+//! What the executor must know to start one job.
+//!
+//! Wire format (postcard) between a daemon and an executor of the same version: see `executor::wire`.
+
+use super::environment::Environment;
+use super::job_id::JobId;
+use super::run_id::RunId;
+use super::run_record::{Outcome, Trigger};
+use super::run_result::{RunOutcome, RunResult};
+use super::source::Source;
+use crate::crontab::{
+    Backslash, Command, ExitStatuses, Flags, HistoryRule, MailRule, Policy, ResourceLimits, SharedBytes,
+};
+
+/// Everything that the executor must know to start one job.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunRequest {
+    /// The id that the run will have.
+    pub run: RunId,
+    /// The job that it is a run of.
+    pub job: JobId,
+    /// The table that the entry is in.
+    pub source: Source,
+    /// Line in the table, counted from 1.
+    pub line: u32,
+    /// Whom it runs as: the entry's user in a system table, else the table's owner; empty for [`Owner::Caller`].
+    pub user: String,
+    /// The raw command, `%` and all.
+    pub command: SharedBytes,
+    /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
+    pub literal: bool,
+    /// The table's variables for it.
+    pub variables: Environment,
+    /// Log only at the end of trouble, mail only on failure.
+    #[serde(with = "flags")]
+    pub flags: Flags,
+    /// The moment it was due, seconds of UTC.
+    pub scheduled_at: i64,
+    /// Whether it is an `@reboot` start.
+    pub at_reboot: bool,
+    /// What asked for the run.
+    pub trigger: Trigger,
+    /// Which attempt for its slot, from 1.
+    pub attempt: u32,
+    /// What the executor has to see to while it runs and when it ends.
+    pub rules: RunRules,
+}
+
+/// The part of a job's policy that the executor carries out, also while the daemon is away.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct RunRules {
+    /// Seconds that it may run.
+    pub timeout: Option<u32>,
+    /// Seconds between TERM and KILL when it is ended.
+    pub grace: u32,
+    /// Exit statuses that count as success.
+    pub success: ExitStatuses,
+    /// Whether anything on standard error is a failure.
+    pub fails_on_stderr: bool,
+    /// When its output is mailed.
+    pub mail: MailRule,
+    /// Limits on what it may use.
+    pub limits: ResourceLimits,
+    /// How many attempts may follow if this one fails.
+    pub retries_left: u32,
+    /// Whether the scheduler decides whether the output is mailed.
+    pub waits_for_decision: bool,
+    /// Whether a hook or a service is told of the end, so that the end of the output is needed.
+    pub keeps_output: bool,
+    /// How many bytes the history gets of the beginning of the output, and how many of its end. 0: it gets no output.
+    pub history_output: u32,
+}
+
+/// The default of [`RunRules::history_output`] for an entry whose output the history keeps.
+pub const HISTORY_OUTPUT: u32 = 32 << 10;
+
+impl RunRules {
+    /// The rules of a policy. The daemon replaces the default of [`RunRules::history_output`] by its setting.
+    pub fn of(policy: &Policy) -> RunRules {
+        RunRules {
+            timeout: policy.timeout,
+            grace: policy.grace,
+            success: policy.success,
+            fails_on_stderr: policy.fails_on_stderr,
+            mail: policy.mail,
+            limits: policy.limits,
+            retries_left: policy.retry.attempts,
+            waits_for_decision: policy.alert.is_some() || policy.mail == MailRule::Change,
+            keeps_output: !policy.hooks.is_empty() || policy.ping.as_ref().is_some_and(|ping| ping.with_output),
+            history_output: match policy.history {
+                HistoryRule::Full => HISTORY_OUTPUT,
+                HistoryRule::NoOutput | HistoryRule::Off => 0,
+            },
+        }
+    }
+
+    /// How a run has ended by these rules, unless somebody or a newer slot has ended it.
+    pub fn outcome(&self, result: &RunResult) -> Outcome {
+        match &result.outcome {
+            RunOutcome::Lost => Outcome::Lost,
+            RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
+            RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
+            RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
+            RunOutcome::Code(status) if self.is_success(result) => Outcome::Ok { status: *status },
+            RunOutcome::Code(status) => Outcome::Failed { status: *status },
+            RunOutcome::Signal { number, core_dumped } => {
+                Outcome::Signal { number: *number, core_dumped: *core_dumped }
+            }
+        }
+    }
+
+    /// Whether a result is a success.
+    pub fn is_success(&self, result: &RunResult) -> bool {
+        let RunOutcome::Code(status) = result.outcome else { return false };
+        let is_quiet = !self.fails_on_stderr || result.output.stderr_bytes == 0;
+        self.success.contains(status) && is_quiet && !result.is_timeout
+    }
+}
+
+impl Default for RunRules {
+    fn default() -> RunRules {
+        RunRules::of(&Policy::default())
+    }
+}
+
+impl RunRequest {
+    /// Whether it is a further attempt for its slot.
+    pub fn is_further_attempt(&self) -> bool {
+        self.attempt > 1 && !self.trigger.is_manual()
+    }
+
+    /// What the shell gets, and what the job reads on standard input.
+    pub fn split(&self, backslash: Backslash) -> Command {
+        match self.literal {
+            true => Command { shell: self.command.to_vec(), stdin: None },
+            false => Command::split(&self.command, backslash),
+        }
+    }
+}
+
+mod flags {
+    use crate::crontab::Flags;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(flags: &Flags, to: S) -> Result<S::Ok, S::Error> {
+        (flags.mail_only_on_failure, flags.quiet, flags.single).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Flags, D::Error> {
+        let (mail_only_on_failure, quiet, single) = Deserialize::deserialize(from)?;
+        Ok(Flags { mail_only_on_failure, quiet, single })
+    }
+}

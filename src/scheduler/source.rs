@@ -1,0 +1,43 @@
+//! Where a table comes from and whose it is.
+//!
+//! Both are parts of a [`super::RunRequest`] and travel with it: see `run_request`.
+
+use crate::crontab::Form;
+
+/// Whose table it is, which decides as whom its entries run.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Owner {
+    /// A table of the spool, which belongs to one user.
+    User {
+        /// Login name, which is the file's name.
+        name: String,
+        /// The file's owner; a job runs only while the user still has this uid, or when it is 0.
+        uid: u32,
+    },
+    /// /etc/crontab or a file of /etc/cron.d: the entry names its user.
+    System,
+    /// `crond FILE`: everything runs as the caller.
+    Caller,
+}
+
+/// Where a live table came from. The path is its identity.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Source {
+    /// The path of the file.
+    pub path: String,
+    /// What the log calls it: the user's name, `*system*` or `*system*backup`.
+    pub name: String,
+    /// Whose table it is.
+    pub owner: Owner,
+}
+
+/// The form of table an owner has.
+impl Owner {
+    /// User form or system form.
+    pub fn form(&self) -> Form {
+        match self {
+            Owner::System => Form::System,
+            Owner::User { .. } | Owner::Caller => Form::User,
+        }
+    }
+}

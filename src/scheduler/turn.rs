@@ -1,0 +1,123 @@
+//! One call of the jobs: when it is, what it may look at, and what it does beyond the state of the jobs.
+
+use super::action::Action;
+use super::entries::Entries;
+use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
+use super::job_id::JobId;
+use super::jobs::{EndReason, Item, JobSpec, Notice, PauseScope};
+use super::now::Now;
+use super::run_id::RunId;
+use super::run_record::{RunRecord, SkipReason, Trigger};
+use super::run_request::RunRequest;
+use super::run_result::RunResult;
+use super::runs::RunOrigin;
+use super::start_queue::{EntryKey, QueuedSlot};
+use super::starts::Starts;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One call of the jobs.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    pub(super) now: Now,
+    /// When what is being decided became due.
+    pub(super) due_at: Timestamp,
+    pub(super) entries: &'a Entries,
+    pub(super) starts: &'a mut Starts,
+    pub(super) actions: &'a mut Vec<Action>,
+    /// Jobs whose state has changed.
+    pub(super) changed: &'a mut BTreeSet<JobId>,
+    /// `@after` entries that are due, with the moment of the last end that they needed.
+    pub(super) due_after: &'a mut BTreeMap<JobId, Timestamp>,
+    /// Jobs whose pause has begun or ended.
+    pub(super) changed_pauses: BTreeSet<JobId>,
+    /// Pauses of all that have begun, changed or ended.
+    pub(super) changed_scopes: BTreeSet<PauseScope>,
+    /// `@N` entries that count from another moment now.
+    pub(super) counts_from: Vec<(EntryKey, Timestamp)>,
+}
+
+impl Turn<'_> {
+    /// Notes that the state of a job has changed.
+    pub(super) fn note_change(&mut self, id: &JobId) {
+        self.changed.insert(id.clone());
+    }
+
+    /// Puts a run of an entry into the start queue.
+    pub(super) fn start(&mut self, key: EntryKey, item: &Item) -> RunId {
+        let run = self.starts.runs.allocate();
+        let at_reboot = item.trigger == Trigger::Reboot;
+        let slot = QueuedSlot { run, at: self.due_at, scheduled_at: item.scheduled_at, at_reboot };
+        let origin = RunOrigin::Managed { trigger: item.trigger, attempt: item.attempt };
+        self.starts.queue_managed(key, slot, origin, self.entries);
+        run
+    }
+
+    /// Ends a run: one that still waits in the start queue is taken out of it, and all processes of another are ended.
+    pub(super) fn end(&mut self, run: RunId, key: Option<EntryKey>, why: EndReason) {
+        let is_cancelled = key.is_some_and(|key| self.starts.cancel(key, run, &why, self.entries));
+        if !is_cancelled {
+            self.actions.push(Action::End { run, why });
+        }
+    }
+
+    /// Records how a run or a slot has ended.
+    pub(super) fn record(&mut self, record: RunRecord) {
+        self.actions.push(Action::Record(Box::new(record)));
+    }
+
+    /// Reports a slot that is skipped for another reason than the one before.
+    pub(super) fn report_skipped(&mut self, key: EntryKey, why: SkipReason, scheduled_at: Timestamp) {
+        let start = self.entries.request(key, RunId(0), scheduled_at, false).map(Box::new);
+        let (count, first) = (1, scheduled_at);
+        self.actions.extend(start.map(|start| Action::Skipped { start, why, count, first }));
+    }
+
+    /// Notifies the owner of a job, and runs their command for the event, if the entry is still there and has one.
+    pub(super) fn notify(&mut self, spec: &JobSpec, notice: Notice) {
+        let hook = self.hook(spec, &notice);
+        self.actions.extend(hook);
+        self.actions.push(Action::Notice(Box::new(notice)));
+    }
+
+    fn hook(&self, spec: &JobSpec, notice: &Notice) -> Option<Action> {
+        let command = follow_up::hook(&spec.policy.hooks, notice.event)?;
+        let event = notice.event.as_str().to_owned();
+        let mut variables = follow_up::variables(notice);
+        let late = i64::from(spec.policy.late.unwrap_or(0));
+        let slot = notice.expected_until.map(|until| Timestamp(until.0.saturating_sub(late)));
+        variables.extend(slot.map(|slot| ("CRON_SCHEDULED_AT".to_owned(), slot.to_string())));
+        let scheduled_at = notice.record.as_ref().map(|record| record.scheduled_at).or(slot)?;
+        let task = FollowUpTask::Hook { event, command, variables };
+        self.follow_up(spec, notice.record.as_ref(), scheduled_at, task)
+    }
+
+    /// Calls the web service of the job, if it has one.
+    pub(super) fn ping(&mut self, spec: &JobSpec, event: PingEvent, record: &RunRecord) {
+        let Some(ping) = &spec.policy.ping else { return };
+        let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, (record.trigger, record.run));
+        let call = self.follow_up(spec, Some(record), record.scheduled_at, task);
+        self.actions.extend(call);
+    }
+
+    fn follow_up(
+        &self,
+        spec: &JobSpec,
+        record: Option<&RunRecord>,
+        scheduled_at: Timestamp,
+        task: FollowUpTask,
+    ) -> Option<Action> {
+        let run = record.and_then(|record| record.run);
+        let request = self.entries.request(spec.entry?, run.unwrap_or(RunId(0)), scheduled_at, false)?;
+        let trigger = record.map_or(request.trigger, |record| record.trigger);
+        let attempt = record.map_or(1, |record| record.attempt);
+        let start = Box::new(RunRequest { trigger, attempt, ..request });
+        Some(Action::FollowUp(Box::new(FollowUp { start, output_of: run, task })))
+    }
+
+    /// When a run ended, by the wall clock as it is now: the clock may have been set since.
+    pub(super) fn end_of(&self, ended: &RunResult) -> Timestamp {
+        let ago_ms = ended.ended_elapsed_ms.map_or(0, |at| (self.now.elapsed_ms - at).max(0));
+        Timestamp(self.now.utc.0 - ago_ms.div_euclid(1_000))
+    }
+}
