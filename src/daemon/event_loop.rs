@@ -128,7 +128,7 @@ impl Daemon {
         if let Some(answer) = self.database.start_user_lookup() {
             // Without the answer, the crontabs that wait for it wait for the next scan.
             let _ = self.reactor.add_as(self.sources.user_lookup, answer, Interest::Readable, |daemon, _| {
-                daemon.with_database(CrontabDatabase::handle_user_lookup);
+                daemon.with_database(|database, _| database.handle_user_lookup());
                 Ok(())
             });
         }

@@ -133,6 +133,7 @@ impl Daemon {
             }
         }
         self.advance_walks();
+        self.answer_reloads();
     }
 
     /// Sends a reply. After the last one the next call is answered.
@@ -346,7 +347,7 @@ impl Control {
         let follows = |request: &Request| match request {
             Request::Output(_) => true,
             Request::Run(by_hand) => matches!(by_hand.output, AwaitedOutput::Followed { .. }),
-            Request::Walk(_) | Request::Events(_) | Request::Steer(_) => false,
+            Request::Walk(_) | Request::Events(_) | Request::Steer(_) | Request::Reload => false,
         };
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }

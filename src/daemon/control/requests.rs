@@ -312,23 +312,38 @@ impl Daemon {
         if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
             return Err(cron::Error::Busy { retry_after }.into());
         }
-        let is_root = self.control.rights.is_root(&peer);
-        if is_root {
+        if self.control.rights.is_root(&peer) {
             self.ask_for_reload();
         } else {
             self.database.handle_wake_up(&by, peer.uid);
         }
+        self.control.requests.insert(token, Request::Reload);
         self.with_database(|database, events| database.run_due_scans(events));
-        let what = if is_root { "all tables" } else { "own table" };
-        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
-        self.publish("reload", None, None, None, &format!("asked for by {by}"));
-        let summary = self.planner.scheduler.summary();
-        let (tables, entries) = match self.control.rights.sees_all(&peer) {
-            true => (summary.tables, summary.entries),
-            false => self.own_tables(&peer),
-        };
-        self.reply(token, &Reply::of(&cron::Reloaded { tables, entries }));
         Ok(())
+    }
+
+    /// Answers the clients that wait for changed tables to be read, once that is done.
+    pub(super) fn answer_reloads(&mut self) {
+        let is_reload = |request: &Request| matches!(request, Request::Reload);
+        if !self.database.has_scanned_all() || !self.control.requests.values().any(is_reload) {
+            return;
+        }
+        let waiting = self.control.requests.iter().filter(|(_, request)| is_reload(request));
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            // A connection that has been closed has nobody to be answered.
+            let Ok(peer) = self.peer(token) else { continue };
+            let by = self.name_of(&peer);
+            let what = if self.control.rights.is_root(&peer) { "all tables" } else { "own table" };
+            self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
+            self.publish("reload", None, None, None, &format!("asked for by {by}"));
+            let summary = self.planner.scheduler.summary();
+            let (tables, entries) = match self.control.rights.sees_all(&peer) {
+                true => (summary.tables, summary.entries),
+                false => self.own_tables(&peer),
+            };
+            self.reply(token, &Reply::of(&cron::Reloaded { tables, entries }));
+            self.answer_calls(token);
+        }
     }
 
     /// How many tables and entries somebody has.

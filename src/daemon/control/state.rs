@@ -85,7 +85,8 @@ impl Control {
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
         let has_work = self.requests.iter().any(|(token, request)| {
-            matches!(request, Request::Walk(_) | Request::Steer(_)) && server.has_read_all(token.number())
+            matches!(request, Request::Walk(_) | Request::Steer(_) | Request::Reload)
+                && server.has_read_all(token.number())
         });
         if has_work {
             return Some(i64::MIN);
@@ -107,6 +108,8 @@ pub(super) enum Request {
     Output(OutputFollower),
     /// Jobs are being paused or resumed.
     Steer(Box<Steering>),
+    /// Changed tables are being read.
+    Reload,
 }
 
 /// A client that gets the output of a run.
