@@ -19,7 +19,7 @@
 //! | `change_watch` | how changes are noticed: with inotify(7), or by scanning each minute |
 //! | `watch`, `mounts`, `wake_ups` | sources of changes: inotify(7), the mount table, messages of `crontab` |
 //! | `load_event`, `load_lines` | results of loading, for the scheduler and for the log |
-//! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
+//! | `anacron`, `stamps`, `anacron_jobs` | the anacrontab and the stamps of its jobs, and what the event loop does with them |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
@@ -30,6 +30,7 @@
 //! | `debug` | cronie's `-x` |
 
 mod anacron;
+mod anacron_jobs;
 mod change_watch;
 mod check;
 mod check_services;

@@ -1,6 +1,7 @@
 //! A daemon whose executor has died calls exec on its own program to get a new executor: a fork of a process that has read crontabs would give
 //! the executor a copy of all users' tables. The locks are passed on, so that no other daemon can start meanwhile.
 
+use super::anacron_jobs::HeldReport;
 use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;
 use super::state::{Daemon, Fatal};
@@ -60,7 +61,7 @@ impl Daemon {
                     self.record_skipped(&start, why, count, first);
                     self.log_skipped(&start, why, count, first);
                 }
-                Action::Record(record) => self.record_outcome(&record),
+                Action::Record(record) => self.report_unless_held(HeldReport::Decided(record)),
                 Action::SaveState(change) => self.save_state(*change),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
@@ -69,6 +70,7 @@ impl Daemon {
         self.flush_history();
         // The record must not be ahead of the state.
         self.flush_job_state();
+        self.flush_history();
         let completed = self.planner.scheduler.completed();
         self.record_end(completed);
         self.flush_job_state();

@@ -168,6 +168,7 @@ fn start_as_caller(
         reactor,
         timers: InternalTimers::default(),
         has_spare_memory: true,
+        held_reports: Vec::new(),
         is_lack_of_state_logged: false,
         stopping: None,
         settings,
@@ -354,7 +355,7 @@ impl Daemon {
         if let Some(store) = &store {
             self.reactor
                 .add(store.notifier(), Interest::Readable, |daemon, _| {
-                    daemon.log_job_state_lines();
+                    daemon.handle_job_state();
                     Ok(())
                 })
                 .map_err(os("waiting for the thread that keeps state"))?;

@@ -1,6 +1,7 @@
 //! The state of a daemon. Its behaviour is in `event_loop`, and in a file of its own for each larger matter.
 
 use super::anacron::AnacronFiles;
+use super::anacron_jobs::HeldReport;
 use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
@@ -55,6 +56,8 @@ pub struct Daemon {
     pub(super) timers: InternalTimers,
     pub(super) execution: Execution,
     pub(super) stopping: Option<Stopping>,
+    /// Reports about anacron jobs whose stamps are being written.
+    pub(super) held_reports: Vec<HeldReport>,
     /// Whether memory is to be given back to the system before the loop next waits.
     pub(super) has_spare_memory: bool,
     /// Whether it was logged that a standalone daemon keeps no state.

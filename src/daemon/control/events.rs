@@ -142,10 +142,10 @@ impl Daemon {
         }
     }
 
-    /// A run has ended. What became of it by the policy of its job is decided later.
-    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult) {
+    /// A run has ended. If it is managed, the scheduler decides what became of it by the policy of its job, and publishes that.
+    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult, is_managed: bool) {
         let Some(run) = self.runs.remove(result.run) else { return };
-        if self.planner.scheduler.is_managed_run(result.run) {
+        if is_managed {
             return self.runs.keep_ended(result.run, run);
         }
         let record = run.record(result);
