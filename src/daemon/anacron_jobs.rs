@@ -4,35 +4,9 @@
 use super::debug::Topic;
 use super::job_state::JobStateStore;
 use super::stamps::{StampResult, StampTask};
-use super::state::Daemon;
+use super::state::{Daemon, HeldReport};
 use crate::schedule::{Day, Timestamp};
-use crate::scheduler::{Action, Event, Preparation, RunId, RunRecord, RunResult, RunRules, StampCause};
-
-/// A report about a run whose stamp is being written.
-#[derive(Debug)]
-pub(super) enum HeldReport {
-    /// The executor has reported the end of the run.
-    Ended {
-        result: Box<RunResult>,
-        /// The rules of the run's job, unless its entry is gone.
-        rules: Option<RunRules>,
-        /// Whether the outcome is decided by the scheduler, see [`crate::scheduler::Scheduler::is_managed_run`].
-        is_managed: bool,
-    },
-    /// The scheduler has decided about the outcome.
-    Decided(Box<RunRecord>),
-    /// The scheduler has decided again about a recorded outcome.
-    Updated(Box<RunRecord>),
-}
-
-impl HeldReport {
-    fn run(&self) -> Option<RunId> {
-        match self {
-            HeldReport::Ended { result, .. } => Some(result.run),
-            HeldReport::Decided(record) | HeldReport::Updated(record) => record.run,
-        }
-    }
-}
+use crate::scheduler::{Action, Event, Preparation, RunResult, StampCause};
 
 impl Daemon {
     /// Gives the scheduler the anacrontab and the stamps.

@@ -1,13 +1,12 @@
 //! The event loop: turns ready event sources and expired timers into events for the scheduler, and carries out its actions.
 
-use super::anacron_jobs::HeldReport;
 use super::database::CrontabDatabase;
 use super::debug::{Debug, Topic};
 use super::job_state::{JobStateStore, StateLogLine};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
-use super::state::{Daemon, Fatal, Planner, Stopping, reap};
+use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};

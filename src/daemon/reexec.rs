@@ -1,10 +1,9 @@
 //! A daemon whose executor has died calls exec on its own program to get a new executor: a fork of a process that has read crontabs would give
 //! the executor a copy of all users' tables. The locks are passed on, so that no other daemon can start meanwhile.
 
-use super::anacron_jobs::HeldReport;
 use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;
-use super::state::{Daemon, Fatal};
+use super::state::{Daemon, Fatal, HeldReport};
 use crate::scheduler::{Action, Event};
 use crate::sys::error::{self, os};
 use crate::sys::process::{self, Program};

@@ -1,7 +1,6 @@
 //! The state of a daemon. Its behaviour is in `event_loop`, and in a file of its own for each larger matter.
 
 use super::anacron::AnacronFiles;
-use super::anacron_jobs::HeldReport;
 use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
@@ -16,7 +15,7 @@ use super::wake_ups::WakeUps;
 use crate::executor::{Executor, LaunchError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Event, Now, Scheduler};
+use crate::scheduler::{Action, Event, Now, RunId, RunRecord, RunResult, RunRules, Scheduler};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
@@ -167,6 +166,33 @@ pub(super) struct InternalTimers {
     pub(super) log_retry_at: Option<i64>,
     /// The service manager expects a sign of life.
     pub(super) watchdog_at: Option<i64>,
+}
+
+/// A report about a run whose stamp is being written.
+#[derive(Debug)]
+pub(super) enum HeldReport {
+    /// The executor has reported the end of the run.
+    Ended {
+        result: Box<RunResult>,
+        /// The rules of the run's job, unless its entry is gone.
+        rules: Option<RunRules>,
+        /// Whether the outcome is decided by the scheduler, see [`Scheduler::is_managed_run`].
+        is_managed: bool,
+    },
+    /// The scheduler has decided about the outcome.
+    Decided(Box<RunRecord>),
+    /// The scheduler has decided again about a recorded outcome.
+    Updated(Box<RunRecord>),
+}
+
+impl HeldReport {
+    /// The run that it is about.
+    pub(super) fn run(&self) -> Option<RunId> {
+        match self {
+            HeldReport::Ended { result, .. } => Some(result.run),
+            HeldReport::Decided(record) | HeldReport::Updated(record) => record.run,
+        }
+    }
 }
 
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
