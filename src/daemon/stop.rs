@@ -3,9 +3,8 @@
 
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, reap};
-use crate::crontab::duration_text;
 use crate::report::format_count;
-use crate::schedule::Timestamp;
+use crate::schedule::{Timestamp, duration_text};
 use crate::scheduler::{Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;

@@ -12,6 +12,7 @@
 //! | `after` | the names of `@after` |
 //! | `day` | a local date, for periods in days |
 //! | `draw` | stable random numbers |
+//! | `duration` | durations as text: `1h30m` |
 //! | `only_utc` | a source of zones for unit tests |
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod day;
 mod days;
 mod draw;
 mod dst_policy;
+mod duration;
 mod embedded;
 mod fault;
 mod fields;
@@ -49,6 +51,9 @@ pub use calendar::{Kind, Schedule};
 pub use day::Day;
 pub use draw::{Drawn, HostKey, Seed};
 pub use dst_policy::DstPolicy;
+pub use duration::{
+    DurationFault, DurationForm, distance, duration_text, parse_duration, rounded_duration, unit_in_lower_case,
+};
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
 pub use odd_character::{character_name, find_odd_character};

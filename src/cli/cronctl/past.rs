@@ -6,9 +6,10 @@ use super::connection::Connection;
 use super::error::Error;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Cell, Column, Screen, Table, duration};
+use super::screen::{Cell, Column, Screen, Table};
 use super::world::World;
 use crate::crontab::printable;
+use crate::schedule::rounded_duration;
 use crate::varlink::Time;
 use crate::varlink::cron::Status;
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -118,7 +119,7 @@ pub(super) fn row(run: &RunRecord, screen: &Screen) -> Vec<Cell> {
         Cell::of(&run.job),
         Cell::of(&screen.full(run.scheduled_at)),
         Cell::of(&screen.relative(run.started_at.unwrap_or(run.scheduled_at))),
-        Cell::of(&took.map_or_else(|| "-".to_owned(), duration)),
+        Cell::of(&took.map_or_else(|| "-".to_owned(), rounded_duration)),
         Cell::painted(job_text::ink(&run.outcome), &text),
     ]
 }

@@ -7,9 +7,10 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::past;
-use super::screen::{Column, Ink, Screen, Table, duration};
+use super::screen::{Column, Ink, Screen, Table};
 use super::world::World;
 use crate::crontab::printable;
+use crate::schedule::rounded_duration;
 use crate::varlink::cron::{JobArguments, NameValue, Show};
 use crate::varlink::history::{Found, RunsArguments, Summary, SummaryArguments};
 use clap::ArgMatches;
@@ -125,7 +126,7 @@ fn summary_text(summary: &Summary, screen: &Screen) -> String {
     let since = summary.since.map(|since| format!(" since {}", screen.full(since))).unwrap_or_default();
     let took = match (summary.mean, summary.longest) {
         (Some(mean), Some(longest)) => {
-            format!("; they took {} on average, {} at most", duration(mean), duration(longest))
+            format!("; they took {} on average, {} at most", rounded_duration(mean), rounded_duration(longest))
         }
         _ => String::new(),
     };

@@ -6,10 +6,10 @@ use super::connection::Connection;
 use super::error::Error;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Ink, Screen, duration};
+use super::screen::{Ink, Screen};
 use super::world::World;
 use crate::crontab::printable;
-use crate::schedule::Timestamp;
+use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
 use crate::varlink::cron::{Why, WhyArguments};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -73,7 +73,7 @@ fn row_text(row: &RunRecord, screen: &Screen) -> String {
     let outcome = job_text::outcome_of(row);
     let run = row.run.map(|run| format!("run {run}, ")).unwrap_or_default();
     let took = row.duration.or_else(|| job_text::seconds(&outcome));
-    let took = took.map(|took| format!(" after {}", duration(took))).unwrap_or_default();
+    let took = took.map(|took| format!(" after {}", rounded_duration(took))).unwrap_or_default();
     let attempt = if row.attempt > 1 { format!(", attempt {}", row.attempt) } else { String::new() };
     let until = row.until.map(|until| format!(" to {}", screen.full(until))).unwrap_or_default();
     format!("{run}due {}{until}: {}{took}{attempt}", screen.full(row.scheduled_at), job_text::outcome(&outcome))
