@@ -2,7 +2,7 @@
 //! runs go on, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
-use crate::executor::{DeadExecutor, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
+use crate::executor::{DeadExecutor, EndMethod, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -119,9 +119,9 @@ impl OldExecutors {
         self.connected.values_mut().for_each(|executor| executor.stop_following(follower));
     }
 
-    /// Sends TERM, or KILL if `hard`, to all jobs of the connected ones. Returns the runs that the executor of this main has to end.
-    pub(super) fn end_all(&mut self, hard: bool) -> Vec<LostRunProcesses> {
-        self.connected.values_mut().for_each(|executor| executor.end_all(hard));
+    /// Ends all jobs of the connected ones. Returns the runs that the executor of this main has to end.
+    pub(super) fn end_all(&mut self, method: EndMethod) -> Vec<LostRunProcesses> {
+        self.connected.values_mut().for_each(|executor| executor.end_all(method));
         self.watched.values().filter_map(|watched| self.processes_of(watched)).collect()
     }
 

@@ -56,4 +56,4 @@ pub use predecessors::{
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldExecutor};
-pub use wire::{ExecutorEvent, OutputStream, RunOfJob, RunProcess};
+pub use wire::{EndMethod, ExecutorEvent, OutputStream, RunOfJob, RunProcess};
