@@ -1,7 +1,7 @@
 //! Durations in values of job settings: `90s`, `30m`, `2h`, `1d`, `1h30m`.
 
 use super::diagnostic::Complaint;
-use super::excerpt::found;
+use super::excerpt::{found, found_value};
 use crate::schedule::{DurationFault, DurationForm, duration_text, parse_duration, unit_in_lower_case};
 
 /// The longest duration: 100 years. Sums with a time of day or of a run then fit into every integer that is used for them.
@@ -68,11 +68,6 @@ fn unknown_unit(text: &[u8], at: usize) -> Complaint {
 fn with_a_unit(number: &[u8]) -> String {
     let number = found(number);
     format!("a duration needs a unit: {number}s for seconds, {number}m for minutes")
-}
-
-/// A value for a message. It may be a part of a line, so that its end is not the line's.
-fn found_value(text: &[u8]) -> String {
-    if text.is_empty() { "nothing".to_owned() } else { found(text) }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ mod wall;
 mod words;
 mod zone;
 
-pub use after::is_job_name;
+pub use after::{LONGEST_NAME, is_job_name, is_name_byte};
 pub use ahead::dst_warnings;
 pub use calendar::{Kind, Schedule};
 pub use day::Day;
@@ -62,5 +62,5 @@ pub use only_utc::OnlyUtc;
 pub use parse::Prefix;
 pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};
-pub use words::{explain, explain_as_written};
+pub use words::{explain, explain_as_written, join_with_or};
 pub use zone::{Transition, Zone, ZoneError, Zones};

@@ -17,6 +17,7 @@ use super::fields::Fields;
 use super::parse::Prefix;
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
+pub use lists::join_with_or;
 use lists::{Run, and, lower_first, runs};
 use times::Times;
 
