@@ -127,16 +127,16 @@ impl OldExecutors {
 
     fn processes_of(&self, watched: &WatchedRun) -> Option<LostRunProcesses> {
         let (executor, run) = (watched.executor, watched.run.run);
-        let of_dead = self.dead.get(&executor).and_then(|dead| dead.processes_of(run));
-        let processes = of_dead.or_else(|| self.silent.get(&executor)?.processes_of(run))?;
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.open_runs().processes_of(run));
+        let processes = of_dead.or_else(|| self.silent.get(&executor)?.open_runs().processes_of(run))?;
         Some(LostRunProcesses { run: watched.run.clone(), processes })
     }
 
     /// A process of a watched run, if one is still there.
     pub(super) fn process_of(&self, watched: &WatchedRun, sessions: &Sessions) -> Option<Pid> {
         let (executor, run) = (watched.executor, watched.run.run);
-        let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run, sessions));
-        of_dead.or_else(|| self.silent.get(&executor)?.process_of(run, sessions))
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.open_runs().process_of(run, sessions));
+        of_dead.or_else(|| self.silent.get(&executor)?.open_runs().process_of(run, sessions))
     }
 
     /// Journals without names, which only a program that is executed in place of this one can read again.
