@@ -167,7 +167,7 @@ fn a_fault_is_reported_once_and_the_other_entries_run() {
 #[test]
 fn a_limited_number_of_faults_is_logged() {
     let mut scene = Scene::new();
-    scene.save("a", &"rubbish\n".repeat(10_000));
+    scene.save("a", &"garbage\n".repeat(10_000));
     let events = scene.rescan();
     assert_eq!(events.len(), 2 * MOST_REPORTED + 2);
     assert_eq!(events[2 * MOST_REPORTED], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
