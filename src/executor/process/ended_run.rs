@@ -228,7 +228,7 @@ pub(super) mod tests {
             result: RunResult::of_outcome(start.run, RunOutcome::Code(1), 0),
             start,
             owner,
-            user: Rc::new(UserWithGroups { groups: vec![user.gid], user }),
+            user: Rc::new(UserWithGroups { groups: vec![user.gid], user, context: None }),
             pam_variables: None,
             has_output: output.total() > 0,
             output,
