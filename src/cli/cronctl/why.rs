@@ -7,7 +7,7 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
@@ -19,18 +19,18 @@ use clap::ArgMatches;
 const MOST: u64 = 20;
 
 /// Runs `cronctl why`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
-    let at = world.moment(matches, "time");
+    let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
     if given(matches, "json") {
         daemon.print("Why", &arguments, out)?;
         return Ok(Verdict::Clean);
     }
     let why: Why = daemon.call("Why", &arguments)?;
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let rows = daemon.history().and_then(|mut history| {
         let job = daemon.find(&job).ok()?.job;
         rows_of(&mut history, &job, at)
