@@ -2,6 +2,7 @@
 
 use crate::crontab::{self, Severity};
 use crate::profile::{ProfileName, shared};
+use crate::schedule::{DurationForm, parse_duration};
 use crate::sys::error::OsError;
 use crate::sys::files;
 use std::io;
@@ -379,15 +380,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 
 /// `90s`, `5m`, `1h`, `2d`; a bare number is seconds.
 pub fn parse_time(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text.get(digits.len()..)? {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return None,
-    };
-    Some(Duration::from_secs(digits.parse::<u64>().ok()?.checked_mul(unit)?))
+    parse_duration(text.as_bytes(), DurationForm::OneUnitOrSeconds).ok().map(Duration::from_secs)
 }
 
 /// `32K`, `64M`, `1G`, in powers of 1024; a bare number is bytes.

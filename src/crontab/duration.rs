@@ -1,10 +1,8 @@
 //! Durations in values of job settings: `90s`, `30m`, `2h`, `1d`, `1h30m`.
 
 use super::diagnostic::Complaint;
-use super::excerpt::found;
-
-/// The units in the order in which they are written, with their seconds.
-const UNITS: [(u8, u32); 4] = [(b'd', 86_400), (b'h', 3_600), (b'm', 60), (b's', 1)];
+use super::excerpt::{found, found_value};
+use crate::schedule::{DurationFault, DurationForm, duration_text, parse_duration, unit_in_lower_case};
 
 /// The longest duration: 100 years. Sums with a time of day or of a run then fit into every integer that is used for them.
 pub(super) const LONGEST: u32 = 36_525 * 86_400;
@@ -13,34 +11,31 @@ const EXPECTED: &str = "a duration such as 90s, 30m, 2h or 1h30m";
 
 /// Reads a duration of at least `least` seconds. The complaint's span is an offset into `text`.
 pub(super) fn read(text: &[u8], least: u32) -> Result<u32, Complaint> {
-    let mut seconds = 0u32;
-    let mut units = UNITS.iter();
-    let mut at = 0;
-    while at < text.len() || at == 0 {
-        let digits = text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let end = at + digits;
-        let Some(&unit) = text.get(end).filter(|_| digits > 0) else {
-            let fault = Complaint::new(0..text.len(), format!("expected {EXPECTED}, found {}", found_value(text)));
-            let is_number = digits > 0 && at == 0;
-            return Err(if is_number { fault.help(with_a_unit(&text[..end])) } else { fault });
-        };
-        let Some(&(_, size)) = units.find(|(letter, _)| *letter == unit) else {
-            return Err(unit_complaint(text, end));
-        };
-        let number =
-            text[at..end].iter().try_fold(0u32, |sum, digit| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
-        let sum = number.and_then(|number| number.checked_mul(size)).and_then(|part| part.checked_add(seconds));
-        seconds = sum.filter(|sum| *sum <= LONGEST).ok_or_else(|| {
-            let message = format!("expected a duration of at most {}, found {}", written(LONGEST), found_value(text));
-            Complaint::new(0..text.len(), message)
-        })?;
-        at = end + 1;
+    let no_duration = || Complaint::new(0..text.len(), format!("expected {EXPECTED}, found {}", found_value(text)));
+    let beyond = |bound: &str, seconds: u32| {
+        let limit = duration_text(seconds);
+        let message = format!("expected a duration of at {bound} {limit}, found {}", found_value(text));
+        Complaint::new(0..text.len(), message)
+    };
+    let seconds = match parse_duration(text, DurationForm::Sum) {
+        Ok(seconds) => u32::try_from(seconds).ok().filter(|seconds| *seconds <= LONGEST),
+        Err(DurationFault::TooLong) => None,
+        Err(DurationFault::NoNumber(_)) => return Err(no_duration()),
+        Err(DurationFault::NoUnit(digits)) if digits.start == 0 => {
+            return Err(no_duration().help(with_a_unit(&text[digits])));
+        }
+        Err(DurationFault::NoUnit(_)) => return Err(no_duration()),
+        Err(DurationFault::MisplacedUnit(at)) => {
+            let message = format!("expected units in the order d, h, m, s, each once, found {}", found(&text[at..=at]));
+            return Err(Complaint::new(at..at + 1, message).help("write 1h30m, not 30m1h"));
+        }
+        Err(DurationFault::UnknownUnit(at)) => return Err(unknown_unit(text, at)),
+    };
+    match seconds {
+        None => Err(beyond("most", LONGEST)),
+        Some(seconds) if seconds < least => Err(beyond("least", least)),
+        Some(seconds) => Ok(seconds),
     }
-    if seconds < least {
-        let message = format!("expected a duration of at least {}, found {}", written(least), found_value(text));
-        return Err(Complaint::new(0..text.len(), message));
-    }
-    Ok(seconds)
 }
 
 /// Parses a duration on a command line, in seconds.
@@ -52,50 +47,27 @@ pub fn parse(text: &str) -> Result<u32, String> {
     read(text.as_bytes(), 0).map_err(|complaint| complaint.message)
 }
 
-/// About a byte that should be a unit and is none, or that is one in the wrong place.
-fn unit_complaint(text: &[u8], at: usize) -> Complaint {
-    let letter = text[at];
-    if UNITS.iter().any(|(unit, _)| *unit == letter) {
-        let message = format!("expected units in the order d, h, m, s, each once, found {}", found(&text[at..=at]));
-        return Complaint::new(at..at + 1, message).help("write 1h30m, not 30m1h");
-    }
+/// About a byte that should be a unit and is none.
+fn unknown_unit(text: &[u8], at: usize) -> Complaint {
     let word = text[at..].iter().take_while(|byte| !byte.is_ascii_digit()).count();
     let complaint = Complaint::new(
         at..at + word,
         format!("expected one of the units d, h, m and s after a number, found {}", found(&text[at..at + word])),
     );
-    match letter.to_ascii_lowercase() {
+    match text[at] {
         b' ' | b'\t' => complaint.help("write a duration without blanks: 1h30m"),
-        b'w' => complaint.help("write weeks as days: 7d"),
+        b'w' | b'W' => complaint.help("write weeks as days: 7d"),
         b'.' | b',' => complaint.help("write whole numbers: 1h30m, not 1.5h"),
-        lower if UNITS.iter().any(|(unit, _)| *unit == lower) => {
-            complaint.help(format!("write the letter {}", char::from(lower)))
-        }
-        _ => complaint,
+        letter => match unit_in_lower_case(letter) {
+            Some(unit) => complaint.help(format!("write the letter {unit}")),
+            None => complaint,
+        },
     }
 }
 
 fn with_a_unit(number: &[u8]) -> String {
     let number = found(number);
     format!("a duration needs a unit: {number}s for seconds, {number}m for minutes")
-}
-
-/// A value for a message. It may be a part of a line, so that its end is not the line's.
-fn found_value(text: &[u8]) -> String {
-    if text.is_empty() { "nothing".to_owned() } else { found(text) }
-}
-
-/// A duration as it is written in a crontab.
-pub fn written(seconds: u32) -> String {
-    let mut text = String::new();
-    let mut rest = seconds;
-    for (unit, size) in UNITS {
-        if rest >= size {
-            text.push_str(&format!("{}{}", rest / size, char::from(unit)));
-            rest %= size;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 #[cfg(test)]
@@ -155,8 +127,7 @@ mod tests {
     fn a_duration_is_shown_as_it_is_written() {
         for text in ["0s", "90s", "1h30m", "1d2h3m4s", "36525d"] {
             let seconds = read(text.as_bytes(), 0).unwrap();
-            assert_eq!(read(written(seconds).as_bytes(), 0).ok(), Some(seconds), "{text}");
+            assert_eq!(read(duration_text(seconds).as_bytes(), 0).ok(), Some(seconds), "{text}");
         }
-        assert_eq!((written(90), written(3600)), ("1m30s".to_owned(), "1h".to_owned()));
     }
 }

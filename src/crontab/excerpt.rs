@@ -164,6 +164,11 @@ pub(super) fn found(text: &[u8]) -> String {
     }
 }
 
+/// A value for a message, which may be a part of a line: its end is not the end of the line.
+pub(super) fn found_value(value: &[u8]) -> String {
+    if value.is_empty() { "nothing".to_owned() } else { found(value) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

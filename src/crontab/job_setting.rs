@@ -5,13 +5,13 @@
 use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::duration;
-use super::excerpt::found;
+use super::excerpt::{found, found_value};
 use super::form::Form;
 use super::policy::{
     Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
     Policy, ResourceLimits, Retry,
 };
-use crate::schedule::{Day, Kind};
+use crate::schedule::{Day, Kind, LONGEST_NAME, is_name_byte, join_with_or};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -366,7 +366,6 @@ const MOST_EXCEPTIONS_OF_TABLE: usize = 100_000;
 /// The settings of a fleet. They have no effect on a single machine, and are settings all the same.
 const FLEET: &[&str] = &["CRON_FLEET", "CRON_FLEET_NODES", "CRON_FLEET_ORDER", "CRON_FLEET_AWAY"];
 const MOST_FAILURES: u32 = 1_000_000;
-const LONGEST_NAME: usize = 64;
 const LONGEST_URL: usize = 2_000;
 
 /// All job settings, for the pages and the completions.
@@ -432,7 +431,10 @@ fn keyword<T: Copy>(value: &[u8], words: &[(&str, T)]) -> Result<T, Complaint> {
         return Ok(*meaning);
     }
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let complaint = Complaint::new(0..value.len(), format!("expected {}, found {}", or(&names), found_value(value)));
+    let complaint = Complaint::new(
+        0..value.len(),
+        format!("expected {}, found {}", join_with_or(names.iter().map(|name| (*name).to_owned())), found_value(value)),
+    );
     Err(match names.iter().find(|name| is_like(value, name.as_bytes())) {
         Some(meant) => complaint.help(format!("did you mean {meant}?")),
         None => complaint,
@@ -444,27 +446,6 @@ fn is_like(word: &[u8], meant: &[u8]) -> bool {
     let lower = word.to_ascii_lowercase();
     let most = if meant.len() < 5 { 1 } else { 2 };
     lower.len() <= meant.len() + most && super::spelling::distance(&lower, meant) <= most
-}
-
-/// `allow, skip, queue or replace`.
-fn or(names: &[&str]) -> String {
-    match names {
-        [most @ .., before, last] => {
-            most.iter().map(|name| format!("{name}, ")).collect::<String>() + &format!("{before} or {last}")
-        }
-        _ => names.concat(),
-    }
-}
-
-/// A value for a message. Its end is not the end of the line.
-fn found_value(value: &[u8]) -> String {
-    if value.is_empty() { "nothing".to_owned() } else { found(value) }
-}
-
-/// Moves the places of a complaint from a part of a value to the value.
-fn moved(mut complaint: Complaint, by: usize) -> Complaint {
-    complaint.span = complaint.span.start + by..complaint.span.end + by;
-    complaint
 }
 
 /// A part of a value, and where it begins there.
@@ -517,12 +498,7 @@ fn positive_duration(value: &[u8]) -> Result<u32, Complaint> {
 }
 
 fn duration_part((at, text): Part<'_>, least: u32) -> Result<u32, Complaint> {
-    duration::read(text, least).map_err(|complaint| moved(complaint, at))
-}
-
-/// Whether a name of a job, a group or a calendar may have that byte.
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
+    duration::read(text, least).map_err(|complaint| complaint.moved(at))
 }
 
 /// Whether `CRON_EXCEPT` can name a calendar so.
@@ -600,7 +576,7 @@ fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint>
         if draft.exceptions > MOST_EXCEPTIONS_OF_TABLE {
             return Err(too_many(rest, MOST_EXCEPTIONS_OF_TABLE, "dates and calendars in all of a table"));
         }
-        match exception(item).map_err(|complaint| moved(complaint, at))? {
+        match exception(item).map_err(|complaint| complaint.moved(at))? {
             Exception::Days(first, last) => days.push((first, last)),
             Exception::Calendar(name) if calendars.contains(&name) => {}
             Exception::Calendar(_) if calendars.len() == MOST_CALENDARS => {

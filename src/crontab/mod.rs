@@ -48,7 +48,7 @@ pub use calendar::{Calendars, FaultyCalendar, parse_calendar};
 pub use command::{Backslash, Command};
 pub use context::{Context, Dialect, KnownNames, Limits, Machine};
 pub use diagnostic::{Diagnostic, Severity};
-pub use duration::{parse as parse_duration, written as duration_text};
+pub use duration::parse as parse_duration;
 pub use entry::BAD_USER;
 pub use environment::LARGEST_ENVIRONMENT;
 pub use excerpt::{printable, terminal_width};

@@ -1,9 +1,9 @@
 //! Warnings about an entry whose policy does not go with its schedule.
 
 use super::diagnostic::Complaint;
-use super::duration::written;
 use super::job_setting::ROWS;
 use super::policy::{CatchUpMode, Overlap, Policy};
+use crate::schedule::duration_text;
 use crate::schedule::{Kind, Schedule, Timestamp, Zone};
 use std::ops::Range;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ fn asks_for_interval(policy: &Policy) -> bool {
 
 /// Values that are too long for an entry that is due so often. `interval` is in seconds.
 fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str)) {
-    let every = written(interval);
+    let every = duration_text(interval);
     let retry = policy.retry;
     match policy.overlap {
         Overlap::Allow => {
@@ -62,7 +62,7 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
                 warn(
                     format!(
                         "CRON_RETRY waits {} for its first retry, but this entry is due again after {every}, which ends all retries",
-                        written(retry.first)
+                        duration_text(retry.first)
                     ),
                     "a shorter pause, or CRON_OVERLAP=queue, lets a failed job be tried again",
                 );
@@ -71,7 +71,7 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
                 warn(
                     format!(
                         "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may go on at once",
-                        written(timeout)
+                        duration_text(timeout)
                     ),
                     "use a shorter timeout, or CRON_OVERLAP=skip, queue or replace",
                 );
@@ -80,7 +80,7 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
         Overlap::Queue => {
             let pauses: u64 = (1..=retry.attempts).map(|attempt| u64::from(retry.pause(attempt))).sum();
             if pauses > u64::from(interval) {
-                let pauses = u32::try_from(pauses).map_or_else(|_| "more than 100 years".to_owned(), written);
+                let pauses = u32::try_from(pauses).map_or_else(|_| "more than 100 years".to_owned(), duration_text);
                 warn(
                     format!(
                         "the pauses of CRON_RETRY are {pauses} together, but this entry is due again after {every}: \

@@ -5,15 +5,16 @@ use super::debug::Topic;
 use super::load_event::LogLine;
 use super::load_lines::{refusal_line, report_diagnostics};
 use super::settings::Settings;
-use super::stamps::{StampError, Stamps};
+use super::stamps::{StampStep, StampTask, Stamps};
 use crate::crontab::{Anacrontab, LARGEST_ANACRONTAB, Severity, Unlisted};
 use crate::profile::shared;
 use crate::report::Level;
 use crate::schedule::{Day, HostKey};
-use crate::scheduler::{Event, Owner, Preparation, Source, StampCause};
+use crate::scheduler::{Event, Owner, Source, StampCause};
 use crate::spool::{Found, Refusal, unreadable};
 use crate::sys::files;
 use crate::sys::power;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,9 +46,14 @@ impl AnacronFiles {
         })
     }
 
-    /// Reads the anacrontab, the stamps of its jobs, and whether due jobs must wait because the machine runs on its battery. Faults of a changed
-    /// anacrontab are added to the log lines.
-    pub(super) fn read(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) -> Event {
+    /// Reads the anacrontab, the stamps of its jobs, and whether due jobs must wait because the machine runs on its battery. `unwritten` has the days
+    /// of stamps that are still to be written. Faults of a changed anacrontab are added to the log lines.
+    pub(super) fn read(
+        &mut self,
+        settings: &Settings,
+        unwritten: &HashMap<Vec<u8>, Day>,
+        log_lines: &mut Vec<LogLine>,
+    ) -> Event {
         self.read_table(settings, log_lines);
         let was_on_battery = std::mem::replace(&mut self.is_on_battery, spares_battery() && power::is_on_battery());
         if self.is_on_battery && !was_on_battery && self.table.is_some() {
@@ -56,36 +62,28 @@ impl AnacronFiles {
         }
         let table = self.table.as_ref().map(|(_, table)| table.clone());
         let jobs = table.iter().flat_map(|table| &table.jobs);
-        let stamps = jobs.filter_map(|job| Some((job.id.clone(), self.stamps.read(&job.id)?))).collect();
+        let stamp = |id: &Vec<u8>| unwritten.get(id).copied().or_else(|| self.stamps.read(id));
+        let stamps = jobs.filter_map(|job| Some((job.id.clone(), stamp(&job.id)?))).collect();
         let source = anacron_source(&settings.config.anacrontab.to_string_lossy());
         Event::LoadAnacrontab { source, table, stamps, is_on_battery: self.is_on_battery }
     }
 
-    /// Checks before a job is started that its stamp can be written after it.
-    ///
-    /// # Errors
-    ///
-    /// The stamp or its directory cannot be created.
-    pub(super) fn prepare(&self, id: &[u8]) -> Result<Preparation, StampError> {
-        if files::is_executable(shared::ANACRON) {
-            return Ok(Preparation::NotOurs);
-        }
-        let stamp = self.stamps.read(id);
-        self.stamps.prepare(id)?;
-        Ok(Preparation::Ready { stamp })
+    /// What is to be done with the stamp before a job is started. None: anacron itself has been installed and starts the job.
+    pub(super) fn task_before_start(&self, id: &[u8]) -> Option<StampTask> {
+        (!files::is_executable(shared::ANACRON)).then(|| self.task(id, StampStep::Prepare))
     }
 
-    /// Writes into its stamp that a job has run on that day.
-    ///
-    /// # Errors
-    ///
-    /// The stamp cannot be written.
-    pub(super) fn write_stamp(&self, id: &[u8], day: Day, cause: StampCause) -> Result<(), StampError> {
+    /// What is to be done with the stamp of a job that has run on that day.
+    pub(super) fn task_after_run(&self, id: &[u8], day: Day, cause: StampCause) -> Option<StampTask> {
         match cause {
             // Such a line checks for anacron itself and does nothing then.
-            StampCause::RegularLine if files::is_executable(shared::ANACRON) => Ok(()),
-            StampCause::Ended | StampCause::RegularLine => self.stamps.write(id, day),
+            StampCause::RegularLine if files::is_executable(shared::ANACRON) => None,
+            StampCause::Ended | StampCause::RegularLine => Some(self.task(id, StampStep::Write(day))),
         }
+    }
+
+    fn task(&self, id: &[u8], step: StampStep) -> StampTask {
+        StampTask { stamps: self.stamps.clone(), id: id.to_owned(), step }
     }
 
     fn read_table(&mut self, settings: &Settings, log_lines: &mut Vec<LogLine>) {

@@ -14,6 +14,7 @@ use crate::report::format_count;
 use crate::schedule::HostKey;
 use crate::scheduler::Source;
 use crate::spool::{Found, Refusal, TableFile, ThisMachine, Visitor, unreadable};
+use crate::sys::descriptor::StandardStream;
 use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files, host, process};
 use crate::users::WaitingUsers;
@@ -148,7 +149,7 @@ impl Checker<'_> {
 
     fn report(self) -> io::Result<bool> {
         let Checker { tables, entries, errors, warnings, refused, diagnostics, .. } = self;
-        let written = files::write_all(descriptor::standard(true), &diagnostics);
+        let written = files::write_all(descriptor::standard(StandardStream::Error), &diagnostics);
         let summary = format!(
             "{} with {}, {} refused, {}, {}\n",
             format_count(tables, "table", "tables"),
@@ -157,7 +158,7 @@ impl Checker<'_> {
             format_count(errors, "error", "errors"),
             format_count(warnings, "warning", "warnings"),
         );
-        files::write_all(descriptor::standard(false), summary.as_bytes())?;
+        files::write_all(descriptor::standard(StandardStream::Output), summary.as_bytes())?;
         written?;
         Ok(errors == 0 && refused == 0)
     }

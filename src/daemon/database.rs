@@ -3,7 +3,7 @@
 
 use super::change_watch::ChangeWatch;
 use super::deadlines::{Deadlines, ms_to_end_of_minute, take_expired};
-use super::file_cache::Depth;
+use super::file_cache::{Depth, LoadRule};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::mounts::Paths;
 use super::scan_queue::{ScanQueue, may_still_be_written, was_just_emptied};
@@ -32,8 +32,10 @@ const INCOMPLETE_MS: i64 = 1000;
 const RESCAN_MS: i64 = 600_000;
 /// The least time between two reloads that were asked for by signal.
 const RELOAD_MS: i64 = 1000;
-/// Most paths scanned in one turn of the loop.
+/// Most paths scanned in one turn of the loop, and the time after which no further one is begun, so that due jobs do not wait for many changed
+/// crontabs.
 const PATHS_A_TURN: usize = 64;
+const SCAN_TURN_MS: i64 = 10;
 
 /// The link that selects the system's zone.
 const LOCALTIME: &str = "/etc/localtime";
@@ -75,6 +77,8 @@ pub struct CrontabDatabase {
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).
     reloaded_at: i64,
+    /// Whether what a reload has found is still being read.
+    is_reloading: bool,
     /// When left-over files in the spool are looked for again (milliseconds of the monotonic clock).
     clean_at: i64,
     /// None: a standalone daemon does not run anacron's jobs.
@@ -102,6 +106,7 @@ impl CrontabDatabase {
             queue: ScanQueue::default(),
             deadlines: Deadlines::new(now + RESCAN_MS),
             reloaded_at: now - RELOAD_MS,
+            is_reloading: false,
             clean_at: now,
             anacron,
         }
@@ -161,15 +166,32 @@ impl CrontabDatabase {
         self.tables.refused()
     }
 
-    /// Does at once what is due or was asked for: a reload, and scans of what has changed.
+    /// Does at once what was asked for: a reload, and scans of what has changed. [`CrontabDatabase::has_scanned_all`] says when they are done.
     pub fn run_due_scans(&mut self, events: &mut dyn EventSink) {
+        let now = clock::monotonic_ms();
         if take_expired(&mut self.deadlines.reload, i64::MAX) {
-            self.reloaded_at = clock::monotonic_ms();
-            self.users.refresh();
-            self.refresh_zones(events);
-            self.rescan(false, events);
+            self.begin_reload(now, events);
+            self.rescan(LoadRule::IfChanged, events);
         }
-        self.scan_queue(clock::monotonic_ms(), events);
+        self.scan_queue(now, events);
+    }
+
+    /// Whether no crontab that is known to have changed is still to be read.
+    pub fn has_scanned_all(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn begin_reload(&mut self, now: i64, events: &mut dyn EventSink) {
+        (self.reloaded_at, self.is_reloading) = (now, true);
+        self.users.refresh();
+        self.refresh_zones(events);
+    }
+
+    /// Whether a reload has just been completed, and none is to follow.
+    fn take_completed_reload(&mut self) -> bool {
+        let is_completed = self.is_reloading && self.queue.is_empty() && self.deadlines.reload.is_none();
+        self.is_reloading &= !is_completed;
+        is_completed
     }
 
     /// The id of a local user.
@@ -184,7 +206,7 @@ impl CrontabDatabase {
 
     /// When [`CrontabDatabase::run_timers`] is to be called at the latest (milliseconds of the monotonic clock).
     pub fn next_deadline_ms(&self) -> i64 {
-        if !self.queue.is_empty() {
+        if !self.queue.is_empty() || (self.is_reloading && self.deadlines.reload.is_none()) {
             return i64::MIN;
         }
         let others = [self.users.deadline_ms(), self.watch.mount_check_at()];
@@ -201,9 +223,9 @@ impl CrontabDatabase {
     }
 
     /// Handles an answer about users, or a part of it.
-    pub fn handle_user_lookup(&mut self, events: &mut dyn EventSink) {
+    pub fn handle_user_lookup(&mut self) {
         if self.users.read_answer() == Progress::Answered {
-            self.scan_rejected(events);
+            self.queue_rejected();
         }
     }
 
@@ -225,14 +247,12 @@ impl CrontabDatabase {
         is_new
     }
 
-    /// Does what has become due. Returns whether a reload was among it.
+    /// Does what has become due. Returns whether a reload is completed by that.
     pub fn run_timers(&mut self, events: &mut dyn EventSink) -> bool {
         let now = clock::monotonic_ms();
         let is_reload = take_expired(&mut self.deadlines.reload, now);
         if is_reload {
-            self.reloaded_at = now;
-            self.users.refresh();
-            self.refresh_zones(events);
+            self.begin_reload(now, events);
         }
         if take_expired(&mut self.deadlines.gather, now)
             && let Some(hints) = self.watch.take_hints()
@@ -245,10 +265,10 @@ impl CrontabDatabase {
         }
         if self.users.deadline_ms().is_some_and(|at| at <= now) {
             self.users.give_up();
-            self.scan_rejected(events);
+            self.queue_rejected();
         }
         if take_expired(&mut self.deadlines.retry_rejected, now) {
-            self.retry_rejected(events);
+            self.retry_rejected();
         }
         let is_rescan = self.deadlines.rescan <= now;
         if is_rescan {
@@ -261,14 +281,14 @@ impl CrontabDatabase {
             self.watch.check_mounts(&paths);
         }
         if is_reload || is_rescan || take_expired(&mut self.deadlines.poll, now) || self.watch.is_stale() {
-            self.rescan(false, events);
+            self.rescan(LoadRule::IfChanged, events);
         }
         self.scan_queue(now, events);
-        is_reload
+        self.take_completed_reload()
     }
 
-    /// Watches what is to be watched now and scans everything, again for as long as that leads to more directories.
-    fn rescan(&mut self, is_anew: bool, events: &mut dyn EventSink) {
+    /// Watches what is to be watched now and scans everything, again for as long as that leads to more directories. Changed crontabs are queued.
+    fn rescan(&mut self, rule: LoadRule, events: &mut dyn EventSink) {
         // Each round can find links that lead to further directories, which must be watched before they are read.
         const MOST_ROUNDS: usize = 4;
         self.remove_leftovers(events);
@@ -278,12 +298,13 @@ impl CrontabDatabase {
             if round > 0 && !has_more {
                 break;
             }
-            let depth = match (is_anew && round == 0, self.watch.reports_everything()) {
-                (true, _) => Depth::Anew,
-                (false, true) => Depth::Changes,
-                (false, false) => Depth::Names,
+            let depth = match (rule, self.watch.reports_everything()) {
+                (LoadRule::Always, _) if round == 0 => Depth::Anew,
+                (_, true) => Depth::Changes,
+                (_, false) => Depth::Names,
             };
-            self.tables.rescan(depth, &mut self.users, self.known.names(), events);
+            let changed = self.tables.find_changed(depth, &mut self.users, self.known.names(), events);
+            self.queue.push_found(changed, depth.load_rule());
             if self.watcher().is_none() {
                 break;
             }
@@ -396,7 +417,7 @@ impl CrontabDatabase {
             self.refresh_calendars(events);
         }
         if users_changed {
-            self.retry_rejected(events);
+            self.retry_rejected();
         }
     }
 
@@ -408,17 +429,21 @@ impl CrontabDatabase {
     }
 
     fn scan_queue(&mut self, now: i64, events: &mut dyn EventSink) {
-        let directories_before = self.tables.directories().len();
+        let directories_before = self.tables.directories();
+        let stop_at = clock::monotonic_ms() + SCAN_TURN_MS;
         for _ in 0..PATHS_A_TURN {
-            let Some(path) = self.queue.pop() else { break };
+            let Some((path, rule)) = self.queue.pop() else { break };
             if was_just_emptied(&path) {
                 self.queue.push_incomplete(path);
                 self.deadlines.incomplete.get_or_insert(now + INCOMPLETE_MS);
                 continue;
             }
-            self.tables.scan_path(&path, &mut self.users, self.known.names(), events);
+            self.tables.scan_path(&path, rule, &mut self.users, self.known.names(), events);
+            if clock::monotonic_ms() >= stop_at {
+                break;
+            }
         }
-        if self.tables.directories().len() != directories_before {
+        if self.tables.directories() != directories_before {
             self.watch.mark_stale();
             self.gather(now);
         }
@@ -433,7 +458,7 @@ impl CrontabDatabase {
     fn refresh_zones(&mut self, events: &mut dyn EventSink) {
         if self.known.zones.refresh() {
             events.push(LoadEvent::SystemZone(self.known.zones.system()));
-            self.rescan(true, events);
+            self.rescan(LoadRule::Always, events);
         }
     }
 
@@ -448,21 +473,18 @@ impl CrontabDatabase {
     }
 
     /// Tries crontabs again that were rejected for a reason that may have passed, with the users as they are now.
-    fn retry_rejected(&mut self, events: &mut dyn EventSink) {
+    fn retry_rejected(&mut self) {
         self.deadlines.retry_rejected = None;
         self.users.refresh();
-        self.scan_rejected(events);
+        self.queue_rejected();
     }
 
-    fn scan_rejected(&mut self, events: &mut dyn EventSink) {
-        for path in self.tables.rejected_for_now() {
-            self.tables.scan_path(&path, &mut self.users, self.known.names(), events);
-        }
-        self.schedule_retry(clock::monotonic_ms());
+    fn queue_rejected(&mut self) {
+        self.queue.push_found(self.tables.rejected_for_now(), LoadRule::IfChanged);
     }
 
     fn schedule_retry(&mut self, now: i64) {
-        if self.tables.rejected_for_now().is_empty() {
+        if self.tables.rejected_for_now().next().is_none() {
             self.deadlines.retry_rejected = None;
         } else {
             self.deadlines.retry_rejected.get_or_insert(now + ms_to_end_of_minute());

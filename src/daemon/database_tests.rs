@@ -161,3 +161,36 @@ fn a_table_that_an_editor_empties_before_it_writes_it_stays_loaded_meanwhile() {
     }
     panic!("the machine is too busy for this test");
 }
+
+#[test]
+fn a_reload_of_many_changed_tables_gives_way_after_each_few_and_ends_with_the_last() {
+    const TABLES: usize = 3 * PATHS_A_TURN + 7;
+    let top = tempfile::tempdir().unwrap();
+    let path = |number: usize| top.path().join(format!("cron-d/table-{number}"));
+    fs::create_dir_all(top.path().join("cron-d")).unwrap();
+    (0..TABLES).for_each(|number| fs::write(path(number), ENTRY).unwrap());
+    let mut database = new_database(top.path());
+    let mut events = ChangingSink { loaded: BTreeMap::new(), change: None };
+    database.open(&mut events);
+    assert_eq!(events.loaded.len(), TABLES);
+    (1..TABLES).for_each(|number| fs::write(path(number), ENTRY.repeat(2)).unwrap());
+    fs::remove_file(path(0)).unwrap();
+    fs::write(path(TABLES), ENTRY.repeat(2)).unwrap();
+    assert!(database.ask_for_reload());
+    let mut turns = 0;
+    loop {
+        let before = events.loaded.values().sum::<usize>();
+        let is_completed = database.run_timers(&mut events);
+        turns += 1;
+        let loaded = events.loaded.values().sum::<usize>();
+        assert!(loaded - before.min(loaded) <= 2 * PATHS_A_TURN, "{before} and {loaded} entries in one turn");
+        if is_completed {
+            assert_eq!((loaded, events.loaded.len()), (2 * TABLES, TABLES));
+            assert!(database.has_scanned_all());
+            break;
+        }
+        assert!(turns < 100, "{loaded} entries loaded");
+    }
+    assert!(turns > 3, "all in {turns} turns");
+    assert!(!database.run_timers(&mut events), "it is reported once");
+}

@@ -6,14 +6,14 @@ use super::job_state::{JobStateStore, StateLogLine};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
-use super::state::{Daemon, Fatal, Planner, Stopping, reap};
+use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
-use crate::schedule::{Day, Timestamp, Zones};
+use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
-    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, Preparation, RunId, RunOutcome, RunRequest, RunResult,
-    RunRules, SkipReason, StampCause, StateChange,
+    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, RunId, RunOutcome, RunRequest, RunResult, RunRules,
+    SkipReason, StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -21,6 +21,7 @@ use crate::sys::files::reason;
 use crate::sys::memory;
 use crate::sys::signal::SignalEvent;
 use crate::sys::timer::TimerEvent;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most actions carried out in one turn of the loop, so that a burst of starts does not delay other events.
@@ -128,7 +129,7 @@ impl Daemon {
         if let Some(answer) = self.database.start_user_lookup() {
             // Without the answer, the crontabs that wait for it wait for the next scan.
             let _ = self.reactor.add_as(self.sources.user_lookup, answer, Interest::Readable, |daemon, _| {
-                daemon.with_database(CrontabDatabase::handle_user_lookup);
+                daemon.with_database(|database, _| database.handle_user_lookup());
                 Ok(())
             });
         }
@@ -331,13 +332,6 @@ impl Daemon {
         }
     }
 
-    pub(super) fn handle_result(&mut self, result: RunResult) {
-        self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        self.record_result(&result);
-        self.publish_end(&result);
-        self.planner.handle(Event::RunEnded(Box::new(result)));
-    }
-
     /// Carries out a limited number of the scheduler's actions, and records what has been started.
     pub(super) fn perform(&mut self) -> Result<(), Fatal> {
         for _ in 0..ACTIONS_A_TURN {
@@ -362,11 +356,8 @@ impl Daemon {
                     self.executors.old.for_each(|executor| executor.conclude(run, is_mailed));
                 }
                 Action::SaveState(change) => self.save_state(*change),
-                Action::Record(record) => {
-                    self.publish_outcome(&record);
-                    self.record_outcome(&record);
-                }
-                Action::UpdateRow(record) => self.record_outcome(&record),
+                Action::Record(record) => self.report_unless_held(HeldReport::Decided(record)),
+                Action::UpdateRow(record) => self.report_unless_held(HeldReport::Updated(record)),
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
@@ -499,10 +490,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn log_job_state_lines(&mut self) {
-        for line in self.files.job_state.as_ref().map(JobStateStore::take_log_lines).unwrap_or_default() {
-            self.log_state_line(&line);
-        }
+    /// Handles what the thread that keeps state has reported.
+    pub(super) fn handle_job_state(&mut self) {
+        let Some(store) = &self.files.job_state else { return };
+        let (log_lines, stamp_results) = store.take_reports();
+        log_lines.iter().for_each(|line| self.log_state_line(line));
+        stamp_results.into_iter().for_each(|result| self.finish_stamp_task(result));
     }
 
     pub(super) fn log_state_line(&mut self, line: &StateLogLine) {
@@ -524,12 +517,24 @@ impl Daemon {
         }
     }
 
-    /// Waits, for a limited time, until the state of jobs is on the disk, before this program ends.
+    /// Waits, for a limited time, until the state of jobs and stamps are on the disk, before this program ends.
     pub(super) fn flush_job_state(&mut self) {
         if let Some(store) = &mut self.files.job_state {
             store.flush(STATE_FLUSH);
         }
-        self.log_job_state_lines();
+        self.handle_job_state();
+        // The program ends. A stamp that could not be written in time must not make the history lose the end of its job.
+        self.release_reports();
+    }
+
+    /// Writes a line that a load of crontabs or of the anacrontab has led to.
+    pub(super) fn log_line(&mut self, line: &LogLine) {
+        write_line(&mut self.log, line);
+    }
+
+    /// The system's time zone as it was read last.
+    pub(super) fn zone_of_system(&self) -> Arc<Zone> {
+        self.database.zones().system()
     }
 
     fn log_clock_jump(&mut self, seconds: i64, caught_up: usize) {
@@ -560,36 +565,6 @@ impl Daemon {
             several => format!("{several} of them are"),
         };
         self.log_event("INFO", &format!("no daemon ran for {seconds} s; {passed}, {starts} started now"));
-    }
-
-    /// Gives the scheduler the anacrontab and the stamps.
-    pub(super) fn load_anacrontab(&mut self) {
-        let Some(files) = &mut self.files.anacron else { return };
-        let mut log_lines = Vec::new();
-        let event = files.read(&self.settings, &mut log_lines);
-        log_lines.iter().for_each(|line| write_line(&mut self.log, line));
-        self.planner.handle(event);
-    }
-
-    fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
-        let zone = self.database.zones().system();
-        let id = String::from_utf8_lossy(id);
-        self.log_event("INFO", &format!("anacron job {id} is due, to start at {}", zone.to_rfc3339(starts_at)));
-    }
-
-    fn prepare_anacron_job(&mut self, id: &[u8]) {
-        let prepared = self.files.anacron.as_ref().map_or(Ok(Preparation::NotOurs), |files| files.prepare(id));
-        let preparation = prepared.unwrap_or_else(|why| {
-            self.warn(&format!("{why}; the job is not started"));
-            Preparation::Failed
-        });
-        self.planner.handle(Event::AnacronJobPrepared(preparation));
-    }
-
-    pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {
-        if let Some(Err(why)) = self.files.anacron.as_ref().map(|files| files.write_stamp(id, day, cause)) {
-            self.warn(&why.to_string());
-        }
     }
 
     /// Writes a line about a run that is not in the executor's hands: skipped, lost, or not started.
@@ -671,7 +646,7 @@ impl Daemon {
 /// Lines about what the daemon does, for `-x`.
 impl Daemon {
     /// Writes a debug line about that topic, if it was asked for.
-    fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
+    pub(super) fn debug(&mut self, topic: Topic, text: impl FnOnce() -> String) {
         self.settings.debug.log(&mut self.log, topic, text);
     }
 

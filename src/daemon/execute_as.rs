@@ -5,6 +5,7 @@
 
 use crate::crontab::printable;
 use crate::history::message::RecorderMessage;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::files::reason;
 use crate::sys::{descriptor, process};
 use std::ffi::{OsStr, OsString};
@@ -42,7 +43,7 @@ pub(super) fn execute(arguments: &[OsString]) -> io::Error {
     if let Ok(mut line) = serde_json::to_vec(&message) {
         line.push(b'\n');
         // If standard input is no socket, nobody reads it.
-        let _ = descriptor::send(descriptor::standard_input(), &[io::IoSlice::new(&line)]);
+        let _ = descriptor::send(descriptor::standard(StandardStream::Input), &[io::IoSlice::new(&line)]);
     }
     error
 }

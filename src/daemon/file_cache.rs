@@ -36,10 +36,31 @@ pub enum Depth {
     Anew,
 }
 
+impl Depth {
+    /// Which crontabs are loaded when such a scan has read them.
+    pub fn load_rule(self) -> LoadRule {
+        match self {
+            Depth::Changes | Depth::Names => LoadRule::IfChanged,
+            Depth::Anew => LoadRule::Always,
+        }
+    }
+}
+
+/// Which crontabs are loaded when they have been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LoadRule {
+    /// Those whose contents are not the loaded ones.
+    IfChanged,
+    /// All, as something that they depend on has changed.
+    Always,
+}
+
 /// The files of crontabs as they were read last.
 #[derive(Debug, Default)]
 pub(super) struct FileCache {
     files: BTreeMap<String, CachedFile>,
+    /// The paths of the files that may be accepted later without being changed.
+    rejected_for_now: BTreeSet<String>,
     /// The paths that are symbolic links.
     links: BTreeSet<String>,
     /// The number of the current scan of everything.
@@ -183,20 +204,25 @@ impl FileCache {
     }
 
     /// The files that may be accepted later without being changed.
-    pub(super) fn rejected_for_now(&self) -> Vec<PathBuf> {
-        let rejected = self.files.iter().filter(|(_, file)| file.is_rejected_for_now());
-        rejected.map(|(path, _)| PathBuf::from(path)).collect()
+    pub(super) fn rejected_for_now(&self) -> impl Iterator<Item = PathBuf> {
+        self.rejected_for_now.iter().map(PathBuf::from)
     }
 
-    /// Takes the state in which a file was found: reads it unless it is as it was, and reports what has changed. With `is_anew` it is reported in
-    /// any case.
-    pub(super) fn update(&mut self, found: Found, reader: &TableReader<'_>, is_anew: bool, events: &mut dyn EventSink) {
+    /// Takes the state in which a file was found: reads it unless it is as it was, and reports what has changed.
+    pub(super) fn update(
+        &mut self,
+        found: Found,
+        reader: &TableReader<'_>,
+        rule: LoadRule,
+        events: &mut dyn EventSink,
+    ) {
         let Found { source, stamp, content, watch } = found;
         if matches!(&content, Err(refusal) if refusal.kind == RefusalKind::UserNotYetKnown)
             && let Some(file) = self.files.get_mut(&source.path)
         {
             // The earlier answer about the user counts until the next one comes.
             (file.scan, file.awaits_user) = (self.scan, true);
+            self.rejected_for_now.insert(source.path);
             return;
         }
         let before = self.files.remove(&source.path);
@@ -231,7 +257,7 @@ impl FileCache {
                     report_diagnostics(reader.profile, &source, &parsed.diagnostics, parsed.unlisted, &mut lines);
                     lines.into_iter().for_each(|line| events.push(LoadEvent::Log(line)));
                 }
-                if !is_unchanged || is_anew {
+                if !is_unchanged || rule == LoadRule::Always {
                     events.push(LoadEvent::Load { source, table: parsed.table });
                 }
             }
@@ -248,7 +274,13 @@ impl FileCache {
             }
         }
         let extra = (extra != CachedExtra::default()).then(|| Box::new(extra));
-        self.files.insert(path, CachedFile { stamp, scan: self.scan, awaits_user: false, extra });
+        let file = CachedFile { stamp, scan: self.scan, awaits_user: false, extra };
+        if file.is_rejected_for_now() {
+            self.rejected_for_now.insert(path.clone());
+        } else {
+            self.rejected_for_now.remove(&path);
+        }
+        self.files.insert(path, file);
     }
 
     /// Drops a file that is gone.
@@ -256,17 +288,17 @@ impl FileCache {
         // It may still be there and stat(2) have failed. Then its directory has to be listed for it to be found again.
         self.listed.clear();
         self.links.remove(path);
+        self.rejected_for_now.remove(path);
         if self.files.remove(path).is_some_and(|file| file.is_loaded()) {
             events.push(LoadEvent::Unload { path: path.to_owned() });
         }
     }
 
-    /// Drops the files that the current scan did not find, except in directories that could not be listed.
-    pub(super) fn remove_unfound(&mut self, events: &mut dyn EventSink) {
+    /// The files that the current scan did not find, except in directories that could not be listed.
+    pub(super) fn unfound(&self) -> Vec<String> {
         let is_listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
         let unfound = self.files.iter().filter(|(_, file)| file.scan != self.scan).map(|(path, _)| path);
-        let gone: Vec<String> = unfound.filter(|path| is_listed(path)).cloned().collect();
-        gone.iter().for_each(|path| self.remove(path, events));
+        unfound.filter(|path| is_listed(path)).cloned().collect()
     }
 
     /// Takes the directories that could not be listed. Each is reported once.
@@ -284,22 +316,31 @@ pub(super) struct Scan<'a> {
     pub(super) cache: &'a mut FileCache,
     pub(super) reader: TableReader<'a>,
     pub(super) depth: Depth,
+    /// Where the paths of new and changed files are added, which are then read later. None: they are read during the scan.
+    pub(super) changed: Option<&'a mut Vec<PathBuf>>,
     pub(super) events: &'a mut dyn EventSink,
 }
 
 impl Visitor for Scan<'_> {
     fn knows(&self, path: &str) -> bool {
-        self.cache.contains(path)
+        // A file that is to be read later must not be opened now.
+        self.changed.is_some() || self.cache.contains(path)
     }
 
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
         let FileCache { files, scan, .. } = &mut *self.cache;
         let file = files.get_mut(path).filter(|_| self.depth != Depth::Anew);
-        file.is_some_and(|file| file.is_unchanged(stamp, *scan))
+        if file.is_some_and(|file| file.is_unchanged(stamp, *scan)) {
+            return true;
+        }
+        let Some(changed) = &mut self.changed else { return false };
+        self.cache.mark_found(path);
+        changed.push(PathBuf::from(path));
+        true
     }
 
     fn found(&mut self, found: Found) {
-        self.cache.update(found, &self.reader, self.depth == Depth::Anew, self.events);
+        self.cache.update(found, &self.reader, self.depth.load_rule(), self.events);
     }
 
     fn changed_tables(&mut self, directory: &str, stamp: &Stamp, state: &mut StateOf<'_>) -> Option<Vec<String>> {

@@ -81,13 +81,8 @@ impl Daemon {
         self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
     }
 
-    /// Records what the executor has reported of an ended run.
-    pub(super) fn record_result(&mut self, result: &RunResult) {
-        let rules = self.runs.get(result.run).and_then(|run| self.planner.scheduler.rules_of_job(&run.job));
-        self.record_result_by(result, rules.as_ref());
-    }
-
-    fn record_result_by(&mut self, result: &RunResult, rules: Option<&RunRules>) {
+    /// Records what the executor has reported of an ended run, by the rules of its job.
+    pub(super) fn record_result(&mut self, result: &RunResult, rules: Option<&RunRules>) {
         // Its beginning was recorded, unless the history keeps nothing of its job.
         let share = self.history.share_of_run(result.run);
         self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
@@ -98,7 +93,7 @@ impl Daemon {
         for start in started {
             let Some(result) = &start.result else { continue };
             let rules = self.planner.scheduler.rules_of_job(&start.job);
-            self.record_result_by(result, rules.as_ref());
+            self.record_result(result, rules.as_ref());
             if let Some(mail) = &start.mail {
                 self.record_mail(start.run, mail);
             }

@@ -3,15 +3,18 @@
 //! The event loop hands over the changes of each turn. Both sides share the live content, of which the thread writes what has changed: so nothing
 //! that waits can grow beyond the live content, however slow the disk is. The file is appended to, and written anew at the start, after an
 //! error, and when most of it is out of date.
+//!
+//! The same thread works on the stamps of anacron's jobs.
 
 use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
-use crate::schedule::Timestamp;
+use super::stamps::{StampResult, StampStep, StampTask};
+use crate::schedule::{Day, Timestamp};
 use crate::scheduler::{RunId, SavedState, StateChange};
 use crate::sys::created::{self, CreatedFile, FoundDirectory, UNTRUSTED};
 use crate::sys::files::{self, Links, reason};
 use crate::sys::poll::Notifier;
 use crate::sys::{clock, process_lock, state_file};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -159,6 +162,9 @@ struct Shared {
     wants_wake_up: bool,
     wants_sync: bool,
     log_lines: Vec<StateLogLine>,
+    /// Work on stamps, in its order. The first one may be being done; it stays here until it is done.
+    stamp_tasks: VecDeque<StampTask>,
+    stamp_results: Vec<StampResult>,
 }
 
 /// What the writing thread wants in the log.
@@ -323,6 +329,8 @@ impl JobStateStore {
             wants_wake_up: false,
             wants_sync: false,
             log_lines: Vec::new(),
+            stamp_tasks: VecDeque::new(),
+            stamp_results: Vec::new(),
         };
         let exchange = Arc::new(Exchange { shared: Mutex::new(shared), work: Condvar::new(), done: Condvar::new() });
         let notifier = Notifier::new()?;
@@ -341,15 +349,39 @@ impl JobStateStore {
         Ok(JobStateStore { exchange, notifier, changes: Vec::new(), handled: None, thread: Some(thread), _lock: lock })
     }
 
-    /// Becomes readable when there are lines for the log.
+    /// Becomes readable when there are lines for the log, or results of work on stamps.
     pub(super) fn notifier(&self) -> &Notifier {
         &self.notifier
     }
 
-    /// Takes the messages for the log.
-    pub(super) fn take_log_lines(&self) -> Vec<StateLogLine> {
+    /// Takes the messages for the log, and the results of work on stamps.
+    pub(super) fn take_reports(&self) -> (Vec<StateLogLine>, Vec<StampResult>) {
         self.notifier.answer();
-        std::mem::take(&mut self.exchange.lock().log_lines)
+        let mut shared = self.exchange.lock();
+        (std::mem::take(&mut shared.log_lines), std::mem::take(&mut shared.stamp_results))
+    }
+
+    /// Has the thread work on a stamp. A stamp that is to be written twice is written once, with the later day.
+    pub(super) fn add_stamp_task(&self, task: StampTask) {
+        let mut shared = self.exchange.lock();
+        let is_write = |step: StampStep| matches!(step, StampStep::Write(_));
+        // The first one may be being done.
+        let same = shared.stamp_tasks.iter_mut().skip(1).find(|other| other.id == task.id && is_write(other.step));
+        match same.filter(|_| is_write(task.step)) {
+            Some(same) => same.step = task.step,
+            None => shared.stamp_tasks.push_back(task),
+        }
+        self.exchange.work.notify_one();
+    }
+
+    /// The days of stamps that are not on the disk yet, by the identifiers of their jobs.
+    pub(super) fn unwritten_stamps(&self) -> HashMap<Vec<u8>, Day> {
+        let shared = self.exchange.lock();
+        let unwritten = shared.stamp_tasks.iter().filter_map(|task| match task.step {
+            StampStep::Write(day) => Some((task.id.clone(), day)),
+            StampStep::Prepare => None,
+        });
+        unwritten.collect()
     }
 
     /// Keeps a change from the next [`JobStateStore::commit`] on.
@@ -427,7 +459,9 @@ impl JobStateStore {
         shared.wants_sync = true;
         let last_commit = shared.last_commit;
         self.exchange.work.notify_one();
-        let is_waiting = |shared: &mut Shared| shared.synced_commit < last_commit && !shared.is_failing;
+        let is_waiting = |shared: &mut Shared| {
+            (shared.synced_commit < last_commit && !shared.is_failing) || !shared.stamp_tasks.is_empty()
+        };
         // What is not written by then is lost with this process.
         let _ = self.exchange.done.wait_timeout_while(shared, at_most, is_waiting);
     }
@@ -469,6 +503,8 @@ enum Batch {
     Changes(Vec<Arc<str>>),
     /// Nothing, but it is time for a sync.
     Sync,
+    /// The next work on a stamp.
+    Stamp(StampTask),
 }
 
 impl Writer {
@@ -479,6 +515,10 @@ impl Writer {
                 Batch::All(items) => self.write_all(&items),
                 Batch::Changes(items) => self.append(&items),
                 Batch::Sync => Ok(()),
+                Batch::Stamp(task) => {
+                    self.report_stamp(task.carry_out());
+                    continue;
+                }
             };
             let wants_sync = self.exchange.lock().take_wish_for_sync(last_commit);
             let written = written.and_then(|()| self.sync(wants_sync));
@@ -494,6 +534,9 @@ impl Writer {
             let now_ms = clock::monotonic_ms();
             if shared.is_ended {
                 return None;
+            }
+            if let Some(task) = shared.stamp_tasks.front() {
+                return Some((Batch::Stamp(task.clone()), shared.last_commit));
             }
             let sync_at = (!self.is_synced).then(|| self.synced_at.map_or(now_ms, |at| at.saturating_add(SYNC_MS)));
             match retry_at_ms {
@@ -556,6 +599,15 @@ impl Writer {
             shared.log_lines.push(log_lines);
             self.notifier.notify();
         }
+        self.exchange.done.notify_all();
+    }
+
+    /// Tells the event loop what came of the first work on a stamp.
+    fn report_stamp(&self, result: StampResult) {
+        let mut shared = self.exchange.lock();
+        shared.stamp_tasks.pop_front();
+        shared.stamp_results.push(result);
+        self.notifier.notify();
         self.exchange.done.notify_all();
     }
 
@@ -653,6 +705,7 @@ fn removal(job: &str, part: &str) -> Option<Arc<str>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stamps::Stamps;
     use super::*;
     use crate::sys::created::CreatedDirectory;
     use std::os::unix::fs::MetadataExt;
@@ -703,11 +756,32 @@ mod tests {
     }
 
     #[test]
+    fn stamps_are_written_in_their_order_and_count_as_unwritten_until_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = start(&dir.path().join("state"), LIMITS);
+        let stamps = Stamps::new(&dir.path().join("stamps"));
+        let day = |text: &[u8]| Day::parse(text).unwrap();
+        let (first, last) = (day(b"20261126"), day(b"20261127"));
+        let task = |id: &[u8], step| StampTask { stamps: stamps.clone(), id: id.to_owned(), step };
+        for step in [StampStep::Write(first), StampStep::Write(last), StampStep::Prepare] {
+            store.add_stamp_task(task(b"job", step));
+        }
+        store.add_stamp_task(task(b"not/a/name", StampStep::Write(last)));
+        assert!(store.unwritten_stamps().get(b"job".as_slice()).is_none_or(|day| [first, last].contains(day)));
+        store.flush(WAIT);
+        assert_eq!(store.unwritten_stamps(), HashMap::new());
+        assert_eq!(stamps.read(b"job"), Some(last));
+        let (_, results) = store.take_reports();
+        assert!(results.iter().any(|result| matches!(result, StampResult::Prepared(Ok(Some(day))) if *day == last)));
+        assert!(matches!(results.last(), Some(StampResult::Written(Err(_)))), "{results:?}");
+    }
+
+    #[test]
     fn the_loop_is_woken_when_a_change_that_it_waits_for_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let mut store = start(dir.path(), LIMITS);
         store.flush(WAIT);
-        store.take_log_lines();
+        store.take_reports();
         for at in 0..100 {
             store.add(change("alice:a", at));
             assert!(!store.is_written(), "it is not even handed over");
@@ -716,7 +790,7 @@ mod tests {
                 let poll = crate::sys::poll::Poll::new().unwrap();
                 poll.add(store.notifier(), 0).unwrap();
                 assert!(poll.wait_for_any(Some(30_000)).unwrap());
-                store.take_log_lines();
+                store.take_reports();
             }
             let mut expected = SavedState::default();
             expected.apply(change("alice:a", at));
@@ -753,7 +827,7 @@ mod tests {
         store.add(change("bob:b", 1));
         store.flush(WAIT);
         assert_eq!(content(dir.path()).saved.len(), 11);
-        let log_lines = store.take_log_lines();
+        let (log_lines, _) = store.take_reports();
         assert!(
             matches!(log_lines.as_slice(), [StateLogLine::Warning(text)] if text.contains("alice")),
             "{log_lines:?}"

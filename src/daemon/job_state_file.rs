@@ -5,9 +5,8 @@
 
 use crate::schedule::Timestamp;
 use crate::scheduler::{RunId, SavedState, StateChange};
+use crate::sys::record_file::checksum;
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher24;
-use std::hash::Hasher;
 
 const FORMAT: &str = "cronwheel state";
 /// Files with a greater version are left alone.
@@ -67,16 +66,9 @@ impl LineWriter {
     }
 
     pub(super) fn line(&mut self, json: &str) -> String {
-        self.checksum = checksum(self.checksum, json.as_bytes());
+        self.checksum = checksum([self.checksum.to_le_bytes().as_slice(), json.as_bytes()]);
         format!("{:016x} {json}\n", self.checksum)
     }
-}
-
-fn checksum(before: u64, json: &[u8]) -> u64 {
-    let mut hasher = SipHasher24::new();
-    hasher.write(&before.to_le_bytes());
-    hasher.write(json);
-    hasher.finish()
 }
 
 /// Reads a file that was written in the boot `boot` or before. What stands in front of the first damage counts.
@@ -106,7 +98,7 @@ pub(super) fn decode(bytes: &[u8], boot: &str) -> Result<Content, NewerVersion> 
 fn checked<'a>(line: &'a [u8], before: &mut u64) -> Option<&'a [u8]> {
     let (digits, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;
     let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
-    let sum = checksum(*before, json);
+    let sum = checksum([before.to_le_bytes().as_slice(), json]);
     if digits != format!("{sum:016x}").as_bytes() {
         return None;
     }

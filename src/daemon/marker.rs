@@ -20,7 +20,7 @@ pub enum Reboot {
 }
 
 /// Reads the marker and sets it. At most one daemon of a boot gets [`Reboot::First`].
-pub fn claim(path: &Path, boot: &Boot) -> Reboot {
+pub fn set_for_boot(path: &Path, boot: &Boot) -> Reboot {
     match create(path, boot) {
         Ok(()) => Reboot::First,
         Err(there) if there.kind() == io::ErrorKind::AlreadyExists => match is_of_earlier_boot(path, boot) {
@@ -101,7 +101,7 @@ mod tests {
             (boot(1, "5000"), "done"),
             (boot(2, "100"), "first"),
         ] {
-            assert_eq!(word(&claim(&path, &boot)), expected, "{boot:?}");
+            assert_eq!(word(&set_for_boot(&path, &boot)), expected, "{boot:?}");
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
         for content in [&b""[..], b"1234\n", b"\xff\xfe", b"4e3f27bb 1\n"] {
             let path = dir.path().join("crond.reboot");
             fs::write(&path, content).unwrap();
-            assert_eq!(word(&claim(&path, &boot(1, "1"))), "done", "{content:?}");
+            assert_eq!(word(&set_for_boot(&path, &boot(1, "1"))), "done", "{content:?}");
             assert_eq!(fs::read(&path).unwrap(), content);
         }
     }
@@ -123,16 +123,16 @@ mod tests {
         nix::unistd::mkfifo(&at("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         std::os::unix::fs::symlink("/dev/zero", at("link")).unwrap();
         for name in ["fifo", "link"] {
-            assert_eq!(word(&claim(&at(name), &boot(1, "1"))), "done", "{name}");
+            assert_eq!(word(&set_for_boot(&at(name), &boot(1, "1"))), "done", "{name}");
         }
         std::os::unix::fs::symlink("missing", at("dangling")).unwrap();
-        assert_eq!(word(&claim(&at("dangling"), &boot(1, "1"))), "unknown");
+        assert_eq!(word(&set_for_boot(&at("dangling"), &boot(1, "1"))), "unknown");
         assert!(!at("missing").exists());
     }
 
     #[test]
     fn without_a_directory_for_the_marker_the_answer_is_unknown() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(word(&claim(&dir.path().join("missing/crond.reboot"), &boot(1, "1"))), "unknown");
+        assert_eq!(word(&set_for_boot(&dir.path().join("missing/crond.reboot"), &boot(1, "1"))), "unknown");
     }
 }

@@ -19,7 +19,7 @@
 //! | `change_watch` | how changes are noticed: with inotify(7), or by scanning each minute |
 //! | `watch`, `mounts`, `wake_ups` | sources of changes: inotify(7), the mount table, messages of `crontab` |
 //! | `load_event`, `load_lines` | results of loading, for the scheduler and for the log |
-//! | `anacron`, `stamps` | the anacrontab and the stamps of its jobs |
+//! | `anacron`, `stamps`, `anacron_jobs` | the anacrontab and the stamps of its jobs, and what the event loop does with them |
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
@@ -30,6 +30,7 @@
 //! | `debug` | cronie's `-x` |
 
 mod anacron;
+mod anacron_jobs;
 mod change_watch;
 mod check;
 mod check_services;
@@ -72,6 +73,7 @@ mod watch;
 use crate::report::Target;
 use crate::sys::contract::{ProgramStart, ProgramStartError, SingleThreaded};
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
+use crate::sys::descriptor::StandardStream;
 use crate::sys::error::{self, os};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::{daemon as process, descriptor, files, signal};
@@ -127,7 +129,10 @@ pub fn main() -> ExitCode {
 /// Reports a failure on standard error.
 fn fail(name: &str, why: &str) -> ExitCode {
     // If standard error fails, there is nothing left to report to.
-    let _ = files::write_all(descriptor::standard(true), format!("{name}: {}\n", why.trim_end()).as_bytes());
+    let _ = files::write_all(
+        descriptor::standard(StandardStream::Error),
+        format!("{name}: {}\n", why.trim_end()).as_bytes(),
+    );
     ExitCode::FAILURE
 }
 
@@ -137,10 +142,8 @@ fn run(arguments: Vec<OsString>, name: &str) -> Result<(), Failure> {
     process::fill_standard_streams().map_err(os("opening /dev/null"))?;
     files::check_random_numbers().map_err(os("asking the kernel for random numbers"))?;
     match Settings::from_arguments(arguments)? {
-        Command::Page(text) => {
-            Ok(files::write_all(descriptor::standard(false), text.as_bytes())
-                .map_err(os("writing to standard output"))?)
-        }
+        Command::Page(text) => Ok(files::write_all(descriptor::standard(StandardStream::Output), text.as_bytes())
+            .map_err(os("writing to standard output"))?),
         Command::Run(settings) => match resumed {
             Some(resumed) => resume(*settings, execution, resumed, start.finish()),
             None => run_mode(*settings, name, execution, start),
@@ -153,7 +156,7 @@ fn run_mode(settings: Settings, name: &str, execution: Execution, start: Program
     for word in &settings.ignored {
         // The daemon runs even if nobody can read this.
         let line = format!("{name}: ignoring `{}`: -l and -N apply to system tables only\n", word.display());
-        let _ = files::write_all(descriptor::standard(true), line.as_bytes());
+        let _ = files::write_all(descriptor::standard(StandardStream::Error), line.as_bytes());
     }
     let inherited = if settings.is_standalone() { Inherited::KeptHere } else { Inherited::Closed };
     let threads = process::close_inherited(start, inherited);

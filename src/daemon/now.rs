@@ -14,6 +14,7 @@ use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp};
 use crate::scheduler::{Action, Event, Now, Scheduler};
 use crate::sys::contract::SingleThreaded;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::error::os;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::poll::Poll;
@@ -47,7 +48,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
                 Err(why) => {
                     let line = format!("line {} of {} is not started: {why}\n", start.line, start.source.path);
                     // If standard error fails, there is nothing left to report to.
-                    let _ = files::write_all(descriptor::standard(true), line.as_bytes());
+                    let _ = files::write_all(descriptor::standard(StandardStream::Error), line.as_bytes());
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! runs go on, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
-use crate::executor::{DeadExecutor, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
+use crate::executor::{DeadExecutor, EndMethod, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
 use crate::scheduler::RunId;
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -119,24 +119,24 @@ impl OldExecutors {
         self.connected.values_mut().for_each(|executor| executor.stop_following(follower));
     }
 
-    /// Sends TERM, or KILL if `hard`, to all jobs of the connected ones. Returns the runs that the executor of this main has to end.
-    pub(super) fn end_all(&mut self, hard: bool) -> Vec<LostRunProcesses> {
-        self.connected.values_mut().for_each(|executor| executor.end_all(hard));
+    /// Ends all jobs of the connected ones. Returns the runs that the executor of this main has to end.
+    pub(super) fn end_all(&mut self, method: EndMethod) -> Vec<LostRunProcesses> {
+        self.connected.values_mut().for_each(|executor| executor.end_all(method));
         self.watched.values().filter_map(|watched| self.processes_of(watched)).collect()
     }
 
     fn processes_of(&self, watched: &WatchedRun) -> Option<LostRunProcesses> {
         let (executor, run) = (watched.executor, watched.run.run);
-        let of_dead = self.dead.get(&executor).and_then(|dead| dead.processes_of(run));
-        let processes = of_dead.or_else(|| self.silent.get(&executor)?.processes_of(run))?;
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.open_runs().processes_of(run));
+        let processes = of_dead.or_else(|| self.silent.get(&executor)?.open_runs().processes_of(run))?;
         Some(LostRunProcesses { run: watched.run.clone(), processes })
     }
 
     /// A process of a watched run, if one is still there.
     pub(super) fn process_of(&self, watched: &WatchedRun, sessions: &Sessions) -> Option<Pid> {
         let (executor, run) = (watched.executor, watched.run.run);
-        let of_dead = self.dead.get(&executor).and_then(|dead| dead.process_of(run, sessions));
-        of_dead.or_else(|| self.silent.get(&executor)?.process_of(run, sessions))
+        let of_dead = self.dead.get(&executor).and_then(|dead| dead.open_runs().process_of(run, sessions));
+        of_dead.or_else(|| self.silent.get(&executor)?.open_runs().process_of(run, sessions))
     }
 
     /// Journals without names, which only a program that is executed in place of this one can read again.

@@ -3,7 +3,7 @@
 
 use super::execution::{HandoverState, VARIABLE};
 use super::settings::Mode;
-use super::state::{Daemon, Fatal};
+use super::state::{Daemon, Fatal, HeldReport};
 use crate::scheduler::{Action, AtStop, Event};
 use crate::sys::error::{self, os};
 use crate::sys::process::{self, Program};
@@ -60,7 +60,7 @@ impl Daemon {
                     self.record_skipped(&start, why, count, first);
                     self.log_skipped(&start, why, count, first);
                 }
-                Action::Record(record) => self.record_outcome(&record),
+                Action::Record(record) => self.report_unless_held(HeldReport::Decided(record)),
                 Action::SaveState(change) => self.save_state(*change),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 _ => {}
@@ -69,6 +69,7 @@ impl Daemon {
         self.flush_history();
         // The record must not be ahead of the state.
         self.flush_job_state();
+        self.flush_history();
         let completed = self.planner.scheduler.completed();
         self.record_end(completed);
         self.flush_job_state();

@@ -1,7 +1,8 @@
 //! Paths to be scanned: at once, or when they have been written to the end.
 
+use super::file_cache::LoadRule;
 use crate::sys::clock;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ pub(super) const JUST_EMPTIED_NS: u64 = 200_000_000;
 #[derive(Debug, Default)]
 pub struct ScanQueue {
     ready: VecDeque<PathBuf>,
+    /// What a scan of everything has found, to be read after the paths of which a change was reported.
+    found: BTreeMap<PathBuf, LoadRule>,
     /// Files that are still being written.
     incomplete: BTreeSet<PathBuf>,
 }
@@ -26,14 +29,22 @@ impl ScanQueue {
         }
     }
 
+    /// Adds paths that a scan of everything has found. Those that are there already stay there once.
+    pub fn push_found(&mut self, paths: impl IntoIterator<Item = PathBuf>, rule: LoadRule) {
+        for path in paths {
+            let known = self.found.entry(path).or_insert(rule);
+            *known = rule.max(*known);
+        }
+    }
+
     /// Adds a path that waits until it is added as complete, or until [`ScanQueue::take_incomplete`].
     pub fn push_incomplete(&mut self, path: PathBuf) {
         self.incomplete.insert(path);
     }
 
     /// Takes the next path that is complete.
-    pub fn pop(&mut self) -> Option<PathBuf> {
-        self.ready.pop_front()
+    pub fn pop(&mut self) -> Option<(PathBuf, LoadRule)> {
+        self.ready.pop_front().map(|path| (path, LoadRule::IfChanged)).or_else(|| self.found.pop_first())
     }
 
     /// Takes the files that are still being written.
@@ -43,7 +54,7 @@ impl ScanQueue {
 
     /// Whether no path is complete.
     pub fn is_empty(&self) -> bool {
-        self.ready.is_empty()
+        self.ready.is_empty() && self.found.is_empty()
     }
 
     /// Whether files are still being written.

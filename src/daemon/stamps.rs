@@ -14,8 +14,47 @@ use std::path::{Path, PathBuf};
 const LENGTH: u64 = 9;
 
 /// The directory with the stamps of anacron's jobs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stamps(PathBuf);
+
+/// Work on the stamp of a job, for a thread that may wait for a disk.
+#[derive(Clone, Debug)]
+pub(super) struct StampTask {
+    pub(super) stamps: Stamps,
+    /// The job's identifier in the anacrontab.
+    pub(super) id: Vec<u8>,
+    pub(super) step: StampStep,
+}
+
+/// What is done with a stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StampStep {
+    /// Read it before the job is started, and make sure that it can be written afterwards.
+    Prepare,
+    /// Write that the job has run on that day.
+    Write(Day),
+}
+
+/// The result of a [`StampTask`].
+#[derive(Debug)]
+pub(super) enum StampResult {
+    /// The day in the stamp before the job is started, if it has one.
+    Prepared(Result<Option<Day>, StampError>),
+    /// The stamp is on the disk, or could not be written.
+    Written(Result<(), StampError>),
+}
+
+impl StampTask {
+    pub(super) fn carry_out(&self) -> StampResult {
+        match self.step {
+            StampStep::Prepare => {
+                let stamp = self.stamps.read(&self.id);
+                StampResult::Prepared(self.stamps.prepare(&self.id).map(|()| stamp))
+            }
+            StampStep::Write(day) => StampResult::Written(self.stamps.write(&self.id, day)),
+        }
+    }
+}
 
 /// A stamp could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +87,7 @@ impl Stamps {
         opened.map(drop).map_err(|source| self.failed(id, source))
     }
 
-    /// Writes into its stamp that a job has run on that day.
+    /// Writes into its stamp that a job has run on that day, and returns when that is on the disk.
     ///
     /// # Errors
     ///
@@ -57,7 +96,7 @@ impl Stamps {
         // A new file, so that it is root's with mode 0600 as anacron makes it: anybody who can open a stamp could hold anacron's lock on it.
         let stamp = format!("{day}\n");
         let written =
-            self.create_directory().and_then(|()| state_file::replace(&self.path(id), stamp.as_bytes(), 0o600));
+            self.create_directory().and_then(|()| state_file::replace_durably(&self.path(id), stamp.as_bytes(), 0o600));
         written.map_err(|source| self.failed(id, source))
     }
 

@@ -168,6 +168,7 @@ fn start_as_caller(
         reactor,
         timers: InternalTimers::default(),
         has_spare_memory: true,
+        held_reports: Vec::new(),
         is_lack_of_state_logged: false,
         stopping: None,
         settings,
@@ -354,7 +355,7 @@ impl Daemon {
         if let Some(store) = &store {
             self.reactor
                 .add(store.notifier(), Interest::Readable, |daemon, _| {
-                    daemon.log_job_state_lines();
+                    daemon.handle_job_state();
                     Ok(())
                 })
                 .map_err(os("waiting for the thread that keeps state"))?;
@@ -370,7 +371,7 @@ impl Daemon {
 
     /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
     fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, saved: SavedState) {
-        let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.claim_boot(boot));
+        let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.is_first_of_boot(boot));
         let is_resumed = resumed.is_some();
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
         let reboot_jobs = match &resumed {
@@ -446,10 +447,10 @@ impl Daemon {
         }
     }
 
-    fn claim_boot(&mut self, boot: &Boot) -> bool {
+    fn is_first_of_boot(&mut self, boot: &Boot) -> bool {
         let debian = self.settings.config.profile.profile == ProfileName::Debian;
         let path = self.settings.config.run_dir.join(self.settings.config.profile.reboot_marker);
-        let is_boot = match marker::claim(&path, boot) {
+        let is_boot = match marker::set_for_boot(&path, boot) {
             Reboot::First => true,
             Reboot::Done => false,
             Reboot::Unknown(why) => {

@@ -15,7 +15,7 @@ use super::wake_ups::WakeUps;
 use crate::executor::{Executor, LaunchError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
-use crate::scheduler::{Action, Answer, Event, Now, Scheduler};
+use crate::scheduler::{Action, Answer, Event, Now, RunId, RunRecord, RunResult, RunRules, Scheduler};
 use crate::sys::clock;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
@@ -55,6 +55,8 @@ pub struct Daemon {
     pub(super) timers: InternalTimers,
     pub(super) execution: Execution,
     pub(super) stopping: Option<Stopping>,
+    /// Reports about anacron jobs whose stamps are being written.
+    pub(super) held_reports: Vec<HeldReport>,
     /// Whether memory is to be given back to the system before the loop next waits.
     pub(super) has_spare_memory: bool,
     /// Whether it was logged that a standalone daemon keeps no state.
@@ -176,6 +178,33 @@ pub(super) struct InternalTimers {
     pub(super) log_retry_at: Option<i64>,
     /// The service manager expects a sign of life.
     pub(super) watchdog_at: Option<i64>,
+}
+
+/// A report about a run whose stamp is being written.
+#[derive(Debug)]
+pub(super) enum HeldReport {
+    /// The executor has reported the end of the run.
+    Ended {
+        result: Box<RunResult>,
+        /// The rules of the run's job, unless its entry is gone.
+        rules: Option<RunRules>,
+        /// Whether the outcome is decided by the scheduler, see [`Scheduler::is_managed_run`].
+        is_managed: bool,
+    },
+    /// The scheduler has decided about the outcome.
+    Decided(Box<RunRecord>),
+    /// The scheduler has decided again about a recorded outcome.
+    Updated(Box<RunRecord>),
+}
+
+impl HeldReport {
+    /// The run that it is about.
+    pub(super) fn run(&self) -> Option<RunId> {
+        match self {
+            HeldReport::Ended { result, .. } => Some(result.run),
+            HeldReport::Decided(record) | HeldReport::Updated(record) => record.run,
+        }
+    }
 }
 
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.

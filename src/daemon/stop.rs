@@ -3,9 +3,9 @@
 
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Stopping, reap};
-use crate::crontab::duration_text;
+use crate::executor::EndMethod;
 use crate::report::format_count;
-use crate::schedule::Timestamp;
+use crate::schedule::{Timestamp, duration_text};
 use crate::scheduler::{AtStop, Event, RunRules};
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -77,22 +77,25 @@ impl Daemon {
                 if jobs > 0 {
                     let (noun, them) = if jobs == 1 { ("job", "it") } else { ("jobs", "them") };
                     self.warn(&format!("{jobs} {noun} still running; terminating {them}"));
-                    self.terminate_jobs(false);
+                    self.end_jobs(EndMethod::WithGrace);
                 }
                 self.stopping = Some(Stopping::Terminating(now_ms + KILL_AFTER_MS));
             }
             Some(Stopping::Terminating(at)) if at <= now_ms => {
-                self.terminate_jobs(true);
+                self.end_jobs(EndMethod::AtOnce);
                 self.stopping = Some(Stopping::Killed);
             }
             _ => {}
         }
     }
 
-    fn terminate_jobs(&mut self, hard: bool) {
-        self.executors.current.end_all(hard);
-        for lost in self.executors.old.end_all(hard) {
-            let grace_s = if hard { 0 } else { RunRules::default().grace };
+    fn end_jobs(&mut self, method: EndMethod) {
+        let grace_s = match method {
+            EndMethod::WithGrace => RunRules::default().grace,
+            EndMethod::AtOnce => 0,
+        };
+        self.executors.current.end_all(method);
+        for lost in self.executors.old.end_all(method) {
             self.executors.current.end_lost(lost.run.run, lost.processes, grace_s);
         }
     }

@@ -1,6 +1,6 @@
 //! The crontabs of the system, or those in given files, and their changes since they were read last.
 
-use super::file_cache::{Depth, FileCache, Scan, TableReader};
+use super::file_cache::{Depth, FileCache, LoadRule, Scan, TableReader};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
 use crate::crontab::KnownNames;
@@ -117,7 +117,7 @@ impl CrontabFiles {
     }
 
     /// The crontabs that were rejected for a reason that may pass without a change of their files, such as an unknown user.
-    pub fn rejected_for_now(&self) -> Vec<PathBuf> {
+    pub fn rejected_for_now(&self) -> impl Iterator<Item = PathBuf> {
         self.cache.rejected_for_now()
     }
 
@@ -126,13 +126,46 @@ impl CrontabFiles {
         self.cache.links_through(directory)
     }
 
-    /// Scans everything and reports the changes.
+    /// Scans everything, reads what has changed, and reports it.
     pub fn rescan(&mut self, depth: Depth, users: &mut DaemonUsers, known: KnownNames<'_>, events: &mut dyn EventSink) {
+        self.scan(depth, users, known, None, events);
+        for path in self.cache.unfound() {
+            self.cache.remove(&path, events);
+        }
+    }
+
+    /// Scans everything without reading it. Returns the paths of crontabs that are new, changed or gone, for [`CrontabFiles::scan_path`].
+    /// Standalone files, which are few, are read at once, and refusals are reported at once.
+    pub fn find_changed(
+        &mut self,
+        depth: Depth,
+        users: &mut DaemonUsers,
+        known: KnownNames<'_>,
+        events: &mut dyn EventSink,
+    ) -> Vec<PathBuf> {
+        let mut changed = Vec::new();
+        self.scan(depth, users, known, Some(&mut changed), events);
+        let gone = self.cache.unfound();
+        match &self.origin {
+            Origin::System(_) => changed.extend(gone.into_iter().map(PathBuf::from)),
+            Origin::StandaloneFiles(_) => gone.iter().for_each(|path| self.cache.remove(path, events)),
+        }
+        changed
+    }
+
+    fn scan(
+        &mut self,
+        depth: Depth,
+        users: &mut DaemonUsers,
+        known: KnownNames<'_>,
+        changed: Option<&mut Vec<PathBuf>>,
+        events: &mut dyn EventSink,
+    ) {
         self.cache.begin_scan();
         let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
             Origin::System(finder) => {
-                let mut scan = Scan { cache: &mut self.cache, reader, depth, events };
+                let mut scan = Scan { cache: &mut self.cache, reader, depth, changed, events };
                 let errors = finder.scan(users, &mut scan);
                 self.cache.report_unlistable(&errors, events);
                 let was_missing = std::mem::replace(&mut self.is_spool_missing, finder.is_spool_missing());
@@ -141,7 +174,6 @@ impl CrontabFiles {
                 }
             }
             Origin::StandaloneFiles(given) => {
-                let is_anew = depth == Depth::Anew;
                 for path in given.paths() {
                     let name = path.to_string_lossy();
                     // A file that cannot be read twice has no stamp and counts as unchanged.
@@ -149,12 +181,12 @@ impl CrontabFiles {
                         let stamp = given.stamp(path);
                         path.exists() && stamp.is_none_or(|stamp| cache.is_as_read(&name, &stamp))
                     };
-                    if self.cache.contains(&name) && !is_anew && is_unchanged(&self.cache) {
+                    if self.cache.contains(&name) && depth != Depth::Anew && is_unchanged(&self.cache) {
                         self.cache.mark_found(&name);
                         continue;
                     }
                     match given.open(path) {
-                        Ok(found) => self.cache.update(found, &reader, is_anew, events),
+                        Ok(found) => self.cache.update(found, &reader, depth.load_rule(), events),
                         Err(_) if !self.cache.contains(&name) => {}
                         Err(error) => events.push(LoadEvent::Log(standalone_failure(&error))),
                     }
@@ -162,7 +194,6 @@ impl CrontabFiles {
             }
         }
         self.report_passwd_failure(users, events);
-        self.cache.remove_unfound(events);
     }
 
     fn report_passwd_failure(&mut self, users: &DaemonUsers, events: &mut dyn EventSink) {
@@ -192,10 +223,11 @@ impl CrontabFiles {
         events.push(LoadEvent::Log(LogLine::of_daemon(Level::Info, "INFO", detail)));
     }
 
-    /// Scans one path that may have changed. A path that can be no crontab is ignored.
+    /// Scans one path that may have changed. A path that can be no crontab is ignored, unless it was one.
     pub fn scan_path(
         &mut self,
         path: &Path,
+        rule: LoadRule,
         users: &mut DaemonUsers,
         known: KnownNames<'_>,
         events: &mut dyn EventSink,
@@ -203,16 +235,20 @@ impl CrontabFiles {
         let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
             Origin::System(finder) => match finder.look(path, users) {
-                Look::Table(found) => self.cache.update(found, &reader, false, events),
+                Look::Table(found) => self.cache.update(found, &reader, rule, events),
                 Look::Gone(path) => self.cache.remove(&path, events),
-                Look::NoTable => {}
+                // cronie's cluster has another host run the users' crontabs now.
+                Look::NoTable => match path.to_str() {
+                    Some(path) if self.cache.contains(path) => self.cache.remove(path, events),
+                    Some(_) | None => {}
+                },
             },
             Origin::StandaloneFiles(given) => {
                 if !given.paths().iter().any(|given| given == path) {
                     return;
                 }
                 match given.open(path) {
-                    Ok(found) => self.cache.update(found, &reader, false, events),
+                    Ok(found) => self.cache.update(found, &reader, rule, events),
                     Err(error) => {
                         events.push(LoadEvent::Log(standalone_failure(&error)));
                         self.cache.remove(&path.to_string_lossy(), events);

@@ -64,7 +64,7 @@ impl Scene {
 
     fn scan(&mut self, name: &str) -> Vec<String> {
         let (mut events, path) = (Vec::new(), self.path(name));
-        self.tables.scan_path(&path, &mut self.users, KnownNames::of_zones(&OnlyUtc), &mut events);
+        self.tables.scan_path(&path, LoadRule::IfChanged, &mut self.users, KnownNames::of_zones(&OnlyUtc), &mut events);
         self.words(events)
     }
 
@@ -167,7 +167,7 @@ fn a_fault_is_reported_once_and_the_other_entries_run() {
 #[test]
 fn a_limited_number_of_faults_is_logged() {
     let mut scene = Scene::new();
-    scene.save("a", &"rubbish\n".repeat(10_000));
+    scene.save("a", &"garbage\n".repeat(10_000));
     let events = scene.rescan();
     assert_eq!(events.len(), 2 * MOST_REPORTED + 2);
     assert_eq!(events[2 * MOST_REPORTED], "(*system*) WARNING (/cron.d/a: 9980 more faults, not listed)");
@@ -194,12 +194,12 @@ fn a_link_is_found_by_the_directories_that_it_leads_through() {
     fs::create_dir(&opt).unwrap();
     std::os::unix::fs::symlink(opt.join("real"), scene.path("a")).unwrap();
     assert_eq!(scene.rescan().len(), 1, "a link that leads nowhere is reported");
-    assert_eq!(scene.tables.rejected_for_now(), [scene.path("a")]);
+    assert_eq!(scene.tables.rejected_for_now().collect::<Vec<_>>(), [scene.path("a")]);
     assert!(scene.tables.directories().contains(&opt));
     fs::write(opt.join("real"), "* * * * * root true\n").unwrap();
     assert_eq!(scene.tables.links_through(&opt), [scene.path("a")]);
     assert_eq!(scene.scan("a"), ["load /cron.d/a 1"]);
-    assert!(scene.tables.rejected_for_now().is_empty());
+    assert!(scene.tables.rejected_for_now().next().is_none());
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn the_second_of_two_changes_with_the_same_stamp_counts() {
             known: KnownNames::of_zones(&OnlyUtc),
             machine: &ThisMachine::for_daemon(),
         };
-        scene.tables.cache.update(found, &reader, false, &mut events);
+        scene.tables.cache.update(found, &reader, LoadRule::IfChanged, &mut events);
         (used, events.into_iter().filter(|event| matches!(event, LoadEvent::Load { .. })).count())
     };
     let just_now = |stamp: Stamp| Stamp { ctime_ns: clock::wall().as_ns(), ..stamp };
@@ -257,4 +257,28 @@ fn the_second_of_two_changes_with_the_same_stamp_counts() {
     take("5 * * * * root true\n", Some(just_now(stamp)));
     let path = scene.path("a").display().to_string();
     assert!(scene.tables.cache.fresh(&path).is_some());
+}
+
+#[test]
+fn what_has_changed_is_found_without_being_read() {
+    let mut scene = Scene::new();
+    for name in ["a", "b", "c", "d"] {
+        scene.save(name, "1 * * * * root true\n");
+    }
+    scene.rescan();
+    scene.let_stamps_age();
+    scene.save("b", "1 * * * * root true\n2 * * * * root true\n");
+    fs::remove_file(scene.path("c")).unwrap();
+    scene.save("e", "1 * * * * root true\n");
+    let mut events: Vec<LoadEvent> = Vec::new();
+    let known = KnownNames::of_zones(&OnlyUtc);
+    let changed = scene.tables.find_changed(Depth::Names, &mut scene.users, known, &mut events);
+    let changed: BTreeSet<PathBuf> = changed.into_iter().collect();
+    assert_eq!(changed, ["b", "c", "e"].map(|name| scene.path(name)).into());
+    assert_eq!(scene.words(events), NONE);
+    assert_eq!(scene.scan("b"), ["(*system*) RELOAD (/cron.d/b)", "load /cron.d/b 2"]);
+    assert_eq!(scene.scan("c"), ["unload /cron.d/c"]);
+    assert_eq!(scene.scan("e"), ["load /cron.d/e 1"]);
+    let all = scene.tables.find_changed(Depth::Anew, &mut scene.users, known, &mut Vec::new());
+    assert_eq!(all.len(), 4);
 }

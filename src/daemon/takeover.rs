@@ -91,7 +91,7 @@ impl Daemon {
     fn take_silent(&mut self, silent: SilentExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        let open = silent.open_runs();
+        let open = silent.open_runs().fates();
         self.executors.old.silent.insert(id, silent);
         for (run, fate) in open {
             match fate {
@@ -160,9 +160,9 @@ impl Daemon {
     fn take_dead(&mut self, dead: DeadExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        let open = dead.open_runs();
+        let open = dead.open_runs().fates();
         let begun: HashMap<RunId, i64> =
-            open.iter().filter_map(|(run, _)| Some((run.run, dead.begun_at(run.run)?))).collect();
+            open.iter().filter_map(|(run, _)| Some((run.run, dead.open_runs().begun_at(run.run)?))).collect();
         self.executors.old.dead.insert(id, dead);
         for (run, fate) in open {
             match fate {

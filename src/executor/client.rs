@@ -4,7 +4,7 @@ use super::config::{Config, JournalLocation};
 use super::link::{Link, WireError};
 use super::lost_processes::LostProcesses;
 use super::process::run;
-use super::wire::{ExecutorEvent, ExecutorRequest};
+use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest};
 use crate::scheduler::{FollowUp, RunId, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
@@ -132,10 +132,9 @@ impl Executor {
         self.queue(&ExecutorRequest::ReportProcesses);
     }
 
-    /// Queues a request to end every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Starts
-    /// that are waiting are given up.
-    pub fn end_all(&mut self, hard: bool) {
-        self.queue(&ExecutorRequest::EndAll { hard });
+    /// Queues a request to end every job with all its processes. Starts that are waiting are given up.
+    pub fn end_all(&mut self, method: EndMethod) {
+        self.queue(&ExecutorRequest::EndAll(method));
     }
 
     /// Queues a request to connect to the log again.

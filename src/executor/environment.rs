@@ -289,7 +289,7 @@ mod tests {
 
     #[test]
     fn cron_has_the_last_word_over_pam() {
-        let pam = Variables::from_strings([&b"LANG=C"[..], b"PATH=/pam", b"rubbish"].into_iter());
+        let pam = Variables::from_strings([&b"LANG=C"[..], b"PATH=/pam", b"garbage"].into_iter());
         let cron = of_cron(&DEBIAN, &alice(), &table(&[]), &Inherited::default(), false);
         assert_eq!(
             shown(&pam.overlaid(&cron)),

@@ -7,6 +7,7 @@ use crate::profile::ProfileName;
 use crate::sys::cgroup::CgroupDescriptor;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::files::reason;
 use crate::sys::process::{self, DescriptorLimit, Pid, Program};
 use crate::users::UserWithGroups;
@@ -412,7 +413,7 @@ fn write_failure_to_output(spec: &ExecSpec, failure: &Failure, profile: ProfileN
         ProfileName::Debian => format!("{shell}: execle: {why}\n"),
         ProfileName::Cronie => format!("execl: couldn't exec `{shell}'\nexecl: {why}\n"),
     };
-    let _ = descriptor::write(descriptor::standard(true).as_fd(), text.as_bytes());
+    let _ = descriptor::write(descriptor::standard(StandardStream::Error).as_fd(), text.as_bytes());
 }
 
 #[cfg(test)]

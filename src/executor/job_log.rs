@@ -2,9 +2,9 @@
 
 use super::config::Config;
 use crate::config::zones::current_zone;
-use crate::crontab::duration_text;
 use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
+use crate::schedule::duration_text;
 use crate::scheduler::{RunOutcome, RunRequest};
 use crate::sys::clock;
 use serde_json::{Value, json};

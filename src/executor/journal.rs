@@ -9,10 +9,9 @@ use crate::scheduler::{JobId, MailResult, RunId, RunOutcome, RunRequest, RunResu
 use crate::sys::clock;
 use crate::sys::error::{self, os};
 use crate::sys::process::Pid;
-use siphasher::sip::SipHasher24;
+use crate::sys::record_file::{OffsetReader, checksum, read_whole};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::hash::Hasher;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
 
@@ -137,10 +136,9 @@ fn header(boot_id: &str) -> [u8; HEADER] {
     header
 }
 
-fn check(payload: &[u8]) -> [u8; 4] {
-    let mut hasher = SipHasher24::new();
-    hasher.write(payload);
-    (hasher.finish() as u32).to_le_bytes()
+/// The lower half of the checksum.
+fn short_checksum(payload: &[u8]) -> [u8; 4] {
+    (checksum([payload]) as u32).to_le_bytes()
 }
 
 /// Appends a record. A record that is too long, which does not happen, is left out.
@@ -148,7 +146,7 @@ fn append(buffer: &mut Vec<u8>, record: &JournalRecord) {
     let Ok(payload) = postcard::to_stdvec(record) else { return };
     let Ok(length) = u16::try_from(payload.len()) else { return };
     buffer.extend_from_slice(&length.to_le_bytes());
-    buffer.extend_from_slice(&check(&payload));
+    buffer.extend_from_slice(&short_checksum(&payload));
     buffer.extend_from_slice(&payload);
 }
 
@@ -158,15 +156,12 @@ pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalConten
 }
 
 fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Result<JournalContent, JournalError> {
-    let mut reader = BufReader::with_capacity(64 << 10, OwnOffset { file, at: 0 }.take(2 * LONGEST));
+    let mut reader = BufReader::with_capacity(64 << 10, OffsetReader::new(file, 0).take(2 * LONGEST));
     let mut found = [0; HEADER];
-    match reader.read_exact(&mut found) {
+    if !read_whole(&mut reader, &mut found).map_err(os("reading"))? {
         // The executor was killed before it had written anything.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && found.iter().all(|byte| *byte == 0) => {
-            return Ok(JournalContent::default());
-        }
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(JournalError::Foreign),
-        done => done.map_err(os("reading"))?,
+        let is_empty = found.iter().all(|byte| *byte == 0);
+        return if is_empty { Ok(JournalContent::default()) } else { Err(JournalError::Foreign) };
     }
     if !found.starts_with(&MAGIC) {
         return Err(JournalError::Foreign);
@@ -179,15 +174,15 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
     let mut payload = Vec::new();
     while !content.is_of_another_boot {
         let mut prefix = [0; PREFIX];
-        if is_cut_short(reader.read_exact(&mut prefix))? {
+        if !read_whole(&mut reader, &mut prefix).map_err(os("reading"))? {
             break;
         }
         let [low, high, checked @ ..] = prefix;
         payload.resize(usize::from(u16::from_le_bytes([low, high])), 0);
-        if is_cut_short(reader.read_exact(&mut payload))? {
+        if !read_whole(&mut reader, &mut payload).map_err(os("reading"))? {
             break;
         }
-        let record = postcard::from_bytes(&payload).ok().filter(|_| check(&payload) == checked);
+        let record = postcard::from_bytes(&payload).ok().filter(|_| short_checksum(&payload) == checked);
         let Some(record) = record else {
             content.is_damaged = true;
             break;
@@ -196,28 +191,6 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
         take_up(&mut content.runs, record, now, kept_starts);
     }
     Ok(content)
-}
-
-/// Reads a file without moving its offset, which the writer may share.
-struct OwnOffset<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for OwnOffset<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(into, self.at)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-fn is_cut_short(read: io::Result<()>) -> Result<bool, JournalError> {
-    match read {
-        Ok(()) => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
-        Err(error) => Err(os("reading")(error).into()),
-    }
 }
 
 fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now: i64, kept_starts: i64) {

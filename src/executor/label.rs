@@ -3,8 +3,8 @@
 
 use crate::scheduler::{Owner, RunRequest};
 use crate::sys::audit;
-use crate::sys::error;
 use crate::sys::selinux::{self, Policy};
+use crate::users::UserWithGroups;
 use std::ffi::CString;
 use std::io;
 
@@ -14,7 +14,7 @@ const LEVEL: &[u8] = b"MLS_LEVEL";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LabelError {
     #[error("No SELinux security context: {0}")]
-    None(#[from] error::Error),
+    None(String),
     #[error("context_range_set FAILED for MLS_LEVEL {level}")]
     Malformed { level: String },
     #[error("Unauthorized range in {} for user range in {}", wanted.to_string_lossy(), context.to_string_lossy())]
@@ -29,9 +29,9 @@ pub(super) struct Label {
 }
 
 impl Label {
-    /// The context for a start. None if the policy is not enforced and has no context for it.
-    pub(super) fn of(policy: Policy, start: &RunRequest) -> Result<Option<Label>, LabelError> {
-        match context(&policy, start) {
+    /// The context for a start as that user. None if the policy is not enforced and has no context for it.
+    pub(super) fn of(policy: Policy, start: &RunRequest, user: &UserWithGroups) -> Result<Option<Label>, LabelError> {
+        match context(&policy, start, user) {
             Err(LabelError::None(_)) if !selinux::is_enforcing() => Ok(None),
             found => found.map(|context| Some(Label { policy, context })),
         }
@@ -56,10 +56,16 @@ impl Label {
     }
 }
 
-fn context(policy: &Policy, start: &RunRequest) -> Result<CString, LabelError> {
+fn context(policy: &Policy, start: &RunRequest, user: &UserWithGroups) -> Result<CString, LabelError> {
     let context = match &start.source.owner {
-        Owner::User { .. } => policy.context_of_user(&CString::new(start.user.as_str()).unwrap_or_default())?,
-        Owner::System | Owner::Caller => policy.context_of_system()?,
+        // It was looked up with the user, since libselinux asks the name service, which may hang.
+        Owner::User { .. } => match &user.context {
+            Some(found) => found.clone().map_err(LabelError::None)?,
+            None => return Err(LabelError::None("it was not looked up".to_owned())),
+        },
+        Owner::System | Owner::Caller => {
+            policy.context_of_system().map_err(|error| LabelError::None(error.to_string()))?
+        }
     };
     let Some((_, level)) = start.variables.iter().find(|(name, _)| *name == LEVEL) else { return Ok(context) };
     let Some(wanted) = selinux::with_level(&context, level) else {

@@ -51,9 +51,9 @@ pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS
 pub use journal::KEPT_STARTS;
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, Predecessors, Retried, SilentExecutor, find as find_predecessors,
-    of_journals as predecessors_of_journals,
+    AfterClose, DeadExecutor, EarlierStart, Fate, OpenRuns, Predecessors, Retried, SilentExecutor,
+    find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldExecutor};
-pub use wire::{ExecutorEvent, OutputStream, RunOfJob, RunProcess};
+pub use wire::{EndMethod, ExecutorEvent, OutputStream, RunOfJob, RunProcess};

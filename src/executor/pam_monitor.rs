@@ -19,6 +19,7 @@ use crate::sys::cgroup::{CgroupDescriptor, DelegatedCgroup, LeafCgroup};
 use crate::sys::clock;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
+use crate::sys::descriptor::Readiness;
 use crate::sys::memory;
 use crate::sys::pam::{self, Library, PamError, Session};
 use crate::sys::process::{self, Pid, Program, Status};
@@ -254,7 +255,7 @@ impl<'a> PamMonitor<'a> {
             if let Some(message) = self.link.take()? {
                 return Ok(message);
             }
-            descriptor::wait_for(self.link.as_fd(), false).map_err(WireError::from)?;
+            descriptor::wait_for(self.link.as_fd(), Readiness::Readable).map_err(WireError::from)?;
             if !self.link.fill().map_err(WireError::from)? {
                 return self.link.take()?.ok_or(MonitorError::ExecutorGone);
             }
@@ -267,7 +268,7 @@ impl<'a> PamMonitor<'a> {
             return;
         }
         while self.link.flush().is_ok() && self.link.wants_to_write() {
-            if descriptor::wait_for(self.link.as_fd(), true).is_err() {
+            if descriptor::wait_for(self.link.as_fd(), Readiness::Writable).is_err() {
                 return;
             }
         }

@@ -61,7 +61,7 @@ pub struct Predecessors {
 pub struct SilentExecutor {
     files: ExecutorFiles,
     /// Runs without a delivered result, as read from the journal.
-    open: BTreeMap<RunId, JournaledRun>,
+    open: OpenRuns,
     /// Runs that main considers lost although the journal has them as running.
     lost: Vec<RunId>,
 }
@@ -82,7 +82,7 @@ pub enum Retried {
 impl SilentExecutor {
     fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentExecutor {
         let runs = content.unwrap_or_default().runs.into_iter();
-        SilentExecutor { files, open: runs.filter(|(_, run)| !run.is_delivered).collect(), lost: Vec::new() }
+        SilentExecutor { files, open: OpenRuns(runs.filter(|(_, run)| !run.is_delivered).collect()), lost: Vec::new() }
     }
 
     /// The process id of the executor.
@@ -90,30 +90,20 @@ impl SilentExecutor {
         self.files.pid
     }
 
-    /// The runs without a delivered result and the state of each.
-    pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
-        open_runs(&self.open)
-    }
-
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
-    pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
-        process_of(&self.open, run, sessions)
-    }
-
-    /// The processes of that run, if it has been started.
-    pub fn processes_of(&self, run: RunId) -> Option<LostProcesses> {
-        processes_of(&self.open, run)
+    /// The runs without a delivered result.
+    pub fn open_runs(&self) -> &OpenRuns {
+        &self.open
     }
 
     /// Records that the results of these runs are not waited for any more.
     pub fn mark_handled(&mut self, runs: &[RunId]) {
-        self.lost.extend(runs.iter().filter(|run| self.open.remove(*run).is_some()));
+        self.lost.extend(runs.iter().filter(|run| self.open.0.remove(*run).is_some()));
     }
 
     /// Tries again to connect to the executor.
     pub fn retry(self, boot_id: &str) -> Retried {
         let gone =
-            |silent: SilentExecutor| if silent.open.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+            |silent: SilentExecutor| if silent.open.0.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
         match self.files.inspect(boot_id, now()) {
             Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
                 let SilentExecutor { files, lost, .. } = self;
@@ -129,7 +119,7 @@ impl SilentExecutor {
             Ok(None) => gone(self),
             Ok(Some(_)) | Err(_) => match OldExecutor::connect(self.files.clone()) {
                 Ok(mut executor) => {
-                    let open = self.open.iter().filter(|(_, known)| known.result.is_none());
+                    let open = self.open.0.iter().filter(|(_, known)| known.result.is_none());
                     executor.add_expected_runs(open.map(|(run, known)| run_of_job(*run, known)));
                     Retried::Connected(executor)
                 }
@@ -139,22 +129,36 @@ impl SilentExecutor {
     }
 }
 
-fn open_runs(open: &BTreeMap<RunId, JournaledRun>) -> Vec<(RunOfJob, Fate)> {
-    let sessions = Sessions::default();
-    let fate = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
-        (Some(result), _) => Fate::Ended { result: result.clone(), is_reported: known.mail.is_some() },
-        (None, Some(_)) => process_of(open, run, &sessions).map_or(Fate::Gone, Fate::GoesOn),
-        (None, None) => Fate::NeverSeen,
-    };
-    open.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
-}
+/// The runs in a journal that a main still has to handle.
+#[derive(Debug, Default)]
+pub struct OpenRuns(BTreeMap<RunId, JournaledRun>);
 
-fn process_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId, sessions: &Sessions) -> Option<Pid> {
-    lost_processes::process_of(open.get(&run)?.process?, run, sessions)
-}
+impl OpenRuns {
+    /// Each run and its state.
+    pub fn fates(&self) -> Vec<(RunOfJob, Fate)> {
+        let sessions = Sessions::default();
+        let fate = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
+            (Some(result), _) => Fate::Ended { result: result.clone(), is_reported: known.mail.is_some() },
+            (None, Some(_)) => self.process_of(run, &sessions).map_or(Fate::Gone, Fate::GoesOn),
+            (None, None) => Fate::NeverSeen,
+        };
+        self.0.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
+    }
 
-fn processes_of(open: &BTreeMap<RunId, JournaledRun>, run: RunId) -> Option<LostProcesses> {
-    Some(lost_processes::processes_of(open.get(&run)?.process?, run))
+    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
+    pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
+        lost_processes::process_of(self.0.get(&run)?.process?, run, sessions)
+    }
+
+    /// The processes of that run, if it has been started.
+    pub fn processes_of(&self, run: RunId) -> Option<LostProcesses> {
+        Some(lost_processes::processes_of(self.0.get(&run)?.process?, run))
+    }
+
+    /// When that run was started, in seconds of UTC.
+    pub fn begun_at(&self, run: RunId) -> Option<i64> {
+        self.0.get(&run).map(|known| known.begun_at)
+    }
 }
 
 /// The journal of a dead executor, and the runs that main still has to handle.
@@ -165,7 +169,7 @@ pub struct DeadExecutor {
     file: File,
     valid_length: u64,
     /// Runs whose result was not delivered or not reported.
-    open: BTreeMap<RunId, JournaledRun>,
+    open: OpenRuns,
     /// Until when its starts are needed, in seconds of UTC.
     kept_until: i64,
 }
@@ -191,35 +195,20 @@ pub enum Fate {
 impl DeadExecutor {
     fn new(files: Option<ExecutorFiles>, file: File, content: JournalContent) -> DeadExecutor {
         let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
-        let open = content.runs.into_iter().filter(|(_, run)| run.is_open()).collect();
+        let open = OpenRuns(content.runs.into_iter().filter(|(_, run)| run.is_open()).collect());
         DeadExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
-    /// The runs whose result was not delivered or not reported, and the state of each.
-    pub fn open_runs(&self) -> Vec<(RunOfJob, Fate)> {
-        open_runs(&self.open)
-    }
-
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
-    pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
-        process_of(&self.open, run, sessions)
-    }
-
-    /// The processes of that run, if it has been started.
-    pub fn processes_of(&self, run: RunId) -> Option<LostProcesses> {
-        processes_of(&self.open, run)
-    }
-
-    /// When that run was started, in seconds of UTC.
-    pub fn begun_at(&self, run: RunId) -> Option<i64> {
-        self.open.get(&run).map(|known| known.begun_at)
+    /// The runs whose result was not delivered or not reported.
+    pub fn open_runs(&self) -> &OpenRuns {
+        &self.open
     }
 
     /// Records that these runs have been handled.
     pub fn mark_handled(&mut self, runs: &[RunId]) -> Result<(), RunDirectoryError> {
-        let known = runs.iter().filter_map(|run| Some((*run, self.open.get(run)?)));
+        let known = runs.iter().filter_map(|run| Some((*run, self.open.0.get(run)?)));
         let written = append_handled(&self.file, &mut self.valid_length, known);
-        runs.iter().for_each(|run| drop(self.open.remove(run)));
+        runs.iter().for_each(|run| drop(self.open.0.remove(run)));
         let path = self.files.as_ref().map(ExecutorFiles::journal).unwrap_or_default();
         written.map_err(|source| RunDirectoryError::Journal { path, source })
     }
@@ -231,12 +220,12 @@ impl DeadExecutor {
 
     /// Whether the journal is not needed any more at `now`, seconds of UTC.
     pub fn is_done(&self, now: i64) -> bool {
-        self.open.is_empty() && self.kept_until < now
+        self.open.0.is_empty() && self.kept_until < now
     }
 
     /// The time after which its starts are not needed any more, if all its runs have been handled.
     pub fn kept_until(&self) -> Option<i64> {
-        self.open.is_empty().then_some(self.kept_until)
+        self.open.0.is_empty().then_some(self.kept_until)
     }
 
     /// Removes the journal and the executor's other files.

@@ -7,6 +7,7 @@ use super::job::Stream;
 use crate::report::Target;
 use crate::schedule::Timestamp;
 use crate::scheduler::{JobId, RunId, RunRequest};
+use crate::sys::descriptor::StandardStream;
 use crate::sys::{clock, descriptor};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +23,7 @@ const PAGE: usize = 4096;
 /// Standard output or standard error, and the data that is still to be written to it.
 #[derive(Debug)]
 struct RelayedStream {
-    error: bool,
+    stream: StandardStream,
     waiting: Vec<u8>,
     written: usize,
 }
@@ -54,8 +55,8 @@ impl LineFormat {
 pub(super) struct Relay {
     format: LineFormat,
     streams: [RelayedStream; 2],
-    /// By the number of the run, and whether it is standard error.
-    partial: HashMap<(u64, bool), PartialLine>,
+    /// By the number of the run, and its stream.
+    partial: HashMap<(u64, Stream), PartialLine>,
     /// Whether complete lines are kept as they are until more of the stream has been written.
     has_held: [bool; 2],
 }
@@ -88,14 +89,14 @@ struct OutputLine<'a> {
 
 impl Relay {
     pub(super) fn new(format: LineFormat) -> Relay {
-        let out = |error| RelayedStream { error, waiting: Vec::new(), written: 0 };
-        Relay { format, streams: [out(false), out(true)], partial: HashMap::new(), has_held: [false; 2] }
+        let streams = [StandardStream::Output, StandardStream::Error];
+        let streams = streams.map(|stream| RelayedStream { stream, waiting: Vec::new(), written: 0 });
+        Relay { format, streams, partial: HashMap::new(), has_held: [false; 2] }
     }
 
     /// Appends output of a run of a job. `id` is the number of the run here.
     pub(super) fn push(&mut self, id: u64, start: &RunRequest, stream: Stream, bytes: &[u8]) {
-        let error = stream == Stream::Error;
-        let partial = self.partial.entry((id, error)).or_insert_with(|| PartialLine {
+        let partial = self.partial.entry((id, stream)).or_insert_with(|| PartialLine {
             line: Vec::new(),
             is_ended: false,
             job: start.job.clone(),
@@ -107,14 +108,17 @@ impl Relay {
         partial.is_ended = false;
         let [output, errors] = &mut self.streams;
         let [output_held, errors_held] = &mut self.has_held;
-        let (to, held) = if error { (errors, errors_held) } else { (output, output_held) };
+        let (to, held) = match stream {
+            Stream::Output => (output, output_held),
+            Stream::Error => (errors, errors_held),
+        };
         *held |= partial.format(self.format, to);
     }
 
     /// Ends the output of a run. An incomplete last line gets a newline.
     pub(super) fn end(&mut self, id: u64) {
-        for error in [false, true] {
-            let Some(partial) = self.partial.get_mut(&(id, error)) else { continue };
+        for stream in [Stream::Output, Stream::Error] {
+            let Some(partial) = self.partial.get_mut(&(id, stream)) else { continue };
             partial.is_ended = true;
             if partial.line.last().is_some_and(|last| *last != b'\n') {
                 partial.line.push(b'\n');
@@ -146,11 +150,14 @@ impl Relay {
     /// Formats complete lines of these runs up to the bound of what waits.
     fn format_held(&mut self, is_meant: impl Fn(u64) -> bool) {
         let Relay { format, streams: [output, errors], has_held: [output_held, errors_held], .. } = self;
-        self.partial.retain(|(id, error), partial| {
+        self.partial.retain(|(id, stream), partial| {
             if !is_meant(*id) {
                 return true;
             }
-            let (to, held) = if *error { (&mut *errors, &mut *errors_held) } else { (&mut *output, &mut *output_held) };
+            let (to, held) = match stream {
+                Stream::Output => (&mut *output, &mut *output_held),
+                Stream::Error => (&mut *errors, &mut *errors_held),
+            };
             *held |= partial.format(*format, to);
             !(partial.is_ended && partial.line.is_empty())
         });
@@ -184,7 +191,7 @@ impl LineFormat {
     fn write(self, lines: &[u8], of: &PartialLine, stream: &mut RelayedStream) -> usize {
         let mut formatted = 0;
         let limit = stream.written.saturating_add(MOST_WAITING);
-        let RelayedStream { error, waiting: to, .. } = stream;
+        let RelayedStream { stream, waiting: to, .. } = stream;
         match self {
             LineFormat::Raw => {
                 to.extend_from_slice(lines);
@@ -221,7 +228,7 @@ impl LineFormat {
                         run_id: of.run.0,
                         source: &of.table,
                         line: of.number,
-                        stream: if *error { "stderr" } else { "stdout" },
+                        stream: if *stream == StandardStream::Error { "stderr" } else { "stdout" },
                         output: String::from_utf8_lossy(line),
                     };
                     // Writing into memory cannot fail, and all keys are text.
@@ -244,7 +251,7 @@ impl RelayedStream {
             self.waiting.drain(..self.written);
             self.written = 0;
         }
-        let to = descriptor::standard(self.error);
+        let to = descriptor::standard(self.stream);
         while let Some(rest) = self.waiting.get(self.written..).filter(|rest| !rest.is_empty()) {
             if !descriptor::takes_output(to) {
                 return;

@@ -5,7 +5,7 @@
 
 use super::link::Link;
 use super::run_directory::ExecutorFiles;
-use super::wire::{ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
+use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
 use crate::scheduler::{RunId, RunOutcome, RunResult};
 use crate::sys::clock;
 use crate::sys::local_socket;
@@ -163,8 +163,8 @@ impl OldExecutor {
     }
 
     /// Requests the end of every job.
-    pub fn end_all(&mut self, hard: bool) {
-        self.ask(&ExecutorRequest::EndAll { hard });
+    pub fn end_all(&mut self, method: EndMethod) {
+        self.ask(&ExecutorRequest::EndAll(method));
     }
 
     /// Requests that the executor connects to the log again.

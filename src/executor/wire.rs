@@ -11,6 +11,15 @@ use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 /// The version that a `Hello` has. It changes when variants are added.
 pub(super) const PROTOCOL: u32 = 4;
 
+/// How jobs are ended. The order is part of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum EndMethod {
+    /// SIGTERM, and SIGKILL after the grace period of the job.
+    WithGrace,
+    /// SIGKILL.
+    AtOnce,
+}
+
 /// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum ExecutorRequest<S> {
@@ -19,11 +28,8 @@ pub(super) enum ExecutorRequest<S> {
         /// The protocol version of the sender.
         protocol: u32,
     },
-    /// End every job with all its processes: SIGTERM, and SIGKILL after its grace period or with `hard` at once. Nothing more is started.
-    EndAll {
-        /// Whether SIGKILL is sent at once.
-        hard: bool,
-    },
+    /// End every job with all its processes. Nothing more is started.
+    EndAll(EndMethod),
     /// Connect to the log again.
     ReopenLog,
     /// Log the state of the executor (SIGUSR1).
@@ -240,7 +246,7 @@ mod tests {
         }
         let requests: [(ExecutorRequest<()>, &[u8]); 4] = [
             (ExecutorRequest::Hello { protocol: 1 }, &[0, 1]),
-            (ExecutorRequest::EndAll { hard: true }, &[1, 1]),
+            (ExecutorRequest::EndAll(EndMethod::AtOnce), &[1, 1]),
             (ExecutorRequest::ReopenLog, &[2]),
             (ExecutorRequest::LogState, &[3]),
         ];

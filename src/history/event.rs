@@ -46,7 +46,7 @@ pub enum HistoryEvent {
     },
     /// Slots passed without a run.
     Slots(Box<Slots>),
-    /// Somebody steered jobs.
+    /// Somebody has run, paused, resumed or killed jobs, or had tables read again.
     Control {
         /// When the request was carried out.
         at_ms: i64,

@@ -1,4 +1,4 @@
-//! The journal: a file to which main appends events and from which the recorder reads them.
+//! The journal of the history: a file in the run directory to which main appends [`HistoryEvent`]s, and from which the recorder reads them.
 //!
 //! It begins with a header: a mark, the generation, and the offset of the first event that is still in the file. An event is the length of its
 //! JSON, the length of the bytes beside it, a checksum, the JSON, and the bytes. The checksum covers generation and offset, too, so that nothing
@@ -14,11 +14,10 @@
 
 use super::event::HistoryEvent;
 use crate::sys::files;
+use crate::sys::record_file::{OffsetReader, checksum, read_whole};
 use serde::{Deserialize, Serialize};
-use siphasher::sip::SipHasher24;
 use std::collections::HashMap;
 use std::fs::File;
-use std::hash::Hasher;
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -54,12 +53,9 @@ pub struct Position {
     pub offset: u64,
 }
 
-fn checksum(at: Position, parts: [&[u8]; 2]) -> u64 {
-    let mut hasher = SipHasher24::new();
-    hasher.write_u64(at.generation);
-    hasher.write_u64(at.offset);
-    parts.iter().for_each(|part| hasher.write(part));
-    hasher.finish()
+/// The checksum of what is at a position, which it covers, too.
+fn checksum_at(at: Position, [first, second]: [&[u8]; 2]) -> u64 {
+    checksum([at.generation.to_le_bytes().as_slice(), at.offset.to_le_bytes().as_slice(), first, second])
 }
 
 fn number<const SIZE: usize>(bytes: &[u8], at: usize) -> Option<[u8; SIZE]> {
@@ -69,14 +65,13 @@ fn number<const SIZE: usize>(bytes: &[u8], at: usize) -> Option<[u8; SIZE]> {
 /// The start of what is in a file: `Position { generation, offset }`. None: the file has no header, or a damaged one.
 fn read_header(file: &File) -> io::Result<Option<Position>> {
     let mut header = [0; HEADER as usize];
-    match file.read_exact_at(&mut header, 0) {
-        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        read => read?,
+    if !read_whole(&mut OffsetReader::new(file, 0), &mut header)? {
+        return Ok(None);
     }
     let field = |at| number(&header, at).map(u64::from_le_bytes);
     let (Some(generation), Some(offset), Some(sum)) = (field(8), field(16), field(24)) else { return Ok(None) };
     let start = Position { generation, offset };
-    let is_good = header.starts_with(MARK) && offset >= HEADER && sum == checksum(start, [MARK, &[]]);
+    let is_good = header.starts_with(MARK) && offset >= HEADER && sum == checksum_at(start, [MARK, &[]]);
     Ok(is_good.then_some(start))
 }
 
@@ -85,7 +80,7 @@ fn write_header(file: &File, start: Position) -> io::Result<()> {
     header.extend_from_slice(MARK);
     header.extend_from_slice(&start.generation.to_le_bytes());
     header.extend_from_slice(&start.offset.to_le_bytes());
-    header.extend_from_slice(&checksum(start, [MARK, &[]]).to_le_bytes());
+    header.extend_from_slice(&checksum_at(start, [MARK, &[]]).to_le_bytes());
     file.write_all_at(&header, 0)
 }
 
@@ -163,9 +158,9 @@ fn read_event(file: &File, at: Position, length: u64) -> io::Result<Found> {
         return Ok(Found::End);
     }
     let mut header = [0; EVENT_HEADER];
-    match file.read_exact_at(&mut header, at.offset) {
-        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Unreadable),
-        read => read?,
+    let mut reader = OffsetReader::new(file, at.offset);
+    if !read_whole(&mut reader, &mut header)? {
+        return Ok(Found::Unreadable);
     }
     let (Some(json), Some(bytes), Some(sum)) = (
         number(&header, 0).map(u32::from_le_bytes),
@@ -180,12 +175,11 @@ fn read_event(file: &File, at: Position, length: u64) -> io::Result<Found> {
         return Ok(Found::Unreadable);
     }
     let mut content = vec![0; size as usize];
-    match file.read_exact_at(&mut content, at.offset + EVENT_HEADER as u64) {
-        Err(short) if short.kind() == io::ErrorKind::UnexpectedEof => return Ok(Found::Unreadable),
-        read => read?,
+    if !read_whole(&mut reader, &mut content)? {
+        return Ok(Found::Unreadable);
     }
     let beside = content.split_off(json as usize);
-    if sum != checksum(at, [&content, &beside]) {
+    if sum != checksum_at(at, [&content, &beside]) {
         return Ok(Found::Unreadable);
     }
     Ok(Found::Event { json: content, bytes: beside, end: Position { offset: end, ..at } })
@@ -417,7 +411,7 @@ impl JournalWriter {
         // Both are below the limit of an event.
         self.buffer.extend_from_slice(&(json.len() as u32).to_le_bytes());
         self.buffer.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.buffer.extend_from_slice(&checksum(at, [&json, bytes]).to_le_bytes());
+        self.buffer.extend_from_slice(&checksum_at(at, [&json, bytes]).to_le_bytes());
         self.buffer.extend_from_slice(&json);
         self.buffer.extend_from_slice(bytes);
         self.buffered += 1;

@@ -1,17 +1,20 @@
-//! The jobs that an `@after` schedule names.
+//! Names of jobs, and the jobs that an `@after` schedule names.
 
 use std::sync::Arc;
 
-/// Most bytes of a job's name.
-const LONGEST_NAME: usize = 64;
+/// Most bytes of the name of a job, a group or a calendar.
+pub const LONGEST_NAME: usize = 64;
 /// Most jobs of one schedule.
 pub(super) const MOST_JOBS: usize = 100;
 
 /// Whether a job can have that name: letters, digits and `._-`, 1 to 64 of them, but not `default`.
 pub fn is_job_name(name: &[u8]) -> bool {
-    (1..=LONGEST_NAME).contains(&name.len())
-        && name != b"default"
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(byte))
+    (1..=LONGEST_NAME).contains(&name.len()) && name != b"default" && name.iter().copied().all(is_name_byte)
+}
+
+/// Whether the name of a job, a group or a calendar may have that byte.
+pub fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
 }
 
 /// A job as an `@after` schedule names it: `NAME` or `USER:NAME`. Whether there may be a user depends on the table.

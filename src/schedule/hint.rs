@@ -1,5 +1,6 @@
 //! Suggestions for common mistakes in schedules: the help line of a diagnostic.
 
+use super::duration::{DurationForm, in_one_unit, parse_duration};
 use super::nickname;
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 
@@ -59,8 +60,8 @@ pub(super) fn for_lone_step(unit: &Unit, value: u32, step: &[u8]) -> String {
 /// Suggestion for an unknown nickname, after which `rest` follows.
 pub(super) fn for_nickname(word: &[u8], rest: &[u8]) -> Option<String> {
     if word.eq_ignore_ascii_case(b"every") {
-        return Some(match seconds_of_duration(rest.split(|byte| byte.is_ascii_whitespace()).next()?) {
-            Some(seconds) => format!("write {}, which counts from the end of the previous run", interval(seconds)),
+        return Some(match interval(rest.split(|byte| byte.is_ascii_whitespace()).next()?) {
+            Some(interval) => format!("write {interval}, which counts from the end of the previous run"),
             None => "write the interval alone: @30s, @5m, @2h or @1d".to_owned(),
         });
     }
@@ -70,33 +71,10 @@ pub(super) fn for_nickname(word: &[u8], rest: &[u8]) -> Option<String> {
     Some(format!("{why}@{meant}"))
 }
 
-/// The seconds of a duration as `@every` of other schedulers takes it: `5m`, `1h30m`.
-fn seconds_of_duration(text: &[u8]) -> Option<u32> {
-    let (mut total, mut number) = (0u32, None::<u32>);
-    for byte in text {
-        let unit = match byte {
-            b'0'..=b'9' => {
-                number = Some(number.unwrap_or(0).checked_mul(10)?.checked_add(u32::from(byte - b'0'))?);
-                continue;
-            }
-            b's' => 1,
-            b'm' => 60,
-            b'h' => 3600,
-            b'd' => 86_400,
-            _ => return None,
-        };
-        total = total.checked_add(number.take()?.checked_mul(unit)?)?;
-    }
-    (number.is_none() && total > 0).then_some(total)
-}
-
-/// `@N` of that many seconds, in the largest unit that fits.
-fn interval(seconds: u32) -> String {
-    let units = [(86_400, 'd'), (3600, 'h'), (60, 'm')];
-    match units.into_iter().find(|(unit, _)| seconds.is_multiple_of(*unit)) {
-        Some((unit, letter)) => format!("@{}{letter}", seconds / unit),
-        None => format!("@{seconds}s"),
-    }
+/// The interval of a duration as `@every` of other schedulers takes it: `@90m` for `1h30m`.
+fn interval(text: &[u8]) -> Option<String> {
+    let seconds = parse_duration(text, DurationForm::Sum).ok().and_then(|seconds| u32::try_from(seconds).ok())?;
+    (seconds > 0).then(|| format!("@{}", in_one_unit(seconds)))
 }
 
 /// Suggestion for a range whose end is before its beginning.

@@ -12,6 +12,7 @@
 //! | `after` | the names of `@after` |
 //! | `day` | a local date, for periods in days |
 //! | `draw` | stable random numbers |
+//! | `duration` | durations as text: `1h30m` |
 //! | `only_utc` | a source of zones for unit tests |
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod day;
 mod days;
 mod draw;
 mod dst_policy;
+mod duration;
 mod embedded;
 mod fault;
 mod fields;
@@ -43,12 +45,15 @@ mod wall;
 mod words;
 mod zone;
 
-pub use after::is_job_name;
+pub use after::{LONGEST_NAME, is_job_name, is_name_byte};
 pub use ahead::dst_warnings;
 pub use calendar::{Kind, Schedule};
 pub use day::Day;
 pub use draw::{Drawn, HostKey, Seed};
 pub use dst_policy::DstPolicy;
+pub use duration::{
+    DurationFault, DurationForm, distance, duration_text, parse_duration, rounded_duration, unit_in_lower_case,
+};
 pub use fault::{Caution, Fault};
 pub use nickname::nicknames;
 pub use odd_character::{character_name, find_odd_character};
@@ -57,5 +62,5 @@ pub use only_utc::OnlyUtc;
 pub use parse::Prefix;
 pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};
-pub use words::{explain, explain_as_written};
+pub use words::{explain, explain_as_written, join_with_or};
 pub use zone::{Transition, Zone, ZoneError, Zones};

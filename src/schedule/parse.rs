@@ -9,6 +9,7 @@ use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::draw::{Drawn, Seed};
 use super::dst_policy::DstPolicy;
+use super::duration::{DurationForm, parse_duration};
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
@@ -470,20 +471,12 @@ impl Reader<'_> {
     /// Parses `@N` in seconds, as in FreeBSD, or `@N` and a unit.
     fn interval(&mut self) -> Read<Schedule> {
         let end = self.blank_after(self.at);
-        let number = self.number();
-        let unit = match self.text.get(self.at..end) {
-            Some(b"" | b"s") => Some(1),
-            Some(b"m") => Some(60),
-            Some(b"h") => Some(3600),
-            Some(b"d") => Some(86_400),
-            _ => None,
-        };
-        let seconds =
-            number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).filter(|seconds| *seconds > 0);
+        let text = self.text.get(self.at..end).unwrap_or_default();
+        let seconds = parse_duration(text, DurationForm::OneUnitOrSeconds).ok();
         self.at = end;
-        match seconds {
-            Some(seconds) => Ok(Schedule(Form::Interval(seconds))),
-            None => Err(self.fault(0..end, "an interval of at least one second: @30s, @5m, @2h or @1d", None)),
+        match seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
+            Some(seconds) if seconds > 0 => Ok(Schedule(Form::Interval(seconds))),
+            _ => Err(self.fault(0..end, "an interval of at least one second: @30s, @5m, @2h or @1d", None)),
         }
     }
 

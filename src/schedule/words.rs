@@ -12,10 +12,12 @@ use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::draw::Drawn;
 use super::dst_policy::DstPolicy;
+use super::duration::in_words;
 use super::fields::Fields;
 use super::parse::Prefix;
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
+pub use lists::join_with_or;
 use lists::{Run, and, lower_first, runs};
 use times::Times;
 
@@ -26,7 +28,7 @@ pub fn explain(schedule: &Schedule) -> String {
         Form::Shaped(shaped) => five_fields(schedule, &shaped.0, &shaped.1),
         Form::Quartz(quartz) => seven_fields(quartz),
         Form::EverySecond => "Every second".to_owned(),
-        Form::Interval(seconds) => format!("{} after the end of the previous run", duration(*seconds)),
+        Form::Interval(seconds) => format!("{} after the end of the previous run", in_words(*seconds)),
         Form::Reboot => "Once after each boot".to_owned(),
         Form::After(jobs) => {
             let have = if jobs.len() == 1 { "has" } else { "have" };
@@ -190,17 +192,6 @@ fn in_years(schedule: &cron::Schedule) -> Option<String> {
     let names = (!single.is_empty()).then(|| format!("in {}", and(single.iter().map(|run| run.first.to_string()))));
     let ranges = ranges.iter().map(|run| format!("from {} to {}", run.first, run.last));
     Some(names.into_iter().chain(ranges).collect::<Vec<_>>().join(" and "))
-}
-
-/// `30 seconds`, `5 minutes`, `1 hour`.
-fn duration(seconds: u32) -> String {
-    let (number, unit) = match seconds {
-        _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "day"),
-        _ if seconds.is_multiple_of(3600) => (seconds / 3600, "hour"),
-        _ if seconds.is_multiple_of(60) => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

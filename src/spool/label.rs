@@ -33,6 +33,9 @@ pub(super) fn admits(policy: &Policy, file: impl AsFd, source: &Source) -> Resul
 
 fn may_enter(policy: &Policy, file: impl AsFd, source: &Source) -> Result<(), Unauthorized> {
     let context = match &source.owner {
+        // libselinux asks the name service about the user (getpwnam(3) in getseuserbyname(3)), without a time limit, in the event loop of the daemon.
+        // For a user of /etc/passwd that is the file; others have been looked up in a child right before, so that a directory server has just
+        // answered. If it hangs in that moment, or seusers(5) has groups, the daemon waits for as long as the name service does.
         Owner::User { name, .. } => policy.context_of_user(&CString::new(name.as_str()).unwrap_or_default())?,
         Owner::System | Owner::Caller => policy.context_of_system()?,
     };

@@ -429,8 +429,8 @@ impl Finder {
         }
         let links = if debian && place == Place::Spool { Links::Refused } else { Links::Followed };
         let fd = files::open_at(directory, name, links).map_err(|error| {
-            let nowhere = at_name.is_symlink() && links == Links::Followed;
-            (if nowhere { RefusalKind::CannotOpenLink } else { RefusalKind::CannotOpen }, Some(error))
+            let is_followed_link = at_name.is_symlink() && links == Links::Followed;
+            (if is_followed_link { RefusalKind::CannotOpenLink } else { RefusalKind::CannotOpen }, Some(error))
         })?;
         let stat = files::stat(&fd).map_err(|error| (RefusalKind::CannotStat, Some(error)))?;
         Ok((fd, stat))

@@ -59,10 +59,22 @@ pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<Owne
     Ok(Some(descriptors))
 }
 
-/// Waits until the descriptor is readable, or with `write` writable.
-pub fn wait_for(descriptor: BorrowedFd<'_>, write: bool) -> io::Result<()> {
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// There is something to read, or the other end is closed.
+    Readable,
+    /// Something can be written.
+    Writable,
+}
+
+/// Waits until the descriptor is ready.
+pub fn wait_for(descriptor: BorrowedFd<'_>, readiness: Readiness) -> io::Result<()> {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let flags = if write { PollFlags::POLLOUT } else { PollFlags::POLLIN };
+    let flags = match readiness {
+        Readiness::Readable => PollFlags::POLLIN,
+        Readiness::Writable => PollFlags::POLLOUT,
+    };
     match poll(&mut [PollFd::new(descriptor, flags)], PollTimeout::NONE) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
         Err(errno) => Err(errno.into()),
@@ -181,17 +193,24 @@ pub(super) fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Res
     Ok(())
 }
 
-/// Our own standard output or standard error, for lines that are not the log's.
-pub fn standard(error: bool) -> BorrowedFd<'static> {
-    standard_descriptor(if error { 2 } else { 1 })
+/// A standard stream of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StandardStream {
+    /// Standard input.
+    Input,
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
 }
 
-/// The standard input of this process.
-pub fn standard_input() -> BorrowedFd<'static> {
-    standard_descriptor(0)
-}
-
-fn standard_descriptor(number: RawFd) -> BorrowedFd<'static> {
+/// A standard stream of this process.
+pub fn standard(stream: StandardStream) -> BorrowedFd<'static> {
+    let number = match stream {
+        StandardStream::Input => 0,
+        StandardStream::Output => 1,
+        StandardStream::Error => 2,
+    };
     // SAFETY: 0, 1 and 2 are open from the start to the end of every program of this package.
     unsafe { BorrowedFd::borrow_raw(number) }
 }

@@ -368,7 +368,7 @@ mod tests {
                      2: -> FLOCK  ADVISORY  WRITE 33 00:1a:500 0 EOF\n\
                      3: FLOCK  ADVISORY  WRITE 44 00:1a:501 0 EOF\n\
                      4: FLOCK  ADVISORY  READ -1 00:1a:500 0 EOF\n\
-                     rubbish\n";
+                     garbage\n";
         assert_eq!(flock_holders(locks, 500), [22]);
     }
 }

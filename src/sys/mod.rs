@@ -29,6 +29,7 @@ pub mod power;
 pub mod process;
 pub mod process_list;
 pub mod process_lock;
+pub mod record_file;
 pub mod selinux;
 pub mod signal;
 pub mod stamp;

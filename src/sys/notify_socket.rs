@@ -147,7 +147,7 @@ mod tests {
         for (stream, is) in [
             (Some(named.as_str()), true),
             (Some("1:2"), false),
-            (Some("rubbish"), false),
+            (Some("garbage"), false),
             (Some(""), false),
             (None, false),
         ] {

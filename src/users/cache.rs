@@ -1,5 +1,5 @@
-//! Users for the executor process, as they are when a job starts: each is looked up once in a minute, groups included, and never so that the
-//! executor waits.
+//! Users for the executor process, as they are when a job starts: each is looked up once in a minute, groups and SELinux context included, and never so
+//! that the executor waits. libselinux asks the name service, too.
 //!
 //! Where look-ups read local files only, the executor looks up users itself. Otherwise it forks a child for that, with a time limit: a
 //! directory server that hangs delays only the jobs of its own users.
@@ -12,8 +12,10 @@ use crate::sys::descriptor;
 use crate::sys::files::{self, reason};
 use crate::sys::passwd;
 use crate::sys::process::{self, Ask, Pid};
+use crate::sys::selinux::Policy;
 use crate::sys::stamp::Stamp;
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -59,6 +61,7 @@ type LookUp = fn(&str) -> Result<Option<UserWithGroups>, UserError>;
 /// The users of this minute, and the queries under way.
 pub struct UserCache {
     look_up: LookUp,
+    policy: Option<Policy>,
     known: HashMap<String, Found>,
     /// The minute of the answers, and the state of the files they come from.
     minute: i64,
@@ -74,6 +77,7 @@ impl Default for UserCache {
     fn default() -> UserCache {
         UserCache {
             look_up,
+            policy: None,
             known: HashMap::new(),
             minute: 0,
             files: [None; 3],
@@ -84,9 +88,10 @@ impl Default for UserCache {
 }
 
 impl UserCache {
-    /// A cache that is ready. Where look-ups are local, libc loads what they need now, and not when the first job is due.
-    pub fn new() -> UserCache {
-        let mut cache = UserCache::default();
+    /// A cache that is ready. Where look-ups are local, libc loads what they need now, and not when the first job is due. With a policy the users
+    /// have the contexts of their jobs.
+    pub fn new(policy: Option<Policy>) -> UserCache {
+        let mut cache = UserCache { policy, ..UserCache::default() };
         cache.refresh();
         if cache.is_local {
             // The answer does not matter.
@@ -115,12 +120,12 @@ impl UserCache {
             return Ok(CacheAnswer::Known(found.clone()));
         }
         if self.is_local {
-            let found = found_of((self.look_up)(name));
+            let found = found_of(look_up_with_context(self.look_up, self.policy, name));
             self.known.insert(name.to_owned(), found.clone());
             return Ok(CacheAnswer::Known(found));
         }
         if !self.queries.values().any(|query| query.name == name) {
-            self.queries.insert(token, Query::start(threads, name, self.look_up)?);
+            self.queries.insert(token, Query::start(threads, name, self.look_up, self.policy)?);
         }
         Ok(CacheAnswer::Waiting)
     }
@@ -177,13 +182,13 @@ impl UserCache {
 }
 
 impl Query {
-    fn start(threads: &SingleThreaded, name: &str, look_up: LookUp) -> io::Result<Query> {
+    fn start(threads: &SingleThreaded, name: &str, look_up: LookUp, policy: Option<Policy>) -> io::Result<Query> {
         let (pipe, answer) = descriptor::pipe()?;
         descriptor::set_nonblocking(pipe.as_fd(), true)?;
         let pid = process::fork(threads, |child| {
             // Pipes of jobs must not stay open in this child, however long it takes: their readers wait for the end.
             let _ = descriptor::close_from(&child, 3, &[answer.as_fd()]);
-            let found = look_up(name);
+            let found = look_up_with_context(look_up, policy, name);
             let sent = postcard::to_stdvec(&found)
                 .map_err(io::Error::other)
                 .and_then(|bytes| files::write_all(&answer, &bytes));
@@ -197,6 +202,19 @@ impl Query {
 fn look_up(name: &str) -> Result<Option<UserWithGroups>, UserError> {
     let found = User::by_name(name).and_then(|user| user.map(User::with_groups).transpose());
     found.map_err(|error| UserError::Failed(reason(&error)))
+}
+
+/// Looks a user up and, if there is a policy, the context of the user's jobs.
+fn look_up_with_context(
+    look_up: LookUp,
+    policy: Option<Policy>,
+    name: &str,
+) -> Result<Option<UserWithGroups>, UserError> {
+    let context = |policy: Policy| {
+        let name = CString::new(name).map_err(|error| error.to_string())?;
+        policy.context_of_user(&name).map_err(|error| error.to_string())
+    };
+    Ok(look_up(name)?.map(|user| UserWithGroups { context: policy.map(context), ..user }))
 }
 
 fn found_of(answer: Result<Option<UserWithGroups>, UserError>) -> Found {
@@ -216,7 +234,7 @@ mod tests {
     fn cache_of_root_only() -> UserCache {
         let root = |name: &str| {
             let user = User { name: "root".into(), uid: 0, gid: 0, home: b"/root".to_vec() };
-            let root = UserWithGroups { user, groups: vec![0] };
+            let root = UserWithGroups { user, groups: vec![0], context: None };
             Ok((name == "root").then_some(root))
         };
         UserCache { look_up: root, ..UserCache::default() }

@@ -2,6 +2,7 @@
 
 use crate::sys::passwd::{self, PasswdEntry};
 use crate::sys::process;
+use std::ffi::CString;
 use std::io;
 use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt;
@@ -26,6 +27,8 @@ pub struct UserWithGroups {
     pub user: User,
     /// Group ids, the primary one among them.
     pub groups: Vec<u32>,
+    /// The SELinux context of the user's jobs, or why there is none. None: it was not asked for.
+    pub context: Option<Result<CString, String>>,
 }
 
 impl User {
@@ -52,7 +55,7 @@ impl User {
     /// Looks up the user's groups.
     pub fn with_groups(self) -> io::Result<UserWithGroups> {
         let groups = passwd::group_list(&self.name, self.gid)?;
-        Ok(UserWithGroups { user: self, groups })
+        Ok(UserWithGroups { user: self, groups, context: None })
     }
 }
 

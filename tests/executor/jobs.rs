@@ -8,7 +8,7 @@ use crate::harness::{
 use crate::world;
 use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
-    Config, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
+    Config, EndMethod, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -200,14 +200,14 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         assert_eq!(started, [("alice:job", 1_800_000_000)]);
         let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
         // Told once.
-        if let [(run, fate)] = dead.open_runs().as_slice() {
+        if let [(run, fate)] = dead.open_runs().fates().as_slice() {
             assert_eq!((run.run, run.job.as_str()), (start.run, "alice:job"));
             let Fate::Ended { result, is_reported: true } = fate else { panic!("{fate:?}") };
             assert_eq!((result.run, &result.outcome), (start.run, &RunOutcome::Code(4)));
             assert!(result.started_at_ms.is_some() && result.usage.is_some(), "{result:?}");
             dead.mark_handled(&[run.run]).unwrap();
         } else {
-            dead.open_runs().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
+            dead.open_runs().fates().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
         }
     }
     let left = predecessors();
@@ -251,11 +251,11 @@ fn a_later_main_learns_of_running_jobs_and_their_ends_and_may_end_them() {
             ended.clone()
         };
         assert_eq!(hear(executor, 1), [(RunId(2), RunOutcome::Code(3))]);
-        executor.end_all(false);
+        executor.end_all(EndMethod::WithGrace);
         assert_eq!(hear(executor, 2)[1], (RunId(1), RunOutcome::Signal { number: 15, core_dumped: false }));
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
         let left = predecessors();
-        assert!(left.dead.iter().all(|dead| dead.open_runs().is_empty()), "{left:?}");
+        assert!(left.dead.iter().all(|dead| dead.open_runs().fates().is_empty()), "{left:?}");
         world.run("rm -r /run/cronwheel; rm -f /home/bob/go").ok();
     }
 }
@@ -311,7 +311,7 @@ fn a_main_of_another_version_lists_ends_and_collects() {
     fs::write("/home/bob/go", "").unwrap();
     assert_eq!(hear(executor), [(RunId(2), RunOutcome::Code(3))]);
     assert!(!executor.end(RunId(1)), "only an executor of the same version knows that request");
-    executor.end_all(false);
+    executor.end_all(EndMethod::WithGrace);
     assert_eq!(hear(executor), [(RunId(1), RunOutcome::Signal { number: 15, core_dumped: false })]);
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
 }
@@ -397,10 +397,10 @@ fn on_request_the_executor_ends_every_jobs_process_group() {
     harness.start(&start(1, "alice", "sleep 1000"));
     harness.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
     world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
-    harness.executor.end_all(false);
+    harness.executor.end_all(EndMethod::WithGrace);
     harness.executor.flush().unwrap();
     assert_eq!(harness.end_of(1), RunOutcome::Signal { number: 15, core_dumped: false });
-    harness.executor.end_all(true);
+    harness.executor.end_all(EndMethod::AtOnce);
     harness.executor.flush().unwrap();
     assert_eq!(harness.end_of(2), RunOutcome::Signal { number: 9, core_dumped: false });
     assert_eq!(harness.run("alice", "true"), RunOutcome::Skipped(SkipReason::Stopped));

@@ -5,6 +5,7 @@
 //! without the URL.
 
 use crate::sys::descriptor;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::files::reason;
 use crate::sys::host;
 use siphasher::sip128::{Hasher128, SipHasher24};
@@ -55,7 +56,7 @@ pub(super) fn run() -> ExitCode {
 
 fn fail(why: &str) -> ExitCode {
     // An error here cannot be reported.
-    let _ = descriptor::write(descriptor::standard(false), format!("{why}\n").as_bytes());
+    let _ = descriptor::write(descriptor::standard(StandardStream::Output), format!("{why}\n").as_bytes());
     let _ = io::stdout().flush();
     ExitCode::FAILURE
 }

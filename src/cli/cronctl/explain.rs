@@ -5,8 +5,8 @@ use super::complaint;
 use super::error::Error;
 use super::output::Output;
 use super::stderr::to_stderr;
+use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
-use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
 use crate::schedule::{self, Caution, Kind, Prefix, Schedule, Seed, Timestamp};
 use crate::spool::parse;
@@ -18,37 +18,37 @@ const RUNS: usize = 5;
 const NAME: &str = "line";
 
 /// Runs `cronctl explain`: prints schedules in words.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
-    let from = world.moment(matches, "from").unwrap_or_else(|| world.now());
+    let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let mut verdict = Verdict::Clean;
-    for (nth, expression) in expressions(&words, world).iter().enumerate() {
+    for (nth, expression) in expressions(&words, system).iter().enumerate() {
         if nth > 0 {
             out.text("\n")?;
         }
-        verdict = verdict.and(explain(expression, from, world, out)?);
+        verdict = verdict.and(explain(expression, from, system, out)?);
     }
     Ok(verdict)
 }
 
 /// The arguments as one schedule or line of a crontab. If together they are neither but each of them is, as several.
-fn expressions(words: &[&str], world: &World) -> Vec<String> {
+fn expressions(words: &[&str], system: &SystemState) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
     let several = words.len() > 1 && words.iter().all(could_be_one);
-    if several && Schedule::parse(&joined, &seed(&joined, world)).is_err() {
+    if several && Schedule::parse(&joined, &seed(&joined, system)).is_err() {
         words.iter().map(|word| (*word).to_owned()).collect()
     } else {
         vec![joined]
     }
 }
 
-fn seed<'a>(expression: &'a str, world: &World) -> Seed<'a> {
-    Seed { host: world.host(), table: "", entry: expression.as_bytes() }
+fn seed<'a>(expression: &'a str, system: &SystemState) -> Seed<'a> {
+    Seed { host: system.host(), table: "", entry: expression.as_bytes() }
 }
 
-fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, world)) {
+fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
             complaint::tell_fault(expression, fault);
@@ -56,7 +56,7 @@ fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
-    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, world)?) };
+    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
     if let Some(verdict) = line.as_ref().map(Line::complain).filter(|verdict| *verdict != Verdict::Clean) {
         return Ok(verdict);
     }
@@ -64,10 +64,10 @@ fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -
     if let Some(line) = &line {
         line.show(out)?;
     }
-    show_runs(&prefix, from, world, out)?;
+    show_runs(&prefix, from, system, out)?;
     // Those about a line have been told.
     let cautions = if line.is_some() { &[] } else { prefix.cautions.as_slice() };
-    show_warnings(&prefix.schedule, cautions, from, world, out)?;
+    show_warnings(&prefix.schedule, cautions, from, system, out)?;
     Ok(Verdict::Clean)
 }
 
@@ -80,15 +80,15 @@ struct Line {
 impl Line {
     /// Reads a line as a crontab of its own. It is in system form if the word after the schedule is a user of this machine and another one
     /// follows.
-    fn read(text: &str, rest: &str, world: &World) -> Result<Line, Error> {
+    fn read(text: &str, rest: &str, system: &SystemState) -> Result<Line, Error> {
         let mut words = rest.split_ascii_whitespace();
-        let is_user = |word: &str| world.machine().has_user(word.as_bytes()) == Some(true);
+        let is_user = |word: &str| system.machine().has_user(word.as_bytes()) == Some(true);
         let is_system = words.next().is_some_and(is_user) && words.next().is_some();
         let form = if is_system { Form::System } else { Form::User };
-        let caller = world.caller();
-        let context = world.context(form, &caller);
+        let caller = system.caller();
+        let context = system.context(form, &caller);
         let text = format!("{}\n", text.trim_ascii_start());
-        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context).on_machine(world.machine()), &mut |_| {})
+        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context).on_machine(system.machine()), &mut |_| {})
             .map_err(|source| Error::Read { name: NAME.to_owned(), source: source.into() })?;
         let Parsed { table, diagnostics, .. } = parsed;
         Ok(Line { table, diagnostics })
@@ -124,8 +124,8 @@ impl Line {
     }
 }
 
-fn show_runs(prefix: &Prefix, from: Timestamp, world: &World, out: &mut Output) -> Result<(), Error> {
-    let zone = world.system_zone();
+fn show_runs(prefix: &Prefix, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<(), Error> {
+    let zone = system.system_zone();
     let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
     let mut runs = Upcoming::after(from, &entry).take(RUNS).map(|(at, _)| at).peekable();
     if runs.peek().is_none() {
@@ -147,10 +147,10 @@ fn show_warnings(
     schedule: &Schedule,
     cautions: &[Caution],
     from: Timestamp,
-    world: &World,
+    system: &SystemState,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let ahead = schedule::dst_warnings(schedule, world.system_zone(), from);
+    let ahead = schedule::dst_warnings(schedule, system.system_zone(), from);
     let either_day = schedule.either_day_is_enough();
     if cautions.is_empty() && ahead.is_empty() && !either_day {
         return Ok(());

@@ -2,7 +2,8 @@
 
 use super::cli::value;
 use super::connection::Connection;
-use super::screen::{Cell, Ink, Screen, duration};
+use super::screen::{Cell, Ink, Screen};
+use crate::schedule::rounded_duration;
 use crate::sys::signal;
 use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -24,7 +25,7 @@ pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
     let (ink, text) = match job.state.as_str() {
         "running" => {
             let since = job.running.iter().filter_map(|run| run.started_at).min();
-            let since = since.map(|at| format!(" {}", duration(screen.seconds_since(at)))).unwrap_or_default();
+            let since = since.map(|at| format!(" {}", rounded_duration(screen.seconds_since(at)))).unwrap_or_default();
             let times = if job.running.len() > 1 { format!(" ×{}", job.running.len()) } else { String::new() };
             (Ink::Good, format!("running{since}{times}"))
         }
@@ -35,7 +36,7 @@ pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
         "retrying" => (
             Ink::Held,
             match job.retry_at {
-                Some(at) => format!("retry in {}", duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
+                Some(at) => format!("retry in {}", rounded_duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
                 None => "retry".to_owned(),
             },
         ),
@@ -76,7 +77,7 @@ pub(super) fn ink(outcome: &str) -> Ink {
 pub(super) fn last(job: &Job, screen: &Screen) -> Cell {
     let Some(last) = &job.last else { return Cell::of("-") };
     let at = last.ended_at.or(last.started_at).unwrap_or(last.scheduled_at);
-    let took = seconds(last).map(|took| format!(" ({})", duration(took))).unwrap_or_default();
+    let took = seconds(last).map(|took| format!(" ({})", rounded_duration(took))).unwrap_or_default();
     Cell::painted(ink(&last.outcome), &format!("{} {}{took}", outcome(last), screen.relative(at)))
 }
 

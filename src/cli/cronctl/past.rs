@@ -6,9 +6,10 @@ use super::connection::Connection;
 use super::error::Error;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Cell, Column, Screen, Table, duration};
-use super::world::World;
+use super::screen::{Cell, Column, Screen, Table};
+use super::system_state::SystemState;
 use crate::crontab::printable;
+use crate::schedule::rounded_duration;
 use crate::varlink::Time;
 use crate::varlink::cron::Status;
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -28,12 +29,12 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl history`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;
     let job = value::<String>(matches, "job").map(|job| job_text::qualified(job, matches));
     let job = job.map(|job| full_name(&mut daemon, &mut history, &job)).transpose()?;
-    let moment = |option| world.moment(matches, option).map(|at| Time::from(at).to_string());
+    let moment = |option| system.moment(matches, option).map(|at| Time::from(at).to_string());
     let arguments = RunsArguments {
         job,
         user: value::<String>(matches, "user").cloned(),
@@ -44,7 +45,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         limit: value(matches, "limit").copied(),
     };
     let json = given(matches, "json");
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let mut table = Table::new(&screen, &COLUMNS, "");
     let (mut added, mut count) = (0, 0);
     let listed = history.call_more("Runs", &arguments, |reply: serde_json::Value| {
@@ -118,7 +119,7 @@ pub(super) fn row(run: &RunRecord, screen: &Screen) -> Vec<Cell> {
         Cell::of(&run.job),
         Cell::of(&screen.full(run.scheduled_at)),
         Cell::of(&screen.relative(run.started_at.unwrap_or(run.scheduled_at))),
-        Cell::of(&took.map_or_else(|| "-".to_owned(), duration)),
+        Cell::of(&took.map_or_else(|| "-".to_owned(), rounded_duration)),
         Cell::painted(job_text::ink(&run.outcome), &text),
     ]
 }

@@ -5,6 +5,7 @@
 
 use crate::control::{ConnectionId, Rights, Server};
 use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer, find_fault};
+use crate::sys::descriptor::StandardStream;
 use crate::sys::local_socket::{Listener, Peer};
 use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
@@ -45,7 +46,10 @@ pub(super) fn run() -> ExitCode {
         Ok(()) | Err(RecorderError::Off(_)) => ExitCode::SUCCESS,
         Err(error) => {
             // There may be nobody who reads it.
-            let _ = files::write_all(descriptor::standard(true), format!("cronctl {VERB}: {error}\n").as_bytes());
+            let _ = files::write_all(
+                descriptor::standard(StandardStream::Error),
+                format!("cronctl {VERB}: {error}\n").as_bytes(),
+            );
             ExitCode::FAILURE
         }
     }
@@ -54,7 +58,7 @@ pub(super) fn run() -> ExitCode {
 /// Prints why the database in that directory could not be used, or nothing. `crond --check` runs this as the user of the recorder.
 pub(super) fn check(directory: &Path) -> ExitCode {
     let fault = find_fault(directory).map(|fault| format!("{fault}\n")).unwrap_or_default();
-    match files::write_all(descriptor::standard(false), fault.as_bytes()) {
+    match files::write_all(descriptor::standard(StandardStream::Output), fault.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
@@ -64,7 +68,7 @@ fn record() -> Result<(), RecorderError> {
     // A signal to a whole session or unit ends the daemon, and that ends this process when everything is applied.
     signal::block()?;
     process::set_umask(0o077);
-    let main = descriptor::standard_input().try_clone_to_owned()?;
+    let main = descriptor::standard(StandardStream::Input).try_clone_to_owned()?;
     let (recorder, listener) = Recorder::begin(main)?;
     Service::new(recorder, listener)?.run()
 }

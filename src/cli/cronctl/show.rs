@@ -7,9 +7,10 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::past;
-use super::screen::{Column, Ink, Screen, Table, duration};
-use super::world::World;
+use super::screen::{Column, Ink, Screen, Table};
+use super::system_state::SystemState;
 use crate::crontab::printable;
+use crate::schedule::rounded_duration;
 use crate::varlink::cron::{JobArguments, NameValue, Show};
 use crate::varlink::history::{Found, RunsArguments, Summary, SummaryArguments};
 use clap::ArgMatches;
@@ -27,16 +28,16 @@ const COLUMNS: [Column; 5] = [
 ];
 
 /// Runs `cronctl show`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let arguments = JobArguments { job: job_text::qualified(job, matches) };
     if given(matches, "json") {
         daemon.print("Show", &arguments, out)?;
         return Ok(Verdict::Clean);
     }
     let show: Show = daemon.call("Show", &arguments)?;
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     print(&show, &screen, out)?;
     out.flush()?;
     match past::open(&mut daemon) {
@@ -125,7 +126,7 @@ fn summary_text(summary: &Summary, screen: &Screen) -> String {
     let since = summary.since.map(|since| format!(" since {}", screen.full(since))).unwrap_or_default();
     let took = match (summary.mean, summary.longest) {
         (Some(mean), Some(longest)) => {
-            format!("; they took {} on average, {} at most", duration(mean), duration(longest))
+            format!("; they took {} on average, {} at most", rounded_duration(mean), rounded_duration(longest))
         }
         _ => String::new(),
     };

@@ -1,7 +1,7 @@
 //! Values of options: times, clock steps and ranges.
 
 use crate::crontab;
-use crate::schedule::{TimeError, Timestamp, Zone};
+use crate::schedule::{DurationForm, TimeError, Timestamp, Zone, parse_duration};
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 const DAY: i64 = 86_400;
@@ -210,21 +210,9 @@ fn delta(text: &str) -> Result<i64, ValueError> {
         Some(rest) => (-1, rest),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
-    let unit = match length.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3_600,
-        Some('d') => 86_400,
-        _ => return Err(bad()),
-    };
-    let digits = length.get(..length.len() - 1).filter(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
     // The limit of a century prevents overflow and exceeds every realistic clock error.
-    digits
-        .and_then(|digits| digits.parse::<i64>().ok())
-        .and_then(|number| number.checked_mul(unit))
-        .filter(|seconds| *seconds <= 100 * 366 * 86_400)
-        .map(|seconds| sign * seconds)
-        .ok_or_else(bad)
+    let seconds = parse_duration(length.as_bytes(), DurationForm::OneUnit).ok().and_then(|n| i64::try_from(n).ok());
+    seconds.filter(|seconds| *seconds <= 100 * 366 * DAY).map(|seconds| sign * seconds).ok_or_else(bad)
 }
 
 #[cfg(test)]

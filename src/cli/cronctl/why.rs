@@ -6,10 +6,10 @@ use super::connection::Connection;
 use super::error::Error;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Ink, Screen, duration};
-use super::world::World;
+use super::screen::{Ink, Screen};
+use super::system_state::SystemState;
 use crate::crontab::printable;
-use crate::schedule::Timestamp;
+use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
 use crate::varlink::cron::{Why, WhyArguments};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -19,18 +19,18 @@ use clap::ArgMatches;
 const MOST: u64 = 20;
 
 /// Runs `cronctl why`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
-    let at = world.moment(matches, "time");
+    let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
     if given(matches, "json") {
         daemon.print("Why", &arguments, out)?;
         return Ok(Verdict::Clean);
     }
     let why: Why = daemon.call("Why", &arguments)?;
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let rows = daemon.history().and_then(|mut history| {
         let job = daemon.find(&job).ok()?.job;
         rows_of(&mut history, &job, at)
@@ -73,7 +73,7 @@ fn row_text(row: &RunRecord, screen: &Screen) -> String {
     let outcome = job_text::outcome_of(row);
     let run = row.run.map(|run| format!("run {run}, ")).unwrap_or_default();
     let took = row.duration.or_else(|| job_text::seconds(&outcome));
-    let took = took.map(|took| format!(" after {}", duration(took))).unwrap_or_default();
+    let took = took.map(|took| format!(" after {}", rounded_duration(took))).unwrap_or_default();
     let attempt = if row.attempt > 1 { format!(", attempt {}", row.attempt) } else { String::new() };
     let until = row.until.map(|until| format!(" to {}", screen.full(until))).unwrap_or_default();
     format!("{run}due {}{until}: {}{took}{attempt}", screen.full(row.scheduled_at), job_text::outcome(&outcome))

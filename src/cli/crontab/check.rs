@@ -13,6 +13,7 @@ use crate::report::format_count;
 use crate::schedule::HostKey;
 use crate::spool::{ThisMachine, parse};
 use crate::sys::descriptor;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::host;
 use crate::sys::terminal::{self, Size};
 use std::io::Read;
@@ -77,7 +78,8 @@ pub fn check(
     }
     let mut shown: String = parsed.diagnostics.iter().map(|diagnostic| diagnostic.picture(file)).collect();
     shown.push_str(&parsed.unlisted.line(file).unwrap_or_default());
-    if terminal::size(descriptor::standard(true)).is_some_and(|screen| rows(&shown, screen) > usize::from(screen.rows))
+    if terminal::size(descriptor::standard(StandardStream::Error))
+        .is_some_and(|screen| rows(&shown, screen) > usize::from(screen.rows))
     {
         shown.push_str(&count_line(file, &parsed));
     }

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::session::Session;
 use crate::spool::CLUSTER_HOST_FILE;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::interrupts::BlockedSignals;
 use crate::sys::{descriptor, files};
 use std::ffi::{CString, OsStr};
@@ -37,7 +38,7 @@ pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
         .with_spool(|spool| spool.read_control_file(&name))?
         .ok_or_else(|| Failure::NoHostFile { path: session.spool_path().join(CLUSTER_HOST_FILE) })?;
     let host = text.split(|b| *b == b'\n').next().unwrap_or_default();
-    files::write_all(descriptor::standard(false), &[host, b"\n"].concat())
+    files::write_all(descriptor::standard(StandardStream::Output), &[host, b"\n"].concat())
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })?;
     session.log("GET HOST", &String::from_utf8_lossy(host));
     Ok(())

@@ -11,6 +11,7 @@ use super::prompt::{self, Answer};
 use super::replace::{AfterCheck, NewTable, check_new, finish};
 use super::scratch::Scratch;
 use super::session::Session;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 use crate::sys::stamp::Stamp;
 use crate::sys::{descriptor, files};
@@ -197,7 +198,8 @@ fn refuse_if_changed(session: &Session<'_>, base: Option<Stamp>) -> Result<(), F
 
 /// Whether there is somebody who can read a question and answer it. Scripts are not asked anything new.
 fn can_ask() -> bool {
-    files::is_terminal(descriptor::standard_input()) && files::is_terminal(descriptor::standard(true))
+    files::is_terminal(descriptor::standard(StandardStream::Input))
+        && files::is_terminal(descriptor::standard(StandardStream::Error))
 }
 
 /// The first line with a warning that this edit has written. Lines that were there before have been accepted once. Where only a part of the

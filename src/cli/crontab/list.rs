@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::header;
 use super::session::Session;
 use crate::profile::ProfileName;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::{descriptor, files};
 
 const COMMENT_COLOR: &[u8] = b"\x1b[34;1m";
@@ -18,7 +19,7 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
         return Err(Failure::NoTable { user: name.clone() });
     };
     let table = shown_part(session, &standing.bytes);
-    let text = if !files::is_terminal(descriptor::standard(false)) {
+    let text = if !files::is_terminal(descriptor::standard(StandardStream::Output)) {
         table.to_vec()
     } else if session.profile.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
         colored(table)
@@ -44,7 +45,7 @@ fn wants_header(session: &Session<'_>) -> bool {
 }
 
 fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
-    files::write_all(descriptor::standard(false), text)
+    files::write_all(descriptor::standard(StandardStream::Output), text)
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })
 }
 

@@ -26,6 +26,7 @@ mod words;
 
 use crate::config::{Config, ConfigFile, Values};
 use crate::sys::contract::ProgramStart;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::identity::{Identity, Inherited};
 use crate::sys::{descriptor, files, interrupts};
 use cli::{Operation, Parsed, Request};
@@ -114,6 +115,6 @@ fn perform(session: &Session<'_>, request: &Request) -> Result<(), Failure> {
 }
 
 fn print(program: &str, page: &str) -> Result<(), Failure> {
-    files::write_all(descriptor::standard(false), page.as_bytes())
+    files::write_all(descriptor::standard(StandardStream::Output), page.as_bytes())
         .map_err(|source| Failure::Output { program: program.to_owned(), source: source.into() })
 }

@@ -5,9 +5,10 @@ use super::messages;
 use super::session::Session;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::{Crontab, Entry, Policy, Timing, duration_text, printable};
+use crate::crontab::{Crontab, Entry, Policy, Timing, printable};
 use crate::profile::shared;
-use crate::schedule::{Day, Kind, Timestamp, Zone, Zones};
+use crate::schedule::{Day, Kind, Timestamp, Zone, Zones, duration_text};
+use crate::sys::descriptor::StandardStream;
 use crate::sys::{clock, descriptor, files};
 use std::collections::HashSet;
 use std::path::Path;
@@ -23,7 +24,7 @@ const MOST_EXCEPTED: usize = 1000;
 
 /// Prints on standard error when the entries run next that `after` has and `before` has not.
 pub fn print(session: &Session<'_>, before: &[u8], after: &[u8]) {
-    if !files::is_terminal(descriptor::standard(true)) {
+    if !files::is_terminal(descriptor::standard(StandardStream::Error)) {
         return;
     }
     let zones = SystemZones::open_for_names();

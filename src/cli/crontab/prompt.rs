@@ -2,6 +2,7 @@
 
 use super::messages;
 use crate::sys::descriptor;
+use crate::sys::descriptor::StandardStream;
 use crate::sys::interrupts::{EndRequest, EndRequests};
 use std::io;
 
@@ -78,11 +79,12 @@ pub fn first(answer: &[u8]) -> u8 {
 fn read_line(signals: Option<&EndRequests>) -> Reply {
     let mut line = Vec::new();
     loop {
-        if let Some(request) = signals.and_then(|signals| signals.wait_for(descriptor::standard_input())) {
+        if let Some(request) = signals.and_then(|signals| signals.wait_for(descriptor::standard(StandardStream::Input)))
+        {
             return Reply::Ended(request);
         }
         let mut byte = [0];
-        match descriptor::read(descriptor::standard_input(), &mut byte) {
+        match descriptor::read(descriptor::standard(StandardStream::Input), &mut byte) {
             Ok(0) if line.is_empty() => return Reply::End,
             Ok(0) => return Reply::Line(line),
             Ok(_) if byte == *b"\n" => return Reply::Line(line),

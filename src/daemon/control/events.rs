@@ -69,7 +69,7 @@ impl Daemon {
         }
     }
 
-    /// The same about a job that somebody has steered, so that it is quickly found.
+    /// The same about a job that somebody has paused or resumed, so that it is quickly found.
     pub(super) fn publish_about(&mut self, event: &str, job: &JobId, run: Option<RunId>, text: &str) {
         let about = self.about(job);
         self.publish(event, about.as_ref(), run, None, text);
@@ -142,10 +142,10 @@ impl Daemon {
         }
     }
 
-    /// A run has ended. What became of it by the policy of its job is decided later.
-    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult) {
+    /// A run has ended. If it is managed, the scheduler decides what became of it by the policy of its job, and publishes that.
+    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult, is_managed: bool) {
         let Some(run) = self.runs.remove(result.run) else { return };
-        if self.planner.scheduler.is_managed_run(result.run) {
+        if is_managed {
             return self.runs.keep_ended(result.run, run);
         }
         let record = run.record(result);
@@ -186,7 +186,9 @@ impl Daemon {
                     && record.scheduled_at == by_hand.asked_at;
                 is_slot || (record.run.is_some() && record.run == by_hand.run)
             }
-            Request::Walk(_) | Request::Steer(_) | Request::Events(_) | Request::Output(_) => false,
+            Request::Walk(_) | Request::PauseJobs(_) | Request::Events(_) | Request::Output(_) | Request::Reload => {
+                false
+            }
         };
         let tokens: Vec<Token> =
             self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();

@@ -1,6 +1,6 @@
 //! Run, pause, resume, kill, reload.
 
-use super::state::{AwaitedOutput, FoundJob, Request, RunByHand, Steering, SteeringRequest, WaitFor};
+use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
@@ -15,7 +15,7 @@ use crate::varlink::{CallError, Reply, cron};
 /// So many jobs that are paused or resumed count as a request.
 const JOBS_OF_REQUEST: usize = 10;
 /// Jobs that are paused or resumed in one turn of the loop.
-const JOBS_STEERED_AT_ONCE: usize = 20;
+const JOBS_PAUSED_AT_ONCE: usize = 20;
 /// Seconds after which a refused request may be tried again.
 const TRY_AGAIN_S: f64 = 1.0;
 
@@ -90,12 +90,12 @@ impl Daemon {
     }
 
     /// Begins to pause or resume jobs.
-    pub(super) fn begin_steering(
+    pub(super) fn begin_pausing(
         &mut self,
         token: Token,
         peer: &Peer,
         jobs: Vec<FoundJob>,
-        request: SteeringRequest,
+        request: PauseRequest,
         is_all: bool,
     ) {
         // So many jobs are as much work as so many requests.
@@ -111,71 +111,71 @@ impl Daemon {
         // One line a request, however many jobs it names. That for all jobs has been written.
         match jobs.as_slice() {
             _ if is_all => {}
-            [only] => self.log_steering(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
-            _ => self.log_steering(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
+            [only] => self.log_pause_request(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
+            _ => self.log_pause_request(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
         }
-        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
-        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+        let pausing = PausingJobs { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
+        self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
-    pub(super) fn steer_what_is_added(&mut self, peer: &Peer, request: &SteeringRequest) {
-        self.log_steering(peer, RequestAbout::default(), "all jobs", request);
+    pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &PauseRequest) {
+        self.log_pause_request(peer, RequestAbout::default(), "all jobs", request);
         let Some(scope) = self.pause_scope(peer) else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
         self.planner.handle(match request {
-            SteeringRequest::Pause { until, note } => {
+            PauseRequest::Pause { until, note } => {
                 let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
                 Event::PauseAll { scope, pause }
             }
-            SteeringRequest::Resume => Event::ResumeAll { scope },
+            PauseRequest::Resume => Event::ResumeAll { scope },
         });
     }
 
-    fn log_steering(&mut self, peer: &Peer, about: RequestAbout<'_>, what: &str, request: &SteeringRequest) {
+    fn log_pause_request(&mut self, peer: &Peer, about: RequestAbout<'_>, what: &str, request: &PauseRequest) {
         let (event, rest) = match request {
-            SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
-            SteeringRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
-            SteeringRequest::Resume => ("RESUME", String::new()),
+            PauseRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
+            PauseRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
+            PauseRequest::Resume => ("RESUME", String::new()),
         };
         let by = self.name_of(peer);
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
     }
 
     /// Pauses or resumes a few jobs, and replies after the last one.
-    pub(super) fn advance_steering(&mut self, token: Token, mut steering: Steering) {
-        let is_root = self.control.rights.is_root(&steering.peer);
-        let by = self.name_of(&steering.peer);
-        for _ in 0..JOBS_STEERED_AT_ONCE {
-            let Some(job) = steering.jobs.pop() else {
-                let reply = match steering.request {
-                    SteeringRequest::Pause { .. } => Reply::of(&cron::Paused { paused: steering.done }),
-                    SteeringRequest::Resume => Reply::of(&cron::Resumed { resumed: steering.done }),
+    pub(super) fn advance_pausing(&mut self, token: Token, mut pausing: PausingJobs) {
+        let is_root = self.control.rights.is_root(&pausing.peer);
+        let by = self.name_of(&pausing.peer);
+        for _ in 0..JOBS_PAUSED_AT_ONCE {
+            let Some(job) = pausing.jobs.pop() else {
+                let reply = match pausing.request {
+                    PauseRequest::Pause { .. } => Reply::of(&cron::Paused { paused: pausing.done }),
+                    PauseRequest::Resume => Reply::of(&cron::Resumed { resumed: pausing.done }),
                 };
                 return self.reply(token, &reply);
             };
             if !is_root && self.is_paused_by_root(&job.id) {
-                if steering.is_all {
+                if pausing.is_all {
                     continue;
                 }
                 let what = paused_by_root(&job.id);
                 return self.refuse(token, cron::Error::NotAllowed { what });
             }
-            if self.steer(&job, &steering.request, &by, is_root) {
-                if !steering.is_all {
+            if self.pause_or_resume(&job, &pausing.request, &by, is_root) {
+                if !pausing.is_all {
                     self.planner.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }
-                steering.done.push(job.id.to_string());
+                pausing.done.push(job.id.to_string());
             }
         }
-        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+        self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes a job. Returns whether it was.
-    fn steer(&mut self, job: &FoundJob, request: &SteeringRequest, by: &str, is_by_root: bool) -> bool {
+    fn pause_or_resume(&mut self, job: &FoundJob, request: &PauseRequest, by: &str, is_by_root: bool) -> bool {
         let FoundJob { id, .. } = job;
         match request {
-            SteeringRequest::Pause { until, note } => {
+            PauseRequest::Pause { until, note } => {
                 self.make_managed(job);
                 let pause = Pause { from: now().utc, until: *until, by: by.to_owned(), note: note.clone(), is_by_root };
                 self.planner.handle(Event::Pause { job: id.clone(), pause });
@@ -185,7 +185,7 @@ impl Daemon {
                 }
                 is_paused
             }
-            SteeringRequest::Resume => {
+            PauseRequest::Resume => {
                 if self.planner.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
@@ -308,23 +308,38 @@ impl Daemon {
         if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
             return Err(cron::Error::Busy { retry_after }.into());
         }
-        let is_root = self.control.rights.is_root(&peer);
-        if is_root {
+        if self.control.rights.is_root(&peer) {
             self.ask_for_reload();
         } else {
             self.database.handle_wake_up(&by, peer.uid);
         }
+        self.control.requests.insert(token, Request::Reload);
         self.with_database(|database, events| database.run_due_scans(events));
-        let what = if is_root { "all tables" } else { "own table" };
-        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
-        self.publish("reload", None, None, None, &format!("asked for by {by}"));
-        let summary = self.planner.scheduler.summary();
-        let (tables, entries) = match self.control.rights.sees_all(&peer) {
-            true => (summary.tables, summary.entries),
-            false => self.own_tables(&peer),
-        };
-        self.reply(token, &Reply::of(&cron::Reloaded { tables, entries }));
         Ok(())
+    }
+
+    /// Answers the clients that wait for changed tables to be read, once that is done.
+    pub(super) fn answer_reloads(&mut self) {
+        let is_reload = |request: &Request| matches!(request, Request::Reload);
+        if !self.database.has_scanned_all() || !self.control.requests.values().any(is_reload) {
+            return;
+        }
+        let waiting = self.control.requests.iter().filter(|(_, request)| is_reload(request));
+        for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
+            // A connection that has been closed has nobody to be answered.
+            let Ok(peer) = self.peer(token) else { continue };
+            let by = self.name_of(&peer);
+            let what = if self.control.rights.is_root(&peer) { "all tables" } else { "own table" };
+            self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
+            self.publish("reload", None, None, None, &format!("asked for by {by}"));
+            let summary = self.planner.scheduler.summary();
+            let (tables, entries) = match self.control.rights.sees_all(&peer) {
+                true => (summary.tables, summary.entries),
+                false => self.own_tables(&peer),
+            };
+            self.reply(token, &Reply::of(&cron::Reloaded { tables, entries }));
+            self.answer_calls(token);
+        }
     }
 
     /// How many tables and entries somebody has.

@@ -34,7 +34,7 @@ impl Daemon {
         for token in self.control.next_walks(WALKS_A_TURN) {
             match self.control.requests.remove(&token) {
                 Some(Request::Walk(walk)) => self.advance_walk(token, *walk),
-                Some(Request::Steer(steering)) => self.advance_steering(token, *steering),
+                Some(Request::PauseJobs(pausing)) => self.advance_pausing(token, *pausing),
                 Some(other) => drop(self.control.requests.insert(token, other)),
                 None => {}
             }
@@ -126,8 +126,8 @@ impl Daemon {
                 }
             }
             Purpose::FindOwn { mut found, then } => {
-                let steered = anacron.into_iter().filter(|(_, access)| access.may >= Permission::All);
-                found.extend(steered.map(|(view, access)| FoundJob { id: view.id, access, place: None }));
+                let pausable = anacron.into_iter().filter(|(_, access)| access.may >= Permission::All);
+                found.extend(pausable.map(|(view, access)| FoundJob { id: view.id, access, place: None }));
                 if let Err(error) = self.go_on_with(token, &peer, more, Some(found), true, then) {
                     self.refuse(token, error);
                 }
@@ -216,7 +216,7 @@ impl Daemon {
     }
 
     /// Does what was asked for with the jobs that were found. `found`: None where no job was named. `is_all`: they are all that the client may
-    /// steer.
+    /// pause or resume.
     pub(super) fn go_on_with(
         &mut self,
         token: Token,
@@ -267,10 +267,10 @@ impl Daemon {
                 self.run_for_client(token, peer, &job, is_forced, wait);
             }
             (NextStep::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
-            (NextStep::Steer(request), _) => {
+            (NextStep::PauseJobs(request), _) => {
                 let mut jobs = found.unwrap_or_default();
                 jobs.reverse();
-                self.begin_steering(token, peer, jobs, request, is_all);
+                self.begin_pausing(token, peer, jobs, request, is_all);
             }
             (NextStep::Show | NextStep::Why { .. } | NextStep::Run { .. } | NextStep::Cancel, None) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });

@@ -1,12 +1,13 @@
 //! A run that has ended, with its output: what becomes of that is decided by the rules of its job and, where these say so, by main.
 
-use crate::crontab::{MailRule, duration_text};
+use crate::crontab::MailRule;
 use crate::executor::environment::Variables;
 use crate::executor::job::Job;
 use crate::executor::job_log::JobRef;
 use crate::executor::output::Output;
 use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
+use crate::schedule::duration_text;
 use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
@@ -227,7 +228,7 @@ pub(super) mod tests {
             result: RunResult::of_outcome(start.run, RunOutcome::Code(1), 0),
             start,
             owner,
-            user: Rc::new(UserWithGroups { groups: vec![user.gid], user }),
+            user: Rc::new(UserWithGroups { groups: vec![user.gid], user, context: None }),
             pam_variables: None,
             has_output: output.total() > 0,
             output,

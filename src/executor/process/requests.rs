@@ -4,7 +4,7 @@ use super::context::ExecutorError;
 use super::mains::Connection;
 use super::state::ExecutorState;
 use crate::executor::job::Job;
-use crate::executor::wire::{ExecutorEvent, ExecutorRequest, RunOfJob};
+use crate::executor::wire::{EndMethod, ExecutorEvent, ExecutorRequest, RunOfJob};
 use crate::report::Level;
 use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
 use crate::sys::clock;
@@ -32,7 +32,8 @@ impl ExecutorState {
                 ExecutorRequest::EndLost { run, processes, grace_s } => {
                     self.end_lost(run, processes, grace_s, clock::monotonic_ms());
                 }
-                ExecutorRequest::EndAll { hard } => self.end_all(if hard { Ask::Kill } else { Ask::Terminate }),
+                ExecutorRequest::EndAll(EndMethod::WithGrace) => self.end_all(Ask::Terminate),
+                ExecutorRequest::EndAll(EndMethod::AtOnce) => self.end_all(Ask::Kill),
                 ExecutorRequest::LogState => self.log_state(),
                 ExecutorRequest::ReopenLog => self.context.log.reopen(),
             }

@@ -138,7 +138,7 @@ impl ExecutorState {
                 None => return Ok(None),
             },
         };
-        let label = self.context.policy.map(|policy| Label::of(policy, start)).transpose();
+        let label = self.context.policy.map(|policy| Label::of(policy, start, &user)).transpose();
         let label = label.map_err(|error| StartError::Permanent(error.to_string()))?.flatten();
         let has_monitor = self.needs_monitor(start, &user);
         Ok(Some(ResolvedFollowUp { user, label, has_monitor }))

@@ -166,7 +166,7 @@ impl ExecutorState {
                 }
             },
         };
-        let label = match self.context.policy.map(|policy| Label::of(policy, &queued.start)).transpose() {
+        let label = match self.context.policy.map(|policy| Label::of(policy, &queued.start, &user)).transpose() {
             Ok(label) => label.flatten(),
             Err(error) => {
                 self.not_started(queued.start, error.to_string(), Some(user));

@@ -89,7 +89,8 @@ impl ExecutorState {
         let mut log = JobLogger::new(&config);
         let writable = log.writable().map_err(os("making the log's poll"))?;
         poll.add(writable, token(EventSource::Log, 0)).map_err(os("waiting for the log"))?;
-        let users = if config.standalone { UserCache::default() } else { UserCache::new() };
+        let policy = if config.standalone { None } else { Policy::of_machine() };
+        let users = if config.standalone { UserCache::default() } else { UserCache::new(policy) };
         let limiter = StartLimiter::new(config.starts_in_flight);
         Ok(ExecutorState {
             signals,
@@ -108,7 +109,7 @@ impl ExecutorState {
             follow_ups: FollowUps::default(),
             memory: OwnerMemory::new(output::budget()),
             context: Context {
-                policy: if config.standalone { None } else { Policy::of_machine() },
+                policy,
                 threads,
                 config,
                 profile,
@@ -134,5 +135,5 @@ fn raise(limit: DescriptorLimit) {
 /// The user whose identity `crond FILE` has, and so all its jobs.
 fn caller() -> UserWithGroups {
     let user = User::of_caller();
-    user.clone().with_groups().unwrap_or_else(|_| UserWithGroups { groups: vec![user.gid], user })
+    user.clone().with_groups().unwrap_or_else(|_| UserWithGroups { groups: vec![user.gid], user, context: None })
 }

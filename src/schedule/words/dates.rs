@@ -3,7 +3,7 @@
 use super::super::bits::bits;
 use super::super::days::Days;
 use super::super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
-use super::lists::{and, cyclic_runs, numbers, or, ordinal, runs};
+use super::lists::{and, cyclic_runs, join_with_or, numbers, ordinal, runs};
 
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
@@ -100,7 +100,7 @@ fn is_weekday(weekdays: u8, days: &Days) -> String {
     }
     let plain = bits(u32::from(weekdays)).map(|day| format!("a {}", weekday(day)));
     let shaped = shaped_weekdays(days).into_iter().map(|day| format!("{day} of the month"));
-    or(plain.chain(shaped))
+    join_with_or(plain.chain(shaped))
 }
 
 /// `weekday`, `Monday`, `day from Monday to Thursday`, `Saturday and Sunday`.

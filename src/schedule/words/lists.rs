@@ -112,11 +112,13 @@ pub(super) fn ordinal(number: u32) -> String {
     format!("{number}{ending}")
 }
 
+/// `a, b and c`.
 pub(super) fn and(items: impl IntoIterator<Item = String>) -> String {
     joined(items, "and")
 }
 
-pub(super) fn or(items: impl IntoIterator<Item = String>) -> String {
+/// `a, b or c`.
+pub fn join_with_or(items: impl IntoIterator<Item = String>) -> String {
     joined(items, "or")
 }
 
