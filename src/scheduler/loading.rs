@@ -101,6 +101,7 @@ impl Scheduler {
     /// before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Crontab, now: Now, actions: &mut Vec<Action>) {
         let old_number = self.tables.find(&source.path);
+        self.note_leaving(old_number);
         let (mut fresh, new_timers) = LiveCrontab::new(source, table, &mut self.timing.timers, &mut self.timing.zones);
         let mut unused = Vec::new();
         let old = old_number.and_then(|number| self.take_table(number, &mut unused).map(|table| (number, table)));
@@ -118,6 +119,7 @@ impl Scheduler {
             }
             None => scheduler.manage(number, BTreeMap::new(), released, now, actions),
         });
+        self.leaving.clear();
         self.timing.free_unused(unused);
         if self.phase != Phase::Running {
             return;
@@ -129,6 +131,7 @@ impl Scheduler {
 
     pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(number) = self.tables.find(path) else { return };
+        self.note_leaving(Some(number));
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
             let touched = Touched { names: self.release_names(number), copies: self.copies_of(table.source()) };
@@ -139,6 +142,7 @@ impl Scheduler {
                 scheduler.pass_names_on(number, &touched, now, actions);
             });
         }
+        self.leaving.clear();
         self.timing.free_unused(unused);
     }
 

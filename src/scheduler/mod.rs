@@ -12,6 +12,7 @@
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `absence` | how many slots passed while no daemon was there |
 //! | `late_tables` | catch-up for tables that are first loaded after the beginning |
+//! | `leaving` | the last notices of entries that are removed while another attempt is pending |
 //! | `slot_budget` | a limit on the missed slots that are looked at |
 //! | `clock` | what has become due since the last event, on time, late or by a step of the clock |
 //! | `rule` | Vixie cron's rule for steps of the clock |
@@ -58,6 +59,7 @@ mod job_id;
 mod job_status;
 mod jobs;
 mod late_tables;
+mod leaving;
 mod live;
 mod live_table;
 mod loading;

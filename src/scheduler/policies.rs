@@ -378,7 +378,7 @@ impl Scheduler {
 
     /// The command of the owner for an event, if the entry is still there and has one.
     fn hook(&self, notice: &Notice) -> Option<Action> {
-        let policy = self.jobs.policy(&notice.job)?;
+        let policy = self.policy_of(&notice.job)?;
         let command = follow_up::hook(&policy.hooks, notice.event)?;
         let event = notice.event.as_str().to_owned();
         let mut variables = follow_up::variables(notice);
@@ -392,7 +392,7 @@ impl Scheduler {
 
     /// The call of the web service of the job, if it has one.
     fn ping(&self, event: PingEvent, record: &RunRecord) -> Option<Action> {
-        let ping = self.jobs.policy(&record.job)?.ping.as_ref()?;
+        let ping = self.policy_of(&record.job)?.ping.as_ref()?;
         let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, (record.trigger, record.run));
         self.follow_up(&record.job, Some(record), record.scheduled_at, task)
     }
@@ -413,8 +413,7 @@ impl Scheduler {
         task: FollowUpTask,
     ) -> Option<Action> {
         let run = record.and_then(|record| record.run);
-        let entry = self.jobs.entry(job)?;
-        let request = self.request(entry, run.unwrap_or(RunId(0)), scheduled_at, false)?;
+        let request = self.request_of(job, run.unwrap_or(RunId(0)), scheduled_at)?;
         let trigger = record.map_or(request.trigger, |record| record.trigger);
         let attempt = record.map_or(1, |record| record.attempt);
         let start = Box::new(RunRequest { trigger, attempt, ..request });

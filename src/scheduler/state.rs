@@ -6,6 +6,7 @@ use super::earlier::{EarlierDaemons, EarlierEnds};
 use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed};
+use super::leaving::LeavingJob;
 use super::live_table::LiveCrontab;
 use super::names::JobNames;
 use super::progress::Progress;
@@ -59,6 +60,8 @@ pub struct Scheduler {
     pub(super) names: JobNames,
     /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
     pub(super) unchecked: Vec<JobId>,
+    /// Jobs of a table that is being exchanged and that have an attempt pending.
+    pub(super) leaving: BTreeMap<JobId, LeavingJob>,
     /// What became of the last request of somebody.
     pub(super) request_result: Option<RequestResult>,
 }
@@ -116,6 +119,7 @@ impl Scheduler {
             anacron: Anacron::default(),
             names: JobNames::default(),
             unchecked: Vec::new(),
+            leaving: BTreeMap::new(),
             request_result: None,
         }
     }
