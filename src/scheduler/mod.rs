@@ -24,6 +24,7 @@
 //! | `timers` | the timers in it, which entries of equal timing share |
 //! | `tables`, `live_table` | all live tables; one table with its timers and the state of its entries |
 //! | `live`, `job_status` | questions about live entries, and about the state of jobs |
+//! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `find_jobs` | what would be started for given jobs |
 //! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
 //! | `start_queue` | starts that are due and not handed over to the executor, in turn by owner |
@@ -48,6 +49,7 @@ mod absence;
 mod anacron;
 mod anacron_events;
 mod clock;
+mod coming;
 mod complaints;
 mod due;
 mod earlier;
@@ -87,6 +89,7 @@ mod zones;
 
 pub use crate::crontab::SharedBytes;
 pub use anacron::AnacronStatus;
+pub use coming::ComingStarts;
 pub use environment::Environment;
 pub use event::{
     Absence, Action, EarlierRun, EntryComplaint, Event, HISTORY_OUTPUT, MailResult, Now, OutputCounts, Owner,

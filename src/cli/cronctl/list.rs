@@ -142,6 +142,7 @@ fn scheduler_of(tables: &[Listed], world: &World) -> Scheduler {
     let now = Now { utc: world.now(), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(Arc::clone(world.system_zone()), now);
     scheduler.set_caller(&world.caller());
+    scheduler.handle(Event::Calendars(world.calendars().clone()), now);
     for listed in tables {
         let owner = match listed.form {
             Form::System => Owner::System,
@@ -158,7 +159,7 @@ fn job_of(live: &Live<'_>, world: &World) -> Option<(JobId, Job)> {
     let id = live.id()?;
     let policy = live.policy();
     let kind = if live.source().owner == Owner::System { "system" } else { "user" };
-    let next = live.starts_after(world.now()).next().filter(|_| policy.is_enabled);
+    let next = live.coming_starts(&id, world.now()).next();
     let job = Job {
         job: id.to_string(),
         user: live.user_or_caller().to_owned(),

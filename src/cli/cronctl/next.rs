@@ -42,6 +42,22 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
     }
 }
 
+/// Prints the starts from a time to before another as JSON: `cronctl timeline --json`.
+pub(super) fn print_range(
+    matches: &ArgMatches,
+    from: Timestamp,
+    until: Timestamp,
+    world: &World,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
+    let (from, until) = (Timestamp(from.0 - 1), Some(Timestamp(until.0 - 1)));
+    let query = RunQuery { from, is_from_given: true, until, count: u64::MAX, json: true };
+    match starts::daemon(matches, world) {
+        Some(mut daemon) => list_starts(&mut daemon, &query, world, out),
+        None => list_tables(&source::of(matches, world)?, &query, world, out),
+    }
+}
+
 /// Lists what the daemon says.
 fn list_starts(daemon: &mut Connection, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let screen = Screen::of(out, world);
@@ -118,7 +134,7 @@ fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut 
     };
     complaint::tell_cautions(expression, prefix.cautions);
     let zone = world.system_zone();
-    let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
+    let entry = [Recurring::of_schedule(&prefix.schedule, zone)];
     for (at, _) in query.runs(&entry) {
         if query.json {
             let schedule = Cow::Borrowed(expression.trim());
