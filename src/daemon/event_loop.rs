@@ -501,6 +501,14 @@ impl Daemon {
         self.files.job_state.as_ref().is_some_and(JobStateStore::is_kept)
     }
 
+    /// Why the next daemon will not find the state of jobs. None: it will.
+    pub(super) fn lack_of_state(&self) -> Option<String> {
+        match &self.files.job_state {
+            Some(store) => store.failure(),
+            None => Some(self.files.why_no_state.clone()),
+        }
+    }
+
     pub(super) fn log_job_state_lines(&mut self) {
         for line in self.files.job_state.as_ref().map(JobStateStore::take_log_lines).unwrap_or_default() {
             self.log_state_line(&line);

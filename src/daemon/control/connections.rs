@@ -203,7 +203,13 @@ impl Daemon {
             }
             "Resume" => {
                 let cron::ResumeArguments { jobs, all } = call.arguments()?;
-                self.find_own(token, call, jobs, all, NextStep::Steer(SteeringRequest::Resume))
+                self.find_own(
+                    token,
+                    call,
+                    jobs,
+                    all,
+                    NextStep::Steer(SteeringRequest::Resume { had_pause_of_all: false }),
+                )
             }
             "Kill" => {
                 let arguments: cron::KillArguments = call.arguments()?;
@@ -217,7 +223,7 @@ impl Daemon {
                     _ => self.kill_run_of_client(token, &arguments),
                 }
             }
-            "Reload" => self.reload_for_client(token),
+            "Reload" => self.reload_for_client(token, call.arguments()?),
             "Events" => {
                 let filter = call.arguments::<cron::ListArguments>()?.filter.unwrap_or_default();
                 needs_more(call)?;
@@ -258,11 +264,11 @@ impl Daemon {
         call: &Call,
         jobs: Vec<String>,
         all: Option<bool>,
-        then: NextStep,
+        mut then: NextStep,
     ) -> Result<(), CallError> {
         match (all.unwrap_or(false), jobs.is_empty()) {
             (true, true) => {
-                if let NextStep::Steer(request) = &then {
+                if let NextStep::Steer(request) = &mut then {
                     // Before the walk: it does not come again to a table that is loaded meanwhile.
                     let peer = self.peer(token)?;
                     self.steer_what_is_added(&peer, request);

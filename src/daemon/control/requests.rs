@@ -116,21 +116,24 @@ impl Daemon {
             [only] => self.log_steering(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
             _ => self.log_steering(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
         }
-        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
+        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new(), left_out: 0 };
         self.control.requests.insert(token, Request::Steer(Box::new(steering)));
     }
 
     /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
-    pub(super) fn steer_what_is_added(&mut self, peer: &Peer, request: &SteeringRequest) {
+    pub(super) fn steer_what_is_added(&mut self, peer: &Peer, request: &mut SteeringRequest) {
         self.log_steering(peer, RequestAbout::default(), "all jobs", request);
         let Some(scope) = self.pause_scope(peer) else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
         self.notify_scheduler(match request {
             SteeringRequest::Pause { until, note } => {
-                let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
+                let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root, source: None };
                 Event::PauseAll { scope, pause }
             }
-            SteeringRequest::Resume => Event::ResumeAll { scope },
+            SteeringRequest::Resume { had_pause_of_all } => {
+                *had_pause_of_all = self.planner.scheduler.pause_of_all(scope).is_some();
+                Event::ResumeAll { scope }
+            }
         });
     }
 
@@ -138,7 +141,7 @@ impl Daemon {
         let (event, rest) = match request {
             SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
             SteeringRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
-            SteeringRequest::Resume => ("RESUME", String::new()),
+            SteeringRequest::Resume { .. } => ("RESUME", String::new()),
         };
         let by = self.name_of(peer);
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
@@ -151,13 +154,23 @@ impl Daemon {
         for _ in 0..JOBS_STEERED_AT_ONCE {
             let Some(job) = steering.jobs.pop() else {
                 let reply = match steering.request {
-                    SteeringRequest::Pause { .. } => Reply::of(&cron::Paused { paused: steering.done }),
-                    SteeringRequest::Resume => Reply::of(&cron::Resumed { resumed: steering.done }),
+                    SteeringRequest::Pause { .. } => {
+                        let warning = self
+                            .lack_of_state()
+                            .map(|why| format!("this pause will be forgotten when crond restarts: {why}"));
+                        Reply::of(&cron::Paused { paused: steering.done, warning })
+                    }
+                    SteeringRequest::Resume { had_pause_of_all } => {
+                        let all = steering.is_all.then_some(had_pause_of_all);
+                        let kept = steering.is_all.then_some(steering.left_out);
+                        Reply::of(&cron::Resumed { resumed: steering.done, all, kept })
+                    }
                 };
                 return self.reply(token, &reply);
             };
             if !is_root && self.is_paused_by_root(&job.id) {
                 if steering.is_all {
+                    steering.left_out += 1;
                     continue;
                 }
                 let what = paused_by_root(&job.id);
@@ -179,7 +192,14 @@ impl Daemon {
         match request {
             SteeringRequest::Pause { until, note } => {
                 self.make_managed(job);
-                let pause = Pause { from: now().utc, until: *until, by: by.to_owned(), note: note.clone(), is_by_root };
+                let pause = Pause {
+                    from: now().utc,
+                    until: *until,
+                    by: by.to_owned(),
+                    note: note.clone(),
+                    is_by_root,
+                    source: None,
+                };
                 self.notify_scheduler(Event::Pause { job: id.clone(), pause });
                 let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
                 if is_paused {
@@ -187,7 +207,7 @@ impl Daemon {
                 }
                 is_paused
             }
-            SteeringRequest::Resume => {
+            SteeringRequest::Resume { .. } => {
                 if self.planner.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
@@ -305,22 +325,37 @@ impl Daemon {
         self.reply(token, &Reply::of(&cron::Killed { run: killed.map(|run| run.0) }));
     }
 
-    /// Answers `Reload`: root has all tables read again, and others their own.
-    pub(super) fn reload_for_client(&mut self, token: Token) -> Result<(), CallError> {
+    /// Answers `Reload`: root has all tables read again, or that of one user, and others their own.
+    pub(super) fn reload_for_client(
+        &mut self,
+        token: Token,
+        arguments: cron::ReloadArguments,
+    ) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let by = self.name_of(&peer);
         if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
             return Err(cron::Error::Busy { retry_after }.into());
         }
         let is_root = self.control.rights.is_root(&peer);
-        if is_root {
-            self.ask_for_reload();
-        } else {
-            self.database.handle_wake_up(&by, peer.uid);
+        let user = arguments.user.or_else(|| (!is_root).then(|| by.clone()));
+        match &user {
+            None => {
+                self.ask_for_reload();
+            }
+            Some(user) if is_root => self.database.handle_wake_up(user, 0),
+            Some(user) if *user == by => self.database.handle_wake_up(user, peer.uid),
+            Some(user) => {
+                let what = format!("only root and {user} can have the crontab of {user} read again");
+                return Err(cron::Error::NotAllowed { what }.into());
+            }
         }
         self.with_database(|database, events| database.run_due_scans(events));
-        let what = if is_root { "all tables" } else { "own table" };
-        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
+        let what = match &user {
+            None => "all tables".to_owned(),
+            Some(user) if *user == by => "own table".to_owned(),
+            Some(user) => format!("table of {user}"),
+        };
+        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), &what);
         self.publish("reload", None, None, None, &format!("asked for by {by}"));
         let summary = self.planner.scheduler.summary();
         let (tables, entries) = match self.control.rights.sees_all(&peer) {
