@@ -93,11 +93,19 @@ impl Scheduler {
         let is_known = |id: &JobId| self.first_seen.contains_key(id);
         let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
+        let is_foreign = |(id, spec): &&(JobId, JobSpec)| {
+            let source = self.jobs.paused(id).and_then(|pause| pause.source.as_deref());
+            source.is_some() && spec.entry.and_then(|entry| self.table_of(entry)) != source
+        };
+        let foreign: BTreeSet<JobId> = specs.iter().filter(is_foreign).map(|(id, _)| id.clone()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
                 let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
                 jobs.register(id.clone(), spec, turn);
+                if foreign.contains(&id) {
+                    jobs.resume(&id, turn);
+                }
                 if may_be_paused {
                     jobs.pause_if_covered(&id, turn);
                 }
@@ -111,6 +119,17 @@ impl Scheduler {
             Phase::Loading => self.unchecked.extend(in_question),
             Phase::Running | Phase::Stopped => self.complain_of(&in_question, actions),
         }
+    }
+
+    /// The path of the table that an entry is in. None: it is one of the anacrontab.
+    fn table_of(&self, entry: EntryKey) -> Option<&str> {
+        self.tables.get(entry.0).map(|table| table.source().path.as_str())
+    }
+
+    /// Whether a pause was that of an entry of another table than the one that has the name now.
+    fn is_of_other_table(&self, id: &JobId, pause: &Pause) -> bool {
+        let table = self.jobs.entry(id).and_then(|entry| self.table_of(entry));
+        pause.source.is_some() && table != pause.source.as_deref()
     }
 
     /// Gives the jobs of a table that is loaded late what an earlier daemon has left of them.
@@ -555,7 +574,8 @@ impl Scheduler {
             return false;
         }
         self.starting_at = now.utc;
-        self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, pause, turn));
+        let source = self.jobs.entry(id).and_then(|entry| self.table_of(entry)).map(str::to_owned);
+        self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, Pause { source, ..pause }, turn));
         self.report_queue_exits(now, actions);
         true
     }
@@ -819,7 +839,10 @@ impl Scheduler {
             if self.jobs.entry(&id).is_none() {
                 continue;
             }
-            if let Some(pause) = self.earlier.unclaimed.pauses.remove(&id) {
+            let pause = self.earlier.unclaimed.pauses.remove(&id);
+            if pause.as_ref().is_some_and(|pause| self.is_of_other_table(&id, pause)) {
+                actions.push(Action::SaveState(Box::new(StateChange::pause(id.clone(), None))));
+            } else if let Some(pause) = pause {
                 self.jobs.restore_pause(id.clone(), pause);
                 claimed.paused.push(id.clone());
             }
