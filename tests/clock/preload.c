@@ -32,6 +32,7 @@ struct page {
 	_Atomic int64_t times_armed;
 	_Atomic int64_t was_set;       /* the clock was set since the timer was last armed or read */
 	_Atomic int64_t set_on_arming; /* seconds by which the clock is set in the moment the timer is armed next */
+	_Atomic int64_t slept;         /* nanoseconds for which the machine has slept */
 };
 
 static const int64_t SECOND = 1000000000;
@@ -82,6 +83,9 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_COARSE:
 		ns = machine_ns() + page->monotonic_ahead;
+		break;
+	case CLOCK_BOOTTIME:
+		ns = machine_ns() + page->monotonic_ahead + page->slept;
 		break;
 	default:
 		return (int)syscall(SYS_clock_gettime, clock, now);
