@@ -159,6 +159,10 @@ impl Past {
         let Some(row) = row else {
             // Not due, or nothing was written down of it.
             why.slot?;
+            // Slots that are skipped one after the other are written down once a minute.
+            if let Some(run) = self.going_on.last().filter(|_| why.overlap.as_deref() == Some("skip")) {
+                return Some(still_running(run, screen));
+            }
             return down.map(|down| match why.catch_up.as_deref() {
                 Some("once" | "all") => format!("it did not run: {down}, and catch-up has not run it since"),
                 _ => format!("it did not run: {down}, and it is not caught up (CRON_CATCHUP is none)"),
@@ -180,10 +184,7 @@ impl Past {
         }
         let reason = row.reason.as_deref().unwrap_or_default();
         Some(match (row.outcome.as_str(), reason, self.going_on.last()) {
-            ("skipped", "still running", Some(run)) => {
-                let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
-                format!("it did not run: a run that began at {began} was still going on, and overlap is skip")
-            }
+            ("skipped", "still running", Some(run)) => still_running(run, screen),
             ("skipped", "still running", None) => {
                 "it did not run: an earlier run was still going on or waiting, and overlap is skip".to_owned()
             }
@@ -203,10 +204,19 @@ impl Past {
             ("missed", "clock", _) => "it did not run: the clock was set forward over it".to_owned(),
             ("skipped", "paused", _) => "it did not run: it was paused".to_owned(),
             ("skipped", "calendar", _) => "it did not run: CRON_EXCEPT has the day".to_owned(),
-            ("skipped", "superseded", _) => "it did not run: a newer slot took its place while it waited".to_owned(),
+            ("skipped", "superseded", _) => {
+                let down = down.map(|down| format!("{down}, and ")).unwrap_or_default();
+                format!("it did not run: {down}a newer slot took its place while it waited")
+            }
             _ => format!("it did not run: {end}"),
         })
     }
+}
+
+/// Why a slot was skipped while an earlier run went on.
+fn still_running(run: &RunRecord, screen: &Screen) -> String {
+    let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
+    format!("it did not run: a run that began at {began} was still going on, and overlap is skip")
 }
 
 /// Rows of a job with slots before a moment, the newest first.
