@@ -6,13 +6,6 @@ use super::state::Scheduler;
 use crate::crontab::Policy;
 use crate::schedule::Timestamp;
 
-/// What an entry asked for whose table is being replaced or unloaded.
-#[derive(Clone, Debug)]
-pub(super) struct LeavingJob {
-    pub(super) policy: Policy,
-    pub(super) request: RunRequest,
-}
-
 impl Scheduler {
     /// Keeps what is needed for the last notices of the jobs of a table that have an attempt pending, for as long as the table is exchanged.
     pub(super) fn note_leaving(&mut self, number: Option<u32>) {
@@ -22,14 +15,14 @@ impl Scheduler {
         let jobs = table.managed.iter().filter(|(_, id)| has_retry(id)).filter_map(|(entry, id)| {
             let request = self.request((number, *entry), RunId(0), Timestamp(0), false)?;
             let policy = self.jobs.policy(id)?.clone();
-            Some((id.clone(), LeavingJob { policy, request }))
+            Some((id.clone(), (request, policy)))
         });
         self.leaving = jobs.collect();
     }
 
     /// What a job asks for, also while it is removed.
     pub(super) fn policy_of(&self, id: &JobId) -> Option<&Policy> {
-        self.jobs.policy(id).or_else(|| self.leaving.get(id).map(|leaving| &leaving.policy))
+        self.jobs.policy(id).or_else(|| self.leaving.get(id).map(|(_, policy)| policy))
     }
 
     /// The request for a run of a job, also while it is removed.
@@ -37,8 +30,8 @@ impl Scheduler {
         match self.jobs.entry(id) {
             Some(entry) => self.request(entry, run, scheduled_at, false),
             None => {
-                let request = self.leaving.get(id)?.request.clone();
-                Some(RunRequest { run, scheduled_at: scheduled_at.0, ..request })
+                let (request, _) = self.leaving.get(id)?;
+                Some(RunRequest { run, scheduled_at: scheduled_at.0, ..request.clone() })
             }
         }
     }

@@ -6,7 +6,6 @@ use super::earlier::{EarlierDaemons, EarlierEnds};
 use super::event::{Action, EarlierRun, Event, Now, Preparation, RunId, RunRequest};
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed};
-use super::leaving::LeavingJob;
 use super::live_table::LiveCrontab;
 use super::names::JobNames;
 use super::progress::Progress;
@@ -18,7 +17,7 @@ use super::saved::StateChange;
 use super::start_queue::{ANACRON, Dropped, EntryKey, HandoverLimits, NextStart, QueuedSlot, SkippedRow, StartQueue};
 use super::tables::LiveTables;
 use super::timing::TimingState;
-use crate::crontab::Calendars;
+use crate::crontab::{Calendars, Policy};
 use crate::schedule::{Day, Timestamp, Zone};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -60,8 +59,8 @@ pub struct Scheduler {
     pub(super) names: JobNames,
     /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
     pub(super) unchecked: Vec<JobId>,
-    /// Jobs of a table that is being exchanged and that have an attempt pending.
-    pub(super) leaving: BTreeMap<JobId, LeavingJob>,
+    /// What the jobs ask for that have an attempt pending and whose table is being exchanged.
+    pub(super) leaving: BTreeMap<JobId, (RunRequest, Policy)>,
     /// What became of the last request of somebody.
     pub(super) request_result: Option<RequestResult>,
 }

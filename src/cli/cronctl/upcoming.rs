@@ -104,12 +104,12 @@ mod tests {
         let policy = Arc::new(Policy { except, ..Policy::default() });
         let mut entry = Recurring { policy, calendars: Some(&calendars), ..recurring(&schedule, &utc, 0) };
         let runs = |entry: &Recurring<'_>| -> Vec<i64> {
-            Upcoming::after(Timestamp(0), std::slice::from_ref(entry)).take(2).map(|(at, _)| at.0 / 3600).collect()
+            Upcoming::after(Timestamp(0), std::slice::from_ref(entry)).take(3).map(|(at, _)| at.0 / 3600).collect()
         };
-        assert_eq!(runs(&entry), [12, 3 * 24 + 12]);
+        assert_eq!(runs(&entry), [12, 3 * 24 + 12, 4 * 24 + 12]);
         // The slot is at noon of a day, and the start on the next one.
         entry.delay = 13 * 3600;
-        assert_eq!(runs(&entry), [25, 3 * 24 + 25]);
+        assert_eq!(runs(&entry), [1, 25, 3 * 24 + 25]);
         entry.policy = Arc::new(Policy { is_enabled: false, ..Policy::default() });
         assert!(runs(&entry).is_empty());
     }
