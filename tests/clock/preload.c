@@ -2,7 +2,8 @@
  *
  * CRONWHEEL_TEST_CLOCK names a file that the test and all these processes share (struct page) and, with ".bell" behind it, a
  * FIFO. Both clocks go on with the machine's CLOCK_MONOTONIC, each so much ahead of it as the page says: the test lets time
- * pass by moving both, and sets the clock, or lets the machine sleep, by moving CLOCK_REALTIME alone.
+ * pass by moving both, and sets the clock, or lets the machine sleep, by moving CLOCK_REALTIME alone. CLOCK_BOOTTIME is
+ * CLOCK_MONOTONIC and the time for which the machine has slept.
  *
  * The timer on CLOCK_REALTIME is the FIFO: it becomes readable when the test rings it, which it does when it has moved the clock
  * to the second that the timer is armed for or past it, or when it has set the clock.
