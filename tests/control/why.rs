@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The rows of a job in the history, the oldest first.
 fn rows(world: &World, job: &str) -> Vec<Value> {
-    let shown = cronctl(world, "alice", &format!("history {job} --json"));
+    let shown = cronctl(world, "alice", &format!("history {job} --limit 1000 --json"));
     let mut rows: Vec<Value> = json_lines(&shown).into_iter().map(|row| row["run"].clone()).collect();
     rows.reverse();
     rows
