@@ -143,7 +143,7 @@ impl Daemon {
         loop {
             self.run_timers()?;
             if self.planner.actions.is_empty() && self.planner.scheduler.has_more() {
-                self.notify_scheduler(Event::Tick);
+                self.planner.handle(Event::Tick);
             }
             self.perform()?;
             self.arm()?;
@@ -180,7 +180,7 @@ impl Daemon {
             self.log_lack_of_state();
         }
         if self.database.take_anacron_change() {
-            self.notify_scheduler(Event::AnacrontabChanged);
+            self.planner.handle(Event::AnacrontabChanged);
         }
         self.add_database_sources();
     }
@@ -222,7 +222,7 @@ impl Daemon {
             self.timers.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
         if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
-            self.notify_scheduler(Event::Tick);
+            self.planner.handle(Event::Tick);
         }
         self.advance_control(now);
         self.run_history(now);
@@ -256,7 +256,7 @@ impl Daemon {
             TimerEvent::Nothing => {}
             TimerEvent::Due | TimerEvent::ClockSet => {
                 self.planner.armed_for = None;
-                self.notify_scheduler(Event::Tick);
+                self.planner.handle(Event::Tick);
             }
         }
         Ok(())
@@ -272,7 +272,7 @@ impl Daemon {
             self.planner.armed_for = due;
             self.debug_next(due);
             match self.planner.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
-                TimerEvent::ClockSet => self.notify_scheduler(Event::Tick),
+                TimerEvent::ClockSet => self.planner.handle(Event::Tick),
                 TimerEvent::Due | TimerEvent::Nothing => return Ok(()),
             }
         }
@@ -322,7 +322,7 @@ impl Daemon {
             }
             ExecutorEvent::Begun { runs, processes } => {
                 processes.iter().for_each(|of| self.runs.set_process(of.run, of.pid, of.started_at_ms));
-                self.notify_scheduler(Event::Begun(runs));
+                self.planner.handle(Event::Begun(runs));
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
@@ -340,7 +340,7 @@ impl Daemon {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
         self.record_result(&result);
         self.publish_end(&result);
-        self.notify_scheduler(Event::RunEnded(Box::new(result)));
+        self.planner.handle(Event::RunEnded(Box::new(result)));
     }
 
     /// Carries out a limited number of the scheduler's actions, and records what has been started.
@@ -578,7 +578,7 @@ impl Daemon {
         let mut log_lines = Vec::new();
         let event = files.read(&self.settings, &mut log_lines);
         log_lines.iter().for_each(|line| write_line(&mut self.log, line));
-        self.notify_scheduler(event);
+        self.planner.handle(event);
     }
 
     fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
@@ -593,7 +593,7 @@ impl Daemon {
             self.warn(&format!("{why}; the job is not started"));
             Preparation::Failed
         });
-        self.notify_scheduler(Event::AnacronJobPrepared(preparation));
+        self.planner.handle(Event::AnacronJobPrepared(preparation));
     }
 
     pub(super) fn write_stamp(&mut self, id: &[u8], day: Day, cause: StampCause) {

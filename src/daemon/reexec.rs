@@ -53,7 +53,7 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
-        self.notify_scheduler(Event::Stop { is_recorded: true, keeps_jobs: self.keeps_job_state() });
+        self.planner.handle(Event::Stop { is_recorded: true, keeps_jobs: self.keeps_job_state() });
         for action in std::mem::take(&mut self.planner.actions) {
             match action {
                 Action::Skipped { start, why, count, first } => {

@@ -390,8 +390,8 @@ impl Daemon {
             job: job.clone(),
             scheduled_at: Timestamp(*scheduled_at),
         });
-        self.notify_scheduler(Event::EarlierRuns(undelivered.collect()));
-        self.notify_scheduler(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
+        self.planner.handle(Event::EarlierRuns(undelivered.collect()));
+        self.planner.handle(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
         let begun = found.started.iter().map(|start| start.run.0).collect();
         self.record_begin(DaemonBegun {

@@ -35,7 +35,7 @@ impl Daemon {
                 self.files.manager.send("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
                 let (is_recorded, keeps_jobs) = (self.files.record.is_some(), self.keeps_job_state());
-                self.notify_scheduler(Event::Stop { is_recorded, keeps_jobs });
+                self.planner.handle(Event::Stop { is_recorded, keeps_jobs });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     self.log_wait();

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::{Anacrontab, Diagnostic, Form, LARGEST_ANACRONTAB, Parser, Severity, Unlisted, printable};
 use crate::report::format_count;
 use crate::sys::files;
@@ -17,23 +17,23 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Runs `cronctl check`: prints the diagnostics of crontabs.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
-        batch::answer_lines(out, |line, into| answer(line, world, into))?;
+        batch::answer_lines(out, |line, into| answer(line, system, into))?;
         return Ok(Verdict::Clean);
     }
     let (is_system, json) = (given(matches, "system"), given(matches, "json"));
     if let Some(user) = value::<String>(matches, "user") {
-        let listed = source::table_of(user, world)?;
+        let listed = source::table_of(user, system)?;
         return Checked::of(&listed).print(json, out);
     }
     let mut verdict = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
-        if source::is_anacrontab(path, world) {
-            verdict = verdict.and(check_anacrontab(path, json, world, out)?);
+        if source::is_anacrontab(path, system) {
+            verdict = verdict.and(check_anacrontab(path, json, system, out)?);
             continue;
         }
-        match source::file(path, is_system, world) {
+        match source::file(path, is_system, system) {
             Ok(listed) => verdict = verdict.and(Checked::of(&listed).print(json, out)?),
             // A missing file does not prevent the check of the others.
             Err(error) => {
@@ -46,7 +46,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 }
 
 /// Checks a table of anacron's jobs.
-fn check_anacrontab(path: &Path, json: bool, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+fn check_anacrontab(path: &Path, json: bool, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let name = path.display().to_string();
     // The daemon refuses a larger one.
     let text = match files::read_file(path, LARGEST_ANACRONTAB) {
@@ -56,7 +56,7 @@ fn check_anacrontab(path: &Path, json: bool, world: &World, out: &mut Output) ->
             return Ok(Verdict::Faulty);
         }
     };
-    let (table, diagnostics) = Anacrontab::parse(&text, &name, world.host());
+    let (table, diagnostics) = Anacrontab::parse(&text, &name, system.host());
     let checked =
         Checked { name: &name, entries: table.jobs.len(), diagnostics: &diagnostics, unlisted: Unlisted::default() };
     checked.print(json, out)
@@ -150,9 +150,9 @@ struct Place<'a> {
     message: &'a str,
 }
 
-fn answer(line: &[u8], world: &World, into: &mut Vec<u8>) {
+fn answer(line: &[u8], system: &SystemState, into: &mut Vec<u8>) {
     match batch::object::<Question<'_>>(line) {
-        Ok(question) => match check_table(&question, world) {
+        Ok(question) => match check_table(&question, system) {
             Ok(checked) => write_answer(question.id, &checked, into),
             Err(error) => batch::refuse(question.id, &error, into),
         },
@@ -167,7 +167,7 @@ struct CheckedTable {
     unlisted: Unlisted,
 }
 
-fn check_table(question: &Question<'_>, world: &World) -> Result<CheckedTable, Unanswerable> {
+fn check_table(question: &Question<'_>, system: &SystemState) -> Result<CheckedTable, Unanswerable> {
     let text = batch::member::<String>(question.text, "text", "a string")?;
     let line = batch::member::<String>(question.line, "line", "a string")?;
     let source = match (text, line) {
@@ -181,8 +181,8 @@ fn check_table(question: &Question<'_>, world: &World) -> Result<CheckedTable, U
         Some("system") => Form::System,
         Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
     };
-    let context = world.context(form, "");
-    let mut parser = Parser::new(&context).on_machine(world.machine());
+    let context = system.context(form, "");
+    let mut parser = Parser::new(&context).on_machine(system.machine());
     parser.feed(source.as_bytes())?;
     let parsed = parser.finish()?;
     Ok(CheckedTable { entries: parsed.table.entries.len(), diagnostics: parsed.diagnostics, unlisted: parsed.unlisted })

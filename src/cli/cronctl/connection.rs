@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::output::Output;
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::config::sockets::{CONTROL, HISTORY, sockets_of_standalone};
 use crate::control::{Client, ClientError};
 use crate::crontab::printable;
@@ -38,10 +38,10 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to the daemon: with --run-dir to that one, else to the caller's standalone daemon, else to the system's.
-    pub(super) fn open(world: &World) -> Result<Connection, Error> {
+    pub(super) fn open(system: &SystemState) -> Result<Connection, Error> {
         let mut found: Option<Connection> = None;
         let mut failure = None;
-        for directory in directories(world) {
+        for directory in directories(system) {
             let path = directory.join(CONTROL);
             match Client::connect(&path) {
                 // The first one answers.
@@ -50,16 +50,16 @@ impl Connection {
                         let (own, other) = (connection.directory.display(), directory.display());
                         to_stderr(&format!(
                             "cronctl: your own daemon in {own} answers; for the one in {other} add {}\n",
-                            option_for(&directory, world)
+                            option_for(&directory, system)
                         ));
                     }
                     break;
                 }
-                Ok(client) => found = Some(Connection::new(client, &directory, world.is_root())),
+                Ok(client) => found = Some(Connection::new(client, &directory, system.is_root())),
                 Err(why) => failure = Some((path, why)),
             }
         }
-        let advice = || match world.settings.profile.profile {
+        let advice = || match system.settings.profile.profile {
             ProfileName::Debian => "is it running? see: systemctl status cron",
             ProfileName::Cronie => "is it running? see: systemctl status crond",
         };
@@ -268,13 +268,13 @@ fn unexpected(why: &str) -> Error {
 }
 
 /// The directories in which sockets are looked for, in this order.
-fn directories(world: &World) -> Vec<PathBuf> {
-    let system = world.settings.sockets();
-    if world.run_dir_given {
+fn directories(system: &SystemState) -> Vec<PathBuf> {
+    let system = system.settings.sockets();
+    if system.run_dir_given {
         return vec![system];
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let uid = world.uid();
+    let uid = system.uid();
     let mut directories = Vec::new();
     // The daemon may have been started in a session with a runtime directory or in one without.
     let own = [sockets_of_standalone(uid, runtime.as_deref()), sockets_of_standalone(uid, None)];
@@ -292,7 +292,7 @@ fn is_safe(directory: &Path, uid: u32) -> bool {
 }
 
 /// The option with which the daemon of a directory is reached.
-fn option_for(directory: &Path, world: &World) -> String {
-    let given = if *directory == world.settings.sockets() { &world.settings.run_dir } else { directory };
+fn option_for(directory: &Path, system: &SystemState) -> String {
+    let given = if *directory == system.settings.sockets() { &system.settings.run_dir } else { directory };
     format!("--run-dir {}", given.display())
 }

@@ -9,7 +9,7 @@ use super::list;
 use super::output::Output;
 use super::past;
 use super::screen::{Ink, Screen};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::varlink::cron::{Event, EventsArguments, Filter};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -19,12 +19,12 @@ use clap::ArgMatches;
 const ROWS: u64 = 50;
 
 /// Runs `cronctl events`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
     let user = value::<String>(matches, "user").cloned();
     let json = given(matches, "json");
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     if !given(matches, "follow") {
         for event in past_events(&mut daemon, &names, user)? {
             if json { out.json(&event)? } else { out.text(&line(&event, &screen))? }

@@ -7,8 +7,8 @@ use super::error::Error;
 use super::output::Output;
 use super::source;
 use super::stderr::to_stderr;
+use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
-use super::world::World;
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
 use crate::schedule::{self, Caution, Kind, Schedule, Seed, Timestamp, Zone};
 use crate::spool::parse;
@@ -21,34 +21,34 @@ const EITHER_DAY: &str = "both day fields are given, and either is enough: it ru
 const NAME: &str = "line";
 
 /// Runs `cronctl explain`: prints schedules in words.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     if let Some(user) = value::<String>(matches, "user") {
-        return explain_table(user, matches, world, out);
+        return explain_table(user, matches, system, out);
     }
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
-    let from = world.moment(matches, "from").unwrap_or_else(|| world.now());
+    let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let mut verdict = Verdict::Clean;
     if given(matches, "json") {
-        for expression in expressions(&words, world) {
-            verdict = verdict.and(explain_in_json(&expression, from, world, out)?);
+        for expression in expressions(&words, system) {
+            verdict = verdict.and(explain_in_json(&expression, from, system, out)?);
         }
         return Ok(verdict);
     }
-    for (nth, expression) in expressions(&words, world).iter().enumerate() {
+    for (nth, expression) in expressions(&words, system).iter().enumerate() {
         if nth > 0 {
             out.text("\n")?;
         }
-        verdict = verdict.and(explain(expression, from, world, out)?);
+        verdict = verdict.and(explain(expression, from, system, out)?);
     }
     Ok(verdict)
 }
 
 /// Explains the entries of a user's crontab, each in the zone that its table sets.
-fn explain_table(user: &str, matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let from = world.moment(matches, "from").unwrap_or_else(|| world.now());
+fn explain_table(user: &str, matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let json = given(matches, "json");
-    let tables = [source::table_of(user, world)?];
-    for (nth, job) in tables.iter().flat_map(|listed| listed.jobs(world)).enumerate() {
+    let tables = [source::table_of(user, system)?];
+    for (nth, job) in tables.iter().flat_map(|listed| listed.jobs(system)).enumerate() {
         let entry = job.recurring();
         let schedule_text = job.schedule_text();
         if json {
@@ -109,9 +109,14 @@ impl Explained {
     }
 }
 
-fn explain_in_json(expression: &str, from: Timestamp, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+fn explain_in_json(
+    expression: &str,
+    from: Timestamp,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
     let fault = |message: &str| serde_json::json!({ "expr": expression.trim(), "error": message });
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, world)) {
+    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
         Ok(parsed) => parsed,
         Err(found) => {
             out.json(&fault(&complaint::sentence(&found)))?;
@@ -119,13 +124,13 @@ fn explain_in_json(expression: &str, from: Timestamp, world: &World, out: &mut O
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
-    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, world)?) };
+    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
     let diagnostics = line.iter().flat_map(|line| &line.diagnostics);
     if let Some(error) = diagnostics.clone().find(|diagnostic| diagnostic.severity == Severity::Error) {
         out.json(&fault(&error.message))?;
         return Ok(Verdict::Faulty);
     }
-    let entry = Recurring::of_schedule(&prefix.schedule, world.system_zone());
+    let entry = Recurring::of_schedule(&prefix.schedule, system.system_zone());
     let mut explained = Explained::of(expression, &entry, schedule::explain_as_written(&prefix), from);
     explained.warnings.extend(diagnostics.map(|diagnostic| diagnostic.message.clone()));
     match &line {
@@ -142,23 +147,23 @@ fn explain_in_json(expression: &str, from: Timestamp, world: &World, out: &mut O
 }
 
 /// The arguments as one schedule or line of a crontab. If together they are neither but each of them is, as several.
-fn expressions(words: &[&str], world: &World) -> Vec<String> {
+fn expressions(words: &[&str], system: &SystemState) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
     let several = words.len() > 1 && words.iter().all(could_be_one);
-    if several && Schedule::parse(&joined, &seed(&joined, world)).is_err() {
+    if several && Schedule::parse(&joined, &seed(&joined, system)).is_err() {
         words.iter().map(|word| (*word).to_owned()).collect()
     } else {
         vec![joined]
     }
 }
 
-fn seed<'a>(expression: &'a str, world: &World) -> Seed<'a> {
-    Seed { host: world.host(), table: "", entry: expression.as_bytes() }
+fn seed<'a>(expression: &'a str, system: &SystemState) -> Seed<'a> {
+    Seed { host: system.host(), table: "", entry: expression.as_bytes() }
 }
 
-fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, world)) {
+fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
             complaint::tell_fault(expression, fault);
@@ -166,7 +171,7 @@ fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
-    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, world)?) };
+    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
     if let Some(verdict) = line.as_ref().map(Line::complain).filter(|verdict| *verdict != Verdict::Clean) {
         return Ok(verdict);
     }
@@ -178,7 +183,7 @@ fn explain(expression: &str, from: Timestamp, world: &World, out: &mut Output) -
         false => " of an example (each entry gets values of its own)",
         true => condition(&prefix.schedule),
     };
-    let zone = world.system_zone();
+    let zone = system.system_zone();
     show_runs(&Recurring::of_schedule(&prefix.schedule, zone), condition, from, out)?;
     // Those about a line have been told.
     let cautions = if line.is_some() { &[] } else { prefix.cautions.as_slice() };
@@ -195,15 +200,15 @@ struct Line {
 impl Line {
     /// Reads a line as a crontab of its own. It is in system form if the word after the schedule is a user of this machine and another one
     /// follows.
-    fn read(text: &str, rest: &str, world: &World) -> Result<Line, Error> {
+    fn read(text: &str, rest: &str, system: &SystemState) -> Result<Line, Error> {
         let mut words = rest.split_ascii_whitespace();
-        let is_user = |word: &str| world.machine().has_user(word.as_bytes()) == Some(true);
+        let is_user = |word: &str| system.machine().has_user(word.as_bytes()) == Some(true);
         let is_system = words.next().is_some_and(is_user) && words.next().is_some();
         let form = if is_system { Form::System } else { Form::User };
-        let caller = world.caller();
-        let context = world.context(form, &caller);
+        let caller = system.caller();
+        let context = system.context(form, &caller);
         let text = format!("{}\n", text.trim_ascii_start());
-        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context).on_machine(world.machine()), &mut |_| {})
+        let parsed = parse(&mut text.as_bytes(), 0, Parser::new(&context).on_machine(system.machine()), &mut |_| {})
             .map_err(|source| Error::Read { name: NAME.to_owned(), source: source.into() })?;
         let Parsed { table, diagnostics, .. } = parsed;
         Ok(Line { table, diagnostics })

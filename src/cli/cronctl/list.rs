@@ -8,7 +8,7 @@ use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
 use super::source::{self, Listed};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::{Form, printable};
 use crate::scheduler::{Event, JobId, Live, Now, Owner, Scheduler, Source};
 use crate::varlink::Time;
@@ -30,20 +30,20 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl list`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let names = names(matches);
     let user = value::<String>(matches, "user").cloned();
-    let mut daemon = match Connection::open(world) {
+    let mut daemon = match Connection::open(system) {
         Ok(daemon) => daemon,
         Err(error) => {
-            list_tables(&names, user.as_deref(), given(matches, "json"), world, out)?;
+            list_tables(&names, user.as_deref(), given(matches, "json"), system, out)?;
             out.flush()?;
             return Err(error);
         }
     };
     let jobs = (!names.is_empty()).then_some(names);
     let filter = Some(Filter { jobs, user, ..Filter::default() });
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let mut table = Table::new(&screen, &COLUMNS, "");
     let mut history = daemon.history();
     let mut left = LOOKED_UP;
@@ -103,9 +103,15 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
 }
 
 /// Lists what the tables say.
-fn list_tables(names: &[String], user: Option<&str>, json: bool, world: &World, out: &mut Output) -> Result<(), Error> {
-    let tables = source::all(world)?;
-    let scheduler = scheduler_of(&tables, world);
+fn list_tables(
+    names: &[String],
+    user: Option<&str>,
+    json: bool,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<(), Error> {
+    let tables = source::all(system)?;
+    let scheduler = scheduler_of(&tables, system);
     let mut wanted = BTreeSet::new();
     for name in names {
         let found = scheduler.find_job(name);
@@ -113,14 +119,14 @@ fn list_tables(names: &[String], user: Option<&str>, json: bool, world: &World, 
     }
     let jobs: Vec<Job> = scheduler
         .entries()
-        .filter_map(|live| job_of(&live, world))
+        .filter_map(|live| job_of(&live, system))
         .filter(|(id, job)| (names.is_empty() || wanted.contains(id)) && user.is_none_or(|user| user == job.user))
         .map(|(_, job)| job)
         .collect();
     if json {
         return out.json(&List { jobs });
     }
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let mut table = Table::new(&screen, &COLUMNS, "");
     jobs.iter().for_each(|job| table.add(row(job, &screen)));
     table.print(out)
@@ -138,11 +144,11 @@ fn not_one(name: &str, found: &[JobId]) -> Error {
 }
 
 /// The tables as the daemon has them, so that its jobs have their names.
-fn scheduler_of(tables: &[Listed], world: &World) -> Scheduler {
-    let now = Now { utc: world.now(), elapsed_ms: 0 };
-    let mut scheduler = Scheduler::new(Arc::clone(world.system_zone()), now);
-    scheduler.set_caller(&world.caller());
-    scheduler.handle(Event::Calendars(world.calendars().clone()), now);
+fn scheduler_of(tables: &[Listed], system: &SystemState) -> Scheduler {
+    let now = Now { utc: system.now(), elapsed_ms: 0 };
+    let mut scheduler = Scheduler::new(Arc::clone(system.system_zone()), now);
+    scheduler.set_caller(&system.caller());
+    scheduler.handle(Event::Calendars(system.calendars().clone()), now);
     for listed in tables {
         let owner = match listed.form {
             Form::System => Owner::System,
@@ -155,11 +161,11 @@ fn scheduler_of(tables: &[Listed], world: &World) -> Scheduler {
     scheduler
 }
 
-fn job_of(live: &Live<'_>, world: &World) -> Option<(JobId, Job)> {
+fn job_of(live: &Live<'_>, system: &SystemState) -> Option<(JobId, Job)> {
     let id = live.id()?;
     let policy = live.policy();
     let kind = if live.source().owner == Owner::System { "system" } else { "user" };
-    let next = live.coming_starts(&id, world.now()).next();
+    let next = live.coming_starts(&id, system.now()).next();
     let job = Job {
         job: id.to_string(),
         user: live.user_or_caller().to_owned(),
@@ -188,10 +194,10 @@ fn job_of(live: &Live<'_>, world: &World) -> Option<(JobId, Job)> {
 }
 
 /// Prints the names by which jobs can be meant, for completions.
-pub(super) fn print_names(world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     /// More are of no use to anybody who presses a key.
     const MOST: usize = 2_000;
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let mut count = 0;
     daemon.call_more("List", &ListArguments::default(), |list: List| {
         count += list.jobs.len();

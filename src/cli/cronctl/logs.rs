@@ -8,7 +8,7 @@ use super::job_output::{self, JobOutput};
 use super::job_text;
 use super::output::Output;
 use super::past;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 use crate::varlink::cron::{OutputArguments, OutputPart};
@@ -24,10 +24,10 @@ const ENDED_MS: i64 = 2_000;
 const RETRY_MS: u64 = 50;
 
 /// Runs `cronctl logs`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(given_job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let run = match given_job.parse::<u64>() {
         Ok(run) => run,
         Err(_) => latest_run(&mut daemon, &job_text::qualified(given_job, matches))?,

@@ -1,6 +1,6 @@
 //! The `cronctl` program: shows and controls the jobs of a daemon, shows when entries run, checks crontabs, and explains schedules.
 //!
-//! Each verb has a file, `past` that of `history`, `steer` those of `pause`, `resume`, `kill` and `reload`. `cli` defines the command line,
+//! Each verb has a file, `past` that of `history`, `job_control` those of `pause`, `resume`, `kill` and `reload`. `cli` defines the command line,
 //! `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the line-by-line mode for programs with many
 //! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `starts` asks it for coming starts, `job_text` has what is said of jobs,
 //! and `job_output` writes what jobs have written.
@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod events;
 mod explain;
+mod job_control;
 mod job_output;
 mod job_text;
 mod list;
@@ -32,12 +33,11 @@ mod source;
 mod starts;
 mod status;
 mod stderr;
-mod steer;
+mod system_state;
 mod timeline;
 mod upcoming;
 mod values;
 mod why;
-mod world;
 
 pub use cli::command;
 
@@ -50,7 +50,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 use stderr::to_stderr;
-use world::World;
+use system_state::SystemState;
 
 /// The result of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         let matches = cli::command_for(&["cronctl".into(), "ping".into()], ProfileName::Cronie);
         let matches = matches.try_get_matches_from(["cronctl", "ping"])?;
         let (config, _) = settings::resolve(&matches)?;
-        return list::print_names(&World::open(config, &matches)?, out);
+        return list::print_names(&SystemState::open(config, &matches)?, out);
     }
     let arguments = &*cli::without_help_verb(arguments);
     let profile = settings::profile_for_help(arguments).profile();
@@ -125,25 +125,25 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     for warning in warnings {
         to_stderr(&format!("{warning}\n"));
     }
-    let world = World::open(config, matches)?;
+    let system = SystemState::open(config, matches)?;
     match verb {
-        "list" => list::run(matches, &world, out),
-        "status" => status::run(matches, &world, out),
-        "show" => show::run(matches, &world, out),
-        "history" => past::run(matches, &world, out),
-        "logs" => logs::run(matches, &world, out),
-        "why" => why::run(matches, &world, out),
-        "events" => events::run(matches, &world, out),
-        "run" => run::run(matches, &world, out),
-        "pause" => steer::pause(matches, &world, out),
-        "resume" => steer::resume(matches, &world, out),
-        "kill" => steer::kill(matches, &world, out),
-        "reload" => steer::reload(matches, &world, out),
-        "ping" => status::ping(&world),
-        "next" => next::run(matches, &world, out),
-        "check" => check::run(matches, &world, out),
-        "explain" => explain::run(matches, &world, out),
-        "simulate" => simulate::run(matches, &world, out),
-        _ => timeline::run(matches, &world, out),
+        "list" => list::run(matches, &system, out),
+        "status" => status::run(matches, &system, out),
+        "show" => show::run(matches, &system, out),
+        "history" => past::run(matches, &system, out),
+        "logs" => logs::run(matches, &system, out),
+        "why" => why::run(matches, &system, out),
+        "events" => events::run(matches, &system, out),
+        "run" => run::run(matches, &system, out),
+        "pause" => job_control::pause(matches, &system, out),
+        "resume" => job_control::resume(matches, &system, out),
+        "kill" => job_control::kill(matches, &system, out),
+        "reload" => job_control::reload(matches, &system, out),
+        "ping" => status::ping(&system),
+        "next" => next::run(matches, &system, out),
+        "check" => check::run(matches, &system, out),
+        "explain" => explain::run(matches, &system, out),
+        "simulate" => simulate::run(matches, &system, out),
+        _ => timeline::run(matches, &system, out),
     }
 }

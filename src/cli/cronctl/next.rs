@@ -10,8 +10,8 @@ use super::output::Output;
 use super::screen::Screen;
 use super::source::{self, Listed};
 use super::starts;
+use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
-use super::world::World;
 use crate::crontab::printable;
 use crate::schedule::{Schedule, Seed, Timestamp, Zone};
 use clap::ArgMatches;
@@ -25,19 +25,19 @@ use std::sync::Arc;
 const COUNT: u64 = 10;
 
 /// Runs `cronctl next`: prints the next runs of entries.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     if given(matches, "batch") {
-        return answer_questions(matches, world, out);
+        return answer_questions(matches, system, out);
     }
-    let query = RunQuery::of(matches, world);
+    let query = RunQuery::of(matches, system);
     if query.until.is_some_and(|until| until < query.from) && query.is_from_given {
         return Err(Error::Backwards);
     }
     match value::<String>(matches, "expr") {
-        Some(expression) => list_expression(expression, &query, world, out),
-        None => match starts::daemon(matches, world) {
-            Some(mut daemon) => list_starts(&mut daemon, &query, world, out),
-            None => list_tables(&source::of(matches, world)?, &query, world, out),
+        Some(expression) => list_expression(expression, &query, system, out),
+        None => match starts::daemon(matches, system) {
+            Some(mut daemon) => list_starts(&mut daemon, &query, system, out),
+            None => list_tables(&source::of(matches, system)?, &query, system, out),
         },
     }
 }
@@ -47,20 +47,25 @@ pub(super) fn print_range(
     matches: &ArgMatches,
     from: Timestamp,
     until: Timestamp,
-    world: &World,
+    system: &SystemState,
     out: &mut Output,
 ) -> Result<Verdict, Error> {
     let (from, until) = (Timestamp(from.0 - 1), Some(Timestamp(until.0 - 1)));
     let query = RunQuery { from, is_from_given: true, until, count: u64::MAX, json: true };
-    match starts::daemon(matches, world) {
-        Some(mut daemon) => list_starts(&mut daemon, &query, world, out),
-        None => list_tables(&source::of(matches, world)?, &query, world, out),
+    match starts::daemon(matches, system) {
+        Some(mut daemon) => list_starts(&mut daemon, &query, system, out),
+        None => list_tables(&source::of(matches, system)?, &query, system, out),
     }
 }
 
 /// Lists what the daemon says.
-fn list_starts(daemon: &mut Connection, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let screen = Screen::of(out, world);
+fn list_starts(
+    daemon: &mut Connection,
+    query: &RunQuery,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
+    let screen = Screen::of(out, system);
     starts::fetch(daemon, query.from, query.until, query.count, |reply, start| {
         if query.json {
             return out.json(reply);
@@ -77,7 +82,7 @@ fn write_run(at: Timestamp, user: &[u8], command: &[u8], screen: &Screen, out: &
     out.line(format_args!("{at}{far_off}  {}  {}", printable(user), printable(command)))
 }
 
-/// Which runs to list, and the output format.
+/// JobsOfCall runs to list, and the output format.
 struct RunQuery {
     from: Timestamp,
     is_from_given: bool,
@@ -87,11 +92,11 @@ struct RunQuery {
 }
 
 impl RunQuery {
-    fn of(matches: &ArgMatches, world: &World) -> RunQuery {
+    fn of(matches: &ArgMatches, system: &SystemState) -> RunQuery {
         RunQuery {
-            from: world.moment(matches, "from").unwrap_or_else(|| world.now()),
-            is_from_given: world.moment(matches, "from").is_some(),
-            until: world.moment(matches, "until"),
+            from: system.moment(matches, "from").unwrap_or_else(|| system.now()),
+            is_from_given: system.moment(matches, "from").is_some(),
+            until: system.moment(matches, "until"),
             count: value(matches, "count").copied().unwrap_or(COUNT),
             json: given(matches, "json"),
         }
@@ -123,8 +128,13 @@ struct Run<'a> {
     line: Option<u32>,
 }
 
-fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let seed = Seed { host: world.host(), table: "", entry: expression.as_bytes() };
+fn list_expression(
+    expression: &str,
+    query: &RunQuery,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
+    let seed = Seed { host: system.host(), table: "", entry: expression.as_bytes() };
     let prefix = match Schedule::parse(expression, &seed) {
         Ok(prefix) => prefix,
         Err(fault) => {
@@ -133,7 +143,7 @@ fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut 
         }
     };
     complaint::tell_cautions(expression, prefix.cautions);
-    let zone = world.system_zone();
+    let zone = system.system_zone();
     let entry = [Recurring::of_schedule(&prefix.schedule, zone)];
     for (at, _) in query.runs(&entry) {
         if query.json {
@@ -147,10 +157,10 @@ fn list_expression(expression: &str, query: &RunQuery, world: &World, out: &mut 
     Ok(Verdict::Clean)
 }
 
-fn list_tables(tables: &[Listed], query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(world)).collect();
+fn list_tables(tables: &[Listed], query: &RunQuery, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(system)).collect();
     let entries: Vec<_> = jobs.iter().map(|job| job.recurring()).collect();
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     for (at, index) in query.runs(&entries) {
         let Some(job) = jobs.get(index) else { continue };
         if query.json {
@@ -187,17 +197,17 @@ struct Question<'a> {
 
 /// State that is shared by all questions.
 struct Answerer<'a> {
-    world: &'a World,
+    system: &'a SystemState,
     zones: HashMap<String, Arc<Zone>>,
     from: Option<Timestamp>,
     count: u64,
 }
 
-fn answer_questions(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let mut answerer = Answerer {
-        world,
+        system,
         zones: HashMap::new(),
-        from: world.moment(matches, "from"),
+        from: system.moment(matches, "from"),
         count: value(matches, "count").copied().unwrap_or(COUNT),
     };
     batch::answer_lines(out, |line, into| match batch::object::<Question<'_>>(line) {
@@ -219,14 +229,14 @@ impl Answerer<'_> {
         let text = text.ok_or(Unanswerable::Missing("expr"))?;
         let zone = match batch::member::<Cow<'_, str>>(question.tz, "tz", "a string")? {
             Some(name) => self.zone(&name)?,
-            None => Arc::clone(self.world.system_zone()),
+            None => Arc::clone(self.system.system_zone()),
         };
         let mut after = match batch::member::<Cow<'_, str>>(question.from, "from", "a string")? {
             Some(from) => Timestamp::parse_rfc3339(&from)?,
-            None => self.from.unwrap_or_else(|| self.world.now()),
+            None => self.from.unwrap_or_else(|| self.system.now()),
         };
         let count = batch::member::<u64>(question.count, "count", "a whole number")?.unwrap_or(self.count);
-        let seed = Seed { host: self.world.host(), table: "", entry: text.as_bytes() };
+        let seed = Seed { host: self.system.host(), table: "", entry: text.as_bytes() };
         let schedule = Schedule::parse(&text, &seed)
             .map_err(|fault| Unanswerable::Schedule(complaint::sentence(&fault)))?
             .schedule;
@@ -251,7 +261,7 @@ impl Answerer<'_> {
         if let Some(zone) = self.zones.get(name) {
             return Ok(Arc::clone(zone));
         }
-        let zone = self.world.zone(name).ok_or_else(|| Unanswerable::UnknownZone(name.to_owned()))?;
+        let zone = self.system.zone(name).ok_or_else(|| Unanswerable::UnknownZone(name.to_owned()))?;
         self.zones.insert(name.to_owned(), Arc::clone(&zone));
         Ok(zone)
     }

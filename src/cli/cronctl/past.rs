@@ -7,7 +7,7 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table, duration};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::varlink::Time;
 use crate::varlink::cron::Status;
@@ -28,12 +28,12 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl history`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;
     let job = value::<String>(matches, "job").map(|job| job_text::qualified(job, matches));
     let job = job.map(|job| full_name(&mut daemon, &mut history, &job)).transpose()?;
-    let moment = |option| world.moment(matches, option).map(|at| Time::from(at).to_string());
+    let moment = |option| system.moment(matches, option).map(|at| Time::from(at).to_string());
     let arguments = RunsArguments {
         job,
         user: value::<String>(matches, "user").cloned(),
@@ -44,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         limit: value(matches, "limit").copied(),
     };
     let json = given(matches, "json");
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let mut table = Table::new(&screen, &COLUMNS, "");
     let (mut added, mut count) = (0, 0);
     let listed = history.call_more("Runs", &arguments, |reply: serde_json::Value| {

@@ -10,7 +10,7 @@ use super::logs;
 use super::output::Output;
 use super::past;
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::sys::interrupts::EndRequests;
 use crate::sys::poll::Poll;
@@ -34,9 +34,9 @@ const DAEMON: u64 = 0;
 const SIGNALS: u64 = 1;
 
 /// Runs `cronctl run`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
     let json = given(matches, "json");
     let wants_output = given(matches, "wait") && !json;

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::output::Output;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, Zone};
 use crate::sys::terminal;
@@ -64,9 +64,9 @@ pub(super) struct Table<'a> {
 
 impl Screen {
     /// The width is `COLUMNS`, else that of the terminal. Colours are used on a terminal, unless `NO_COLOR` is set.
-    pub(super) fn of(out: &Output, world: &World) -> Screen {
-        let zone = Arc::clone(world.system_zone());
-        Screen { width: width(out), has_colours: has_colours(out), now: world.now(), zone }
+    pub(super) fn of(out: &Output, system: &SystemState) -> Screen {
+        let zone = Arc::clone(system.system_zone());
+        Screen { width: width(out), has_colours: has_colours(out), now: system.now(), zone }
     }
 
     /// A text in a colour.

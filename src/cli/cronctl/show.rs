@@ -8,7 +8,7 @@ use super::job_text;
 use super::output::Output;
 use super::past;
 use super::screen::{Column, Ink, Screen, Table, duration};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::varlink::cron::{JobArguments, NameValue, Show};
 use crate::varlink::history::{Found, RunsArguments, Summary, SummaryArguments};
@@ -27,16 +27,16 @@ const COLUMNS: [Column; 5] = [
 ];
 
 /// Runs `cronctl show`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let arguments = JobArguments { job: job_text::qualified(job, matches) };
     if given(matches, "json") {
         daemon.print("Show", &arguments, out)?;
         return Ok(Verdict::Clean);
     }
     let show: Show = daemon.call("Show", &arguments)?;
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     print(&show, &screen, out)?;
     out.flush()?;
     match past::open(&mut daemon) {

@@ -5,8 +5,8 @@ use super::cli::{given, value};
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
+use super::system_state::SystemState;
 use super::values::{GivenTime, Step, TimeRange};
-use super::world::World;
 use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
 use crate::scheduler::{
@@ -17,27 +17,27 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Runs `cronctl simulate`: prints what would run in a span of time.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let (Some(from), Some(until)) = (world.moment(matches, "from"), world.moment(matches, "until")) else {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let (Some(from), Some(until)) = (system.moment(matches, "from"), system.moment(matches, "until")) else {
         return Ok(Verdict::Clean); // clap insists on both
     };
     if until < from {
         return Err(Error::Backwards);
     }
     let json = given(matches, "json");
-    let zone = Arc::clone(world.system_zone());
+    let zone = Arc::clone(system.system_zone());
     let user = value::<String>(matches, "user");
     let listed = match (user, source::path(matches)) {
-        (Some(user), _) => source::table_of(user, world)?,
-        (None, Some(path)) => source::file(path, given(matches, "system"), world)?,
+        (Some(user), _) => source::table_of(user, system)?,
+        (None, Some(path)) => source::file(path, given(matches, "system"), system)?,
         (None, None) => return Ok(Verdict::Clean), // and on one of these
     };
     let steps = matches.get_many::<Step>("step").into_iter().flatten();
-    let steps = steps.map(|step| (world.resolve(step.at), step.by));
+    let steps = steps.map(|step| (system.resolve(step.at), step.by));
     let down = matches.get_many::<TimeRange>("down").into_iter().flatten();
-    let down = down.map(|down| range("down", *down, world)).collect::<Result<_, _>>()?;
-    let caller = user.cloned().unwrap_or_else(|| world.caller());
-    let jobs = jobs(matches, &listed, &caller, world)?;
+    let down = down.map(|down| range("down", *down, system)).collect::<Result<_, _>>()?;
+    let caller = user.cloned().unwrap_or_else(|| system.caller());
+    let jobs = jobs(matches, &listed, &caller, system)?;
     let records_all = given(matches, "outcomes");
     let steps = steps.collect();
     let scenario = Scenario { zone: zone.clone(), from, until, steps, down, caller, jobs, records_all };
@@ -52,8 +52,8 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 }
 
 /// The ends of a range of true time.
-fn range(option: &'static str, range: TimeRange, world: &World) -> Result<(Timestamp, Timestamp), Error> {
-    let (from, until) = (world.resolve(range.from), world.resolve(range.until));
+fn range(option: &'static str, range: TimeRange, system: &SystemState) -> Result<(Timestamp, Timestamp), Error> {
+    let (from, until) = (system.resolve(range.from), system.resolve(range.until));
     if until < from { Err(Error::RangeBackwards { option }) } else { Ok((from, until)) }
 }
 
@@ -70,8 +70,8 @@ fn load(listed: &Listed, is_installed: bool) -> (Source, Crontab) {
 }
 
 /// How jobs behave and what people do, by the options.
-fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> Result<JobScenario, Error> {
-    let mut finder = Scheduler::new(Arc::clone(world.system_zone()), Now { utc: Timestamp(0), elapsed_ms: 0 });
+fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, system: &SystemState) -> Result<JobScenario, Error> {
+    let mut finder = Scheduler::new(Arc::clone(system.system_zone()), Now { utc: Timestamp(0), elapsed_ms: 0 });
     finder.set_caller(caller);
     finder.record_all(true);
     let (source, table) = load(listed, value::<String>(matches, "user").is_some());
@@ -79,7 +79,7 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> R
     let find = |option: &'static str, job: &str| {
         finder.find_job(job).map_err(|found| Error::Job { option, job: job.to_owned(), found })
     };
-    let mut jobs = JobScenario { calendars: world.calendars().clone(), ..JobScenario::default() };
+    let mut jobs = JobScenario { calendars: system.calendars().clone(), ..JobScenario::default() };
     for (job, seconds) in matches.get_many::<(String, i64)>("duration").into_iter().flatten() {
         jobs.durations.insert(find("duration", job)?, *seconds);
     }
@@ -87,14 +87,14 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, world: &World) -> R
         jobs.exits.insert(find("exit", job)?, exits.clone());
     }
     for (job, pause) in matches.get_many::<(String, TimeRange)>("pause").into_iter().flatten() {
-        let (from, until) = range("pause", *pause, world)?;
+        let (from, until) = range("pause", *pause, system)?;
         jobs.pauses.push((find("pause", job)?, from, until));
     }
     for (job, at) in matches.get_many::<(String, GivenTime)>("run").into_iter().flatten() {
-        jobs.runs.push((find("run", job)?, world.resolve(*at)));
+        jobs.runs.push((find("run", job)?, system.resolve(*at)));
     }
     for (job, at) in matches.get_many::<(String, GivenTime)>("kill").into_iter().flatten() {
-        jobs.kills.push((find("kill", job)?, world.resolve(*at)));
+        jobs.kills.push((find("kill", job)?, system.resolve(*at)));
     }
     Ok(jobs)
 }

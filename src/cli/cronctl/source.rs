@@ -4,8 +4,8 @@ use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
 use super::stderr::to_stderr;
+use super::system_state::SystemState;
 use super::upcoming::Recurring;
-use super::world::World;
 use crate::crontab::{
     Calendars, Crontab, Diagnostic, Entry, Form, Machine, Parsed, Parser, Severity, Unlisted, printable,
 };
@@ -55,13 +55,13 @@ pub(super) struct Job<'a> {
 }
 
 /// Reads the crontabs that the command line selects.
-pub(super) fn of(matches: &ArgMatches, world: &World) -> Result<Vec<Listed>, Error> {
+pub(super) fn of(matches: &ArgMatches, system: &SystemState) -> Result<Vec<Listed>, Error> {
     if let Some(path) = path(matches).filter(|path| *path != Path::new(ALL)) {
-        return Ok(vec![file(path, given(matches, "system"), world)?]);
+        return Ok(vec![file(path, given(matches, "system"), system)?]);
     }
     match value::<String>(matches, "user") {
-        Some(user) => Ok(vec![table_of(user, world)?]),
-        None => all(world),
+        Some(user) => Ok(vec![table_of(user, system)?]),
+        None => all(system),
     }
 }
 
@@ -71,8 +71,8 @@ pub(super) fn path(matches: &ArgMatches) -> Option<&PathBuf> {
 }
 
 /// Reads a crontab from a file, or from standard input for `-`. One that is not said to be a system table may be recognised as one.
-pub(super) fn file(path: &Path, is_system: bool, world: &World) -> Result<Listed, Error> {
-    if is_anacrontab(path, world) {
+pub(super) fn file(path: &Path, is_system: bool, system: &SystemState) -> Result<Listed, Error> {
+    if is_anacrontab(path, system) {
         return Err(Error::Anacrontab { path: path.to_owned() });
     }
     let is_stdin = path == Path::new(STDIN);
@@ -81,7 +81,7 @@ pub(super) fn file(path: &Path, is_system: bool, world: &World) -> Result<Listed
     let mut input = Input::open(path).map_err(failed)?;
     let form = match is_system {
         true => Form::System,
-        false => input.form(path, world).map_err(failed)?,
+        false => input.form(path, system).map_err(failed)?,
     };
     if form == Form::System && !is_system {
         to_stderr(&format!(
@@ -89,18 +89,18 @@ pub(super) fn file(path: &Path, is_system: bool, world: &World) -> Result<Listed
             printable(name.as_bytes())
         ));
     }
-    let (owner, drawn_for) = known_as(path, form, world);
-    let context = world.context(form, &drawn_for);
-    let parser = Parser::new(&context).on_machine(world.machine());
-    let parser = if is_in_spool(path, form, world) { parser.of_installed() } else { parser };
+    let (owner, drawn_for) = known_as(path, form, system);
+    let context = system.context(form, &drawn_for);
+    let parser = Parser::new(&context).on_machine(system.machine());
+    let parser = if is_in_spool(path, form, system) { parser.of_installed() } else { parser };
     let parsed = input.parse(parser).map_err(failed)?;
     Ok(Listed::new(path.display().to_string(), owner, form, parsed))
 }
 
 /// Whether a path is that of the table of anacron's jobs, or of a copy of it.
-pub(super) fn is_anacrontab(path: &Path, world: &World) -> bool {
+pub(super) fn is_anacrontab(path: &Path, system: &SystemState) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    absolute == world.settings.anacrontab || absolute.file_name().is_some_and(|name| name == "anacrontab")
+    absolute == system.settings.anacrontab || absolute.file_name().is_some_and(|name| name == "anacrontab")
 }
 
 /// What a crontab is read from. It may be read twice, as its form may have to be found out.
@@ -140,28 +140,29 @@ impl Input {
 
     /// The form of a table that nobody has named: by its place, else by its entries, if the field behind the schedule of all of them is a user
     /// and not the name of a program.
-    fn form(&mut self, path: &Path, world: &World) -> io::Result<Form> {
+    fn form(&mut self, path: &Path, system: &SystemState) -> io::Result<Form> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        let places = &world.settings.places;
+        let places = &system.settings.places;
         let directory = absolute.parent();
         let is_in_cron_d = directory == Some(&places.cron_d)
             || directory.and_then(Path::file_name).is_some_and(|name| name == "cron.d");
         if absolute == places.system_crontab || absolute == Path::new(shared::SYSTEM_CRONTAB) || is_in_cron_d {
             return Ok(Form::System);
         }
-        if directory == Some(&places.spool) || !self.may_be_system(world)? {
+        if directory == Some(&places.spool) || !self.may_be_system(system)? {
             return Ok(Form::User);
         }
-        let context = world.context(Form::System, "");
+        let context = system.context(Form::System, "");
         let Parsed { table, diagnostics, unlisted, .. } = self.parse(Parser::new(&context))?;
         let is_faulty = unlisted.errors > 0 || diagnostics.iter().any(|found| found.severity == Severity::Error);
-        let names_user = |entry: &Entry| entry.user.as_deref().is_some_and(|user| is_only_user(world, user.as_bytes()));
+        let names_user =
+            |entry: &Entry| entry.user.as_deref().is_some_and(|user| is_only_user(system, user.as_bytes()));
         let is_system = !is_faulty && !table.entries.is_empty() && table.entries.iter().all(names_user);
         Ok(if is_system { Form::System } else { Form::User })
     }
 
     /// Whether the first entry names a user where one of a system table does. Most tables of users are told by that.
-    fn may_be_system(&mut self, world: &World) -> io::Result<bool> {
+    fn may_be_system(&mut self, system: &SystemState) -> io::Result<bool> {
         const BEGINNING: usize = 64 << 10;
         let mut beginning = Vec::new();
         match self {
@@ -172,13 +173,13 @@ impl Input {
             }
         }
         let first = beginning.split(|byte| *byte == b'\n').find_map(word_of_user);
-        Ok(first.is_some_and(|word| is_only_user(world, word)))
+        Ok(first.is_some_and(|word| is_only_user(system, word)))
     }
 }
 
 /// Whether a word is the name of a user and not also that of a program, such as `mail`, with which a user's own entry may begin.
-fn is_only_user(world: &World, name: &[u8]) -> bool {
-    let machine = world.machine();
+fn is_only_user(system: &SystemState, name: &[u8]) -> bool {
+    let machine = system.machine();
     machine.has_user(name) == Some(true) && machine.has_program(name) != Some(true)
 }
 
@@ -198,61 +199,61 @@ fn word_of_user(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether a path is that of a user's crontab in the spool.
-fn is_in_spool(path: &Path, form: Form, world: &World) -> bool {
+fn is_in_spool(path: &Path, form: Form, system: &SystemState) -> bool {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    form == Form::User && absolute.parent() == Some(&world.settings.places.spool)
+    form == Form::User && absolute.parent() == Some(&system.settings.places.spool)
 }
 
 /// The user of the crontab in a file, and the name that its random values depend on. For `crond FILE` these are the caller
 /// and the path, for a crontab in the spool its user and the user's name. Standard input is treated like the caller's own
 /// crontab.
-fn known_as(path: &Path, form: Form, world: &World) -> (String, String) {
-    let caller = world.caller();
+fn known_as(path: &Path, form: Form, system: &SystemState) -> (String, String) {
+    let caller = system.caller();
     if path == Path::new(STDIN) {
         return (caller.clone(), caller);
     }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let user = absolute.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     match user {
-        Some(user) if is_in_spool(path, form, world) => (user.clone(), user),
+        Some(user) if is_in_spool(path, form, system) => (user.clone(), user),
         _ => (caller, absolute.display().to_string()),
     }
 }
 
 /// Reads a user's crontab from the spool. Root may read all, others only their own.
-pub(super) fn table_of(user: &str, world: &World) -> Result<Listed, Error> {
-    if !world.is_root() && user != world.caller() {
+pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error> {
+    if !system.is_root() && user != system.caller() {
         return Err(Error::NotYours { user: user.to_owned() });
     }
-    let path = world.settings.places.spool.join(user);
-    let checked = finder(world).look(&path, &mut WaitingUsers::default());
+    let path = system.settings.places.spool.join(user);
+    let checked = finder(system).look(&path, &mut WaitingUsers::default());
     let refused =
         |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
     match checked {
         Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
         Look::Table(Found { content: Ok(file), source, .. }) => {
-            found(source, &file, world).map_err(|refusal| refused(&refusal))
+            found(source, &file, system).map_err(|refusal| refused(&refusal))
         }
-        Look::Table(Found { content: Err(refusal), .. }) if world.is_root() || !is_closed(&refusal) => {
+        Look::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
             Err(refused(&refusal))
         }
-        Look::Gone(_) if world.is_root() => Err(Error::NoTable { user: user.to_owned() }),
+        Look::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
         Look::Gone(_) | Look::Table(_) => {
-            own_by_crontab(world)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
+            own_by_crontab(system)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
         }
     }
 }
 
 /// Reads all crontabs that the daemon would load and the caller may read.
-pub(super) fn all(world: &World) -> Result<Vec<Listed>, Error> {
-    let mut all = All { world, listed: Vec::new() };
-    let errors = finder(world).scan(&mut WaitingUsers::default(), &mut all);
+pub(super) fn all(system: &SystemState) -> Result<Vec<Listed>, Error> {
+    let mut all = All { system, listed: Vec::new() };
+    let errors = finder(system).scan(&mut WaitingUsers::default(), &mut all);
     let mut listed = all.listed;
     for error in errors {
-        let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !world.is_root();
-        if closed && error.path == world.settings.places.spool {
+        let closed = error.source.kind() == io::ErrorKind::PermissionDenied && !system.is_root();
+        if closed && error.path == system.settings.places.spool {
             // The system crontabs can still be listed without it.
-            match own_by_crontab(world) {
+            match own_by_crontab(system) {
                 Ok(own) => listed.extend(own),
                 Err(error) => to_stderr(&format!("cronctl: {error}\n")),
             }
@@ -267,7 +268,7 @@ pub(super) fn all(world: &World) -> Result<Vec<Listed>, Error> {
 
 /// Reads every crontab that a scan finds.
 struct All<'a> {
-    world: &'a World,
+    system: &'a SystemState,
     listed: Vec<Listed>,
 }
 
@@ -277,10 +278,10 @@ impl Visitor for All<'_> {
     }
 
     fn found(&mut self, Found { source, content, .. }: Found) {
-        match content.and_then(|file| found(source, &file, self.world)) {
+        match content.and_then(|file| found(source, &file, self.system)) {
             Ok(listed) => self.listed.push(listed),
             // Crontabs that the caller may not read are skipped silently.
-            Err(refusal) if is_closed(&refusal) && !self.world.is_root() => {}
+            Err(refusal) if is_closed(&refusal) && !self.system.is_root() => {}
             Err(refusal) => {
                 if let Some(text) = refusal.text() {
                     to_stderr(&format!("cronctl: not loaded: {}\n", printable(text.as_bytes())));
@@ -290,8 +291,8 @@ impl Visitor for All<'_> {
     }
 }
 
-fn finder(world: &World) -> Finder {
-    Finder::new(world.settings.places.clone(), world.settings.profile)
+fn finder(system: &SystemState) -> Finder {
+    Finder::new(system.settings.places.clone(), system.settings.profile)
 }
 
 fn is_closed(refusal: &Refusal) -> bool {
@@ -299,11 +300,11 @@ fn is_closed(refusal: &Refusal) -> bool {
 }
 
 /// Reads a crontab as the daemon does.
-fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refusal> {
-    let context = world.context(source.owner.form(), "");
+fn found(source: Source, file: &TableFile, system: &SystemState) -> Result<Listed, Refusal> {
+    let context = system.context(source.owner.form(), "");
     let parsed = file
-        .parse(&source, context.dialect, context.host, context.known, Some(world.machine()), &mut |_| {})
-        .map_err(|error| unreadable(&source, &error, world.settings.profile.profile))?;
+        .parse(&source, context.dialect, context.host, context.known, Some(system.machine()), &mut |_| {})
+        .map_err(|error| unreadable(&source, &error, system.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {
         Owner::User { name, .. } => name,
@@ -313,17 +314,17 @@ fn found(source: Source, file: &TableFile, world: &World) -> Result<Listed, Refu
 }
 
 /// Reads the caller's own crontab with `crontab -l`, if only that program may read the spool.
-fn own_by_crontab(world: &World) -> Result<Option<Listed>, Error> {
+fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
     let answer = Command::new("crontab")
         .arg("-l")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
         .map_err(|error| Error::NoCrontab(error.into()))?;
-    let user = world.caller();
+    let user = system.caller();
     if answer.status.success() {
-        let path = world.settings.places.spool.join(&user).display().to_string();
-        let context = world.context(Form::User, &user);
+        let path = system.settings.places.spool.join(&user).display().to_string();
+        let context = system.context(Form::User, &user);
         let parsed = parse(&mut answer.stdout.as_slice(), 0, Parser::new(&context), &mut |_| {})
             .map_err(|source| Error::Read { name: path.clone(), source: source.into() })?;
         return Ok(Some(Listed::new(path, user.clone(), Form::User, parsed)));
@@ -360,10 +361,10 @@ impl Listed {
     }
 
     /// Its entries with their zones.
-    pub(super) fn jobs<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Job<'a>> {
+    pub(super) fn jobs<'a>(&'a self, system: &'a SystemState) -> impl Iterator<Item = Job<'a>> {
         self.table.entries.iter().map(move |entry| {
-            let zone = self.table.timing(entry).zone.as_ref().unwrap_or(world.system_zone());
-            Job { listed: self, entry, zone, calendars: world.calendars() }
+            let zone = self.table.timing(entry).zone.as_ref().unwrap_or(system.system_zone());
+            Job { listed: self, entry, zone, calendars: system.calendars() }
         })
     }
 }

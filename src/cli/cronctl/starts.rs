@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::source;
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
 use crate::varlink::cron::{NextArguments, NextStart};
@@ -15,7 +15,7 @@ use std::path::Path;
 const PAGE: u64 = 10_000;
 
 /// The daemon, if the question is about all jobs of the system and it answers. If it does not, that is said.
-pub(super) fn daemon(matches: &ArgMatches, world: &World) -> Option<Connection> {
+pub(super) fn daemon(matches: &ArgMatches, system: &SystemState) -> Option<Connection> {
     // Other tables, or other times, than those of the daemon.
     const OTHERS: [&str; 8] = ["expr", "file", "path", "user", "tz", "spool", "system-crontab", "cron-d"];
     let is_all = source::path(matches).is_some_and(|path| path == Path::new(source::ALL));
@@ -23,7 +23,7 @@ pub(super) fn daemon(matches: &ArgMatches, world: &World) -> Option<Connection> 
     if OTHERS.iter().any(|option| is_other(option) && !(is_all && *option == "path")) {
         return None;
     }
-    match Connection::open(world) {
+    match Connection::open(system) {
         Ok(daemon) => Some(daemon),
         Err(error) => {
             to_stderr(&format!("cronctl: {error}\ncronctl: computed from the crontabs, without the daemon's state\n"));

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::report::format_count;
 use crate::varlink::cron::{Filter, Job, List, ListArguments, Status};
@@ -21,16 +21,16 @@ const NAMED: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `cronctl ping`.
-pub(super) fn ping(world: &World) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn ping(system: &SystemState) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     daemon.set_patience(PATIENCE)?;
     let _: serde_json::Value = daemon.call_service("GetInfo", &json!({}))?;
     Ok(Verdict::Clean)
 }
 
 /// Runs `cronctl status`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;
     let status: Status =
         serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         out.json(&reply)?;
         return Ok(verdict);
     }
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     print(&status, &screen, out)?;
     out.flush()?;
     let user = value::<String>(matches, "user");

@@ -7,7 +7,7 @@ use super::error::Error;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen, duration};
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
@@ -27,14 +27,14 @@ const LONGEST_LINE: usize = 200;
 const MINUTE: i64 = 60;
 
 /// Runs `cronctl why`.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
-    let at = world.moment(matches, "time");
+    let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
     let mut why: Why = daemon.call("Why", &arguments)?;
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     if let Some(mut history) = daemon.history()
         && let Ok(found) = daemon.find(&job)
     {

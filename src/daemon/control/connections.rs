@@ -1,8 +1,6 @@
 //! Connections, and which method answers which call.
 
-use super::state::{
-    AwaitedOutput, Control, Counts, NextStep, Purpose, Request, RunByHand, Search, SteeringRequest, Walk,
-};
+use super::state::{AwaitedOutput, Control, Counts, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
@@ -198,8 +196,8 @@ impl Daemon {
             "Pause" => {
                 let cron::PauseArguments { jobs, all, until, note } = call.arguments()?;
                 let until = pause_end(&until)?;
-                let pause = SteeringRequest::Pause { until, note: note_of(note.unwrap_or_default())? };
-                self.find_own(token, call, jobs, all, NextStep::Steer(pause))
+                let pause = PauseRequest::Pause { until, note: note_of(note.unwrap_or_default())? };
+                self.find_own(token, call, jobs, all, NextStep::PauseJobs(pause))
             }
             "Resume" => {
                 let cron::ResumeArguments { jobs, all } = call.arguments()?;
@@ -208,7 +206,7 @@ impl Daemon {
                     call,
                     jobs,
                     all,
-                    NextStep::Steer(SteeringRequest::Resume { had_pause_of_all: false }),
+                    NextStep::PauseJobs(PauseRequest::Resume { had_pause_of_all: false }),
                 )
             }
             "Kill" => {
@@ -268,10 +266,10 @@ impl Daemon {
     ) -> Result<(), CallError> {
         match (all.unwrap_or(false), jobs.is_empty()) {
             (true, true) => {
-                if let NextStep::Steer(request) = &mut then {
+                if let NextStep::PauseJobs(request) = &mut then {
                     // Before the walk: it does not come again to a table that is loaded meanwhile.
                     let peer = self.peer(token)?;
-                    self.steer_what_is_added(&peer, request);
+                    self.pause_later_entries(&peer, request);
                 }
                 self.walk(token, call, Purpose::FindOwn { found: Vec::new(), then })
             }
@@ -342,7 +340,7 @@ pub(super) fn needed_access(then: &NextStep) -> Access {
         }
         NextStep::Show => Access { sees: Visibility::All, may: Permission::Nothing },
         NextStep::Cancel => Access { sees: Visibility::Entry, may: Permission::Kill },
-        NextStep::Run { .. } | NextStep::Steer(_) => Access { sees: Visibility::Entry, may: Permission::All },
+        NextStep::Run { .. } | NextStep::PauseJobs(_) => Access { sees: Visibility::Entry, may: Permission::All },
     }
 }
 
@@ -352,7 +350,7 @@ impl Control {
         let follows = |request: &Request| match request {
             Request::Output(_) => true,
             Request::Run(by_hand) => matches!(by_hand.output, AwaitedOutput::Followed { .. }),
-            Request::Walk(_) | Request::Events(_) | Request::Steer(_) => false,
+            Request::Walk(_) | Request::Events(_) | Request::PauseJobs(_) => false,
         };
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }

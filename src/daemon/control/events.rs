@@ -186,7 +186,7 @@ impl Daemon {
                     && record.scheduled_at == by_hand.asked_at;
                 is_slot || (record.run.is_some() && record.run == by_hand.run)
             }
-            Request::Walk(_) | Request::Steer(_) | Request::Events(_) | Request::Output(_) => false,
+            Request::Walk(_) | Request::PauseJobs(_) | Request::Events(_) | Request::Output(_) => false,
         };
         let tokens: Vec<Token> =
             self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();

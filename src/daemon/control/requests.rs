@@ -1,6 +1,6 @@
 //! Run, pause, resume, kill, reload.
 
-use super::state::{AwaitedOutput, FoundJob, Request, RunByHand, Steering, SteeringRequest, WaitFor};
+use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
@@ -15,7 +15,7 @@ use crate::varlink::{CallError, Reply, cron};
 /// So many jobs that are paused or resumed count as a request.
 const JOBS_OF_REQUEST: usize = 10;
 /// Jobs that are paused or resumed in one turn of the loop.
-const JOBS_STEERED_AT_ONCE: usize = 20;
+const JOBS_PAUSED_AT_ONCE: usize = 20;
 /// Seconds after which a refused request may be tried again.
 const TRY_AGAIN_S: f64 = 1.0;
 
@@ -92,12 +92,12 @@ impl Daemon {
     }
 
     /// Begins to pause or resume jobs.
-    pub(super) fn begin_steering(
+    pub(super) fn begin_pausing(
         &mut self,
         token: Token,
         peer: &Peer,
         jobs: Vec<FoundJob>,
-        request: SteeringRequest,
+        request: PauseRequest,
         is_all: bool,
     ) {
         // So many jobs are as much work as so many requests.
@@ -113,84 +113,84 @@ impl Daemon {
         // One line a request, however many jobs it names. That for all jobs has been written.
         match jobs.as_slice() {
             _ if is_all => {}
-            [only] => self.log_steering(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
-            _ => self.log_steering(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
+            [only] => self.log_pause_request(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
+            _ => self.log_pause_request(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
         }
-        let steering = Steering { peer: peer.clone(), jobs, request, is_all, done: Vec::new(), left_out: 0 };
-        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+        let pausing = PausingJobs { peer: peer.clone(), jobs, request, is_all, done: Vec::new(), left_out: 0 };
+        self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
-    pub(super) fn steer_what_is_added(&mut self, peer: &Peer, request: &mut SteeringRequest) {
-        self.log_steering(peer, RequestAbout::default(), "all jobs", request);
+    pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &mut PauseRequest) {
+        self.log_pause_request(peer, RequestAbout::default(), "all jobs", request);
         let Some(scope) = self.pause_scope(peer) else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
-        self.notify_scheduler(match request {
-            SteeringRequest::Pause { until, note } => {
+        self.planner.handle(match request {
+            PauseRequest::Pause { until, note } => {
                 let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root, source: None };
                 Event::PauseAll { scope, pause }
             }
-            SteeringRequest::Resume { had_pause_of_all } => {
+            PauseRequest::Resume { had_pause_of_all } => {
                 *had_pause_of_all = self.planner.scheduler.pause_of_all(scope).is_some();
                 Event::ResumeAll { scope }
             }
         });
     }
 
-    fn log_steering(&mut self, peer: &Peer, about: RequestAbout<'_>, what: &str, request: &SteeringRequest) {
+    fn log_pause_request(&mut self, peer: &Peer, about: RequestAbout<'_>, what: &str, request: &PauseRequest) {
         let (event, rest) = match request {
-            SteeringRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
-            SteeringRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
-            SteeringRequest::Resume { .. } => ("RESUME", String::new()),
+            PauseRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
+            PauseRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
+            PauseRequest::Resume { .. } => ("RESUME", String::new()),
         };
         let by = self.name_of(peer);
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
     }
 
     /// Pauses or resumes a few jobs, and replies after the last one.
-    pub(super) fn advance_steering(&mut self, token: Token, mut steering: Steering) {
-        let is_root = self.control.rights.is_root(&steering.peer);
-        let by = self.name_of(&steering.peer);
-        for _ in 0..JOBS_STEERED_AT_ONCE {
-            let Some(job) = steering.jobs.pop() else {
-                let reply = match steering.request {
-                    SteeringRequest::Pause { .. } => {
+    pub(super) fn advance_pausing(&mut self, token: Token, mut pausing: PausingJobs) {
+        let is_root = self.control.rights.is_root(&pausing.peer);
+        let by = self.name_of(&pausing.peer);
+        for _ in 0..JOBS_PAUSED_AT_ONCE {
+            let Some(job) = pausing.jobs.pop() else {
+                let reply = match pausing.request {
+                    PauseRequest::Pause { .. } => {
                         let warning = self
                             .lack_of_state()
                             .map(|why| format!("this pause will be forgotten when crond restarts: {why}"));
-                        Reply::of(&cron::Paused { paused: steering.done, warning })
+                        Reply::of(&cron::Paused { paused: pausing.done, warning })
                     }
-                    SteeringRequest::Resume { had_pause_of_all } => {
-                        let all = steering.is_all.then_some(had_pause_of_all);
-                        let kept = steering.is_all.then_some(steering.left_out);
-                        Reply::of(&cron::Resumed { resumed: steering.done, all, kept })
+                    PauseRequest::Resume { had_pause_of_all } => {
+                        let all = pausing.is_all.then_some(had_pause_of_all);
+                        let kept = pausing.is_all.then_some(pausing.left_out);
+                        Reply::of(&cron::Resumed { resumed: pausing.done, all, kept })
                     }
                 };
                 return self.reply(token, &reply);
             };
             if !is_root && self.is_paused_by_root(&job.id) {
-                if steering.is_all {
-                    steering.left_out += 1;
+                if pausing.is_all {
+                    pausing.left_out += 1;
                     continue;
                 }
                 let what = paused_by_root(&job.id);
                 return self.refuse(token, cron::Error::NotAllowed { what });
             }
-            if self.steer(&job, &steering.request, &by, is_root) {
-                if !steering.is_all {
-                    self.notify_scheduler(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
+            if self.pause_or_resume(&job, &pausing.request, &by, is_root) {
+                if !pausing.is_all {
+                    self.planner.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }
-                steering.done.push(job.id.to_string());
+                pausing.done.push(job.id.to_string());
             }
         }
-        self.control.requests.insert(token, Request::Steer(Box::new(steering)));
+        self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes a job. Returns whether it was.
-    fn steer(&mut self, job: &FoundJob, request: &SteeringRequest, by: &str, is_by_root: bool) -> bool {
+    fn pause_or_resume(&mut self, job: &FoundJob, request: &PauseRequest, by: &str, is_by_root: bool) -> bool {
         let FoundJob { id, .. } = job;
         match request {
-            SteeringRequest::Pause { until, note } => {
+            PauseRequest::Pause { until, note } => {
                 self.make_managed(job);
                 let pause = Pause {
                     from: now().utc,
@@ -200,18 +200,18 @@ impl Daemon {
                     is_by_root,
                     source: None,
                 };
-                self.notify_scheduler(Event::Pause { job: id.clone(), pause });
+                self.planner.handle(Event::Pause { job: id.clone(), pause });
                 let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
                 if is_paused {
                     self.publish_about("pause", id, None, &format!("paused until {until}"));
                 }
                 is_paused
             }
-            SteeringRequest::Resume { .. } => {
+            PauseRequest::Resume { .. } => {
                 if self.planner.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
-                self.notify_scheduler(Event::Resume { job: id.clone() });
+                self.planner.handle(Event::Resume { job: id.clone() });
                 self.publish_about("resume", id, None, "resumed");
                 true
             }
@@ -273,7 +273,7 @@ impl Daemon {
             self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
             return Ok(());
         }
-        self.notify_scheduler(Event::KillRun { job: job.clone(), run, by: by.clone() });
+        self.planner.handle(Event::KillRun { job: job.clone(), run, by: by.clone() });
         match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Killed(Killed::Run(_))) => {
                 let about = RequestAbout { job: Some(&job), run: Some(run) };
@@ -309,7 +309,7 @@ impl Daemon {
             return;
         }
         let by = self.name_of(peer);
-        self.notify_scheduler(Event::Kill { job: job.clone(), by: by.clone() });
+        self.planner.handle(Event::Kill { job: job.clone(), by: by.clone() });
         let killed = match self.planner.scheduler.take_request_result() {
             Some(RequestResult::Killed(Killed::Run(run))) => Some(run),
             Some(RequestResult::Killed(Killed::Waiting | Killed::Retry)) => None,

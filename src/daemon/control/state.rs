@@ -55,7 +55,7 @@ impl Control {
     pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
         let Some(server) = &self.server else { return Vec::new() };
         let goes_on = |(token, request): &(&Token, &Request)| {
-            matches!(request, Request::Walk(_) | Request::Steer(_)) && server.has_read_all(token.number())
+            matches!(request, Request::Walk(_) | Request::PauseJobs(_)) && server.has_read_all(token.number())
         };
         let ready: Vec<Token> = self.requests.iter().filter(goes_on).map(|(token, _)| *token).collect();
         let first = ready.partition_point(|token| self.last_walk.is_some_and(|last| *token <= last));
@@ -85,7 +85,7 @@ impl Control {
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
         let has_work = self.requests.iter().any(|(token, request)| {
-            matches!(request, Request::Walk(_) | Request::Steer(_)) && server.has_read_all(token.number())
+            matches!(request, Request::Walk(_) | Request::PauseJobs(_)) && server.has_read_all(token.number())
         });
         if has_work {
             return Some(i64::MIN);
@@ -106,7 +106,7 @@ pub(super) enum Request {
     /// The client gets the output of a run.
     Output(OutputFollower),
     /// Jobs are being paused or resumed.
-    Steer(Box<Steering>),
+    PauseJobs(Box<PausingJobs>),
 }
 
 /// A client that gets the output of a run.
@@ -120,11 +120,11 @@ pub(super) struct OutputFollower {
 
 /// Jobs that are being paused or resumed, a few in each turn of the loop.
 #[derive(Debug)]
-pub(super) struct Steering {
+pub(super) struct PausingJobs {
     pub(super) peer: Peer,
     /// Those that are left, the last one first.
     pub(super) jobs: Vec<FoundJob>,
-    pub(super) request: SteeringRequest,
+    pub(super) request: PauseRequest,
     /// Whether they are all that the client may steer: those that only root can steer are left out rather than refused.
     pub(super) is_all: bool,
     /// Those that were paused or resumed.
@@ -135,7 +135,7 @@ pub(super) struct Steering {
 
 /// What is done with jobs.
 #[derive(Clone, Debug)]
-pub(super) enum SteeringRequest {
+pub(super) enum PauseRequest {
     Pause {
         until: Timestamp,
         note: String,
@@ -253,7 +253,7 @@ pub(super) enum NextStep {
         is_forced: bool,
         wants_output: bool,
     },
-    Steer(SteeringRequest),
+    PauseJobs(PauseRequest),
     /// Cancel what waits.
     Cancel,
     List(cron::Filter),

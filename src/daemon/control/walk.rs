@@ -34,7 +34,7 @@ impl Daemon {
         for token in self.control.next_walks(WALKS_A_TURN) {
             match self.control.requests.remove(&token) {
                 Some(Request::Walk(walk)) => self.advance_walk(token, *walk),
-                Some(Request::Steer(steering)) => self.advance_steering(token, *steering),
+                Some(Request::PauseJobs(pausing)) => self.advance_pausing(token, *pausing),
                 Some(other) => drop(self.control.requests.insert(token, other)),
                 None => {}
             }
@@ -267,10 +267,10 @@ impl Daemon {
                 self.run_for_client(token, peer, &job, is_forced, wait);
             }
             (NextStep::Cancel, Some(job)) => self.cancel_for_client(token, peer, &job.id),
-            (NextStep::Steer(request), _) => {
+            (NextStep::PauseJobs(request), _) => {
                 let mut jobs = found.unwrap_or_default();
                 jobs.reverse();
-                self.begin_steering(token, peer, jobs, request, is_all);
+                self.begin_pausing(token, peer, jobs, request, is_all);
             }
             (NextStep::Show | NextStep::Why { .. } | NextStep::Run { .. } | NextStep::Cancel, None) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });

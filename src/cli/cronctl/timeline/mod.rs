@@ -13,7 +13,7 @@ use super::output::Output;
 use super::source::{self, Listed};
 use super::starts;
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::Timestamp;
 use chart::{Chart, Label, Range};
@@ -30,29 +30,29 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// Draws on the terminal or to an SVG file.
-pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let range = range(matches, world)?;
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let range = range(matches, system)?;
     if given(matches, "json") {
-        return next::print_range(matches, range.from, range.until, world, out);
+        return next::print_range(matches, range.from, range.until, system, out);
     }
-    let live = match starts::daemon(matches, world) {
+    let live = match starts::daemon(matches, system) {
         Some(mut daemon) => live_rows(&mut daemon, range)?,
         None => None,
     };
     let (tables, rows) = match live {
         Some(rows) => (Vec::new(), Some(rows)),
-        None => (source::of(matches, world)?, None),
+        None => (source::of(matches, system)?, None),
     };
     let labels: Vec<Label> = match &rows {
         Some(rows) => rows.iter().map(|row| row.label.clone()).collect(),
-        None => tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| Label::of(&job)).collect(),
+        None => tables.iter().flat_map(|listed| listed.jobs(system)).map(|job| Label::of(&job)).collect(),
     };
     let draw = |cells| match &rows {
         Some(rows) => {
             let rows = rows.iter().map(|row| (row.label.clone(), row.starts.iter().copied()));
-            Chart::of(rows, range, cells, std::sync::Arc::clone(world.system_zone()))
+            Chart::of(rows, range, cells, std::sync::Arc::clone(system.system_zone()))
         }
-        None => chart(&tables, range, world, cells),
+        None => chart(&tables, range, system, cells),
     };
     match value::<PathBuf>(matches, "svg") {
         Some(path) => write_svg(path, &draw(svg::cells(range)), out)?,
@@ -101,11 +101,11 @@ fn live_rows(daemon: &mut Connection, range: Range) -> Result<Option<Vec<LiveRow
 }
 
 /// The range to draw, in whole minutes. The default is a day from the start of the current hour.
-fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
+fn range(matches: &ArgMatches, system: &SystemState) -> Result<Range, Error> {
     let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
-    let this_hour = || world.now().0.div_euclid(HOUR) * HOUR;
-    let from = world.moment(matches, "from").map_or_else(this_hour, whole_minute);
-    let until = world.moment(matches, "until").map_or(from + DAY, whole_minute);
+    let this_hour = || system.now().0.div_euclid(HOUR) * HOUR;
+    let from = system.moment(matches, "from").map_or_else(this_hour, whole_minute);
+    let until = system.moment(matches, "until").map_or(from + DAY, whole_minute);
     match until - from {
         ..=0 => Err(Error::Backwards),
         length if length > MOST_DAYS * DAY => Err(Error::TooLong { days: MOST_DAYS }),
@@ -113,14 +113,14 @@ fn range(matches: &ArgMatches, world: &World) -> Result<Range, Error> {
     }
 }
 
-fn chart(tables: &[Listed], range: Range, world: &World, cells: usize) -> Chart {
-    let jobs = tables.iter().flat_map(|listed| listed.jobs(world)).map(|job| {
+fn chart(tables: &[Listed], range: Range, system: &SystemState, cells: usize) -> Chart {
+    let jobs = tables.iter().flat_map(|listed| listed.jobs(system)).map(|job| {
         let entry = job.recurring();
         // The range includes its first second.
         let first = entry.start_after(Timestamp(range.from.0 - 1));
         (Label::of(&job), std::iter::successors(first, move |at| entry.start_after(*at)))
     });
-    Chart::of(jobs, range, cells, std::sync::Arc::clone(world.system_zone()))
+    Chart::of(jobs, range, cells, std::sync::Arc::clone(system.system_zone()))
 }
 
 fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> {

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The machine's data for one call.
-pub(super) struct World {
+pub(super) struct SystemState {
     /// The profile and the paths.
     pub(super) settings: Config,
     /// Whether the command line names the run directory.
@@ -46,16 +46,16 @@ impl Zones for ChosenZones {
     }
 }
 
-impl World {
+impl SystemState {
     /// Collects the data. `--tz` replaces the system's zone.
-    pub(super) fn open(settings: Config, matches: &ArgMatches) -> Result<World, Error> {
+    pub(super) fn open(settings: Config, matches: &ArgMatches) -> Result<SystemState, Error> {
         let files = SystemZones::open();
         let system = match value::<String>(matches, "tz") {
             Some(name) => files.named(name).ok_or_else(|| Error::UnknownZone { name: name.clone() })?,
             None => files.system(),
         };
         let zones = ChosenZones { files, system };
-        Ok(World {
+        Ok(SystemState {
             settings,
             run_dir_given: value::<PathBuf>(matches, "run-dir").is_some(),
             zones,

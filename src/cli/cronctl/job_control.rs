@@ -9,7 +9,7 @@ use super::list;
 use super::output::Output;
 use super::screen::Screen;
 use super::stderr::to_stderr;
-use super::world::World;
+use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::report::format_count;
 use crate::schedule::Timestamp;
@@ -26,15 +26,15 @@ const USUAL_PAUSE: u32 = 3_600;
 const NAMED_AT_ONCE: usize = 200;
 
 /// Runs `cronctl pause`.
-pub(super) fn pause(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let length = value::<u32>(matches, "for").copied().unwrap_or(USUAL_PAUSE);
-    let until = world.moment(matches, "until").unwrap_or(Timestamp(world.now().0 + i64::from(length)));
+    let until = system.moment(matches, "until").unwrap_or(Timestamp(system.now().0 + i64::from(length)));
     let note = value::<String>(matches, "note").cloned();
     let until_text = Time::from(until).to_string();
     let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
     let (mut paused, mut warning) = (Vec::new(), None);
-    for Which { jobs, all } in which(&mut daemon, matches)? {
+    for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
         let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
         paused.extend(reply.paused);
         warning = reply.warning.or(warning);
@@ -43,10 +43,10 @@ pub(super) fn pause(matches: &ArgMatches, world: &World, out: &mut Output) -> Re
         out.json(&Paused { paused, warning })?;
         return Ok(Verdict::Clean);
     }
-    let screen = Screen::of(out, world);
+    let screen = Screen::of(out, system);
     let until = Time::from(until);
     let until = format!("until {} ({})", screen.full(until), screen.relative(until));
-    let verdict = tell("paused", &paused, &until, out)?;
+    let verdict = print_changed("paused", &paused, &until, out)?;
     if given(matches, "all") && value::<String>(matches, "user").is_none() {
         out.line(format_args!("entries that are added before then are paused, too"))?;
     }
@@ -58,10 +58,10 @@ pub(super) fn pause(matches: &ArgMatches, world: &World, out: &mut Output) -> Re
 }
 
 /// Runs `cronctl resume`.
-pub(super) fn resume(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
-    for Which { jobs, all } in which(&mut daemon, matches)? {
+    for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
         let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
         resumed.extend(reply.resumed);
         (lifted, kept) = (reply.all, reply.kept);
@@ -73,7 +73,7 @@ pub(super) fn resume(matches: &ArgMatches, world: &World, out: &mut Output) -> R
     let is_all_lifted = lifted == Some(true);
     let kept = kept.filter(|kept| *kept > 0);
     if !resumed.is_empty() || !(is_all_lifted || kept.is_some()) {
-        tell("resumed", &resumed, "", out)?;
+        print_changed("resumed", &resumed, "", out)?;
     }
     if is_all_lifted {
         out.line(format_args!("the pause of all jobs is ended, also for entries that are added"))?;
@@ -86,17 +86,17 @@ pub(super) fn resume(matches: &ArgMatches, world: &World, out: &mut Output) -> R
 }
 
 /// Jobs for one call.
-struct Which {
+struct JobsOfCall {
     jobs: Vec<String>,
     all: Option<bool>,
 }
 
 /// The jobs that are meant, in pieces that one call takes.
-fn which(daemon: &mut Connection, matches: &ArgMatches) -> Result<Vec<Which>, Error> {
+fn jobs_by_call(daemon: &mut Connection, matches: &ArgMatches) -> Result<Vec<JobsOfCall>, Error> {
     let mut names = list::names(matches);
     if given(matches, "all") {
         let Some(user) = value::<String>(matches, "user") else {
-            return Ok(vec![Which { jobs: Vec::new(), all: Some(true) }]);
+            return Ok(vec![JobsOfCall { jobs: Vec::new(), all: Some(true) }]);
         };
         let filter = Filter { user: Some(user.clone()), ..Filter::default() };
         daemon.call_more("List", &ListArguments { filter: Some(filter) }, |list: List| {
@@ -104,10 +104,10 @@ fn which(daemon: &mut Connection, matches: &ArgMatches) -> Result<Vec<Which>, Er
             Ok(true)
         })?;
     }
-    Ok(names.chunks(NAMED_AT_ONCE).map(|jobs| Which { jobs: jobs.to_vec(), all: None }).collect())
+    Ok(names.chunks(NAMED_AT_ONCE).map(|jobs| JobsOfCall { jobs: jobs.to_vec(), all: None }).collect())
 }
 
-fn tell(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Verdict, Error> {
+fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Verdict, Error> {
     /// Jobs that are named one by one.
     const MOST: usize = 20;
     match jobs {
@@ -127,9 +127,9 @@ fn tell(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Ver
 }
 
 /// Runs `cronctl kill`.
-pub(super) fn kill(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let Some(what) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
-    let mut daemon = Connection::open(world)?;
+    let mut daemon = Connection::open(system)?;
     let signal = value::<String>(matches, "signal").cloned();
     let (run, job) = match what.parse::<u64>() {
         Ok(run) => (run, None),
@@ -164,8 +164,8 @@ pub(super) fn kill(matches: &ArgMatches, world: &World, out: &mut Output) -> Res
 }
 
 /// Runs `cronctl reload`.
-pub(super) fn reload(matches: &ArgMatches, world: &World, out: &mut Output) -> Result<Verdict, Error> {
-    let mut daemon = Connection::open(world)?;
+pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let mut daemon = Connection::open(system)?;
     let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
         daemon.print("Reload", &arguments, out)?;
