@@ -115,12 +115,16 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__check)
-            opts="-h --system --batch --profile --config --help"
+            opts="-h --system --batch --user --json --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
+                    return 0
+                    ;;
                 --profile)
                     COMPREPLY=($(compgen -W "debian cronie" -- "${cur}"))
                     return 0
@@ -192,7 +196,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__explain)
-            opts="-h --tz --from --profile --config --help"
+            opts="-h --tz --from --user --json --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,6 +208,10 @@ _cronctl() {
                     ;;
                 --from)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
                     return 0
                     ;;
                 --profile)
@@ -640,12 +648,16 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__ping)
-            opts="-h --json --run-dir --profile --config --help"
+            opts="-h --user --json --run-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
+                    return 0
+                    ;;
                 --run-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -680,12 +692,16 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__reload)
-            opts="-h --json --run-dir --profile --config --help"
+            opts="-h --user --json --run-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
+                    return 0
+                    ;;
                 --run-dir)
                     COMPREPLY=()
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -852,7 +868,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__simulate)
-            opts="-h --file --system --tz --from --until --step --down --duration --exit --pause --run --kill --outcomes --json --profile --config --help"
+            opts="-h --file --system --user --tz --from --until --step --down --duration --exit --pause --run --kill --outcomes --json --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -871,6 +887,10 @@ _cronctl() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o filenames
                     fi
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
                     return 0
                     ;;
                 --tz)
@@ -984,7 +1004,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__timeline)
-            opts="-h --file --system --user --tz --from --until --svg --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help"
+            opts="-h --file --system --user --tz --from --until --svg --json --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

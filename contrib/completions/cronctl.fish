@@ -152,12 +152,14 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand kill" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand kill" -l json -d 'Print the reply of the method Kill as a JSON object'
 complete -c cronctl -n "__fish_cronctl_using_subcommand kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l user -d 'Read the crontab of this user only' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l json -d 'Print the reply of the method Reload as a JSON object'
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l user -d 'Whose jobs are meant makes no difference: it is the same daemon' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
@@ -183,19 +185,24 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l system -d 'The 
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l json -d 'Print one JSON object for each run, with at (UTC), schedule, zone, user, command, source and line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l batch -d 'Read queries from standard input, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l user -d 'Check the crontab of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l batch -d 'Read tables from standard input, one JSON object on each line'
+complete -c cronctl -n "__fish_cronctl_using_subcommand check" -l json -d 'Print one JSON object for each file, with file, ok, entries, errors and warnings, and nothing on standard error'
 complete -c cronctl -n "__fish_cronctl_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l from -d 'Show runs after this time; default: now' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l user -d 'Explain the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -l json -d 'Print one JSON object for each schedule, with expr, explanation, zone, next (UTC) and warnings, or with error'
 complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l file -d 'The same as FILE' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'Start the simulated machine at this time' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (inclusive)' -r
@@ -228,6 +235,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l profile -d 
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print the starts instead, one JSON object for each, as next does'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand show" -f -a "(cronctl job-names 2>/dev/null)"

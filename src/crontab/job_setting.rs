@@ -182,13 +182,13 @@ pub(super) const ROWS: &[JobSetting] = &[
     },
     JobSetting {
         name: "CRON_FAIL_ON",
-        values: "stderr",
+        values: "stderr | off",
         default: "off",
         meaning: "Any output on standard error is a failure",
         applies: ALL,
         is_for_next_entry: false,
         parse: |value, draft, _| {
-            draft.policy.fails_on_stderr = keyword(value, &[("stderr", true)])?;
+            draft.policy.fails_on_stderr = keyword(value, &[("stderr", true), ("off", false)])?;
             Ok(())
         },
         reset: |draft| draft.policy.fails_on_stderr = false,

@@ -1,7 +1,7 @@
 //! The policy of an entry, which the job settings (`CRON_OVERLAP`, `CRON_TIMEOUT`, ...) make.
 
 use super::calendar::{Calendars, merged, ranges_have};
-use crate::schedule::Day;
+use crate::schedule::{Day, Timestamp, Zone};
 use std::sync::{Arc, LazyLock};
 
 /// How an entry is run. Entries without job settings share [`Policy::default`].
@@ -127,6 +127,15 @@ impl Exceptions {
     /// Whether a day is one of them. A calendar that is not known has no days.
     pub fn has_day(&self, day: Day, known: &Calendars) -> bool {
         ranges_have(&self.days, day) || self.calendars.iter().any(|name| known.has_day(name, day))
+    }
+
+    /// Where the day of a slot is one of them, the moment at which that day ends.
+    pub fn end_of_day(&self, slot: Timestamp, zone: &Zone, known: &Calendars) -> Option<Timestamp> {
+        if self.is_empty() {
+            return None;
+        }
+        let day = Day::at(slot, zone);
+        self.has_day(day, known).then(|| day.end(zone))
     }
 }
 

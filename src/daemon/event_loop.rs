@@ -490,6 +490,14 @@ impl Daemon {
         }
     }
 
+    /// Why the next daemon will not find the state of jobs. None: it will.
+    pub(super) fn lack_of_state(&self) -> Option<String> {
+        match &self.files.job_state {
+            Some(store) => store.failure(),
+            None => Some(self.files.why_no_state.clone()),
+        }
+    }
+
     /// Handles what the thread that keeps state has reported.
     pub(super) fn handle_job_state(&mut self) {
         let Some(store) = &self.files.job_state else { return };

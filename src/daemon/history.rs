@@ -277,7 +277,8 @@ impl History {
                 RecorderMessage::Off(why) => off = Some(one_line(&why)),
             }
         }
-        if is_open && is_sane && off.is_none() {
+        // Whatever could not be started ends at once; its end may be noticed only later.
+        if is_open && is_sane && off.is_none() && not_started.is_none() {
             return;
         }
         let Recorder::Running(running) = std::mem::replace(&mut open.recorder, Recorder::Waiting(i64::MAX)) else {

@@ -2,7 +2,7 @@
 
 use super::state::{Daemon, Fatal, Handler};
 use crate::crontab::HistoryRule;
-use crate::executor::EarlierStart;
+use crate::executor::{EarlierStart, JournaledFollowUp};
 use crate::history::event::{
     DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
 };
@@ -97,6 +97,13 @@ impl Daemon {
             if let Some(mail) = &start.mail {
                 self.record_mail(start.run, mail);
             }
+        }
+    }
+
+    /// Records the ends of hooks and pings that executors have reported to an earlier daemon. The recorder takes each once.
+    pub(super) fn record_earlier_follow_ups(&mut self, ended: &[JournaledFollowUp]) {
+        for JournaledFollowUp { run, what, how, output, .. } in ended {
+            self.record_follow_up(*run, what, how, output);
         }
     }
 

@@ -150,6 +150,8 @@ struct Shared {
     is_rewritten: bool,
     is_ended: bool,
     is_failing: bool,
+    /// Why, or why it was failing last.
+    failure: String,
     /// The number of commits so far.
     last_commit: u64,
     /// The last commit that is in the file after a sync.
@@ -212,25 +214,29 @@ pub(super) struct OpenedState {
     pub(super) saved: SavedState,
     pub(super) reserved: Option<RunId>,
     pub(super) log_lines: Vec<StateLogLine>,
+    /// Why nothing is kept, where there is no store.
+    pub(super) why_not: String,
 }
 
 /// Reads the state that is in a directory, which is made if it is missing, and begins to keep it there.
 pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let mut log_lines = Vec::new();
     let mut warn = |text: String| log_lines.push(StateLogLine::Warning(text));
+    let nothing = |why_not: String| {
+        let log_lines = vec![StateLogLine::Warning(format!("{why_not}; {NOT_KEPT}"))];
+        OpenedState { log_lines, why_not, ..OpenedState::default() }
+    };
     let path = directory.join(NAME);
     // One that cannot be made now may be there when the thread tries again.
     if make_directory(directory).is_err()
         && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
-        warn(format!("the state directory {}: {UNTRUSTED}; {NOT_KEPT}", directory.display()));
-        return OpenedState { log_lines, ..OpenedState::default() };
+        return nothing(format!("the state directory {}: {UNTRUSTED}", directory.display()));
     }
     let lock = match lock(directory) {
         Ok(Some(lock)) => Some(lock),
         Ok(None) => {
-            warn(format!("another daemon uses the state directory {}; {NOT_KEPT}", directory.display()));
-            return OpenedState { log_lines, ..OpenedState::default() };
+            return nothing(format!("another daemon uses the state directory {}", directory.display()));
         }
         // Nothing can be written there by anybody.
         Err(_) => None,
@@ -238,11 +244,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let content = match read(&path, boot) {
         Ok(Some(Ok(content))) => content,
         Ok(Some(Err(NewerVersion(version)))) => {
-            warn(format!(
-                "{} is of version {version}, which is newer: it is left as it is, and {NOT_KEPT}",
-                path.display()
-            ));
-            return OpenedState { log_lines, ..OpenedState::default() };
+            return nothing(format!("{} is of version {version}, which is newer: it is left as it is", path.display()));
         }
         Ok(None) => Content::default(),
         Err(error) => {
@@ -259,9 +261,12 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     // The thread writes it as a state of this boot.
     saved.convert_to_boot(Timestamp(clock::wall().seconds), clock::monotonic_ms());
     let started = JobStateStore::start(directory, boot, &saved, reserved, lock, LIMITS);
-    let store =
-        started.map_err(|error| warn(format!("starting the thread that keeps state: {}; {NOT_KEPT}", reason(&error))));
-    OpenedState { store: store.ok(), saved, reserved, log_lines }
+    let mut why_not = String::new();
+    let store = started.map_err(|error| {
+        why_not = format!("starting the thread that keeps state: {}", reason(&error));
+        warn(format!("{why_not}; {NOT_KEPT}"));
+    });
+    OpenedState { store: store.ok(), saved, reserved, log_lines, why_not }
 }
 
 const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
@@ -322,6 +327,7 @@ impl JobStateStore {
             is_rewritten: true,
             is_ended: false,
             is_failing: false,
+            failure: String::new(),
             last_commit: 1,
             synced_commit: 0,
             last_job_commit: 1,
@@ -450,6 +456,12 @@ impl JobStateStore {
     /// Whether the next daemon will find what is handed over.
     pub(super) fn is_kept(&self) -> bool {
         !self.exchange.lock().is_failing
+    }
+
+    /// Why the next daemon will not find what is handed over. None: it will.
+    pub(super) fn failure(&self) -> Option<String> {
+        let shared = self.exchange.lock();
+        shared.is_failing.then(|| shared.failure.clone())
     }
 
     /// Waits until everything is on the disk, but not longer than that.
@@ -581,6 +593,9 @@ impl Writer {
             _ => None,
         };
         shared.is_failing = written.is_err();
+        if let Err(error) = &written {
+            shared.failure = format!("writing {}: {}", path.display(), reason(error));
+        }
         if written.is_ok() {
             shared.appended_commit = last_commit;
         }

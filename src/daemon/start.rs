@@ -160,7 +160,7 @@ fn start_as_caller(
         executors: Executors { current: executor, is_writing: false, old: OldExecutors::new(&boot.id) },
         execution,
         database,
-        files: DaemonFiles { lock, record, job_state: None, anacron, wake_ups, manager },
+        files: DaemonFiles { lock, record, job_state: None, why_no_state: String::new(), anacron, wake_ups, manager },
         history,
         control,
         runs: LiveRuns::default(),
@@ -281,7 +281,9 @@ fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartR
 /// Opens the durable state of jobs. A standalone daemon keeps it only where the command line names a directory.
 fn open_job_state(settings: &Settings, boot: &Boot) -> OpenedState {
     match &settings.mode {
-        Mode::Standalone(_) if !settings.state_dir_given => OpenedState::default(),
+        Mode::Standalone(_) if !settings.state_dir_given => {
+            OpenedState { why_not: "crond was started without --state-dir".to_owned(), ..OpenedState::default() }
+        }
         Mode::Standalone(_) | Mode::Daemon => job_state::open(&settings.config.state_dir, &boot.id),
         Mode::Now | Mode::Check(_) => OpenedState::default(),
     }
@@ -349,7 +351,7 @@ impl Daemon {
 
     /// Reads the durable state of jobs and begins to keep it, in a thread of its own.
     fn open_job_state(&mut self, boot: &Boot, reserved: Option<RunId>) -> Result<SavedState, Fatal> {
-        let OpenedState { store, mut saved, reserved: saved_reserved, log_lines } =
+        let OpenedState { store, mut saved, reserved: saved_reserved, log_lines, why_not } =
             open_job_state(&self.settings, boot);
         self.planner.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
         if let Some(store) = &store {
@@ -360,7 +362,7 @@ impl Daemon {
                 })
                 .map_err(os("waiting for the thread that keeps state"))?;
         }
-        self.files.job_state = store;
+        (self.files.job_state, self.files.why_no_state) = (store, why_not);
         log_lines.iter().for_each(|line| self.log_state_line(line));
         // Another cron has run since: what it handled is unknown.
         if self.files.lock.as_ref().is_some_and(|lock| lock.foreign_daemon_ran) {
@@ -406,6 +408,7 @@ impl Daemon {
             begun_since_ms: if has_journals { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
         });
         self.record_earlier_results(&found.started);
+        self.record_earlier_follow_ups(&found.follow_ups);
         let EarlierRuns { started, running } = self.take_over(found);
         self.note_earlier_runs(&running);
         let moment = now();

@@ -140,6 +140,8 @@ pub(super) struct DaemonFiles {
     pub(super) record: Option<StartRecord>,
     /// The durable state of jobs; none where nothing is kept.
     pub(super) job_state: Option<JobStateStore>,
+    /// Why there is none.
+    pub(super) why_no_state: String,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
     /// The socket for messages of `crontab` about changed tables.

@@ -10,7 +10,7 @@ use crate::sys::clock;
 use crate::sys::error::{self, os};
 use crate::sys::process::Pid;
 use crate::sys::record_file::{OffsetReader, checksum, read_whole};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt;
@@ -24,6 +24,9 @@ const HEADER: usize = MAGIC.len() + BOOT;
 const PREFIX: usize = 6;
 /// Maximum length of a recorded reason, in bytes.
 const LONGEST_REASON: usize = 1024;
+/// Bytes of the output of a hook or a ping that are recorded, and how many of their ends a main reads.
+const FOLLOW_UP_OUTPUT: usize = 256;
+const MOST_FOLLOW_UPS: usize = 5_000;
 
 /// How long starts are kept after their runs have ended, in seconds. A restart catches up three minutes, and the clock may be set back a
 /// little meanwhile.
@@ -68,6 +71,23 @@ enum JournalRecord {
     Delivered { run: RunId },
     /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
     Reported { run: RunId, mail: MailResult },
+    /// A hook or a ping has ended. A main to which that was sent may have been killed before it had recorded it.
+    FollowedUp(JournaledFollowUp),
+}
+
+/// What became of a hook or a ping.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct JournaledFollowUp {
+    /// The run that it followed.
+    pub run: RunId,
+    /// When it ended, in seconds of UTC.
+    pub ended_at: i64,
+    /// What it was, see [`crate::scheduler::FollowUpTask::name`].
+    pub what: String,
+    /// How it ended.
+    pub how: String,
+    /// The beginning of what it has written.
+    pub output: Vec<u8>,
 }
 
 /// Identifies a process for the whole boot.
@@ -119,6 +139,8 @@ impl JournaledRun {
 pub struct JournalContent {
     /// The runs that are still needed.
     pub runs: BTreeMap<RunId, JournaledRun>,
+    /// Hooks and pings that have ended in the last minutes, the newest ones if there are very many.
+    pub follow_ups: VecDeque<JournaledFollowUp>,
     /// Whether it was written in another boot, so that all its processes are gone.
     pub is_of_another_boot: bool,
     /// Whether an invalid record was found. Everything after it is lost.
@@ -188,12 +210,22 @@ fn read_keeping(file: &File, boot_id: &str, now: i64, kept_starts: i64) -> Resul
             break;
         };
         content.valid_length += (PREFIX + payload.len()) as u64;
-        take_up(&mut content.runs, record, now, kept_starts);
+        take_up(&mut content, record, now, kept_starts);
     }
     Ok(content)
 }
 
-fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now: i64, kept_starts: i64) {
+/// The first bytes of a text, without a character that would be cut.
+fn beginning(text: &[u8], most: usize) -> &[u8] {
+    let cut = text.get(..most).unwrap_or(text);
+    match std::str::from_utf8(cut) {
+        Err(error) if error.error_len().is_none() => cut.get(..error.valid_up_to()).unwrap_or(cut),
+        _ => cut,
+    }
+}
+
+fn take_up(content: &mut JournalContent, record: JournalRecord, now: i64, kept_starts: i64) {
+    let runs = &mut content.runs;
     match record {
         JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot } => {
             let known = JournaledRun {
@@ -221,6 +253,13 @@ fn take_up(runs: &mut BTreeMap<RunId, JournaledRun>, record: JournalRecord, now:
         }
         JournalRecord::Delivered { run } => close(runs, run, now, kept_starts, |known| known.is_delivered = true),
         JournalRecord::Reported { run, mail } => close(runs, run, now, kept_starts, |known| known.mail = Some(mail)),
+        JournalRecord::FollowedUp(follow_up) if follow_up.ended_at > now.saturating_sub(kept_starts) => {
+            if content.follow_ups.len() == MOST_FOLLOW_UPS {
+                content.follow_ups.pop_front();
+            }
+            content.follow_ups.push_back(follow_up);
+        }
+        JournalRecord::FollowedUp(_) => {}
     }
 }
 
@@ -295,6 +334,18 @@ impl Journal {
         self.push(&JournalRecord::Reported { run, mail });
     }
 
+    /// Records the end of a hook or a ping of a run.
+    pub(super) fn followed_up(&mut self, run: RunId, what: &str, how: &str, output: &[u8]) {
+        let record = JournaledFollowUp {
+            run,
+            ended_at: clock::wall().seconds,
+            what: what.to_owned(),
+            how: String::from_utf8_lossy(beginning(how.as_bytes(), LONGEST_REASON)).into_owned(),
+            output: beginning(output, FOLLOW_UP_OUTPUT).to_vec(),
+        };
+        self.push(&JournalRecord::FollowedUp(record));
+    }
+
     fn push(&mut self, record: &JournalRecord) {
         if self.is_kept() {
             append(&mut self.waiting, record);
@@ -354,6 +405,9 @@ impl Journal {
     fn bytes_of(&self, file: &File, now: i64, kept_starts: i64) -> Result<Vec<u8>, JournalError> {
         let content = read_keeping(file, &self.boot_id, now, kept_starts)?;
         let mut bytes = header(&self.boot_id).to_vec();
+        for follow_up in content.follow_ups {
+            append(&mut bytes, &JournalRecord::FollowedUp(follow_up));
+        }
         for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
             let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, result, is_delivered, mail } = known;
             append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });

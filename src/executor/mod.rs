@@ -48,7 +48,7 @@ mod wire;
 
 pub use client::{Executor, LaunchError};
 pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
-pub use journal::KEPT_STARTS;
+pub use journal::{JournaledFollowUp, KEPT_STARTS};
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OpenRuns, Predecessors, Retried, SilentExecutor,

@@ -1,6 +1,6 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
-use super::journal::{JournalContent, JournaledRun, KEPT_STARTS, append_handled, read};
+use super::journal::{JournalContent, JournaledFollowUp, JournaledRun, KEPT_STARTS, append_handled, read};
 use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
@@ -48,6 +48,8 @@ pub struct Predecessors {
     pub undelivered: Vec<RunOfJob>,
     /// Runs of living executors that are still running.
     pub running: Vec<RunOfJob>,
+    /// Hooks and pings that have ended in the last minutes: an earlier main may not have recorded that.
+    pub follow_ups: Vec<JournaledFollowUp>,
     /// Errors of files that could not be read and were removed.
     pub errors: Vec<RunDirectoryError>,
     /// Executors that are alive but cannot be reached.
@@ -279,6 +281,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
         match read(&file, boot_id, now()) {
             Ok(content) => {
                 found.started.extend(starts_of(&content));
+                found.follow_ups.extend(content.follow_ups.iter().cloned());
                 found.undelivered.extend(undelivered(&content));
                 found.dead.push(DeadExecutor::new(None, file, content));
             }
@@ -331,6 +334,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         };
         let content = content.map_err(|error| found.errors.push(error)).ok();
         found.started.extend(content.iter().flat_map(starts_of));
+        found.follow_ups.extend(content.iter().flat_map(|content| content.follow_ups.iter().cloned()));
         found.undelivered.extend(content.iter().flat_map(undelivered));
         found.silent.push(SilentExecutor::new(files, content));
     }
@@ -405,6 +409,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
         found.errors.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
+    found.follow_ups.extend(content.follow_ups.iter().cloned());
     found.undelivered.extend(undelivered(&content));
     found.dead.push(DeadExecutor::new(Some(files), file, content));
 }

@@ -162,7 +162,7 @@ pub struct RunEnded {
 pub struct RecordedOutcome {
     /// `ok`, `failed` and so on.
     pub outcome: String,
-    /// Why, or by whom.
+    /// Why, or `by` whom.
     pub reason: Option<String>,
     /// The exit status, if it exited.
     pub exit_code: Option<i32>,
@@ -258,7 +258,7 @@ impl RecordedOutcome {
     /// An outcome by the rules of the entry.
     pub fn of(outcome: &Outcome) -> RecordedOutcome {
         let by = match outcome {
-            Outcome::Killed { by } => Some(by.as_str()),
+            Outcome::Killed { by } => Some(format!("by {by}")),
             _ => None,
         };
         let signal = match outcome {
@@ -267,7 +267,7 @@ impl RecordedOutcome {
         };
         RecordedOutcome {
             outcome: outcome.as_str().to_owned(),
-            reason: outcome.reason().or(by).map(str::to_owned),
+            reason: outcome.reason().map(str::to_owned).or(by),
             exit_code: outcome.exit_status(),
             signal,
         }

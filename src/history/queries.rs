@@ -4,13 +4,15 @@ use super::recorder::Recorder;
 use super::store::Store;
 use crate::sys::clock;
 use crate::varlink::Time;
-use crate::varlink::history::{RunRecord, Summary};
+use crate::varlink::history::{Downtime, RunRecord, Summary};
 use rusqlite::types::Value;
 use rusqlite::{ErrorCode, OptionalExtension, Row, params_from_iter};
 
 /// How long a question of a user may take, in milliseconds, and one of those who see everything. Nothing else is done meanwhile.
 const OWNERS_MS: i64 = 500;
 const MOST_MS: i64 = 2_000;
+/// Intervals without a daemon that one answer has at most.
+const MOST_DOWNTIMES: i64 = 100;
 /// After so many steps of SQLite the time is looked at.
 const STEPS: i32 = 1_000;
 
@@ -208,6 +210,18 @@ impl Store {
         output.optional()
     }
 
+    /// Intervals in which no daemon ran and that have some time between two moments, the newest first.
+    pub(super) fn downtimes(&self, since_ms: Option<i64>, until_ms: Option<i64>) -> rusqlite::Result<Vec<Downtime>> {
+        let sql = "SELECT began_at, ended_at, cause FROM downtimes WHERE ended_at > ?1 AND began_at < ?2 ORDER BY id DESC LIMIT ?3";
+        let bounds = [since_ms.unwrap_or(i64::MIN), until_ms.unwrap_or(i64::MAX), MOST_DOWNTIMES];
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let rows = statement.query_map(bounds, |row| {
+            let time = |column| row.get(column).map(Time::of_ms);
+            Ok(Downtime { began_at: time(0)?, ended_at: time(1)?, cause: row.get(2)? })
+        })?;
+        rows.collect()
+    }
+
     /// What is known of the runs of a job that the viewer may see.
     pub(super) fn summary(&self, viewer: Viewer, job: &str) -> rusqlite::Result<Option<Summary>> {
         if !self.has_job(viewer, job)? {
@@ -299,6 +313,21 @@ impl Recorder {
     /// No such run; or the database cannot be read.
     pub fn output(&mut self, viewer: Viewer, run: u64) -> Result<StoredOutput, QueryError> {
         self.ask(viewer, |store| store.output(viewer, run))?.ok_or(QueryError::NoSuchRun)
+    }
+
+    /// Intervals in which no daemon ran and that have some time between two moments (milliseconds of Unix time), the newest first. Nothing in
+    /// them is anybody's own.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn downtimes(
+        &mut self,
+        viewer: Viewer,
+        since_ms: Option<i64>,
+        until_ms: Option<i64>,
+    ) -> Result<Vec<Downtime>, QueryError> {
+        self.ask(viewer, |store| store.downtimes(since_ms, until_ms))
     }
 
     /// What is known of the runs of a job.

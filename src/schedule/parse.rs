@@ -424,7 +424,7 @@ impl Reader<'_> {
                     Some(weekdays) => *weekdays |= 1 << weekday,
                     None => {
                         let help = last.then(|| format!("write {value}L for the last one of the month"));
-                        return Err(self.fault(place..self.word_end(place), "which one of the month, 1 to 5", help));
+                        return Err(self.fault(place..self.word_end(place), "a number from 1 to 5 behind #", help));
                     }
                 }
             }

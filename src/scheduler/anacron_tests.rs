@@ -592,7 +592,7 @@ fn a_year_on_a_machine_that_is_often_off() {
 /// Pauses a job for an hour.
 fn pause(machine: &mut Machine, name: &str) {
     let (from, until) = (machine.now, Timestamp(machine.now.0 + 3_600));
-    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true };
+    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true, source: None };
     machine.handle(Event::Pause { job: JobId::named("root", name), pause });
 }
 
@@ -690,7 +690,7 @@ fn all_jobs_start_after_a_pause_of_all() {
     let mut machine = Machine::new("1 5 daily a\n", "2026-11-22T10:00:00Z");
     machine.boot();
     let (from, until) = (machine.now, moment("2026-11-22T12:00:00Z"));
-    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true };
+    let pause = Pause { from, until, by: "root".into(), note: String::new(), is_by_root: true, source: None };
     machine.handle(Event::PauseAll { scope: PauseScope::Everybody, pause: pause.clone() });
     machine.handle(Event::Pause { job: JobId::named("root", "daily"), pause });
     machine.live(moment("2026-11-22T11:59:59Z"), 1);

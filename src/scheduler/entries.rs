@@ -15,6 +15,7 @@ use super::timers::Shared;
 use super::timing::TimingState;
 use crate::crontab::{Calendars, Policy};
 use crate::schedule::{Day, Kind, Timestamp, Zone};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The live entries of all crontabs and of the anacrontab.
@@ -27,6 +28,8 @@ pub(super) struct Entries {
     pub(super) caller: String,
     /// The calendars that `CRON_EXCEPT` may name.
     pub(super) calendars: Calendars,
+    /// What the jobs ask for that have an attempt pending and whose table is being exchanged.
+    pub(super) leaving: BTreeMap<JobId, RunRequest>,
 }
 
 impl Entries {
@@ -38,6 +41,7 @@ impl Entries {
             anacron: Anacron::default(),
             caller: String::new(),
             calendars: Calendars::default(),
+            leaving: BTreeMap::new(),
         }
     }
 
@@ -142,6 +146,27 @@ impl Entries {
             request.trigger = Trigger::Reboot;
         }
         Some(request)
+    }
+
+    /// The request for a run of a job, also while its entry is being removed.
+    pub(super) fn request_of(
+        &self,
+        job: &JobId,
+        key: EntryKey,
+        run: RunId,
+        scheduled_at: Timestamp,
+    ) -> Option<RunRequest> {
+        // Another entry may have the place of one that is removed.
+        let request = self.request(key, run, scheduled_at, false).filter(|request| request.job == *job);
+        request.or_else(|| {
+            let request = self.leaving.get(job)?.clone();
+            Some(RunRequest { run, scheduled_at: scheduled_at.0, ..request })
+        })
+    }
+
+    /// The path of the table that an entry is in. None: it is one of the anacrontab.
+    pub(super) fn table_path(&self, (number, _): EntryKey) -> Option<&str> {
+        self.tables.get(number).map(|table| table.source().path.as_str())
     }
 
     /// Whether the day of a slot, before its random delay, is an exception of a policy.

@@ -103,6 +103,7 @@ impl Scheduler {
     /// before, since everything up to now has been handled.
     pub(super) fn load(&mut self, source: Source, table: Crontab, now: Now, actions: &mut Vec<Action>) {
         let old_number = self.entries.tables.find(&source.path);
+        self.note_leaving(old_number);
         let (mut fresh, new_timers) =
             LiveCrontab::new(source, table, &mut self.entries.timing.timers, &mut self.entries.timing.zones);
         let mut unused = Vec::new();
@@ -121,6 +122,7 @@ impl Scheduler {
             }
             None => scheduler.manage(number, BTreeMap::new(), released, now, actions),
         });
+        self.entries.leaving.clear();
         self.entries.timing.free_unused(unused);
         if self.phase != Phase::Running {
             return;
@@ -132,6 +134,7 @@ impl Scheduler {
 
     pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {
         let Some(number) = self.entries.tables.find(path) else { return };
+        self.note_leaving(Some(number));
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
             let touched = Touched { names: self.release_names(number), copies: self.copies_of(table.source()) };
@@ -142,6 +145,7 @@ impl Scheduler {
                 scheduler.pass_names_on(number, &touched, now, actions);
             });
         }
+        self.entries.leaving.clear();
         self.entries.timing.free_unused(unused);
     }
 

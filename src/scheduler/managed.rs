@@ -97,11 +97,19 @@ impl Scheduler {
         let is_known = |id: &JobId| self.first_seen.contains_key(id);
         let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
+        let foreign: BTreeSet<JobId> = specs
+            .iter()
+            .filter(|(id, spec)| self.is_pause_of_other_table(id, spec))
+            .map(|(id, _)| id.clone())
+            .collect();
         self.with_jobs(now, actions, |jobs, turn| {
             passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
                 let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
                 jobs.register(id.clone(), spec, turn);
+                if foreign.contains(&id) {
+                    jobs.resume(&id, turn);
+                }
                 if may_be_paused {
                     jobs.pause_if_covered(&id, turn);
                 }
@@ -115,6 +123,12 @@ impl Scheduler {
             Phase::Loading => self.unchecked.extend(in_question),
             Phase::Running | Phase::Stopped => self.report_faults(&in_question, actions),
         }
+    }
+
+    /// Whether the pause of a job was given to an entry of another table that had its name before.
+    fn is_pause_of_other_table(&self, id: &JobId, spec: &JobSpec) -> bool {
+        let source = self.jobs.paused(id).and_then(|pause| pause.source.as_deref());
+        source.is_some() && spec.entry.and_then(|key| self.entries.table_path(key)) != source
     }
 
     /// The entries of a table that is not live any more are gone.

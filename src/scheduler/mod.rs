@@ -46,10 +46,12 @@
 //! | `user_requests` | runs by hand, kills and pauses |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `managed`, `naming`, `complaints` | which entries have a policy, their names, and what is wrong with them |
+//! | `leaving` | the last notices of entries that are removed while another attempt is pending |
 //! | `restore` | gives jobs back what an earlier daemon has left of them |
 //! | `missed_slots`, `late_tables` | catch-up; catch-up for tables that are first loaded after the beginning |
 //! | `absence` | how many slots passed while no daemon was there |
 //! | `anacron_events` | the events that concern anacron's jobs |
+//! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
 #![forbid(unsafe_code)]
@@ -59,6 +61,7 @@ mod action;
 mod anacron;
 mod anacron_events;
 mod clock;
+mod coming;
 mod complaints;
 mod decide;
 mod due;
@@ -73,6 +76,7 @@ mod job_id;
 mod job_status;
 mod jobs;
 mod late_tables;
+mod leaving;
 mod live;
 mod live_table;
 mod loading;
@@ -109,6 +113,7 @@ mod zones;
 pub use crate::crontab::SharedBytes;
 pub use action::{Absence, Action, EntryComplaint, StampCause};
 pub use anacron::AnacronStatus;
+pub use coming::ComingStarts;
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use follow_up::{FollowUp, FollowUpTask};

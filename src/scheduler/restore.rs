@@ -5,6 +5,7 @@ use super::earlier::EarlierEnds;
 use super::entries::table_owner;
 use super::event::{EarlierRun, Event};
 use super::job_id::JobId;
+use super::jobs::Pause;
 use super::jobs::RunStart;
 use super::late_tables::save_missed_since;
 use super::managed::save_first_seen;
@@ -13,7 +14,7 @@ use super::run_id::RunId;
 use super::run_record::Trigger;
 use super::run_result::{RunOutcome, RunResult};
 use super::runs::RunOrigin;
-use super::saved::SavedState;
+use super::saved::{SavedState, StateChange};
 use super::state::{Begin, Phase, Scheduler};
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,7 +109,10 @@ impl Scheduler {
             if self.jobs.entry(&id).is_none() {
                 continue;
             }
-            if let Some(pause) = self.earlier.unclaimed.pauses.remove(&id) {
+            let pause = self.earlier.unclaimed.pauses.remove(&id);
+            if pause.as_ref().is_some_and(|pause| self.is_of_other_table(&id, pause)) {
+                actions.push(Action::SaveState(Box::new(StateChange::pause(id.clone(), None))));
+            } else if let Some(pause) = pause {
                 self.jobs.restore_pause(id.clone(), pause);
                 claimed.paused.push(id.clone());
             }
@@ -130,6 +134,12 @@ impl Scheduler {
             self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
         }
         claimed
+    }
+
+    /// Whether a pause was that of an entry of another table than the one that has the name now.
+    fn is_of_other_table(&self, id: &JobId, pause: &Pause) -> bool {
+        let table = self.jobs.entry(id).and_then(|key| self.entries.table_path(key));
+        pause.source.is_some() && table != pause.source.as_deref()
     }
 
     /// Entries may have been added while no daemon was there and all were paused.

@@ -137,7 +137,9 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
     let jobs = &scenario.jobs;
     let kills = jobs.kills.iter().map(|(job, at)| (*at, Change::Kill(job.clone())));
-    let pauses = jobs.pauses.iter().map(|(job, from, until)| (*from, Change::Pause(job.clone(), *until)));
+    // One that has begun before is in force at the begin.
+    let pauses = jobs.pauses.iter().filter(|(_, _, until)| *until > scenario.from);
+    let pauses = pauses.map(|(job, from, until)| ((*from).max(scenario.from), Change::Pause(job.clone(), *until)));
     let runs = jobs.runs.iter().map(|(job, at)| (*at, Change::Run(job.clone())));
     let mut changes: Vec<_> = steps
         .chain(stops)
@@ -165,6 +167,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
         is_over: false,
     };
     if !down_at_first {
+        simulation.pause_from_begin();
         simulation.start_daemon(Vec::new());
     }
     simulation
@@ -329,7 +332,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
                 Change::Pause(job, until) => {
                     let shown = |at: Timestamp| Timestamp(at.0.saturating_add(self.ahead));
                     let (from, until, by) = (shown(next), shown(until), self.scenario.caller.clone());
-                    let pause = Pause { from, until, by, note: String::new(), is_by_root: false };
+                    let pause = Pause { from, until, by, note: String::new(), is_by_root: false, source: None };
                     events.push(Event::Pause { job, pause });
                 }
                 Change::Run(job) => events.push(Event::RunByHand { job, start: ManualStart::ByRules }),
@@ -344,6 +347,27 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
             self.pause_while_down(events);
         }
         true
+    }
+
+    /// Pauses that begin with the simulation hold for `@reboot` entries, too.
+    fn pause_from_begin(&mut self) {
+        let begin = self.now().utc;
+        let (at, by) = (self.at, self.scenario.caller.clone());
+        self.changes.retain(|(from, change)| match change {
+            Change::Pause(job, until) if *from == at => {
+                let pause = Pause {
+                    from: begin,
+                    until: *until,
+                    by: by.clone(),
+                    note: String::new(),
+                    is_by_root: false,
+                    source: None,
+                };
+                self.saved.pauses.insert(job.clone(), pause);
+                false
+            }
+            _ => true,
+        });
     }
 
     /// Adds pauses that begin while the daemon is down to the state, so that they hold when it is started again.

@@ -89,26 +89,26 @@ impl Turn<'_> {
         variables.extend(slot.map(|slot| ("CRON_SCHEDULED_AT".to_owned(), slot.to_string())));
         let scheduled_at = notice.record.as_ref().map(|record| record.scheduled_at).or(slot)?;
         let task = FollowUpTask::Hook { event, command, variables };
-        self.follow_up(spec, notice.record.as_ref(), scheduled_at, task)
+        self.follow_up((&notice.job, spec), notice.record.as_ref(), scheduled_at, task)
     }
 
     /// Calls the web service of the job, if it has one.
     pub(super) fn ping(&mut self, spec: &JobSpec, event: PingEvent, record: &RunRecord) {
         let Some(ping) = &spec.policy.ping else { return };
         let task = follow_up::ping(ping, event, &record.job, record.scheduled_at, (record.trigger, record.run));
-        let call = self.follow_up(spec, Some(record), record.scheduled_at, task);
+        let call = self.follow_up((&record.job, spec), Some(record), record.scheduled_at, task);
         self.actions.extend(call);
     }
 
     fn follow_up(
         &self,
-        spec: &JobSpec,
+        (job, spec): (&JobId, &JobSpec),
         record: Option<&RunRecord>,
         scheduled_at: Timestamp,
         task: FollowUpTask,
     ) -> Option<Action> {
         let run = record.and_then(|record| record.run);
-        let request = self.entries.request(spec.entry?, run.unwrap_or(RunId(0)), scheduled_at, false)?;
+        let request = self.entries.request_of(job, spec.entry?, run.unwrap_or(RunId(0)), scheduled_at)?;
         let trigger = record.map_or(request.trigger, |record| record.trigger);
         let attempt = record.map_or(1, |record| record.attempt);
         let start = Box::new(RunRequest { trigger, attempt, ..request });

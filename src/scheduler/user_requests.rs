@@ -91,7 +91,8 @@ impl Scheduler {
     /// Pauses a job, if there is one.
     pub(super) fn pause(&mut self, id: &JobId, pause: Pause, now: Now, actions: &mut Vec<Action>) {
         if self.manage_job(id, now, actions) {
-            self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, pause, turn));
+            let source = self.jobs.entry(id).and_then(|key| self.entries.table_path(key)).map(str::to_owned);
+            self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, Pause { source, ..pause }, turn));
         }
     }
 

@@ -275,12 +275,21 @@ pub struct WhyArguments {
 }
 
 /// The result of `Why`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Why {
     /// The answer in a sentence.
     pub verdict: String,
     /// The rules that were applied, in order, up to the one that decided.
     pub steps: Vec<WhyStep>,
+    /// The first slot in the minute that was asked for. None: the entry is not due then, or no minute was given.
+    #[serde(default)]
+    pub slot: Option<Time>,
+    /// What the entry does at a slot while a run goes on: `allow`, `skip`, `queue` or `replace`.
+    #[serde(default)]
+    pub overlap: Option<String>,
+    /// What it does with missed slots: `none`, `once` or `all`.
+    #[serde(default)]
+    pub catch_up: Option<String>,
 }
 
 /// One rule and what it said.
@@ -334,10 +343,13 @@ pub struct PauseArguments {
 }
 
 /// The result of `Pause`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// The jobs that are paused now.
     pub paused: Vec<String>,
+    /// What the caller has to know: the pause is not kept over a restart, and why.
+    #[serde(default)]
+    pub warning: Option<String>,
 }
 
 /// The arguments of `Resume`.
@@ -352,10 +364,16 @@ pub struct ResumeArguments {
 }
 
 /// The result of `Resume`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumed {
     /// The jobs whose pause was ended.
     pub resumed: Vec<String>,
+    /// Whether a pause of all jobs was ended, which entries that are added would have got, too.
+    #[serde(default)]
+    pub all: Option<bool>,
+    /// Where all are meant: how many stay paused, because root has paused them.
+    #[serde(default)]
+    pub kept: Option<u64>,
 }
 
 /// The result of `Kill`.
@@ -377,6 +395,14 @@ pub struct KillArguments {
     /// With run 0: the job whose oldest run, waiting slot or pending retry is meant.
     #[serde(default)]
     pub job: Option<String>,
+}
+
+/// The arguments of `Reload`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadArguments {
+    /// Only the crontab of this user. Everybody but root can mean their own only.
+    #[serde(default)]
+    pub user: Option<String>,
 }
 
 /// The result of `Reload`.

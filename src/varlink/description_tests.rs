@@ -113,6 +113,7 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<Resumed>(cron, "Resume)");
     check::<KillArguments>(cron, "Kill(");
     check::<Killed>(cron, "Kill)");
+    check::<ReloadArguments>(cron, "Reload(");
     check::<Reloaded>(cron, "Reload)");
     check::<EventsArguments>(cron, "Events(");
     check::<Event>(cron, "Events)");
@@ -127,6 +128,8 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<history::Output>(history, "Output)");
     check::<history::SummaryArguments>(history, "Summary(");
     check::<history::Summary>(history, "Summary)");
+    check::<history::DowntimesArguments>(history, "Downtimes(");
+    check::<history::Downtimes>(history, "Downtimes)");
 }
 
 #[test]

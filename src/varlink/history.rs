@@ -139,3 +139,32 @@ pub struct Summary {
     /// The first slot in the history.
     pub since: Option<Time>,
 }
+
+/// The arguments of `Downtimes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DowntimesArguments {
+    /// Only intervals that ended after this moment.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Only intervals that began before this moment.
+    #[serde(default)]
+    pub until: Option<String>,
+}
+
+/// An interval in which no daemon ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downtime {
+    /// The last sign of life of the daemon before it.
+    pub began_at: Time,
+    /// When the daemon after it began.
+    pub ended_at: Time,
+    /// `stopped`, `killed`, or `machine down`.
+    pub cause: String,
+}
+
+/// The result of `Downtimes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downtimes {
+    /// The newest first.
+    pub downtimes: Vec<Downtime>,
+}

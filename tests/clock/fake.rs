@@ -26,6 +26,7 @@ enum Field {
     TimesArmed,
     WasSet,
     SetOnArming,
+    Slept,
 }
 
 /// A machine's clock that only tests set. Seconds count from 1970.
@@ -88,9 +89,17 @@ impl Clock {
         }
     }
 
-    /// Sets it, or has the machine sleep: to a process both are CLOCK_REALTIME going on alone.
+    /// Sets it. To a process that does not ask for CLOCK_BOOTTIME, a sleep is the same.
     pub fn set(&self, by: i64) {
         self.set_silently(by);
+        self.write(Field::WasSet, 1);
+        self.ring();
+    }
+
+    /// Has the machine sleep: CLOCK_REALTIME and CLOCK_BOOTTIME go on, and CLOCK_MONOTONIC stands still.
+    pub fn sleep(&self, seconds: i64) {
+        self.add(Field::RealtimeAhead, seconds * SECOND);
+        self.add(Field::Slept, seconds * SECOND);
         self.write(Field::WasSet, 1);
         self.ring();
     }

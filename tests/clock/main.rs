@@ -335,3 +335,40 @@ fn a_change_without_an_event_is_found_by_the_rescan_of_every_ten_minutes() {
     python.kill().unwrap();
     python.wait().unwrap();
 }
+
+#[test]
+fn a_sleep_is_told_from_a_clock_that_was_set() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let lines = ["CRON_NAME=job", "CRON_CATCHUP=once", "*/10 * * * * caught"];
+    let machine = Machine::boot(world, "UTC", &lines, "2026-05-01T10:01:30Z");
+    let events = "/run/events";
+    let mut follower = machine
+        .world
+        .command_as("root", &format!("exec cronctl events -f --json >{events} 2>&1"))
+        .spawn()
+        .expect("cronctl");
+    let missed = || -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(events).unwrap_or_default();
+        let events = text.lines().map(|line| serde_json::from_str(line).expect(line));
+        events.filter(|event: &serde_json::Value| event["event"] == "missed").collect()
+    };
+    // Nothing tells when the follower listens.
+    Deadline::seconds(20).wait_for("the follower", || {
+        machine.world.run("cronctl reload");
+        (!std::fs::read_to_string(events).unwrap_or_default().is_empty()).then_some(())
+    });
+    for (nth, reason) in ["asleep", "clock"].into_iter().enumerate() {
+        machine.reacts(|| match reason {
+            "asleep" => machine.clock.sleep(5 * HOUR),
+            _ => machine.clock.set(5 * HOUR),
+        });
+        let found = Deadline::seconds(20).wait_for(reason, || missed().get(nth).cloned());
+        let outcome = &found["outcome"];
+        assert_eq!((&outcome["outcome"], &outcome["reason"]), (&"missed".into(), &reason.into()), "{found}");
+        assert_eq!(outcome["count"], 29, "{found}");
+    }
+    // The latest slot has run both times.
+    assert_eq!(machine.ledger(), ["15:01 caught", "20:01 caught"]);
+    follower.kill().expect("the follower");
+    follower.wait().expect("its end");
+}

@@ -2,7 +2,8 @@
  *
  * CRONWHEEL_TEST_CLOCK names a file that the test and all these processes share (struct page) and, with ".bell" behind it, a
  * FIFO. Both clocks go on with the machine's CLOCK_MONOTONIC, each so much ahead of it as the page says: the test lets time
- * pass by moving both, and sets the clock, or lets the machine sleep, by moving CLOCK_REALTIME alone.
+ * pass by moving both, and sets the clock, or lets the machine sleep, by moving CLOCK_REALTIME alone. CLOCK_BOOTTIME is
+ * CLOCK_MONOTONIC and the time for which the machine has slept.
  *
  * The timer on CLOCK_REALTIME is the FIFO: it becomes readable when the test rings it, which it does when it has moved the clock
  * to the second that the timer is armed for or past it, or when it has set the clock.
@@ -32,6 +33,7 @@ struct page {
 	_Atomic int64_t times_armed;
 	_Atomic int64_t was_set;       /* the clock was set since the timer was last armed or read */
 	_Atomic int64_t set_on_arming; /* seconds by which the clock is set in the moment the timer is armed next */
+	_Atomic int64_t slept;         /* nanoseconds for which the machine has slept */
 };
 
 static const int64_t SECOND = 1000000000;
@@ -82,6 +84,9 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_COARSE:
 		ns = machine_ns() + page->monotonic_ahead;
+		break;
+	case CLOCK_BOOTTIME:
+		ns = machine_ns() + page->monotonic_ahead + page->slept;
 		break;
 	default:
 		return (int)syscall(SYS_clock_gettime, clock, now);

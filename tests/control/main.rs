@@ -9,6 +9,7 @@ mod rights;
 mod runs;
 mod steering;
 mod views;
+mod why;
 
 use common::{Deadline, Shown, World};
 use serde_json::Value;

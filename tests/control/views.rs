@@ -118,3 +118,34 @@ fn next_and_timeline_ask_the_daemon_and_say_when_they_guess() {
     assert!(shown.code() == 0 && shown.stderr.contains("computed from the crontabs"), "{shown:?}");
     assert_eq!(cronctl(&world, "alice", "ping").code(), 3);
 }
+
+#[test]
+fn a_user_is_taken_by_the_verbs_that_work_on_tables() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let tab = "/var/spool/cron/crontabs/alice";
+    for user in ["alice", "root"] {
+        let checked = cronctl(&world, user, "check --user alice");
+        assert_eq!(checked.stdout, format!("{tab}: 7 entries, 0 errors, 2 warnings\n"));
+        let explained = cronctl(&world, user, "explain --user alice").ok();
+        // `crontab -l`, by which alice reads it, leaves the three lines out that `crontab` has put in front.
+        let line = if user == "root" { 5 } else { 2 };
+        let first = format!("Line {line}: 0 0 1 1 *  echo hello; echo oops >&2\n");
+        assert!(explained.starts_with(&first), "{explained}");
+        assert_eq!(json_lines(&cronctl(&world, user, "explain --user alice --json")).len(), 7);
+        let range = "--tz UTC --from 2026-12-31T23:00:00Z --until 2027-01-01T01:00:00Z";
+        let outcomes = json_lines(&cronctl(&world, user, &format!("simulate --user alice {range} --outcomes")));
+        let jobs: Vec<&str> = outcomes.iter().map(|outcome| outcome["job"].as_str().unwrap()).collect();
+        assert!(jobs.len() == 7 && jobs.contains(&"alice:hello"), "{jobs:?}");
+        assert_eq!(cronctl(&world, user, "ping --user alice").ok(), "");
+        // A second has to pass between two reloads of a user.
+        Deadline::seconds(10)
+            .wait_for("a reload", || (cronctl(&world, user, "reload --user alice").code() == 0).then_some(()));
+    }
+    for verb in ["check", "explain", "simulate --tz UTC --from now --until +1h"] {
+        let refused = cronctl(&world, "bob", &format!("{verb} --user alice"));
+        assert!(refused.code() != 0 && refused.stderr.contains("only root may read the table of alice"), "{refused:?}");
+    }
+    let refused = cronctl(&world, "bob", "reload --user alice");
+    assert!(refused.code() == 4 && refused.stderr.contains("only root and alice can"), "{refused:?}");
+}

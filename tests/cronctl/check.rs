@@ -123,3 +123,20 @@ fn one_faulty_file_decides_the_status_wherever_it_stands() {
     }
     assert_eq!(ask(&["check", "/nowhere", clean.path()]).status, Some(1));
 }
+
+#[test]
+fn json_has_a_line_for_each_table_and_nothing_on_standard_error() {
+    let (good, bad) = (Crontab::of("@daily x\n0 0 30 2 * never\n"), Crontab::of("0 24 * * * x\n@daily y\n"));
+    let answer = ask(&["check", "--json", good.path(), bad.path()]);
+    assert_eq!((answer.status, answer.err.as_str()), (Some(1), ""));
+    let lines: Vec<serde_json::Value> =
+        answer.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let [first, second] = lines.as_slice() else { panic!("{answer:?}") };
+    assert_eq!((&first["file"], &first["ok"], &first["entries"]), (&good.path().into(), &true.into(), &2.into()));
+    assert_eq!((&first["errors"], &first["warnings"][0]["line"]), (&serde_json::json!([]), &2.into()));
+    assert_eq!(
+        (&second["ok"], &second["entries"], &second["errors"][0]["column"]),
+        (&false.into(), &1.into(), &3.into())
+    );
+    assert_eq!(second["errors"][0]["message"], "expected an hour from 0 to 23, found 24");
+}

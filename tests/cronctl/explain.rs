@@ -132,3 +132,24 @@ fn a_fault_is_a_diagnostic() {
     assert_eq!((answer.status, answer.out.as_str()), (Some(1), ""));
     assert!(answer.err.starts_with("expr:1:3: error: expected an hour from 0 to 23, found 24\n"), "{}", answer.err);
 }
+
+#[test]
+fn json_says_the_same() {
+    let answer = explain(&["--tz", "Europe/Berlin", "--json", "30 2 * * 1-5", "0 0 13 * 5", "@daily"]);
+    let lines: Vec<serde_json::Value> =
+        answer.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((answer.status, lines.len(), answer.err.as_str()), (Some(0), 3, ""));
+    assert_eq!(lines[0]["expr"], "30 2 * * 1-5");
+    assert_eq!(
+        (&lines[0]["explanation"], &lines[0]["zone"]),
+        (&"At 02:30 every weekday".into(), &"Europe/Berlin".into())
+    );
+    assert_eq!(lines[0]["next"][0], "2026-11-23T01:30:00Z");
+    assert_eq!(lines[0]["next"].as_array().map(Vec::len), Some(5));
+    assert!(lines[1]["warnings"][0].as_str().unwrap().contains("either is enough"));
+    let line = explain(&["--json", "0 4 * * * /usr/local/bin/backup"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&line.out).unwrap()["command"], "/usr/local/bin/backup");
+    let fault = explain(&["--json", "0 24 * * *"]);
+    let found: serde_json::Value = serde_json::from_str(&fault.out).unwrap();
+    assert_eq!((fault.status, &found["error"]), (Some(1), &"expected an hour from 0 to 23, found 24".into()));
+}

@@ -208,3 +208,19 @@ fn a_faulty_line_costs_only_itself_and_the_exit_status() {
     assert_eq!((answer.lines().len(), answer.status), (1, Some(1)));
     assert!(answer.err.contains(":1:3: error: "));
 }
+
+#[test]
+fn a_pause_that_begins_with_the_simulation_or_before_holds_reboot_entries() {
+    let table = "CRON_NAME=boot\n@reboot boot\nCRON_NAME=each\n* * * * * each\n";
+    let range = ["--tz", "UTC", "--from", "2026-05-01T10:00:00Z", "--until", "2026-05-01T10:02:00Z"];
+    let commands = |from: &str| {
+        let pauses = [format!("boot={from}..2026-05-01T10:01:00Z"), format!("each={from}..2026-05-01T10:01:00Z")];
+        let pauses = pauses.iter().flat_map(|pause| ["--pause", pause.as_str()]);
+        let answer = simulate(table, &range.iter().copied().chain(pauses).collect::<Vec<_>>());
+        answer.lines().iter().map(|line| line[11..16].to_owned() + line.rsplit(' ').next().unwrap()).collect::<Vec<_>>()
+    };
+    for from in ["2026-05-01T10:00:00Z", "2026-05-01T09:00:00Z"] {
+        assert_eq!(commands(from), ["10:01each", "10:02each"], "{from}");
+    }
+    assert_eq!(commands("2026-05-01T10:00:01Z").first().map(String::as_str), Some("10:00boot"));
+}

@@ -66,3 +66,14 @@ fn the_picture_goes_into_the_file_that_was_named() {
     let answer = draw(&["--svg", "/nowhere/day.svg"]);
     assert_eq!((answer.status, answer.err.lines().count()), (Some(1), 1), "{answer:?}");
 }
+
+#[test]
+fn json_has_the_starts_of_the_range_as_next_has_them() {
+    let answer = draw(&["--json"]);
+    assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
+    let starts: Vec<serde_json::Value> =
+        answer.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(starts.len(), 288 + 3);
+    assert_eq!((&starts[0]["at"], &starts[0]["line"]), (&"2026-11-22T00:00:00Z".into(), &1.into()));
+    assert!(starts.iter().all(|start| start["at"].as_str().unwrap() < "2026-11-23"));
+}

@@ -136,6 +136,65 @@ fn without_the_account_or_cronctl_jobs_run_and_one_line_says_that_there_is_no_hi
     assert!(daemon.stop().success());
 }
 
+#[test]
+fn a_recorder_that_cannot_start_is_a_line_in_the_log_and_is_tried_again() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    // Its user may not execute it.
+    world.run("chmod 700 /usr/bin/cronctl").ok();
+    world.drop_in("job", "@every_second root date >>/run/ran\n");
+    let daemon = world.start_daemon(&[]);
+    world.wait_for_file("/run/ran", Deadline::seconds(20));
+    let line = world.log.wait_for("starting the recorder of the history: ", Deadline::seconds(20));
+    assert!(line.ends_with("; it is tried again)") && line.contains("Permission denied"), "{line}");
+    let checked = world.run("cron --check 2>&1").stdout;
+    let (problem, why) = ("the recorder cannot be started: ", "bin/cronctl: Permission denied; no history is kept");
+    assert!(checked.contains(problem) && checked.contains(why), "{checked}");
+    world.run("chmod 755 /usr/bin/cronctl").ok();
+    wait_for_rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'ok'", |rows| {
+        rows.first().is_some_and(|row| row != "0")
+    });
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn what_became_of_a_hook_reaches_the_history_once_whatever_becomes_of_the_daemon() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    let hook = "CRON_ON_SUCCESS=echo told; until test -e /run/go; do sleep 0.1; done; rm /run/go; exit 7\n";
+    world.drop_in("job", &format!("{hook}CRON_NAME=job\n0 0 1 1 * root true\n"));
+    let mut daemon = world.start_daemon(&[]);
+    Deadline::seconds(20).wait_for("the job", || (world.run("cronctl run --wait job").code() == 0).then_some(()));
+    let hooks = "SELECT hooks FROM runs ORDER BY run";
+    let expected = "success: exit 7";
+    let has_hooks =
+        |count: usize| move |rows: &[String]| rows.iter().filter(|row| row.starts_with(expected)).count() == count;
+    // The main that is told has been killed: the next one is told.
+    let is_running = || world.processes().iter().any(|process| process.line.contains("sleep 0.1"));
+    Deadline::seconds(20).wait_for("the hook", || is_running().then_some(()));
+    daemon.signal(nix::sys::signal::Signal::SIGSTOP);
+    world.run("touch /run/go").ok();
+    Deadline::seconds(20).wait_for("the end of the hook", || (!is_running()).then_some(()));
+    // The executor has written it to the socket of the daemon that does not read it.
+    world.log.wait_for("HOOK FAILED", Deadline::seconds(20));
+    daemon.signal(nix::sys::signal::Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    let daemon = world.start_daemon(&[]);
+    wait_for_rows(&world, hooks, has_hooks(1));
+    assert!(daemon.stop().success());
+    // And each further daemon that finds it in the journal tells the recorder in vain.
+    let daemon = world.start_daemon(&[]);
+    wait_for_recorder(&world);
+    world.run("touch /run/go; cronctl run --wait job").ok();
+    let rows = wait_for_rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'ok' AND hooks IS NOT NULL", |rows| {
+        rows == ["2"]
+    });
+    assert_eq!(rows, ["2"]);
+    let all = wait_for_rows(&world, "SELECT length(hooks) - length(replace(hooks, 'exit 7', '')) FROM runs", |_| true);
+    assert_eq!(all, ["6", "6"], "each once");
+    assert!(daemon.stop().success());
+}
+
 /// Fills the table with a thousand rows of a job.
 const FILL: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
     INSERT INTO runs (run, job, user, source, line, command, trigger, attempt, scheduled_at, outcome, recorded_at, size)

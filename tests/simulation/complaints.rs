@@ -181,7 +181,7 @@ fn a_paused_job_does_not_count_as_missed() {
     }
     let mut daemon = Daemon::new("CRON_NAME=a\nCRON_LATE=5m\n30 * * * * a\n");
     let (from, until) = (daemon.machine.now.utc, Timestamp(daemon.machine.now.utc.0 + 2 * HOUR));
-    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false };
+    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false, source: None };
     daemon.tell(Event::Pause { job: JobId::named("alice", "a"), pause });
     daemon.pass_with(3 * HOUR, &[]);
     assert_eq!(daemon.notices, [NoticeEvent::Success], "neither late nor failed");

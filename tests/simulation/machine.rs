@@ -570,7 +570,8 @@ impl<'a> Machine<'a> {
                 Happening::Pause(job, seconds) if self.scheduler.is_some() && self.line(&job).is_some() => {
                     let from = self.midnight + self.shown();
                     let (from, until) = (Timestamp(from), Timestamp(from + seconds));
-                    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false };
+                    let pause =
+                        Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false, source: None };
                     events.push(Event::Pause { job, pause });
                 }
                 Happening::Pause(..) => {}

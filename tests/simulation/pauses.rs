@@ -10,7 +10,14 @@ const TWO: &str = "CRON_NAME=a\n* * * * * a\nCRON_NAME=b\n* * * * * b\n";
 
 fn pause(machine: &Machine, seconds: i64, is_by_root: bool) -> Pause {
     let from = machine.now.utc;
-    Pause { from, until: Timestamp(from.0 + seconds), by: "somebody".into(), note: String::new(), is_by_root }
+    Pause {
+        from,
+        until: Timestamp(from.0 + seconds),
+        by: "somebody".into(),
+        note: String::new(),
+        is_by_root,
+        source: None,
+    }
 }
 
 /// Pauses all jobs as the daemon does: the entries that are added later, and then each of those that are there.
@@ -274,4 +281,47 @@ fn each_kill_takes_a_run_that_does_not_end_yet_then_what_waits() {
     assert!(machine.plan.is_being_ended(runs[0]) && !machine.plan.is_being_ended(runs[1]));
     assert_eq!(kill(&mut machine), Some(runs[1]));
     assert_eq!(kill(&mut machine), None);
+}
+
+#[test]
+fn a_pause_by_name_stays_with_the_table_of_the_entry() {
+    let other = "CRON_NAME=a\n* * * * * other\n";
+    let mut machine = Machine::with_table(ONE, TEN);
+    let pause = pause(&machine, 3_600, false);
+    machine.tell(Event::Pause { job: JobId::named("alice", "a"), pause: pause.clone() });
+    // Taken away and put back, it is the same entry.
+    machine.tell(Event::Unload { path: "/spool/alice".to_owned() });
+    machine.load("/spool/alice", ONE);
+    assert_eq!(commands(&machine.run(60)), [""; 0]);
+    // Another table has the name, too: it gets it when the first one is gone, and not the pause.
+    machine.load("/spool/z", other);
+    assert_eq!(commands(&machine.run(60)), ["other"]);
+    let actions = machine.tell(Event::Unload { path: "/spool/alice".to_owned() });
+    let is_forgotten = |action: &Action| matches!(action, Action::SaveState(change) if change.key() == ("alice:a", "pause") && change.is_removal());
+    assert!(actions.iter().any(is_forgotten), "{actions:?}");
+    assert_eq!(commands(&machine.run(60)), ["other"]);
+    assert_eq!(machine.plan.paused_jobs().count(), 0);
+
+    // The same if the tables were exchanged while no daemon was there.
+    let mut machine = Machine::with_table(ONE, TEN);
+    let mut saved = SavedState::default();
+    for action in machine.tell(Event::Pause { job: JobId::named("alice", "a"), pause }) {
+        if let Action::SaveState(change) = action {
+            saved.apply(*change);
+        }
+    }
+    for (path, text, expected) in [("/spool/alice", ONE, vec![]), ("/spool/z", other, vec!["other"])] {
+        let mut next = Scheduler::new(zone("UTC"), machine.now);
+        next.handle(Event::Load { source: source(path), table: table(text) }, machine.now);
+        let saved = Box::new(saved.clone());
+        let (started, running) = (Vec::new(), Vec::new());
+        next.handle(
+            Event::Begin { boot: false, completed: Some(machine.now.utc), started, running, saved },
+            machine.now,
+        );
+        let mut later = machine.now;
+        later.utc = Timestamp(later.utc.0 + 60);
+        later.elapsed_ms += 60_000;
+        assert_eq!(commands(&next.handle(Event::Tick, later)), expected, "{path}");
+    }
 }

@@ -357,7 +357,7 @@ fn a_pause_of_a_job_without_a_policy_outlives_a_reload() {
     let mut machine = Machine::with_table("* * * * * job\n", TEN);
     let job = machine.plan.find_job("job").unwrap();
     let (from, until) = (machine.now.utc, Timestamp(machine.now.utc.0 + 3_600));
-    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false };
+    let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false, source: None };
     machine.tell(Event::Pause { job, pause });
     assert_eq!(commands(&machine.run(60)), [""; 0]);
     machine.load("/spool/alice", "# moved down\n* * * * * job\n");
@@ -390,5 +390,34 @@ fn the_output_of_a_run_is_decided_about_although_its_settings_are_gone() {
         machine.load("/spool/alice", "CRON_NAME=a\n* * * * * a\n");
         let actions = machine.tell(ended(run, RunOutcome::Code(1)));
         assert!(actions.contains(&Action::Conclude { run, is_mailed: true }), "{setting}: {actions:?}");
+    }
+}
+
+#[test]
+fn a_retry_that_is_given_up_with_its_entry_runs_the_hook_of_that_entry() {
+    let settings = "CRON_ON_FAILURE=tell\nCRON_PING=http://h/p\nCRON_NAME=a\nCRON_RETRY=1,10m\n";
+    let other = "CRON_NAME=b\n0 0 1 1 * b\n";
+    for after in [Some(other.to_owned()), Some(format!("{settings}CRON_NAME=c\n0 0 1 1 * a\n")), None] {
+        let mut machine = Machine::with_table(&format!("{settings}* * * * * a\n{other}"), TEN);
+        let actions = machine.run(60);
+        let run = started(&actions)[0].run;
+        let failed = machine.tell(ended(run, RunOutcome::Code(1)));
+        assert!(!failed.iter().any(|action| matches!(action, Action::FollowUp(_))), "{failed:?}");
+        let removed = match &after {
+            Some(text) => machine.load("/spool/alice", text),
+            None => machine.tell(Event::Unload { path: "/spool/alice".into() }),
+        };
+        let follow_ups = removed.iter().filter_map(|action| match action {
+            Action::FollowUp(follow_up) => Some(&**follow_up),
+            _ => None,
+        });
+        let follow_ups: Vec<_> = follow_ups.collect();
+        let names: Vec<String> = follow_ups.iter().map(|follow_up| follow_up.task.name()).collect();
+        assert_eq!(names, ["failure", "ping fail"], "{after:?}");
+        let start = &follow_ups[0].start;
+        assert_eq!((start.run, start.job.as_str(), start.attempt), (run, "alice:a", 1));
+        assert!(removed.contains(&Action::Conclude { run, is_mailed: true }), "{removed:?}");
+        // Nothing of it is left.
+        assert!(!machine.run(3_600).iter().any(|action| matches!(action, Action::FollowUp(_))));
     }
 }

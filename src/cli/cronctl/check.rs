@@ -2,10 +2,10 @@
 
 use super::Verdict;
 use super::batch::{self, Unanswerable};
-use super::cli::given;
+use super::cli::{given, value};
 use super::error::Error;
 use super::output::Output;
-use super::source;
+use super::source::{self, Listed};
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::{Anacrontab, Diagnostic, Form, LARGEST_ANACRONTAB, Parser, Severity, Unlisted, printable};
@@ -22,18 +22,19 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         batch::answer_lines(out, |line, into| answer(line, system, into))?;
         return Ok(Verdict::Clean);
     }
-    let is_system = given(matches, "system");
+    let (is_system, json) = (given(matches, "system"), given(matches, "json"));
+    if let Some(user) = value::<String>(matches, "user") {
+        let listed = source::table_of(user, system)?;
+        return Checked::of(&listed).print(json, out);
+    }
     let mut verdict = Verdict::Clean;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
         if source::is_anacrontab(path, system) {
-            verdict = verdict.and(check_anacrontab(path, system, out)?);
+            verdict = verdict.and(check_anacrontab(path, json, system, out)?);
             continue;
         }
         match source::file(path, is_system, system) {
-            Ok(listed) => {
-                let entries = listed.table.entries.len();
-                verdict = verdict.and(print(&listed.name, entries, &listed.diagnostics, listed.unlisted, out)?);
-            }
+            Ok(listed) => verdict = verdict.and(Checked::of(&listed).print(json, out)?),
             // A missing file does not prevent the check of the others.
             Err(error) => {
                 error.report();
@@ -45,7 +46,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
 }
 
 /// Checks a table of anacron's jobs.
-fn check_anacrontab(path: &Path, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn check_anacrontab(path: &Path, json: bool, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let name = path.display().to_string();
     // The daemon refuses a larger one.
     let text = match files::read_file(path, LARGEST_ANACRONTAB) {
@@ -56,30 +57,76 @@ fn check_anacrontab(path: &Path, system: &SystemState, out: &mut Output) -> Resu
         }
     };
     let (table, diagnostics) = Anacrontab::parse(&text, &name, system.host());
-    print(&name, table.jobs.len(), &diagnostics, Unlisted::default(), out)
+    let checked =
+        Checked { name: &name, entries: table.jobs.len(), diagnostics: &diagnostics, unlisted: Unlisted::default() };
+    checked.print(json, out)
 }
 
-fn print(
-    name: &str,
+/// A table that has been checked.
+struct Checked<'a> {
+    name: &'a str,
     entries: usize,
-    diagnostics: &[Diagnostic],
+    diagnostics: &'a [Diagnostic],
     unlisted: Unlisted,
-    out: &mut Output,
-) -> Result<Verdict, Error> {
-    for diagnostic in diagnostics {
-        to_stderr(&diagnostic.picture(name));
+}
+
+/// The same for JSON output.
+#[derive(serde::Serialize)]
+struct CheckedLine<'a> {
+    file: &'a str,
+    ok: bool,
+    entries: usize,
+    errors: Vec<Place<'a>>,
+    warnings: Vec<Place<'a>>,
+    #[serde(skip_serializing_if = "is_zero")]
+    not_listed: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl<'a> Checked<'a> {
+    fn of(listed: &'a Listed) -> Checked<'a> {
+        let (entries, diagnostics) = (listed.table.entries.len(), listed.diagnostics.as_slice());
+        Checked { name: &listed.name, entries, diagnostics, unlisted: listed.unlisted }
     }
-    if let Some(line) = unlisted.line(name) {
-        to_stderr(&line);
+
+    fn print(&self, json: bool, out: &mut Output) -> Result<Verdict, Error> {
+        let Checked { name, entries, diagnostics, unlisted } = *self;
+        let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+        let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
+        if json {
+            out.json(&CheckedLine {
+                file: name,
+                ok: errors == 0,
+                entries,
+                errors: places(diagnostics, Severity::Error),
+                warnings: places(diagnostics, Severity::Warning),
+                not_listed: unlisted.errors + unlisted.warnings,
+            })?;
+        } else {
+            for diagnostic in diagnostics {
+                to_stderr(&diagnostic.picture(name));
+            }
+            if let Some(line) = unlisted.line(name) {
+                to_stderr(&line);
+            }
+            let entries = format_count(entries, "entry", "entries");
+            let error_count = format_count(errors, "error", "errors");
+            let warnings = format_count(warnings, "warning", "warnings");
+            out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
+        }
+        // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
+        out.flush()?;
+        Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
     }
-    let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
-    let (entries, error_count) = (format_count(entries, "entry", "entries"), format_count(errors, "error", "errors"));
-    let warnings = format_count(warnings, "warning", "warnings");
-    out.line(format_args!("{}: {entries}, {error_count}, {warnings}", printable(name.as_bytes())))?;
-    // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
-    out.flush()?;
-    Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
+}
+
+/// The diagnostics of one severity, for JSON output.
+fn places(diagnostics: &[Diagnostic], severity: Severity) -> Vec<Place<'_>> {
+    let chosen = diagnostics.iter().filter(|d| d.severity == severity);
+    chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()
 }
 
 /// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
@@ -143,13 +190,9 @@ fn check_table(question: &Question<'_>, system: &SystemState) -> Result<CheckedT
 
 fn write_answer(id: Option<&RawValue>, checked: &CheckedTable, into: &mut Vec<u8>) {
     let CheckedTable { entries, diagnostics, unlisted } = checked;
-    let of = |severity| -> Vec<Place<'_>> {
-        let chosen = diagnostics.iter().filter(|d| d.severity == severity);
-        chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()
-    };
-    let errors = of(Severity::Error);
+    let errors = places(diagnostics, Severity::Error);
     let ok = errors.is_empty();
-    let (name, places) = if ok { ("warnings", of(Severity::Warning)) } else { ("errors", errors) };
+    let (name, places) = if ok { ("warnings", places(diagnostics, Severity::Warning)) } else { ("errors", errors) };
     let more = if ok { unlisted.warnings } else { unlisted.errors };
     batch::begin(id, into);
     into.extend_from_slice(format!(",\"ok\":{ok},\"entries\":{entries},\"{name}\":").as_bytes());

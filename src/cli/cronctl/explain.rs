@@ -1,27 +1,39 @@
 //! `cronctl explain`: describes a schedule in English and lists its next five runs.
 
 use super::Verdict;
+use super::cli::{given, value};
 use super::complaint;
 use super::error::Error;
 use super::output::Output;
+use super::source;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
-use crate::schedule::{self, Caution, Kind, Prefix, Schedule, Seed, Timestamp};
+use crate::schedule::{self, Caution, Kind, Schedule, Seed, Timestamp, Zone};
 use crate::spool::parse;
 use clap::ArgMatches;
 
 /// The number of runs that are shown.
 const RUNS: usize = 5;
+const EITHER_DAY: &str = "both day fields are given, and either is enough: it runs on every day that one of them names";
 /// The file name in diagnostics about a line.
 const NAME: &str = "line";
 
 /// Runs `cronctl explain`: prints schedules in words.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    if let Some(user) = value::<String>(matches, "user") {
+        return explain_table(user, matches, system, out);
+    }
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
     let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let mut verdict = Verdict::Clean;
+    if given(matches, "json") {
+        for expression in expressions(&words, system) {
+            verdict = verdict.and(explain_in_json(&expression, from, system, out)?);
+        }
+        return Ok(verdict);
+    }
     for (nth, expression) in expressions(&words, system).iter().enumerate() {
         if nth > 0 {
             out.text("\n")?;
@@ -29,6 +41,109 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         verdict = verdict.and(explain(expression, from, system, out)?);
     }
     Ok(verdict)
+}
+
+/// Explains the entries of a user's crontab, each in the zone that its table sets.
+fn explain_table(user: &str, matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
+    let json = given(matches, "json");
+    let tables = [source::table_of(user, system)?];
+    for (nth, job) in tables.iter().flat_map(|listed| listed.jobs(system)).enumerate() {
+        let entry = job.recurring();
+        let schedule_text = job.schedule_text();
+        if json {
+            let explained = Explained {
+                line: Some(job.entry.line),
+                command: Some(job.command().into_owned()),
+                user: Some(job.user().to_owned()),
+                ..Explained::of(&schedule_text, &entry, schedule::explain(entry.schedule), from)
+            };
+            out.json(&explained)?;
+            continue;
+        }
+        if nth > 0 {
+            out.text("\n")?;
+        }
+        let (schedule_text, command) = (printable(schedule_text.as_bytes()), printable(job.command_bytes()));
+        out.line(format_args!("Line {}: {schedule_text}  {command}", job.entry.line))?;
+        out.line(format_args!("{}", schedule::explain(entry.schedule)))?;
+        let condition = condition(entry.schedule);
+        show_runs(&entry, condition, from, out)?;
+        show_warnings(entry.schedule, &[], entry.zone, from, out)?;
+    }
+    Ok(source::complain(&tables))
+}
+
+/// An explanation for JSON output.
+#[derive(Default, serde::Serialize)]
+struct Explained {
+    expr: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    explanation: String,
+    zone: String,
+    next: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Explained {
+    fn of(expr: &str, entry: &Recurring<'_>, explanation: String, from: Timestamp) -> Explained {
+        let next = Upcoming::after(from, std::slice::from_ref(entry)).take(RUNS).map(|(at, _)| at.to_string());
+        let mut warnings = Vec::new();
+        if entry.schedule.either_day_is_enough() {
+            warnings.push(EITHER_DAY.to_owned());
+        }
+        warnings.extend(schedule::dst_warnings(entry.schedule, entry.zone, from));
+        Explained {
+            expr: expr.trim().to_owned(),
+            explanation,
+            zone: entry.zone.name().to_owned(),
+            next: next.collect(),
+            warnings,
+            ..Explained::default()
+        }
+    }
+}
+
+fn explain_in_json(
+    expression: &str,
+    from: Timestamp,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<Verdict, Error> {
+    let fault = |message: &str| serde_json::json!({ "expr": expression.trim(), "error": message });
+    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
+        Ok(parsed) => parsed,
+        Err(found) => {
+            out.json(&fault(&complaint::sentence(&found)))?;
+            return Ok(Verdict::Faulty);
+        }
+    };
+    let rest = expression.get(rest..).unwrap_or_default();
+    let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
+    let diagnostics = line.iter().flat_map(|line| &line.diagnostics);
+    if let Some(error) = diagnostics.clone().find(|diagnostic| diagnostic.severity == Severity::Error) {
+        out.json(&fault(&error.message))?;
+        return Ok(Verdict::Faulty);
+    }
+    let entry = Recurring::of_schedule(&prefix.schedule, system.system_zone());
+    let mut explained = Explained::of(expression, &entry, schedule::explain_as_written(&prefix), from);
+    explained.warnings.extend(diagnostics.map(|diagnostic| diagnostic.message.clone()));
+    match &line {
+        Some(line) => {
+            let first = line.table.entries.first();
+            explained.command = first.map(|entry| String::from_utf8_lossy(line.table.command(entry)).into_owned());
+            explained.user = first.and_then(|entry| entry.user.as_deref().map(str::to_owned));
+        }
+        // Those about a line are among its diagnostics.
+        None => explained.warnings.extend(prefix.cautions.iter().map(|caution| caution.message.clone())),
+    }
+    out.json(&explained)?;
+    Ok(Verdict::Clean)
 }
 
 /// The arguments as one schedule or line of a crontab. If together they are neither but each of them is, as several.
@@ -64,10 +179,15 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     if let Some(line) = &line {
         line.show(out)?;
     }
-    show_runs(&prefix, from, system, out)?;
+    let condition = match prefix.drawn.is_empty() {
+        false => " of an example (each entry gets values of its own)",
+        true => condition(&prefix.schedule),
+    };
+    let zone = system.system_zone();
+    show_runs(&Recurring::of_schedule(&prefix.schedule, zone), condition, from, out)?;
     // Those about a line have been told.
     let cautions = if line.is_some() { &[] } else { prefix.cautions.as_slice() };
-    show_warnings(&prefix.schedule, cautions, from, system, out)?;
+    show_warnings(&prefix.schedule, cautions, zone, from, out)?;
     Ok(Verdict::Clean)
 }
 
@@ -124,21 +244,23 @@ impl Line {
     }
 }
 
-fn show_runs(prefix: &Prefix, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<(), Error> {
-    let zone = system.system_zone();
-    let entry = [Recurring { schedule: &prefix.schedule, zone, delay: 0 }];
-    let mut runs = Upcoming::after(from, &entry).take(RUNS).map(|(at, _)| at).peekable();
-    if runs.peek().is_none() {
-        return Ok(());
-    }
-    let condition = match prefix.schedule.kind() {
-        _ if !prefix.drawn.is_empty() => " of an example (each entry gets values of its own)",
+/// What the next runs depend on.
+fn condition(schedule: &Schedule) -> &'static str {
+    match schedule.kind() {
         Kind::Calendar | Kind::Reboot | Kind::After => "",
         Kind::Interval { .. } => ", if each run takes no time",
-    };
-    out.line(format_args!("\nNext runs in {}{condition}:", zone.name()))?;
+    }
+}
+
+fn show_runs(entry: &Recurring<'_>, condition: &str, from: Timestamp, out: &mut Output) -> Result<(), Error> {
+    let runs = Upcoming::after(from, std::slice::from_ref(entry)).take(RUNS).map(|(at, _)| at);
+    let runs: Vec<Timestamp> = runs.collect();
+    if runs.is_empty() {
+        return Ok(());
+    }
+    out.line(format_args!("\nNext runs in {}{condition}:", entry.zone.name()))?;
     for at in runs {
-        out.line(format_args!("  {}", zone.to_rfc3339(at)))?;
+        out.line(format_args!("  {}", entry.zone.to_rfc3339(at)))?;
     }
     Ok(())
 }
@@ -146,20 +268,18 @@ fn show_runs(prefix: &Prefix, from: Timestamp, system: &SystemState, out: &mut O
 fn show_warnings(
     schedule: &Schedule,
     cautions: &[Caution],
+    zone: &Zone,
     from: Timestamp,
-    system: &SystemState,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let ahead = schedule::dst_warnings(schedule, system.system_zone(), from);
+    let ahead = schedule::dst_warnings(schedule, zone, from);
     let either_day = schedule.either_day_is_enough();
     if cautions.is_empty() && ahead.is_empty() && !either_day {
         return Ok(());
     }
     out.text("\n")?;
     if either_day {
-        out.text(
-            "Warning: both day fields are given, and either is enough: it runs on every day that one of them names\n",
-        )?;
+        out.line(format_args!("Warning: {EITHER_DAY}"))?;
     }
     for Caution { message, help, .. } in cautions {
         out.line(format_args!("Warning: {message}"))?;

@@ -8,16 +8,17 @@ use super::job_text;
 use super::list;
 use super::output::Output;
 use super::screen::Screen;
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::report::format_count;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
 use crate::varlink::cron::{
-    Filter, KillArguments, Killed, List, ListArguments, PauseArguments, Paused, Reloaded, ResumeArguments, Resumed,
+    Filter, KillArguments, Killed, List, ListArguments, PauseArguments, Paused, ReloadArguments, Reloaded,
+    ResumeArguments, Resumed,
 };
 use clap::ArgMatches;
-use serde_json::json;
 
 /// How long a pause is if nothing else is said, in seconds.
 const USUAL_PAUSE: u32 = 3_600;
@@ -32,13 +33,14 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     let note = value::<String>(matches, "note").cloned();
     let until_text = Time::from(until).to_string();
     let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
-    let mut paused = Vec::new();
+    let (mut paused, mut warning) = (Vec::new(), None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
         let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
         paused.extend(reply.paused);
+        warning = reply.warning.or(warning);
     }
     if given(matches, "json") {
-        out.json(&Paused { paused })?;
+        out.json(&Paused { paused, warning })?;
         return Ok(Verdict::Clean);
     }
     let screen = Screen::of(out, system);
@@ -48,22 +50,39 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     if given(matches, "all") && value::<String>(matches, "user").is_none() {
         out.line(format_args!("entries that are added before then are paused, too"))?;
     }
+    if let Some(warning) = warning {
+        out.flush()?;
+        to_stderr(&format!("cronctl: {}\n", printable(warning.as_bytes())));
+    }
     Ok(verdict)
 }
 
 /// Runs `cronctl resume`.
 pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let mut daemon = Connection::open(system)?;
-    let mut resumed = Vec::new();
+    let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
         let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
         resumed.extend(reply.resumed);
+        (lifted, kept) = (reply.all, reply.kept);
     }
     if given(matches, "json") {
-        out.json(&Resumed { resumed })?;
+        out.json(&Resumed { resumed, all: lifted, kept })?;
         return Ok(Verdict::Clean);
     }
-    print_changed("resumed", &resumed, "", out)
+    let is_all_lifted = lifted == Some(true);
+    let kept = kept.filter(|kept| *kept > 0);
+    if !resumed.is_empty() || !(is_all_lifted || kept.is_some()) {
+        print_changed("resumed", &resumed, "", out)?;
+    }
+    if is_all_lifted {
+        out.line(format_args!("the pause of all jobs is ended, also for entries that are added"))?;
+    }
+    if let Some(kept) = kept {
+        let jobs = format_count(kept, "job", "jobs");
+        out.line(format_args!("{jobs} not resumed: paused by root, and only root can change that"))?;
+    }
+    Ok(Verdict::Clean)
 }
 
 /// Jobs for one call.
@@ -147,11 +166,12 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
 /// Runs `cronctl reload`.
 pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let mut daemon = Connection::open(system)?;
+    let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
-        daemon.print("Reload", &json!({}), out)?;
+        daemon.print("Reload", &arguments, out)?;
         return Ok(Verdict::Clean);
     }
-    let Reloaded { tables, entries } = daemon.call("Reload", &json!({}))?;
+    let Reloaded { tables, entries } = daemon.call("Reload", &arguments)?;
     let (tables, entries) =
         (format_count(tables as u64, "table", "tables"), format_count(entries as u64, "entry", "entries"));
     out.line(format_args!("{tables} with {entries}"))?;

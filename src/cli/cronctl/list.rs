@@ -148,6 +148,7 @@ fn scheduler_of(tables: &[Listed], system: &SystemState) -> Scheduler {
     let now = Now { utc: system.now(), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(Arc::clone(system.system_zone()), now);
     scheduler.set_caller(&system.caller());
+    scheduler.handle(Event::Calendars(system.calendars().clone()), now);
     for listed in tables {
         let owner = match listed.form {
             Form::System => Owner::System,
@@ -164,7 +165,7 @@ fn job_of(live: &Live<'_>, system: &SystemState) -> Option<(JobId, Job)> {
     let id = live.id()?;
     let policy = live.policy();
     let kind = if live.source().owner == Owner::System { "system" } else { "user" };
-    let next = live.starts_after(system.now()).next().filter(|_| policy.is_enabled);
+    let next = live.coming_starts(&id, system.now()).next();
     let job = Job {
         job: id.to_string(),
         user: live.user_or_caller().to_owned(),

@@ -9,7 +9,9 @@ use crate::sys::descriptor::StandardStream;
 use crate::sys::local_socket::{Listener, Peer};
 use crate::sys::poll::Poll;
 use crate::sys::{clock, descriptor, files, process, signal};
-use crate::varlink::history::{self, Found, Output, RunArguments, RunsArguments, SummaryArguments};
+use crate::varlink::history::{
+    self, Downtimes, DowntimesArguments, Found, Output, RunArguments, RunsArguments, SummaryArguments,
+};
 use crate::varlink::{Call, CallError, Reply, Time, cron, service};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -215,6 +217,16 @@ impl Service {
                 let summary = self.recorder.summary(viewer, &job).map_err(|error| refusal(error, &job, 0))?;
                 Ok(Reply::of(&summary))
             }
+            "Downtimes" => {
+                let DowntimesArguments { since, until } = call.arguments()?;
+                let (since, until) = (since.map(milliseconds).transpose()?, until.map(milliseconds).transpose()?);
+                let downtimes = match self.viewer(peer) {
+                    Some(viewer) => self.recorder.downtimes(viewer, since, until),
+                    None => Ok(Vec::new()),
+                };
+                let downtimes = downtimes.map_err(|error| refusal(error, "", 0))?;
+                Ok(Reply::of(&Downtimes { downtimes }))
+            }
             _ => Err(CallError::MethodNotFound { method: call.method.clone() }),
         }
     }
@@ -222,23 +234,13 @@ impl Service {
     /// Begins the answer to `Runs`. Without `more` it is the newest row alone.
     fn runs(&mut self, id: ConnectionId, call: &Call, peer: &Peer) -> Result<Option<Reply>, CallError> {
         let given: RunsArguments = call.arguments()?;
-        let moment = |text: Option<String>| match text {
-            None => Ok(None),
-            Some(text) => match Time::parse(&text) {
-                Some(time) => Ok(Some(time.0.div_euclid(1000))),
-                None => {
-                    let expected = "a time like 2026-11-27T10:15:00Z".to_owned();
-                    Err(CallError::Cron(cron::Error::InvalidTime { value: text, expected }))
-                }
-            },
-        };
         let job = given.job.clone().unwrap_or_default();
         let filter = RunFilter {
             job: given.job,
             user: given.user,
             outcome: given.outcome,
-            since_ms: moment(given.since)?,
-            until_ms: moment(given.until)?,
+            since_ms: given.since.map(milliseconds).transpose()?,
+            until_ms: given.until.map(milliseconds).transpose()?,
             before: given.before,
         };
         let Some(viewer) = self.viewer(peer) else {
@@ -341,6 +343,17 @@ impl Service {
         self.answers.remove(&id);
         if let Some(server) = &mut self.server {
             server.close(id);
+        }
+    }
+}
+
+/// A moment in the arguments of a call, in milliseconds of Unix time.
+fn milliseconds(text: String) -> Result<i64, CallError> {
+    match Time::parse(&text) {
+        Some(time) => Ok(time.0.div_euclid(1000)),
+        None => {
+            let expected = "a time like 2026-11-27T10:15:00Z".to_owned();
+            Err(cron::Error::InvalidTime { value: text, expected }.into())
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `cronctl simulate`: lists the runs that the daemon would start over clock changes and restarts.
 
 use super::Verdict;
-use super::cli::given;
+use super::cli::{given, value};
 use super::error::Error;
 use super::output::Output;
 use super::source::{self, Listed};
@@ -24,22 +24,24 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if until < from {
         return Err(Error::Backwards);
     }
-    let Some(path) = source::path(matches) else {
-        return Ok(Verdict::Clean); // and on this
-    };
     let json = given(matches, "json");
     let zone = Arc::clone(system.system_zone());
-    let listed = source::file(path, given(matches, "system"), system)?;
+    let user = value::<String>(matches, "user");
+    let listed = match (user, source::path(matches)) {
+        (Some(user), _) => source::table_of(user, system)?,
+        (None, Some(path)) => source::file(path, given(matches, "system"), system)?,
+        (None, None) => return Ok(Verdict::Clean), // and on one of these
+    };
     let steps = matches.get_many::<Step>("step").into_iter().flatten();
     let steps = steps.map(|step| (system.resolve(step.at), step.by));
     let down = matches.get_many::<TimeRange>("down").into_iter().flatten();
     let down = down.map(|down| range("down", *down, system)).collect::<Result<_, _>>()?;
-    let caller = system.caller();
+    let caller = user.cloned().unwrap_or_else(|| system.caller());
     let jobs = jobs(matches, &listed, &caller, system)?;
     let records_all = given(matches, "outcomes");
     let steps = steps.collect();
     let scenario = Scenario { zone: zone.clone(), from, until, steps, down, caller, jobs, records_all };
-    for simulated in simulate(scenario, || vec![load(&listed)]) {
+    for simulated in simulate(scenario, || vec![load(&listed, user.is_some())]) {
         match simulated {
             Simulated::Started(started) if !records_all => print(&started, &zone, json, out)?,
             Simulated::Ended(record) if records_all => out.json(&OutcomeLine::of(&record))?,
@@ -56,8 +58,13 @@ fn range(option: &'static str, range: TimeRange, system: &SystemState) -> Result
 }
 
 /// Loads the crontab as the daemon does at each start.
-fn load(listed: &Listed) -> (Source, Crontab) {
-    let owner = if listed.form == Form::System { Owner::System } else { Owner::Caller };
+fn load(listed: &Listed, is_installed: bool) -> (Source, Crontab) {
+    let owner = match listed.form {
+        Form::System => Owner::System,
+        // Its jobs have the names that the daemon gives them, which do not depend on the number.
+        _ if is_installed => Owner::User { name: listed.owner.clone(), uid: 0 },
+        _ => Owner::Caller,
+    };
     let source = Source { path: listed.name.clone(), name: listed.owner.clone(), owner };
     (source, listed.table.clone())
 }
@@ -67,7 +74,7 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, system: &SystemStat
     let mut finder = Scheduler::new(Arc::clone(system.system_zone()), Now { utc: Timestamp(0), elapsed_ms: 0 });
     finder.set_caller(caller);
     finder.record_all(true);
-    let (source, table) = load(listed);
+    let (source, table) = load(listed, value::<String>(matches, "user").is_some());
     finder.handle(Event::Load { source, table }, Now { utc: Timestamp(0), elapsed_ms: 0 });
     let find = |option: &'static str, job: &str| {
         finder.find_job(job).map_err(|found| Error::Job { option, job: job.to_owned(), found })

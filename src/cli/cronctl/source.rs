@@ -6,7 +6,9 @@ use super::error::Error;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::Recurring;
-use crate::crontab::{Crontab, Diagnostic, Entry, Form, Machine, Parsed, Parser, Severity, Unlisted, printable};
+use crate::crontab::{
+    Calendars, Crontab, Diagnostic, Entry, Form, Machine, Parsed, Parser, Severity, Unlisted, printable,
+};
 use crate::profile::shared;
 use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
@@ -49,6 +51,7 @@ pub(super) struct Job<'a> {
     pub(super) entry: &'a Entry,
     /// The zone of its schedule.
     pub(super) zone: &'a Zone,
+    calendars: &'a Calendars,
 }
 
 /// Reads the crontabs that the command line selects.
@@ -218,7 +221,7 @@ fn known_as(path: &Path, form: Form, system: &SystemState) -> (String, String) {
 }
 
 /// Reads a user's crontab from the spool. Root may read all, others only their own.
-fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error> {
+pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error> {
     if !system.is_root() && user != system.caller() {
         return Err(Error::NotYours { user: user.to_owned() });
     }
@@ -361,7 +364,7 @@ impl Listed {
     pub(super) fn jobs<'a>(&'a self, system: &'a SystemState) -> impl Iterator<Item = Job<'a>> {
         self.table.entries.iter().map(move |entry| {
             let zone = self.table.timing(entry).zone.as_ref().unwrap_or(system.system_zone());
-            Job { listed: self, entry, zone }
+            Job { listed: self, entry, zone, calendars: system.calendars() }
         })
     }
 }
@@ -370,7 +373,8 @@ impl<'a> Job<'a> {
     /// The schedule, zone and delay, for [`super::upcoming`].
     pub(super) fn recurring(&self) -> Recurring<'a> {
         let timing = self.listed.table.timing(self.entry);
-        Recurring { schedule: &timing.schedule, zone: self.zone, delay: timing.delay }
+        let (policy, calendars) = (self.entry.policy(), Some(self.calendars));
+        Recurring { schedule: &timing.schedule, zone: self.zone, delay: timing.delay, policy, calendars }
     }
 
     /// The user that it runs as.

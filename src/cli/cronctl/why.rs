@@ -1,4 +1,4 @@
-//! `cronctl why`: why a job ran or did not run.
+//! `cronctl why`: why a job ran or did not run. The daemon knows the rules and the present; what the history knows of the past is added here.
 
 use super::Verdict;
 use super::cli::{given, value};
@@ -11,12 +11,20 @@ use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
-use crate::varlink::cron::{Why, WhyArguments};
-use crate::varlink::history::{Found, RunRecord, RunsArguments};
+use crate::varlink::cron::{Why, WhyArguments, WhyStep};
+use crate::varlink::history::{
+    self, Downtime, Downtimes, DowntimesArguments, Found, RunArguments, RunRecord, RunsArguments,
+};
 use clap::ArgMatches;
 
-/// Attempts of a slot that are shown.
-const MOST: u64 = 20;
+/// Rows up to the minute that are looked at: of its slots, and of runs that may still have been going on.
+const MOST_ROWS: u64 = 200;
+/// Rows that are shown.
+const MOST_SHOWN: usize = 20;
+/// Characters of the output's first line that are shown.
+const LONGEST_LINE: usize = 200;
+/// Seconds of a minute.
+const MINUTE: i64 = 60;
 
 /// Runs `cronctl why`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
@@ -25,56 +33,338 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let job = job_text::qualified(job, matches);
     let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
+    let mut why: Why = daemon.call("Why", &arguments)?;
+    let screen = Screen::of(out, system);
+    if let Some(mut history) = daemon.history()
+        && let Ok(found) = daemon.find(&job)
+    {
+        let past = match at {
+            Some(at) => Past::at(&mut history, &found.job, minute_of(at), why.slot),
+            None => Past::newest(&mut history, &found.job),
+        };
+        past.add_to(&mut why, &screen);
+    }
     if given(matches, "json") {
-        daemon.print("Why", &arguments, out)?;
+        out.json(&why)?;
         return Ok(Verdict::Clean);
     }
-    let why: Why = daemon.call("Why", &arguments)?;
-    let screen = Screen::of(out, system);
-    let rows = daemon.history().and_then(|mut history| {
-        let job = daemon.find(&job).ok()?.job;
-        rows_of(&mut history, &job, at)
-    });
     out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(why.verdict.as_bytes()))))?;
-    let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0).max("history".len());
-    for step in &why.steps {
-        let (rule, result) = (printable(step.rule.as_bytes()), printable(step.result.as_bytes()));
-        out.line(format_args!("  {rule:<widest$}  {result}"))?;
-    }
-    for (number, row) in rows.iter().flatten().enumerate() {
-        let rule = if number == 0 { "history" } else { "" };
-        let text = screen.paint(job_text::ink(&row.outcome), &printable(row_text(row, &screen).as_bytes()));
-        out.line(format_args!("  {rule:<widest$}  {text}"))?;
+    let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0);
+    let mut before = "";
+    for WhyStep { rule, result } in &why.steps {
+        let shown = if rule == before { String::new() } else { printable(rule.as_bytes()) };
+        out.line(format_args!("  {shown:<widest$}  {}", printable(result.as_bytes())))?;
+        before = rule;
     }
     Ok(Verdict::Clean)
 }
 
-/// The rows of the slot in that minute, the oldest first; without a time the newest row.
-fn rows_of(history: &mut Connection, job: &str, at: Option<Timestamp>) -> Option<Vec<RunRecord>> {
-    let minute = at.map(|at| at.0.div_euclid(60) * 60);
-    let text = |seconds: i64| Time::from(Timestamp(seconds)).to_string();
+/// The first second of the minute of a moment.
+fn minute_of(at: Timestamp) -> Timestamp {
+    Timestamp(at.0.div_euclid(MINUTE) * MINUTE)
+}
+
+/// What the history knows.
+#[derive(Debug, Default)]
+struct Past {
+    /// The slot that was asked about, or the minute if the entry is not due in it. None: no time was given.
+    moment: Option<Time>,
+    /// Rows of slots in the minute, the oldest first; without a time the newest row.
+    rows: Vec<RunRecord>,
+    /// Runs of other slots that were going on at the moment, the oldest first.
+    going_on: Vec<RunRecord>,
+    /// The interval without a daemon in which the moment is.
+    downtime: Option<Downtime>,
+    /// The first line of the output of the last row's run, where its exit status is one of the shell.
+    first_line: Option<String>,
+}
+
+impl Past {
+    /// What is known of a minute. `slot` is where the entry is due in it.
+    fn at(history: &mut Connection, job: &str, minute: Timestamp, slot: Option<Time>) -> Past {
+        let end = Timestamp(minute.0 + MINUTE);
+        let moment = slot.unwrap_or(minute.into());
+        let mut past = Past { moment: Some(moment), ..Past::default() };
+        for row in rows_before(history, job, Some(end), MOST_ROWS) {
+            let last = row.until.unwrap_or(row.scheduled_at);
+            let is_of_minute = last >= minute.into();
+            let is_going_on = row.scheduled_at < moment
+                && row.started_at.is_some_and(|started| started <= moment)
+                && row.ended_at.is_none_or(|ended| ended > moment)
+                && (row.ended_at.is_some() || row.outcome == "running");
+            if is_going_on {
+                past.going_on.insert(0, row.clone());
+            }
+            if is_of_minute {
+                past.rows.insert(0, row);
+            }
+        }
+        let arguments =
+            DowntimesArguments { since: Some(moment.to_string()), until: Some(Time(moment.0 + 1).to_string()) };
+        let downtimes: Result<Downtimes, Error> = history.call("Downtimes", &arguments);
+        past.downtime = downtimes.ok().and_then(|found| found.downtimes.into_iter().next());
+        past.with_first_line(history)
+    }
+
+    /// What is known of the newest slot.
+    fn newest(history: &mut Connection, job: &str) -> Past {
+        Past { rows: rows_before(history, job, None, 1), ..Past::default() }.with_first_line(history)
+    }
+
+    fn with_first_line(mut self, history: &mut Connection) -> Past {
+        let run = self.rows.last().filter(|row| shell_status(row).is_some()).and_then(|row| row.run);
+        let output = run.and_then(|run| history.call::<history::Output>("Output", &RunArguments { run }).ok());
+        let line =
+            output.filter(|output| !output.base64).and_then(|output| output.head.lines().next().map(str::to_owned));
+        self.first_line = line.filter(|line| !line.trim().is_empty());
+        self
+    }
+
+    /// Adds this to what the daemon has answered. What has happened is more than what the rules say now.
+    fn add_to(&self, why: &mut Why, screen: &Screen) {
+        let mut step = |rule: &str, result: String| why.steps.push(WhyStep { rule: rule.to_owned(), result });
+        if let Some(downtime) = &self.downtime {
+            step("downtime", downtime_text(downtime, screen));
+        }
+        for run in &self.going_on {
+            let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
+            let until = run.ended_at.map_or("still goes on".to_owned(), |at| format!("ended at {}", exact(at, screen)));
+            step("going on", format!("run {} began at {began} and {until}", run.run.unwrap_or_default()));
+        }
+        for row in self.rows.iter().rev().take(MOST_SHOWN).rev() {
+            step("history", row_text(row, screen));
+        }
+        if let Some(cause) = self.rows.last().and_then(shell_status) {
+            step("cause", cause.to_owned());
+        }
+        if let Some(line) = &self.first_line {
+            step("output", line.chars().take(LONGEST_LINE).collect());
+        }
+        if let Some(verdict) = self.verdict(why, screen) {
+            why.verdict = verdict;
+        }
+    }
+
+    /// What became of the slot. None: the history does not know.
+    fn verdict(&self, why: &Why, screen: &Screen) -> Option<String> {
+        let moment = self.moment?;
+        let is_of_slot = |row: &&RunRecord| {
+            row.scheduled_at <= moment && moment <= row.until.unwrap_or(row.scheduled_at) && row.trigger != "manual"
+        };
+        // A slot that the entry does not have any more.
+        let is_other = |row: &&RunRecord| why.slot.is_none() && row.trigger != "manual";
+        let mut rows = self.rows.iter().rev();
+        let row = rows.clone().find(is_of_slot).or_else(|| rows.find(is_other));
+        let down = self.downtime.as_ref().map(|downtime| downtime_text(downtime, screen));
+        let Some(row) = row else {
+            // Not due, or nothing was written down of it.
+            why.slot?;
+            // Slots that are skipped one after the other are written down once a minute.
+            if let Some(run) = self.going_on.last().filter(|_| why.overlap.as_deref() == Some("skip")) {
+                return Some(still_running(run, screen));
+            }
+            return down.map(|down| match why.catch_up.as_deref() {
+                Some("once" | "all") => format!("it did not run: {down}, and catch-up has not run it since"),
+                _ => format!("it did not run: {down}, and it is not caught up (CRON_CATCHUP is none)"),
+            });
+        };
+        let end = job_text::outcome(&job_text::outcome_of(row));
+        if row.run.is_some() {
+            let began = row.started_at.map(|at| exact(at, screen));
+            let ran = match (row.outcome.as_str(), began) {
+                ("running", Some(began)) => format!("it runs since {began}"),
+                (_, Some(began)) => format!("it ran at {began}: {end}"),
+                (_, None) => end,
+            };
+            return Some(match (down, row.trigger.as_str()) {
+                (Some(down), "catchup") => format!("{down}; catch-up: {ran}"),
+                (Some(down), _) => format!("{down}; {ran}"),
+                (None, _) => ran,
+            });
+        }
+        let reason = row.reason.as_deref().unwrap_or_default();
+        Some(match (row.outcome.as_str(), reason, self.going_on.last()) {
+            ("skipped", "still running", Some(run)) => still_running(run, screen),
+            ("skipped", "still running", None) => {
+                "it did not run: an earlier run was still going on or waiting, and overlap is skip".to_owned()
+            }
+            ("missed", "down", _) => {
+                let down = down.unwrap_or_else(|| "no daemon ran".to_owned());
+                format!("it did not run: {down}; catch-up left this slot out and ran the latest one only")
+            }
+            ("missed", "max-age", _) => {
+                let down = down.unwrap_or_else(|| "no daemon ran".to_owned());
+                format!("it did not run: {down}, and the slot was too old to be caught up")
+            }
+            ("missed", "limit", _) => {
+                let down = down.unwrap_or_else(|| "no daemon ran".to_owned());
+                format!("it did not run: {down}, and more slots were missed than are caught up")
+            }
+            ("missed", "asleep", _) => "it did not run: the machine was asleep".to_owned(),
+            ("missed", "clock", _) => "it did not run: the clock was set forward over it".to_owned(),
+            ("skipped", "paused", _) => "it did not run: it was paused".to_owned(),
+            ("skipped", "calendar", _) => "it did not run: CRON_EXCEPT has the day".to_owned(),
+            ("skipped", "superseded", _) => {
+                let down = down.map(|down| format!("{down}, and ")).unwrap_or_default();
+                format!("it did not run: {down}a newer slot took its place while it waited")
+            }
+            _ => format!("it did not run: {end}"),
+        })
+    }
+}
+
+/// Why a slot was skipped while an earlier run went on.
+fn still_running(run: &RunRecord, screen: &Screen) -> String {
+    let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
+    format!("it did not run: a run that began at {began} was still going on, and overlap is skip")
+}
+
+/// Rows of a job with slots before a moment, the newest first.
+fn rows_before(history: &mut Connection, job: &str, before: Option<Timestamp>, limit: u64) -> Vec<RunRecord> {
     let arguments = RunsArguments {
         job: Some(job.to_owned()),
-        since: minute.map(text),
-        until: minute.map(|minute| text(minute + 60)),
-        limit: Some(if at.is_some() { MOST } else { 1 }),
+        until: before.map(|moment| Time::from(moment).to_string()),
+        limit: Some(limit),
         ..RunsArguments::default()
     };
     let mut rows = Vec::new();
-    let found = history.call_more("Runs", &arguments, |Found { run }| {
-        rows.insert(0, run);
+    // A job that is not in the history has no rows.
+    let _ = history.call_more("Runs", &arguments, |Found { run }| {
+        rows.push(run);
         Ok(true)
     });
-    found.ok().map(|()| rows)
+    rows
 }
 
-/// `run 12, due 2026-12-01 02:30:00: failed (exit 3) after 12s, attempt 2`.
+/// `no daemon ran from 2026-12-01T02:00:00+01:00 to 2026-12-01T03:00:00+01:00 (stopped)`.
+fn downtime_text(downtime: &Downtime, screen: &Screen) -> String {
+    let Downtime { began_at, ended_at, cause } = downtime;
+    format!("no daemon ran from {} to {} ({cause})", exact(*began_at, screen), exact(*ended_at, screen))
+}
+
+/// A moment with the offset of the zone in which it is shown.
+fn exact(at: Time, screen: &Screen) -> String {
+    screen.zone.to_rfc3339(at.timestamp())
+}
+
+/// What an exit status of the shell says of a command that it could not run.
+fn shell_status(row: &RunRecord) -> Option<&'static str> {
+    match row.exit_code? {
+        127 => Some(
+            "exit status 127: the shell did not find a command; cron's PATH is short, so write the full path of the program or \
+             set PATH in the crontab",
+        ),
+        126 => Some(
+            "exit status 126: the shell found the command and may not execute it; make it executable (chmod +x), and check the \
+             interpreter in its first line",
+        ),
+        _ => None,
+    }
+}
+
+/// `run 12, due 2026-12-01T02:30:00+01:00: failed (exit 3) after 12s, attempt 2`.
 fn row_text(row: &RunRecord, screen: &Screen) -> String {
     let outcome = job_text::outcome_of(row);
     let run = row.run.map(|run| format!("run {run}, ")).unwrap_or_default();
     let took = row.duration.or_else(|| job_text::seconds(&outcome));
     let took = took.map(|took| format!(" after {}", rounded_duration(took))).unwrap_or_default();
     let attempt = if row.attempt > 1 { format!(", attempt {}", row.attempt) } else { String::new() };
-    let until = row.until.map(|until| format!(" to {}", screen.full(until))).unwrap_or_default();
-    format!("{run}due {}{until}: {}{took}{attempt}", screen.full(row.scheduled_at), job_text::outcome(&outcome))
+    let until = row.until.map(|until| format!(" to {}", exact(until, screen))).unwrap_or_default();
+    let due = exact(row.scheduled_at, screen);
+    format!("{run}due {due}{until}: {}{took}{attempt}", job_text::outcome(&outcome))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Zone;
+
+    const SLOT: i64 = 1_796_128_200;
+
+    fn row(run: Option<u64>, outcome: &str, reason: Option<&str>) -> RunRecord {
+        RunRecord {
+            run,
+            job: "alice:backup".into(),
+            user: "alice".into(),
+            uid: 1000,
+            source: "/var/spool/cron/crontabs/alice".into(),
+            line: 1,
+            command: "backup".into(),
+            trigger: "schedule".into(),
+            attempt: u32::from(run.is_some()),
+            scheduled_at: Timestamp(SLOT).into(),
+            started_at: run.map(|_| Timestamp(SLOT + 1).into()),
+            ended_at: run.map(|_| Timestamp(SLOT + 3).into()),
+            duration: run.map(|_| 2.0),
+            outcome: outcome.into(),
+            reason: reason.map(str::to_owned),
+            exit_code: None,
+            signal: None,
+            cpu_user: None,
+            cpu_system: None,
+            max_rss: None,
+            output_bytes: 0,
+            mail: None,
+            hooks: None,
+            count: 1,
+            until: None,
+        }
+    }
+
+    #[test]
+    fn the_past_decides_in_words() {
+        let screen = Screen { width: None, has_colours: false, now: Timestamp(SLOT + 900), zone: Zone::utc() };
+        let down = || Downtime {
+            began_at: Timestamp(SLOT - 60).into(),
+            ended_at: Timestamp(SLOT + 60).into(),
+            cause: "killed".into(),
+        };
+        let is_down = "no daemon ran from 2026-12-01T12:29:00+00:00 to 2026-12-01T12:31:00+00:00 (killed)";
+        let going_on = RunRecord { started_at: Some(Timestamp(SLOT - 75).into()), ..row(Some(7), "ok", None) };
+        let caught_up = RunRecord { trigger: "catchup".into(), ..row(Some(8), "ok", None) };
+        for (rows, others, downtime, catch_up, expected) in [
+            (
+                vec![row(Some(8), "ok", None)],
+                vec![],
+                None,
+                "none",
+                "it ran at 2026-12-01T12:30:01+00:00: ok".to_owned(),
+            ),
+            (
+                vec![row(None, "skipped", Some("still running"))],
+                vec![going_on],
+                None,
+                "none",
+                "it did not run: a run that began at 2026-12-01T12:28:45+00:00 was still going on, and overlap is skip"
+                    .into(),
+            ),
+            (
+                vec![],
+                vec![],
+                Some(down()),
+                "none",
+                format!("it did not run: {is_down}, and it is not caught up (CRON_CATCHUP is none)"),
+            ),
+            (
+                vec![caught_up],
+                vec![],
+                Some(down()),
+                "once",
+                format!("{is_down}; catch-up: it ran at 2026-12-01T12:30:01+00:00: ok"),
+            ),
+            (
+                vec![row(None, "missed", Some("down"))],
+                vec![],
+                Some(down()),
+                "once",
+                format!("it did not run: {is_down}; catch-up left this slot out and ran the latest one only"),
+            ),
+        ] {
+            let past =
+                Past { moment: Some(Timestamp(SLOT).into()), rows, going_on: others, downtime, first_line: None };
+            let slot = Some(Timestamp(SLOT).into());
+            let why = Why { slot, catch_up: Some(catch_up.to_owned()), ..Why::default() };
+            assert_eq!(past.verdict(&why, &screen).as_deref(), Some(expected.as_str()));
+        }
+    }
 }

@@ -202,7 +202,13 @@ impl Daemon {
             }
             "Resume" => {
                 let cron::ResumeArguments { jobs, all } = call.arguments()?;
-                self.find_own(token, call, jobs, all, NextStep::PauseJobs(PauseRequest::Resume))
+                self.find_own(
+                    token,
+                    call,
+                    jobs,
+                    all,
+                    NextStep::PauseJobs(PauseRequest::Resume { had_pause_of_all: false }),
+                )
             }
             "Kill" => {
                 let arguments: cron::KillArguments = call.arguments()?;
@@ -216,7 +222,7 @@ impl Daemon {
                     _ => self.kill_run_of_client(token, &arguments),
                 }
             }
-            "Reload" => self.reload_for_client(token),
+            "Reload" => self.reload_for_client(token, call.arguments()?),
             "Events" => {
                 let filter = call.arguments::<cron::ListArguments>()?.filter.unwrap_or_default();
                 needs_more(call)?;
@@ -257,11 +263,11 @@ impl Daemon {
         call: &Call,
         jobs: Vec<String>,
         all: Option<bool>,
-        then: NextStep,
+        mut then: NextStep,
     ) -> Result<(), CallError> {
         match (all.unwrap_or(false), jobs.is_empty()) {
             (true, true) => {
-                if let NextStep::PauseJobs(request) = &then {
+                if let NextStep::PauseJobs(request) = &mut then {
                     // Before the walk: it does not come again to a table that is loaded meanwhile.
                     let peer = self.peer(token)?;
                     self.pause_later_entries(&peer, request);

@@ -8,8 +8,9 @@ use crate::daemon::live_runs::{LiveRun, LiveRuns};
 use crate::daemon::reactor::Token;
 use crate::daemon::settings::Mode;
 use crate::daemon::state::{Daemon, now};
+use crate::history::event::RecordedOutcome;
 use crate::schedule::{self, Timestamp};
-use crate::scheduler::{JobId, JobStatus, Live, Outcome, Owner, PauseScope, RunId, RunRecord, Scheduler};
+use crate::scheduler::{JobId, JobStatus, Live, Owner, PauseScope, RunId, RunRecord, Scheduler};
 use crate::sys::local_socket::Peer;
 use crate::sys::process;
 use crate::varlink::{Reply, Time, cron};
@@ -83,7 +84,7 @@ impl JobView {
             paused_until: status.pause.as_ref().map(|pause| pause.until.into()),
             paused_by: status.pause.as_ref().map(|pause| pause.by.clone()),
             note: status.pause.as_ref().map(|pause| pause.note.clone()).filter(|note| !note.is_empty()),
-            next: live.next_start().filter(|_| policy.is_enabled).map(Time::from),
+            next: live.coming_start(&id).map(Time::from),
             last: runs.last(&id).map(outcome_of),
             failures: status.failures.max(u32::from(runs.is_failing(&id))),
             late: status.is_late,
@@ -171,21 +172,13 @@ fn run_of(run: RunId, live: &LiveRun) -> cron::Run {
 
 /// An outcome as it is shown.
 pub(super) fn outcome_of(record: &RunRecord) -> cron::Outcome {
-    let (exit_code, signal) = match record.outcome {
-        Outcome::Ok { status } | Outcome::Failed { status } => (Some(status), None),
-        Outcome::Signal { number, .. } => (None, Some(number)),
-        _ => (None, None),
-    };
-    let reason = match &record.outcome {
-        Outcome::Killed { by } => Some(format!("by {by}")),
-        other => other.reason().map(str::to_owned),
-    };
+    let RecordedOutcome { outcome, reason, exit_code, signal } = RecordedOutcome::of(&record.outcome);
     cron::Outcome {
         run: record.run.map(|run| run.0),
         scheduled_at: record.scheduled_at.into(),
         started_at: record.started_at_ms.map(Time::of_ms),
         ended_at: record.ended_at_ms.map(Time::of_ms),
-        outcome: record.outcome.as_str().to_owned(),
+        outcome,
         reason,
         exit_code,
         signal,
@@ -306,7 +299,7 @@ impl Daemon {
         if let Some(zone) = live.zone() {
             warnings = schedule::dst_warnings(live.schedule(), zone, now().utc);
         }
-        let next = live.starts_after(now().utc).take(NEXT_SHOWN).map(Time::from).collect();
+        let next = live.coming_starts(id, now().utc).take(NEXT_SHOWN).map(Time::from).collect();
         let explanation = schedule::explain(live.schedule());
         let show = cron::Show { job: view.job_for(*access), explanation, settings, environment, next, warnings };
         self.reply(token, &Reply::of(&show));

@@ -114,21 +114,24 @@ impl Daemon {
             [only] => self.log_pause_request(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
             _ => self.log_pause_request(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
         }
-        let pausing = PausingJobs { peer: peer.clone(), jobs, request, is_all, done: Vec::new() };
+        let pausing = PausingJobs { peer: peer.clone(), jobs, request, is_all, done: Vec::new(), left_out: 0 };
         self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
-    pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &PauseRequest) {
+    pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &mut PauseRequest) {
         self.log_pause_request(peer, RequestAbout::default(), "all jobs", request);
         let Some(scope) = self.pause_scope(peer) else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
         self.planner.handle(match request {
             PauseRequest::Pause { until, note } => {
-                let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root };
+                let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root, source: None };
                 Event::PauseAll { scope, pause }
             }
-            PauseRequest::Resume => Event::ResumeAll { scope },
+            PauseRequest::Resume { had_pause_of_all } => {
+                *had_pause_of_all = self.planner.scheduler.pause_of_all(scope).is_some();
+                Event::ResumeAll { scope }
+            }
         });
     }
 
@@ -136,7 +139,7 @@ impl Daemon {
         let (event, rest) = match request {
             PauseRequest::Pause { until, note } if note.is_empty() => ("PAUSE", format!(" until {until}")),
             PauseRequest::Pause { until, note } => ("PAUSE", format!(" until {until}: {note}")),
-            PauseRequest::Resume => ("RESUME", String::new()),
+            PauseRequest::Resume { .. } => ("RESUME", String::new()),
         };
         let by = self.name_of(peer);
         self.log_request(&by, peer, event, about, &format!("{what}{rest}"));
@@ -149,13 +152,23 @@ impl Daemon {
         for _ in 0..JOBS_PAUSED_AT_ONCE {
             let Some(job) = pausing.jobs.pop() else {
                 let reply = match pausing.request {
-                    PauseRequest::Pause { .. } => Reply::of(&cron::Paused { paused: pausing.done }),
-                    PauseRequest::Resume => Reply::of(&cron::Resumed { resumed: pausing.done }),
+                    PauseRequest::Pause { .. } => {
+                        let warning = self
+                            .lack_of_state()
+                            .map(|why| format!("this pause will be forgotten when crond restarts: {why}"));
+                        Reply::of(&cron::Paused { paused: pausing.done, warning })
+                    }
+                    PauseRequest::Resume { had_pause_of_all } => {
+                        let all = pausing.is_all.then_some(had_pause_of_all);
+                        let kept = pausing.is_all.then_some(pausing.left_out);
+                        Reply::of(&cron::Resumed { resumed: pausing.done, all, kept })
+                    }
                 };
                 return self.reply(token, &reply);
             };
             if !is_root && self.is_paused_by_root(&job.id) {
                 if pausing.is_all {
+                    pausing.left_out += 1;
                     continue;
                 }
                 let what = paused_by_root(&job.id);
@@ -177,7 +190,14 @@ impl Daemon {
         match request {
             PauseRequest::Pause { until, note } => {
                 self.make_managed(job);
-                let pause = Pause { from: now().utc, until: *until, by: by.to_owned(), note: note.clone(), is_by_root };
+                let pause = Pause {
+                    from: now().utc,
+                    until: *until,
+                    by: by.to_owned(),
+                    note: note.clone(),
+                    is_by_root,
+                    source: None,
+                };
                 self.planner.handle(Event::Pause { job: id.clone(), pause });
                 let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
                 if is_paused {
@@ -185,7 +205,7 @@ impl Daemon {
                 }
                 is_paused
             }
-            PauseRequest::Resume => {
+            PauseRequest::Resume { .. } => {
                 if self.planner.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
@@ -301,20 +321,36 @@ impl Daemon {
         self.reply(token, &Reply::of(&cron::Killed { run: killed.map(|run| run.0) }));
     }
 
-    /// Answers `Reload`: root has all tables read again, and others their own.
-    pub(super) fn reload_for_client(&mut self, token: Token) -> Result<(), CallError> {
+    /// Answers `Reload`: root has all tables read again, or that of one user, and others their own.
+    pub(super) fn reload_for_client(
+        &mut self,
+        token: Token,
+        arguments: cron::ReloadArguments,
+    ) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let by = self.name_of(&peer);
         if let Err(retry_after) = self.control.take_reload(peer.uid, clock::monotonic_ms()) {
             return Err(cron::Error::Busy { retry_after }.into());
         }
-        if self.control.rights.is_root(&peer) {
-            self.ask_for_reload();
-        } else {
-            self.database.handle_wake_up(&by, peer.uid);
+        let is_root = self.control.rights.is_root(&peer);
+        let user = arguments.user.or_else(|| (!is_root).then(|| by.clone()));
+        match &user {
+            None => self.ask_for_reload(),
+            Some(user) if is_root => self.database.handle_wake_up(user, 0),
+            Some(user) if *user == by => self.database.handle_wake_up(user, peer.uid),
+            Some(user) => {
+                let what = format!("only root and {user} can have the crontab of {user} read again");
+                return Err(cron::Error::NotAllowed { what }.into());
+            }
         }
         self.control.requests.insert(token, Request::Reload);
         self.with_database(|database, events| database.run_due_scans(events));
+        let what = match &user {
+            None => "all tables".to_owned(),
+            Some(user) if *user == by => "own table".to_owned(),
+            Some(user) => format!("table of {user}"),
+        };
+        self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), &what);
         Ok(())
     }
 

@@ -132,13 +132,21 @@ pub(super) struct PausingJobs {
     pub(super) is_all: bool,
     /// Those that were paused or resumed.
     pub(super) done: Vec<String>,
+    /// How many were left out.
+    pub(super) left_out: u64,
 }
 
 /// What is done with jobs.
 #[derive(Clone, Debug)]
 pub(super) enum PauseRequest {
-    Pause { until: Timestamp, note: String },
-    Resume,
+    Pause {
+        until: Timestamp,
+        note: String,
+    },
+    Resume {
+        /// Whether a pause of all was ended.
+        had_pause_of_all: bool,
+    },
 }
 
 /// A job that was found, and what the client may do with it.

@@ -101,7 +101,7 @@ impl Daemon {
                         break;
                     }
                 }
-                Purpose::Next(starts) => starts.note(scheduler, place, &live),
+                Purpose::Next(starts) => starts.note(place, &live),
                 Purpose::SendNext { .. } => {}
                 Purpose::Status(counts) => counts.note_entry(scheduler, runs, &live),
             }
@@ -359,7 +359,7 @@ impl Counts {
         self.paused += usize::from(status.pause.is_some());
         self.failing += usize::from(runs.is_failing(&id) || status.failures > 0);
         self.late += usize::from(status.is_late);
-        let next = live.next_start().filter(|_| live.policy().is_enabled);
+        let next = live.coming_start(&id);
         self.next = [self.next, next].into_iter().flatten().min();
     }
 
@@ -389,36 +389,32 @@ impl NextStarts {
             && self.source.as_deref().is_none_or(|wanted| wanted == source)
     }
 
-    /// Notes the starts of an entry that may be among the earliest. Nothing starts in a pause.
-    fn note(&mut self, scheduler: &Scheduler, place: EntryCursor, live: &Live<'_>) {
-        if !self.wants(live.user_or_caller(), &live.source().path) || self.count == 0 || !live.policy().is_enabled {
+    /// Notes the starts of an entry that may be among the earliest.
+    fn note(&mut self, place: EntryCursor, live: &Live<'_>) {
+        if !self.wants(live.user_or_caller(), &live.source().path) || self.count == 0 {
             return;
         }
-        let mut id = None;
-        let mut from = self.from;
-        for at in live.starts_after(self.from) {
-            let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
-            if is_late || self.until.is_some_and(|until| at > until) {
-                return;
+        // The name of most jobs need not be found out.
+        if live.starts_after(self.from).next().is_none_or(|first| self.is_too_late(first)) {
+            return;
+        }
+        let is_wanted = |id: &JobId| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id));
+        let Some(id) = live.id().filter(is_wanted) else { return };
+        for at in live.coming_starts(&id, self.from) {
+            if self.is_too_late(at) {
+                break;
             }
-            if id.is_none() {
-                let Some(found) = live.id().filter(|id| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))) else {
-                    return;
-                };
-                if let Some(pause) = scheduler.job_status(&found).pause {
-                    from = from.max(Timestamp(pause.until.0 - 1));
-                }
-                self.ids.insert(place, found.clone());
-                id = Some(found);
-            }
-            if at <= from {
-                continue;
-            }
+            self.ids.entry(place).or_insert_with(|| id.clone());
             self.found.insert((at, place));
             if self.found.len() > self.count {
                 self.found.pop_last();
             }
         }
+    }
+
+    fn is_too_late(&self, at: Timestamp) -> bool {
+        let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
+        is_late || self.until.is_some_and(|until| at > until)
     }
 
     /// Notes the start of an anacron job, if it was found due.

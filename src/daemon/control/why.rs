@@ -3,18 +3,20 @@
 use super::jobs::outcome_of;
 use super::state::FoundJob;
 use crate::control::Visibility;
+use crate::crontab::{CatchUpMode, Overlap};
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Kind, Timestamp, Zone};
 use crate::scheduler::{JobId, Live, RunRecord};
 use crate::sys::local_socket::Peer;
-use crate::varlink::{Reply, cron};
+use crate::varlink::{Reply, Time, cron};
 
 /// The answer that is being made.
 #[derive(Default)]
 struct Answer {
     steps: Vec<cron::WhyStep>,
     verdict: Option<String>,
+    slot: Option<Timestamp>,
 }
 
 impl Answer {
@@ -52,8 +54,15 @@ impl Daemon {
             Some(at) => self.explain_moment(&live, id, at, &mut answer),
             None => self.explain_last_and_next(&live, id, access.sees, &mut answer),
         }
-        let verdict = answer.verdict.unwrap_or_default();
-        self.reply(token, &Reply::of(&cron::Why { verdict, steps: answer.steps }));
+        let policy = live.policy();
+        let why = cron::Why {
+            verdict: answer.verdict.unwrap_or_default(),
+            steps: answer.steps,
+            slot: answer.slot.map(Time::from),
+            overlap: Some(overlap_word(policy.overlap).to_owned()),
+            catch_up: Some(catch_up_word(policy.catch_up.mode).to_owned()),
+        };
+        self.reply(token, &Reply::of(&why));
     }
 
     /// The last run and the next.
@@ -92,11 +101,12 @@ impl Daemon {
                 },
             );
         }
-        match live.next_start() {
+        match live.coming_start(id) {
             Some(next) => {
                 answer.step("next", in_zone(live, next));
                 answer.decide(format!("it runs next at {}", in_zone(live, next)));
             }
+            None if live.next_start().is_some() => answer.decide("CRON_EXCEPT leaves out all of the coming days"),
             None => answer.decide(match live.schedule().kind() {
                 Kind::Reboot => "it runs when the machine starts".to_owned(),
                 Kind::After => "it runs when the jobs that it names have ended well".to_owned(),
@@ -114,9 +124,15 @@ impl Daemon {
             answer.decide("it does not run: it is disabled");
         }
         let minute = Timestamp(at.0.div_euclid(60) * 60);
-        let slot = live.starts_after(Timestamp(minute.0 - 1)).next().filter(|slot| slot.0 < minute.0 + 60);
+        // Of several in the minute the last one up to the moment.
+        let slots = live.starts_after(Timestamp(minute.0 - 1)).take_while(|slot| slot.0 < minute.0 + 60);
+        let slots: Vec<Timestamp> = slots.collect();
+        let slot = slots.iter().rev().find(|slot| **slot <= at).or(slots.first()).copied();
         match (slot, live.schedule().kind()) {
-            (Some(slot), _) => answer.step("slot", format!("due at {}", in_zone(live, slot))),
+            (Some(slot), _) => {
+                answer.slot = Some(slot);
+                answer.step("slot", format!("due at {}", in_zone(live, slot)));
+            }
             (None, Kind::Calendar) => {
                 let delay = i64::from(live.delay());
                 let why = live.zone().map(|zone| mismatch(live, zone, Timestamp(minute.0 - delay))).unwrap_or_default();
@@ -137,12 +153,32 @@ impl Daemon {
             answer.step("calendar", format!("CRON_EXCEPT has the day {}", day.get(..10).unwrap_or(&day)));
             answer.decide("it does not run then: CRON_EXCEPT has the day");
         }
-        if self.planner.scheduler.was_paused(id, moment) {
-            answer.step("pause", "the job was or is paused then");
-            answer.decide("it does not run then: it is paused");
+        let pause = self.planner.scheduler.job_status(id).pause;
+        match pause.filter(|pause| pause.from <= moment && moment < pause.until) {
+            Some(pause) => {
+                answer.step("pause", format!("paused until {}", pause.until));
+                answer.decide(format!("it does not run then: it is paused until {}", pause.until));
+            }
+            None if self.planner.scheduler.was_paused(id, moment) => {
+                answer.step("pause", "the job was paused then");
+                answer.decide("it did not run: it was paused");
+            }
+            None => {}
         }
         let began = Timestamp(self.control.started_at_ms.div_euclid(1_000));
         let is_past = moment <= now().utc;
+        let earlier = self.runs.of_job(id).find(|(_, run)| run.scheduled_at < moment.0);
+        if let Some((run, earlier)) = earlier.filter(|_| is_past) {
+            let began = earlier.started_at_ms.map_or(Timestamp(earlier.scheduled_at), |ms| Time::of_ms(ms).timestamp());
+            let began = in_zone(live, began);
+            let word = overlap_word(policy.overlap);
+            answer.step("overlap", format!("run {run}, which began at {began}, still goes on; overlap is {word}"));
+            if slot.is_some() && policy.overlap == Overlap::Skip {
+                answer.decide(format!(
+                    "it did not run: a run that began at {began} was still going on, and overlap is skip"
+                ));
+            }
+        }
         if is_past && moment < began {
             answer.step("daemon", format!("this daemon was started later, at {began}; the history may know more"));
         }
@@ -185,7 +221,27 @@ fn why_of_anacron(job: &cron::Job) -> cron::Why {
         None if !is_idle => answer.decide("it runs now"),
         None => answer.decide("it is not due: it is checked each hour whether the day on its stamp is long enough ago"),
     }
-    cron::Why { verdict: answer.verdict.unwrap_or_default(), steps: answer.steps }
+    let verdict = answer.verdict.unwrap_or_default();
+    cron::Why { verdict, steps: answer.steps, slot: None, overlap: None, catch_up: None }
+}
+
+/// The values of `CRON_OVERLAP`.
+fn overlap_word(overlap: Overlap) -> &'static str {
+    match overlap {
+        Overlap::Allow => "allow",
+        Overlap::Skip => "skip",
+        Overlap::Queue => "queue",
+        Overlap::Replace => "replace",
+    }
+}
+
+/// The modes of `CRON_CATCHUP`.
+fn catch_up_word(mode: CatchUpMode) -> &'static str {
+    match mode {
+        CatchUpMode::None => "none",
+        CatchUpMode::Once => "once",
+        CatchUpMode::All => "all",
+    }
 }
 
 /// A moment as the clocks in the zone of an entry show it.

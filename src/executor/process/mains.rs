@@ -227,10 +227,17 @@ impl MainConnections {
         }
         let is_sent = |(number, _): &(Option<u64>, ExecutorEvent)| number.is_some_and(|number| number < sent);
         while self.unsent.front().is_some_and(is_sent) {
-            if let Some((_, ExecutorEvent::Ended(result))) = self.unsent.pop_front() {
-                journal.journal().delivered(result.run);
+            match self.unsent.pop_front() {
+                Some((_, ExecutorEvent::Ended(result))) => journal.journal().delivered(result.run),
+                Some((_, event)) => note_follow_up(&event, journal),
+                None => {}
             }
         }
+    }
+
+    /// Records for a later main what no main has received, before the executor ends. The results of runs and mails are recorded already.
+    pub(super) fn note_unsent(&self, journal: &mut RunJournal) {
+        self.unsent.iter().for_each(|(_, event)| note_follow_up(event, journal));
     }
 
     /// Receives what the main has sent. Requests that came before the end of the connection can still be taken.
@@ -368,5 +375,12 @@ impl MainConnections {
         let Some(listener) = &self.listener else { return };
         let is_registered = context.poll.add(listener, token(EventSource::Listener, 0)).is_ok();
         self.listen_at_ms = (!is_registered).then_some(now_ms + LISTEN_AGAIN_MS);
+    }
+}
+
+/// Records the end of a hook or a ping. It may have been sent to a main that is killed before it has recorded it in the history.
+fn note_follow_up(event: &ExecutorEvent, journal: &mut RunJournal) {
+    if let ExecutorEvent::FollowedUp { run, what, how, output } = event {
+        journal.journal().followed_up(*run, what, how, output);
     }
 }

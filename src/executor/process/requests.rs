@@ -151,6 +151,7 @@ impl ExecutorState {
     /// Sends the last results and writes the journal, before the executor ends.
     pub(super) fn finish_mains(&mut self) {
         let _ = self.flush_main();
+        self.mains.note_unsent(&mut self.journal);
         self.journal.flush(&mut self.context);
     }
 }

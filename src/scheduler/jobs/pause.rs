@@ -28,6 +28,9 @@ pub struct Pause {
     pub note: String,
     /// Whether only root and the control group may end it.
     pub is_by_root: bool,
+    /// The table of the entry that was paused, once the scheduler has noted it: an entry of another table that gets its name is not paused.
+    #[serde(default)]
+    pub source: Option<String>,
 }
 
 impl Pause {

@@ -45,8 +45,10 @@ pub(super) fn pause() -> Command {
         .about("Start jobs no more for some time")
         .long_about(
             "Start jobs no more for some time: an hour, unless --for or --until is given. Runs by hand and running jobs go \
-             on. With --all, entries that are added in that time are paused, too, unless --user is given. What root has \
-             paused only root can resume.",
+             on. With --all, entries that are added in that time are paused, too, unless --user is given. The pause of a \
+             named job holds for the entry in the table that it was in: an entry of another table that gets the name later is not \
+             paused. What root has paused only root can resume. A pause outlives a restart of the daemon; if the state \
+             directory cannot be written, it does not, and that is said.",
         )
         .args(jobs_or_all("Pause all jobs that you may pause"))
         .group(either())
@@ -76,6 +78,10 @@ pub(super) fn pause() -> Command {
 pub(super) fn resume() -> Command {
     Command::new("resume")
         .about("End the pause of jobs")
+        .long_about(
+            "End the pause of jobs. With --all, also that of entries that are added. Jobs that root has paused stay paused \
+             for others, and it is said how many these are.",
+        )
         .args(jobs_or_all("Resume all jobs that you may resume"))
         .group(either())
         .args([
@@ -112,9 +118,13 @@ pub(super) fn reload() -> Command {
     Command::new("reload")
         .about("Read the crontabs again")
         .long_about(
-            "Read the crontabs again: all of them for root, else your own. The daemon notices changes without this; it helps \
+            "Read the crontabs again: all of them for root, or that of one user, else your own. The daemon notices changes without this; it helps \
              where a file system does not report them.",
         )
-        .args([json("Print the reply of the method Reload as a JSON object"), run_dir()])
+        .args([
+            user("Read the crontab of this user only"),
+            json("Print the reply of the method Reload as a JSON object"),
+            run_dir(),
+        ])
         .after_help("Example:\n  cronctl reload")
 }

@@ -127,7 +127,9 @@ pub(super) fn why() -> Command {
         .about("Explain why a job ran or did not run")
         .long_about(
             "Explain why a job ran or did not run at a time, rule by rule: schedule, time zone and DST, calendar, pause, \
-             overlap, group, downtime. Without a time: its last run and its next.",
+             overlap, group, downtime. Of the past it says what the history has: the run, the run that was still going on, or from \
+             when to when no daemon ran and what catch-up made of it. For the exit statuses 126 and 127 it names the likely cause. Without \
+             a time: its last run and its next.",
         )
         .args([
             job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
@@ -164,6 +166,10 @@ pub(super) fn ping() -> Command {
     Command::new("ping")
         .about("Check whether the daemon answers")
         .long_about("Check whether the daemon answers. Prints nothing; the exit status is 0 if it does, and 3 if not.")
-        .args([json("Print nothing as well"), run_dir()])
+        .args([
+            user("Whose jobs are meant makes no difference: it is the same daemon"),
+            json("Print nothing as well"),
+            run_dir(),
+        ])
         .after_help("Example:\n  cronctl ping || systemctl restart cron")
 }

@@ -146,7 +146,8 @@ fn path() -> Arg {
         .help("Use the entries of this file; - means standard input")
         .long_help(
             "Use the entries of this file; - means standard input. /etc/crontab, files in a directory cron.d, and tables in which \
-             the field behind each schedule is a user of this machine are read as system tables, and that is said.",
+             the field behind each schedule is a user of this machine and not the name of a program are read as system tables, and \
+             that is said.",
         )
 }
 

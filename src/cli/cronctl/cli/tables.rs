@@ -84,10 +84,13 @@ pub(super) fn check() -> Command {
             Arg::new("files")
                 .value_name("FILE")
                 .num_args(1..)
-                .required_unless_present("batch")
+                .required_unless_present_any(["batch", "user"])
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
                 .help("Files to check; - means standard input"),
+            user("Check the crontab of this user").conflicts_with_all(["files", "system", "batch"]),
+            json("Print one JSON object for each file, with file, ok, entries, errors and warnings, and nothing on standard error")
+                .conflicts_with("batch"),
         ])
         .after_help(
             "Examples:\n  \
@@ -108,12 +111,14 @@ pub(super) fn explain() -> Command {
             Arg::new("expr")
                 .value_name("EXPR")
                 .num_args(1..)
-                .required(true)
+                .required_unless_present("user")
                 .allow_negative_numbers(true)
                 .value_parser(NonEmptyStringValueParser::new())
                 .help("A schedule or a whole line of a crontab, quoted or as separate arguments; several schedules if each is quoted"),
             zone(),
             time("from", "Show runs after this time; default: now"),
+            user("Explain the entries of this user's crontab").conflicts_with("expr"),
+            json("Print one JSON object for each schedule, with expr, explanation, zone, next (UTC) and warnings, or with error"),
         ])
         .after_help(
             "Examples:\n  \
@@ -136,7 +141,8 @@ pub(super) fn simulate() -> Command {
         .args([
             path(),
             file("The same as FILE"),
-            system(),
+            system().conflicts_with("user"),
+            user("Use the entries of this user's crontab"),
             zone().required(true),
             time("from", "Start the simulated machine at this time").required(true),
             time("until", "Stop after this time (inclusive)").required(true),
@@ -158,7 +164,7 @@ pub(super) fn simulate() -> Command {
                 .help("Print one JSON object for each outcome of a slot or a run instead of the starts"),
             json("Print one JSON object for each start, with at (UTC), shown, line and command"),
         ])
-        .group(ArgGroup::new("table").args(["path", "file"]).required(true))
+        .group(ArgGroup::new("table").args(["path", "file", "user"]).required(true))
         .after_help(
             "Examples:\n  \
              cronctl simulate mytab --tz Europe/Berlin \\\n    \
@@ -193,6 +199,7 @@ pub(super) fn timeline(profile: ProfileName) -> Command {
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
                 .help("Write the diagram to this file as SVG; - means standard output"),
+            json("Print the starts instead, one JSON object for each, as next does").conflicts_with("svg"),
         ])
         .args(places(profile))
         .after_help(

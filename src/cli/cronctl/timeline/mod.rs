@@ -5,9 +5,10 @@ mod svg;
 mod terminal;
 
 use super::Verdict;
-use super::cli::value;
+use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::next;
 use super::output::Output;
 use super::source::{self, Listed};
 use super::starts;
@@ -31,6 +32,9 @@ const DAY: i64 = 24 * HOUR;
 /// Draws on the terminal or to an SVG file.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let range = range(matches, system)?;
+    if given(matches, "json") {
+        return next::print_range(matches, range.from, range.until, system, out);
+    }
     let live = match starts::daemon(matches, system) {
         Some(mut daemon) => live_rows(&mut daemon, range)?,
         None => None,
