@@ -152,12 +152,13 @@ impl Entries {
     pub(super) fn request_of(
         &self,
         job: &JobId,
-        key: EntryKey,
+        key: Option<EntryKey>,
         run: RunId,
         scheduled_at: Timestamp,
     ) -> Option<RunRequest> {
         // Another entry may have the place of one that is removed.
-        let request = self.request(key, run, scheduled_at, false).filter(|request| request.job == *job);
+        let request =
+            key.and_then(|key| self.request(key, run, scheduled_at, false)).filter(|request| request.job == *job);
         request.or_else(|| {
             let request = self.leaving.get(job)?.clone();
             Some(RunRequest { run, scheduled_at: scheduled_at.0, ..request })

@@ -108,7 +108,7 @@ impl Turn<'_> {
         task: FollowUpTask,
     ) -> Option<Action> {
         let run = record.and_then(|record| record.run);
-        let request = self.entries.request_of(job, spec.entry?, run.unwrap_or(RunId(0)), scheduled_at)?;
+        let request = self.entries.request_of(job, spec.entry, run.unwrap_or(RunId(0)), scheduled_at)?;
         let trigger = record.map_or(request.trigger, |record| record.trigger);
         let attempt = record.map_or(1, |record| record.attempt);
         let start = Box::new(RunRequest { trigger, attempt, ..request });
