@@ -259,6 +259,26 @@ fn an_unprivileged_lock_on_the_pid_file_stops_nobody() {
     alice.wait().expect("its end");
 }
 
+/// Takes the lock, keeps it over the exec, and becomes su(1), which has root's effective id and waits for a password.
+const LOCK_AND_BECOME_SU: &str = r#"exec perl -e 'use Fcntl qw(:flock F_SETFD); open(F, "<", "/run/crond.pid") or die;
+    fcntl(F, F_SETFD, 0); flock(F, LOCK_EX | LOCK_NB) or die; exec "su", "root", "-c", "true"'"#;
+
+#[test]
+fn a_lock_that_a_set_user_id_program_has_inherited_from_a_user_stops_nobody() {
+    let Some(world) = world!(Implementation::OursDebian, ["perl", "su"]) else { return };
+    fs::write("/run/crond.pid", "1\n").expect("a stale PID file");
+    let mut su = world.command_as("alice", LOCK_AND_BECOME_SU);
+    let mut su = su.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("perl");
+    let mut word = [0; 9];
+    std::io::Read::read_exact(su.stderr.as_mut().expect("its words"), &mut word).expect("su's question");
+    assert_eq!(&word, b"Password:");
+    let locks = fs::read_to_string("/proc/locks").expect("locks");
+    assert!(locks.contains(&format!(" WRITE {} ", su.id())), "nothing is locked, the test shows nothing: {locks}");
+    assert!(world.start_daemon(&[]).stop().success());
+    su.kill().expect("its end");
+    su.wait().expect("its end");
+}
+
 #[test]
 fn a_lock_of_roots_on_the_pid_file_is_respected_and_its_holder_named() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
