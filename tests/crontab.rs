@@ -9,7 +9,7 @@
 
 pub mod common;
 
-use common::{Implementation, World};
+use common::{Implementation, Shown, World};
 use std::fs;
 
 const TABLE: &str = "# mine\n* * * * * true\n";
@@ -260,9 +260,7 @@ fn the_number_of_faults_comes_last_if_they_do_not_fit_on_the_screen() {
     assert!(!piped.stderr.contains("5 errors"), "{piped:?}");
 }
 
-#[test]
-fn a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
-    let Some(world) = world!(Implementation::OursDebian) else { return };
+fn assert_swapped_file_is_harmless(world: &World) {
     world.crontab("bob", "0 0 1 1 * : BOBSECRET\n");
     world.crontab("alice", TABLE);
     let bobs = format!("{}/bob", world.implementation.spool());
@@ -279,15 +277,27 @@ fn a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
         let shown = world.run_as("alice", &format!("EDITOR='{editor}' timeout 5 crontab -e"));
         assert_eq!(shown.code(), 1, "{what}: {shown:?}");
         assert!(!format!("{shown:?}").contains("BOBSECRET") && !shown.stderr.contains("root:"), "{what}: {shown:?}");
-        assert_eq!(listed(&world, "alice"), TABLE, "{what}");
+        assert_eq!(listed(world, "alice"), TABLE, "{what}");
     }
-    assert!(leftovers(&world).is_empty());
+    assert!(leftovers(world).is_empty());
     for path in [bobs.as_str(), "/etc/shadow", "/no/such/file"] {
         let (ours, cats) =
             (world.run_as("alice", &format!("crontab {path}")), world.run_as("alice", &format!("cat {path}")));
         assert_eq!(ours.code(), 1);
         assert_eq!(cats.stderr, format!("cat: {}", ours.stderr), "it says of {path} what cat says");
     }
+}
+
+#[test]
+fn a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    assert_swapped_file_is_harmless(&world);
+}
+
+#[test]
+fn in_the_cronie_profile_a_swapped_temporary_file_reveals_nothing_and_installs_nothing() {
+    let Some(world) = world!(Implementation::OursCronie) else { return };
+    assert_swapped_file_is_harmless(&world);
 }
 
 fn the_editor_has_the_callers_rights_in_every_round(world: &World) {
@@ -587,4 +597,47 @@ fn in_the_cronie_profile_an_installed_table_is_on_the_disk_before_its_name_and_b
     let Some(world) = world!(Implementation::OursCronie, ["strace"]) else { return };
     fs::write("/etc/cron.deny", "").unwrap();
     assert_install_survives_a_power_cut(&world);
+}
+
+/// The results of a command of alice with each of these errors at each call of these system calls, with what was injected.
+fn with_each_error(world: &World, calls: &[&str], errors: &[&str], command: &str) -> Vec<(String, Shown)> {
+    let mut all = Vec::new();
+    for (call, error) in calls.iter().flat_map(|call| errors.iter().map(move |error| (call, error))) {
+        for when in 1..=100 {
+            let inject = format!("-e trace={call} -e inject={call}:error={error}:when={when}");
+            let shown = world.run(&format!("strace -o /tmp/trace -u alice {inject} {command}"));
+            if !fs::read_to_string("/tmp/trace").unwrap().contains("(INJECTED)") {
+                assert!(when > 1, "{call} is never called: the test shows nothing");
+                break;
+            }
+            all.push((format!("{call} {error} at {when}"), shown));
+        }
+    }
+    all
+}
+
+const READING: [&str; 3] = ["openat", "read", "newfstatat"];
+
+#[test]
+fn an_error_is_never_taken_for_the_absence_of_a_table() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    world.crontab("alice", TABLE).ok();
+    for (what, shown) in with_each_error(&world, &READING, &["EIO", "EACCES", "ENOMEM"], "crontab -l") {
+        assert!(!shown.stderr.contains("no crontab for"), "{what}: {shown:?}");
+        assert!(shown.code() != 0 || shown.stdout == TABLE, "{what}: {shown:?}");
+    }
+}
+
+#[test]
+fn an_error_never_lets_anybody_past_the_lists() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    world.crontab("alice", TABLE).ok();
+    for (list, names) in [("/etc/cron.allow", "bob\n"), ("/etc/cron.deny", "alice\n")] {
+        fs::write(list, names).unwrap();
+        for (what, shown) in with_each_error(&world, &READING, &["EIO", "EACCES", "EMFILE"], "crontab -l") {
+            assert_ne!(shown.code(), 0, "{list}: {what}: {shown:?}");
+            assert_eq!(shown.stdout, "", "{list}: {what}: {shown:?}");
+        }
+        fs::remove_file(list).unwrap();
+    }
 }

@@ -115,28 +115,53 @@ fn many_signals_lose_no_job_and_leak_no_descriptor() {
     assert!(daemon.stop().success());
 }
 
+/// Signals to the daemon that end a process which neither blocks nor handles them.
+const FATAL: [Signal; 2] = [Signal::SIGHUP, Signal::SIGUSR1];
+
+/// Whether a process blocks all signals in [`FATAL`].
+fn blocks_signals(pid: nix::unistd::Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:\t"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default();
+    FATAL.iter().all(|signal| mask >> (*signal as u32 - 1) & 1 == 1)
+}
+
 #[test]
 fn a_signal_during_start_up_does_not_end_the_daemon() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut sent_before_readiness = 0;
     for round in 0..40 {
+        fs::remove_file("/run/crond.pid").ok();
         let mut child = spawn(&world, &["-f"]);
         let pid = nix::unistd::Pid::from_raw(child.id().try_into().expect("a pid"));
         // Exec is done when the program's name has changed; from then on signals are meant for it.
         let name = format!("/proc/{pid}/comm");
-        Deadline::seconds(10).wait_for("exec", || (fs::read_to_string(&name).ok()? == "cron\n").then_some(()));
-        // Before main runs a HUP would end any program: URG and CHLD are what may come that early.
-        for signal in [Signal::SIGURG, Signal::SIGCHLD] {
-            nix::sys::signal::kill(pid, signal).expect("a signal");
+        let exec = Deadline::seconds(10);
+        while fs::read_to_string(&name).expect("the daemon") != "cron\n" {
+            assert!(!exec.passed(), "no exec in round {round}");
         }
-        let written = || fs::read_to_string("/run/crond.pid").ok().filter(|text| text.trim() == pid.to_string());
-        Deadline::seconds(10).wait_for("readiness", || {
-            nix::sys::signal::kill(pid, Signal::SIGURG).expect("a signal");
+        // Until main blocks them, which is what it does first, they would end any program.
+        loop {
+            let is_ready = fs::exists("/run/crond.pid").expect("/run");
+            if blocks_signals(pid) {
+                break;
+            }
+            assert!(!is_ready && !exec.passed(), "signals are blocked late or never in round {round}");
+        }
+        let is_ready = || fs::read_to_string("/run/crond.pid").is_ok_and(|text| text.trim() == pid.to_string());
+        let readiness = Deadline::seconds(10);
+        while !is_ready() {
+            for signal in FATAL.into_iter().chain([Signal::SIGURG, Signal::SIGCHLD]) {
+                nix::sys::signal::kill(pid, signal).expect("a signal");
+            }
             assert_eq!(child.try_wait().expect("the daemon"), None, "round {round}");
-            written()
-        });
+            assert!(!readiness.passed(), "not ready in round {round}");
+            sent_before_readiness += usize::from(!is_ready());
+        }
         nix::sys::signal::kill(pid, Signal::SIGTERM).expect("TERM");
         assert!(child.wait().expect("its end").success(), "round {round}");
     }
+    assert!(sent_before_readiness > 0, "no signal came early, the test shows nothing");
 }
 
 #[test]
@@ -165,9 +190,35 @@ fn after_many_edits_the_last_one_is_live_and_no_job_was_lost() {
 }
 
 #[test]
+fn tables_that_come_and_go_by_the_hundred_cost_no_job_and_leave_nothing() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    let mut daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 1);
+    for _ in 0..30 {
+        (0..100).for_each(|number| world.drop_in(&format!("passing{number}"), "@daily root true\n"));
+        // Some of them are gone before they are read, some while they are.
+        for number in 0..100 {
+            fs::remove_file(format!("/etc/cron.d/passing{number}")).expect("a table");
+        }
+    }
+    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    assert!(daemon.is_alive());
+    assert_sang_each_second("/run/canary");
+    Deadline::seconds(20).wait_for("the only table that is left", || {
+        daemon.signal(Signal::SIGUSR1);
+        let lines = world.log.lines();
+        let last = lines.iter().rfind(|line| line.contains(") STATE (") && line.contains(" table"))?;
+        last.contains(") STATE (1 table, 1 entry,").then_some(())
+    });
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn tables_are_loaded_at_once_however_they_are_saved() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
-    let daemon = world.start_daemon(&[]);
+    // Otherwise the rescan of each minute finds the changes, since the private machine is an overlay.
+    let daemon = world.start_daemon(&["--watch", "inotify"]);
     let sing = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
     // By its job, which is due each second. What is not adopted by itself would have to wait for the look of ten minutes.
     let adopted = |name: &str| {
@@ -195,6 +246,22 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
     adopted("linked");
     fs::write("/opt/tables/x", sing("target")).expect("the target");
     adopted("target");
+    // Times of modification that are older than any table, or younger.
+    for (name, date) in [("epoch", "1970-01-01T00:00:00Z"), ("future", "2100-01-01T00:00:00Z")] {
+        fs::write("/etc/cron.d/.saved", sing(name)).expect("a table");
+        world.run(&format!("cd /etc/cron.d && touch -d {date} .saved && mv .saved dated")).ok();
+        adopted(name);
+    }
+    // A volume of Kubernetes: the tables are links through `..data`, which is replaced by another link.
+    for (number, name) in [(1, "volume1"), (2, "volume2")] {
+        fs::create_dir(format!("/etc/cron.d/..{number}")).expect("a directory");
+        fs::write(format!("/etc/cron.d/..{number}/job"), sing(name)).expect("a table");
+        world.run(&format!("cd /etc/cron.d && ln -s ..{number} ..new && mv -T ..new ..data")).ok();
+        if number == 1 {
+            world.run("ln -s ..data/job /etc/cron.d/volume").ok();
+        }
+        adopted(name);
+    }
     fs::write("/var/spool/cron/crontabs/tmp.x", "@every_second date +\\%s >> /tmp/alice\n").expect("a table");
     world.run("cd /var/spool/cron/crontabs && chmod 600 tmp.x && chown alice:crontab tmp.x && mv tmp.x alice").ok();
     Deadline::seconds(60).wait_for("alice", || (!songs("/tmp/alice").is_empty()).then_some(()));
@@ -209,7 +276,7 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
 fn directories_may_be_removed_and_created_again() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
-    let mut daemon = world.start_daemon(&[]);
+    let mut daemon = world.start_daemon(&["--watch", "inotify"]);
     wait_for_song("/run/canary", 0);
     world.run("mv /etc/cron.d /etc/away; mv /var/spool/cron /var/spool/away").ok();
     // Once the directory is known to be gone, the canary is silent for two seconds.
@@ -257,6 +324,26 @@ fn an_unprivileged_lock_on_the_pid_file_stops_nobody() {
     assert!(world.start_daemon(&[]).stop().success());
     alice.kill().expect("the end of the lock");
     alice.wait().expect("its end");
+}
+
+/// Takes the lock, keeps it over the exec, and becomes su(1), which has root's effective id and waits for a password.
+const LOCK_AND_BECOME_SU: &str = r#"exec perl -e 'use Fcntl qw(:flock F_SETFD); open(F, "<", "/run/crond.pid") or die;
+    fcntl(F, F_SETFD, 0); flock(F, LOCK_EX | LOCK_NB) or die; exec "su", "root", "-c", "true"'"#;
+
+#[test]
+fn a_lock_that_a_set_user_id_program_has_inherited_from_a_user_stops_nobody() {
+    let Some(world) = world!(Implementation::OursDebian, ["perl", "su"]) else { return };
+    fs::write("/run/crond.pid", "1\n").expect("a stale PID file");
+    let mut su = world.command_as("alice", LOCK_AND_BECOME_SU);
+    let mut su = su.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("perl");
+    let mut word = [0; 9];
+    std::io::Read::read_exact(su.stderr.as_mut().expect("its words"), &mut word).expect("su's question");
+    assert_eq!(&word, b"Password:");
+    let locks = fs::read_to_string("/proc/locks").expect("locks");
+    assert!(locks.contains(&format!(" WRITE {} ", su.id())), "nothing is locked, the test shows nothing: {locks}");
+    assert!(world.start_daemon(&[]).stop().success());
+    su.kill().expect("its end");
+    su.wait().expect("its end");
 }
 
 #[test]
@@ -403,6 +490,78 @@ fn a_restart_across_the_minute_neither_loses_nor_repeats_its_jobs() {
     wait_for_song("/run/canary", sung + 2);
     assert_eq!(songs("/run/minute").len(), before + 1, "made up for once, and not again after one more restart");
     assert!(daemon.stop().success());
+}
+
+/// The moments for which a job ran, each once; `CRON_SCHEDULED_AT` as the job had it.
+fn slots(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut slots: Vec<String> = text.lines().map(str::to_owned).collect();
+    slots.sort();
+    assert!(slots.windows(2).all(|pair| pair[0] != pair[1]), "a slot ran twice: {slots:?}");
+    slots
+}
+
+#[test]
+fn a_daemon_that_the_machine_does_not_let_run_for_seconds_runs_no_slot_twice_and_loses_no_minute() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in(
+        "slots",
+        "@every_second root echo $CRON_SCHEDULED_AT >>/run/seconds\n* * * * * root echo $CRON_SCHEDULED_AT >>/run/minutes\n",
+    );
+    let daemon = world.start_daemon(&[]);
+    world.wait_for_file("/run/seconds", Deadline::seconds(20));
+    let mut random = fastrand::Rng::with_seed(197);
+    let mut stop_for = |ms: std::ops::Range<u64>| {
+        daemon.signal(Signal::SIGSTOP);
+        std::thread::sleep(std::time::Duration::from_millis(random.u64(ms)));
+        daemon.signal(Signal::SIGCONT);
+        std::thread::sleep(std::time::Duration::from_millis(random.u64(20..600)));
+    };
+    for _ in 0..10 {
+        stop_for(100..2500);
+    }
+    // By then every earlier minute is in its file.
+    let boundary = ((now().as_secs() + 2) / 60 + 1) * 60;
+    wait_until(boundary - 2);
+    let before = slots("/run/minutes").len();
+    wait_until(boundary - 1);
+    stop_for(3000..5000);
+    Deadline::seconds(20).wait_for("the minute", || (slots("/run/minutes").len() > before).then_some(()));
+    let seconds = slots("/run/seconds").len();
+    Deadline::seconds(20).wait_for("two more seconds", || (slots("/run/seconds").len() >= seconds + 2).then_some(()));
+    assert_eq!(slots("/run/minutes").len(), before + 1);
+    assert!(daemon.stop().success());
+}
+
+/// The process whose name ends like this, and that a condition holds for.
+fn process_named(world: &World, name: &str, holds: impl Fn(&common::machine::Process) -> bool) -> u32 {
+    let is_meant = |process: &common::machine::Process| process.name.ends_with(name) && holds(process);
+    let found = || world.processes().into_iter().find(is_meant).map(|process| process.pid);
+    Deadline::seconds(20).wait_for(name, found)
+}
+
+#[test]
+fn the_pid_file_is_mains_alone_whichever_other_process_of_the_daemon_ends() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("long", "@reboot alice exec sleep 1000\n");
+    world.drop_in("canary", CANARY);
+    let mut daemon = world.start_daemon(&[]);
+    let sleep = process_named(&world, "sleep", |_| true);
+    let parent_of = |pid: u32| world.processes().into_iter().find(|process| process.pid == pid).map(|one| one.parent);
+    let monitor = parent_of(sleep).expect("the process that keeps the session open");
+    let executor = process_named(&world, ": executor", |process| process.parent == daemon.pid());
+    assert!(![executor, daemon.pid()].contains(&monitor), "the job has no session, the test shows nothing");
+    for pid in [monitor, executor] {
+        // One that has ended by the first signal is as good.
+        world.run(&format!("kill -TERM {pid}; kill -KILL {pid}"));
+        let gone = || world.processes().iter().all(|process| process.pid != pid || process.state == 'Z').then_some(());
+        Deadline::seconds(20).wait_for("its end", gone);
+        wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+        assert!(daemon.is_alive());
+        assert_eq!(fs::read_to_string("/run/crond.pid").expect("the PID file"), format!("{}\n", daemon.pid()));
+    }
+    assert!(daemon.stop().success());
+    assert!(!fs::exists("/run/crond.pid").expect("/run"));
 }
 
 #[test]

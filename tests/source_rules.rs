@@ -1,5 +1,5 @@
 //! Rules for the text of the source files: the pure modules do no I/O, only `sys` has unsafe code, owners and modes of files are changed
-//! in one place, and errors are displayed without Rust's `(os error 2)`.
+//! in one place, and errors are displayed without Rust's `(os error 2)`. The tests that `SECURITY-CASES.md` names must exist.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its files has failed")]
 
@@ -93,4 +93,53 @@ fn threads_are_started_in_two_files() {
         sources().into_iter().filter(|(_, code)| starts(code)).map(|(path, _)| path).collect();
     found.sort();
     assert_eq!(found, WITH_THREADS.map(PathBuf::from));
+}
+
+#[test]
+fn the_scripts_of_the_packages_leave_the_spool_alone() {
+    let read =
+        |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(name)).unwrap();
+    let spec = read("rpm/cronwheel.spec");
+    let (_, scriptlets) = spec.split_once("\n%pre\n").unwrap();
+    let scriptlets = scriptlets.split("\n%files\n").next().unwrap();
+    let scripts = ["preinst", "postinst", "prerm", "postrm"].map(|name| read(&format!("debian/{name}")));
+    for script in scripts.iter().map(String::as_str).chain([scriptlets]) {
+        for line in script.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            assert!(!line.contains("spool") && !line.contains("crontabs"), "{line}");
+            let changes = ["chown", "chgrp", "chmod"].iter().any(|call| line.contains(call));
+            // dpkg keeps the execute bit of a configuration file as it was.
+            assert!(!changes || line.ends_with(" /etc/init.d/cron"), "{line}");
+        }
+    }
+}
+
+/// Whether a file has a test of that name, or a case if it is a file of cases.
+fn has_test(path: &Path, name: &str) -> bool {
+    let Ok(text) = fs::read_to_string(path) else { return false };
+    if path.extension().is_some_and(|extension| extension == "cases") {
+        return text.lines().any(|line| line.strip_prefix("case: ") == Some(name));
+    }
+    text.split_once(&format!("fn {name}() {{")).is_some_and(|(before, _)| before.trim_end().ends_with("#[test]"))
+}
+
+#[test]
+fn each_security_case_has_tests_that_exist_or_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("tests/SECURITY-CASES.md")).unwrap();
+    let rows =
+        page.lines().filter(|line| line.starts_with('|') && !line.starts_with("|---") && !line.starts_with("| # "));
+    let mut count = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 4 && cells.iter().all(|cell| !cell.is_empty()), "four cells are expected: {row}");
+        // Only the names of tests are between backquotes there.
+        let tests: Vec<&str> = cells[3].split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty() || cells[3].starts_with("No test: "), "no test and no reason: {row}");
+        for test in tests {
+            let found = test.split_once(": ").is_some_and(|(file, name)| has_test(&root.join(file), name));
+            assert!(found, "there is no test {test}");
+        }
+        count += 1;
+    }
+    assert!(count >= 72, "only {count} cases");
 }

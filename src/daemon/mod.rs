@@ -76,6 +76,7 @@ use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};
 use crate::sys::descriptor::StandardStream;
 use crate::sys::error::{self, os};
 use crate::sys::notify_socket::NotifySocket;
+use crate::sys::process::set_umask;
 use crate::sys::{daemon as process, descriptor, files, signal};
 use execution::{Execution, Resumed};
 use settings::{Command, Mode, Settings, SettingsError};
@@ -168,7 +169,11 @@ fn run_mode(settings: Settings, name: &str, execution: Execution, start: Program
         },
         Mode::Now => Ok(now::run(&settings, &manager, &threads)?),
         Mode::Standalone(_) => serve(settings, Begin::First(None), execution, manager, threads),
-        Mode::Daemon if settings.config.foreground => serve(settings, Begin::First(None), execution, manager, threads),
+        Mode::Daemon if settings.config.foreground => {
+            // In the background the umask is left behind, too: the modes of files are those that are asked for.
+            set_umask(0o022);
+            serve(settings, Begin::First(None), execution, manager, threads)
+        }
         Mode::Daemon => serve_in_background(settings, execution, manager, threads),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::created::CreatedFile;
 use super::error::{PathError, os_at};
+use super::files;
 use super::process_lock::whole_file;
 use super::state_file;
 use nix::errno::Errno;
@@ -232,9 +233,15 @@ fn flock_holders(locks: &str, inode: u64) -> Vec<u32> {
     locks.lines().filter_map(holder).collect()
 }
 
+/// Whether all user ids of a process are root's or our own user's. A set-user-ID program that somebody else has started has root's effective
+/// id, may have inherited the lock, and still has the real id of whoever took it.
 fn is_privileged(pid: u32) -> bool {
-    let owner = fs::metadata(format!("/proc/{pid}")).map(|process| process.uid());
-    owner.is_ok_and(|uid| uid == 0 || uid == nix::unistd::geteuid().as_raw())
+    let status = files::read_proc(Path::new(&format!("/proc/{pid}/status"))).unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let own = nix::unistd::geteuid().as_raw();
+    let is_trusted = |id: &str| id.parse().is_ok_and(|uid: u32| uid == 0 || uid == own);
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    ids.is_some_and(|ids| ids.split_ascii_whitespace().all(is_trusted))
 }
 
 fn has_open(pid: u32, file: &fs::Metadata) -> bool {

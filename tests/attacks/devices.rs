@@ -91,6 +91,18 @@ fn jobs_run_and_mail_arrives_where_root_may_not_change_owners() {
     assert!(mail.ends_with("\n\noutput\n"), "{mail}");
 }
 
+#[test]
+fn a_home_that_root_may_not_enter_is_the_directory_of_its_owners_jobs() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    // As on a file server that takes root for nobody.
+    let without = "setpriv --bounding-set=-dac_override,-dac_read_search";
+    world.run("chmod 700 /home/alice").ok();
+    assert_ne!(world.run(&format!("{without} sh -c 'cd /home/alice'")).code(), 0, "the test shows nothing");
+    world.drop_in("home", "@reboot alice pwd >/tmp/where.part; mv /tmp/where.part /tmp/where\n");
+    let _daemon = start_without_waiting(&format!("exec {without} cron -f"));
+    assert_eq!(world.wait_for_file("/tmp/where", Deadline::seconds(20)), "/home/alice\n");
+}
+
 /// A daemon that is not waited for; killed when dropped.
 struct Started(Child);
 

@@ -15,9 +15,12 @@ mod memory;
 mod mounts;
 mod restarts;
 
-use common::{Daemon, Deadline, Implementation};
+use common::{Daemon, Deadline, Implementation, World};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::collections::HashSet;
 use std::fs;
+use std::process::Stdio;
 
 const TABLE: &str = "@daily true\n";
 /// A job that tells each second that it runs.
@@ -89,9 +92,10 @@ fn temporary_files_are_made_anew_for_their_owner_alone_and_never_twice_with_a_na
 }
 
 /// System calls that take a path of the caller's and follow it.
-const PATH_CALLS: [&str; 14] = [
+const PATH_CALLS: [&str; 21] = [
     "open(",
     "openat(",
+    "openat2(",
     "creat(",
     "chmod(",
     "fchmodat(",
@@ -102,15 +106,19 @@ const PATH_CALLS: [&str; 14] = [
     "utimes(",
     "utimensat(",
     "rename(",
+    "renameat(",
+    "renameat2(",
+    "link(",
+    "linkat(",
     "unlink(",
+    "unlinkat(",
     "mkdir(",
+    "mkdirat(",
 ];
 
-#[test]
-fn with_the_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change() {
-    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+/// `change` is how a trace shows that the effective id is changed whose value `lent` means privileges.
+fn assert_no_path_is_followed_with_privileges(world: &World, change: &str, lent: &str) {
     fs::write("/tmp/new.crontab", TABLE).unwrap();
-    let lent = world.run("getent group crontab | cut -d: -f3").ok().trim().to_owned();
     for call in ["crontab /tmp/new.crontab", "crontab -l", "EDITOR='echo @daily false >' crontab -e", "crontab -r"] {
         let environment = if call.starts_with("EDITOR") { "-E EDITOR='echo @daily false >'" } else { "" };
         let command = call.rsplit("' ").next().unwrap();
@@ -119,7 +127,7 @@ fn with_the_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change
         // The kernel lends the rights at the exec.
         let (mut is_lent, mut was_lent_again, mut seen) = (true, false, 0);
         for line in trace.lines() {
-            if line.starts_with("setresgid(-1, ") || line.starts_with("setegid(") {
+            if line.starts_with(change) {
                 is_lent = line.contains(&format!("-1, {lent}, -1"));
                 was_lent_again |= is_lent;
             }
@@ -134,6 +142,73 @@ fn with_the_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change
         }
         assert!(was_lent_again && seen > 0, "{call}: the rights are never lent, the test shows nothing:\n{trace}");
     }
+}
+
+#[test]
+fn with_the_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    let group = world.run("getent group crontab | cut -d: -f3").ok();
+    assert_no_path_is_followed_with_privileges(&world, "setresgid(-1, ", group.trim());
+}
+
+#[test]
+fn with_roots_privileges_nothing_is_reached_by_a_path_that_the_caller_could_change() {
+    let Some(world) = world!(Implementation::OursCronie, ["strace"]) else { return };
+    assert_no_path_is_followed_with_privileges(&world, "setresuid(-1, ", "0");
+}
+
+/// Files and directories with a mode that is not meant: writable by others than their owner, not by their owner, or, among users' tables
+/// and their backups, not for the owner alone.
+fn careless_modes(world: &World) -> String {
+    let spool = world.implementation.spool();
+    let found = [
+        format!(
+            "/run /var/lib/cronwheel {spool} /home \\( -type f -o -type d \\) -perm /022 -not -perm -1000 -not -path {spool}"
+        ),
+        format!("/run/cron* /var/lib/cronwheel {spool} /home -type f -not -perm -600"),
+        format!("{spool} /home -type f \\( -name alice -o -name '*.bak' \\) -not -perm 600"),
+    ];
+    found.map(|what| world.run(&format!("find {what} -printf '%m %p\\n' 2>/dev/null")).stdout).concat()
+}
+
+fn modes_do_not_depend_on_the_umask(world: &World) {
+    // The history is kept in files, too.
+    world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel").ok();
+    assert_eq!(careless_modes(world), "", "before anything has begun");
+    world.drop_in("canary", CANARY);
+    fs::write("/tmp/new.crontab", TABLE).unwrap();
+    for umask in ["000", "777"] {
+        for command in ["crontab /tmp/new.crontab", "EDITOR='echo @daily false >' crontab -e", "crontab -r"] {
+            world.run_as("alice", &format!("umask {umask}; {command}")).ok();
+            assert_eq!(careless_modes(world), "", "umask {umask}: {command}");
+        }
+        world.crontab("alice", "@every_second true\n").ok();
+        world.run("rm -rf /run/crond* /run/cron.reboot /run/cronwheel* /run/canary /var/lib/cronwheel").ok();
+        let (daemon, foreground) = (world.implementation.daemon(), world.implementation.foreground());
+        let mut command = world.command_as("root", &format!("umask {umask}; exec {daemon} {foreground}"));
+        let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for_song();
+        world.wait_for_file("/var/lib/cronwheel/history/history.db", Deadline::seconds(20));
+        assert_eq!(careless_modes(world), "", "umask {umask}");
+        let marker = world.implementation.reboot_marker();
+        let modes = world.run(&format!("stat -c %a /run/crond.pid {marker} /run/cronwheel.lock")).ok();
+        assert_eq!(modes, "644\n644\n600\n", "umask {umask}");
+        kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+        assert!(daemon.wait().unwrap().success());
+        assert_eq!(careless_modes(world), "", "umask {umask}, after the end");
+    }
+}
+
+#[test]
+fn files_have_their_modes_whatever_the_umask_is() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    modes_do_not_depend_on_the_umask(&world);
+}
+
+#[test]
+fn in_the_cronie_profile_files_have_their_modes_whatever_the_umask_is() {
+    let Some(world) = world!(Implementation::OursCronie) else { return };
+    modes_do_not_depend_on_the_umask(&world);
 }
 
 #[test]
@@ -176,8 +251,7 @@ fn a_daemon_on_a_terminal_gives_it_to_no_job() {
     world.drop_in("tty", "@reboot root (: </dev/tty) 2>/run/error; ps -o tty= -p $$ >/run/tty\n");
     // script(1) runs the daemon on a terminal of its own, as a shell at a console would.
     let mut on_terminal = world.command_as("root", "exec script -qec 'exec /usr/sbin/cron -f' /dev/null");
-    let mut on_terminal =
-        on_terminal.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let mut on_terminal = on_terminal.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     assert_eq!(world.wait_for_file("/run/tty", Deadline::seconds(20)), "?\n");
     let error = fs::read_to_string("/run/error").unwrap();
     assert!(error.contains("No such device or address"), "{error}");
@@ -276,5 +350,7 @@ fn whatever_a_table_contains_the_daemon_runs_on_and_so_do_the_jobs_of_others() {
     let log = world.log.lines();
     assert!(log.iter().any(|line| line.contains("/etc/cron.d/odd") && line.contains("error: ")), "nothing was odd");
     assert!(!log.iter().any(|line| line.contains("panicked")), "{log:#?}");
-    assert!(log.iter().all(|line| !line.contains(|c: char| c.is_control())), "a log line has control characters");
+    // As the reader of the log shows them.
+    let has_control = |line: &&String| line.contains(|c: char| ('\u{2400}'..='\u{241f}').contains(&c));
+    assert_eq!(log.iter().find(has_control), None, "a log line has control characters");
 }

@@ -158,6 +158,46 @@ fn four_steps_of_the_clock_and_a_sleep_do_what_the_rule_says() {
     );
 }
 
+/// The clock of a machine without a battery is set to 10:02:30 of 2026-05-01 two minutes after the boot.
+fn assert_no_storm(world: common::World, from: &str, set_at: &str, until: &str) {
+    let by = time("2026-05-01T10:02:30Z") - time(set_at);
+    let story = Story {
+        zone: "UTC",
+        lines: &[
+            "@reboot boot",
+            "* * * * * min",
+            "*/5 * * * * five",
+            "30 2 * * * f0230",
+            "3 10 * * * f1003",
+            "0 0 1 1 * yearly",
+            "CRON_CATCHUP=once",
+            "0 3 * * * once",
+        ],
+        from,
+        until,
+        changes: &[(set_at, Change::Set(by))],
+    };
+    let found = story.live(world);
+    assert_eq!(of(&found, "min"), [minutes("00:11", "00:12"), minutes("10:02", "10:05")].concat());
+    assert_starts(
+        &found,
+        &[("boot", &["00:10"]), ("five", &["10:05"]), ("f0230", &[]), ("f1003", &["10:03"]), ("yearly", &[])],
+    );
+    assert!(of(&found, "once").len() <= 1, "{found:?}");
+}
+
+#[test]
+fn a_clock_that_begins_in_1970_and_is_set_causes_no_storm_of_runs() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    assert_no_storm(world, "1970-01-02T00:10:30Z", "1970-01-02T00:12:30Z", "1970-01-02T00:15:30Z");
+}
+
+#[test]
+fn a_clock_that_begins_in_2098_and_is_set_back_causes_no_storm_of_runs() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    assert_no_storm(world, "2098-01-02T00:10:30Z", "2098-01-02T00:12:30Z", "2098-01-02T00:15:30Z");
+}
+
 #[test]
 fn restarts_at_any_moment_lose_and_double_nothing_but_what_the_rule_says() {
     let Some(world) = world!(Implementation::OursDebian) else { return };

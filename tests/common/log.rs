@@ -55,7 +55,8 @@ impl Log {
     }
 }
 
-/// One packet as `facility.level TAG[PID]: TEXT`: the time stamp left out, control bytes made visible.
+/// One packet as `facility.level TAG[PID]: TEXT`: the time stamp left out, control characters as Unicode's pictures of them (`␊`), which no
+/// program writes itself.
 fn plain(packet: &str) -> String {
     let (priority, rest) = packet
         .strip_prefix('<')
@@ -68,7 +69,11 @@ fn plain(packet: &str) -> String {
     let rest = rest.strip_suffix('\n').unwrap_or(rest);
     let mut text = format!("{}.{} ", facility(priority / 8), LEVELS.get(priority % 8).unwrap_or(&"?"));
     for c in rest.trim_end_matches('\0').chars() {
-        if c.is_control() { text.extend(c.escape_default()) } else { text.push(c) }
+        match u32::from(c) {
+            control @ 0..0x20 => text.extend(char::from_u32(0x2400 + control)),
+            0x7f..0xa0 => text.extend(c.escape_default()),
+            _ => text.push(c),
+        }
     }
     text.push('\n');
     text

@@ -40,6 +40,53 @@ fn systemd_has_nothing_to_say_about_the_units() {
     assert_ne!(world.run("systemd-analyze verify --man=no /etc/systemd/system/bad.service").code(), 0);
 }
 
+/// How settings of a unit begin that its jobs would inherit, and that would let programs fail in them (systemd.exec(5),
+/// systemd.resource-control(5)).
+const RESTRICTIONS: [&str; 20] = [
+    "Protect",
+    "Restrict",
+    "Private",
+    "ReadOnly",
+    "Inaccessible",
+    "BindPaths",
+    "BindReadOnlyPaths",
+    "RootDirectory",
+    "NoNewPrivileges",
+    "SystemCall",
+    "MemoryDenyWriteExecute",
+    "LockPersonality",
+    "CapabilityBoundingSet",
+    "AmbientCapabilities",
+    "Memory",
+    "CPU",
+    "IPAddress",
+    "Device",
+    "User",
+    "Limit",
+];
+
+#[test]
+fn the_units_keep_running_jobs_and_restrict_none() {
+    for unit in ["systemd/cron.service", "systemd/crond.service"] {
+        let text = read(unit);
+        let settings: Vec<(&str, &str)> =
+            text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
+        for setting in [
+            ("KillMode", "process"),
+            // One job that is killed for its memory takes neither the daemon nor other jobs with it.
+            ("OOMPolicy", "continue"),
+            ("TasksMax", "infinity"),
+            ("IgnoreSIGPIPE", "false"),
+            ("Restart", "on-failure"),
+        ] {
+            assert!(settings.contains(&setting), "{unit} lacks {setting:?}");
+        }
+        let restricts = |name: &str| RESTRICTIONS.iter().any(|restriction| name.starts_with(restriction));
+        let restrictions: Vec<_> = settings.iter().filter(|(name, _)| restricts(name)).collect();
+        assert!(restrictions.is_empty(), "{unit}: {restrictions:?}");
+    }
+}
+
 #[test]
 fn the_settings_of_units_and_init_scripts_are_read_by_both() {
     for (settings, unit, script) in

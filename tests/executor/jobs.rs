@@ -513,6 +513,84 @@ fn nothing_runs_when_the_kernel_says_that_ids_are_changed_and_they_are_not() {
 }
 
 #[test]
+fn no_mailer_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    install_mailer("");
+    for (call, step) in [("setresuid", "setuid"), ("setresgid", "setgid"), ("setgroups", "setgroups")] {
+        let mut harness = Harness::debian();
+        harness.start(&start(1, "alice", "until test -e go; do sleep 0.1; done; echo output"));
+        while harness.started.is_empty() {
+            harness.hear(PollFlags::POLLIN);
+        }
+        // The job runs already: only what the executor starts from here on is refused its ids.
+        let tracer = harness.traced(&["-e", &format!("trace={call}"), "-e", &format!("inject={call}:error=EAGAIN")]);
+        fs::write("/home/alice/go", "").unwrap();
+        assert_eq!(harness.end_of(1), RunOutcome::Code(0));
+        while harness.mailed.is_empty() {
+            harness.hear(PollFlags::POLLIN);
+        }
+        drop(tracer);
+        let MailResult::Failed { why } = &harness.mailed[0].1 else { panic!("{call}: {:?}", harness.mailed) };
+        assert!(why.contains(step) && why.ends_with("Resource temporarily unavailable"), "{call}: {why}");
+        assert!(!Path::new("/tmp/mail").exists() && !Path::new("/tmp/mail.part").exists(), "{call}");
+        fs::remove_file("/home/alice/go").unwrap();
+    }
+    world.log.wait_for(": (alice) MAIL (the mailer could not be started: set", Deadline::seconds(10));
+}
+
+#[test]
+fn each_of_many_jobs_that_start_together_has_three_descriptors_of_its_own() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    // With a command behind it the list is written by another process, whose output is redirected instead of the job's.
+    let list =
+        "(for fd in /proc/$$/fd/*; do echo ${fd##*/} $(readlink $fd); done) >/tmp/descriptors.$CRON_RUN_ID; exit 0";
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        let orders: Vec<_> = (0..60)
+            .map(|run| {
+                let input = if run % 2 == 0 { "" } else { "%input" };
+                start(run, ["alice", "bob", "root"][run as usize % 3], &format!("{list}{input}"))
+            })
+            .collect();
+        harness.start_together(&orders);
+        let mut outputs = BTreeSet::new();
+        for run in 0..60 {
+            assert_eq!(harness.end_of(run), RunOutcome::Code(0));
+            let listed = read(&format!("/tmp/descriptors.{run}"));
+            let descriptors: Vec<(&str, &str)> = listed.lines().filter_map(|line| line.split_once(' ')).collect();
+            let numbers: Vec<&str> = descriptors.iter().map(|(number, _)| *number).collect();
+            assert_eq!(numbers, ["0", "1", "2"], "{listed}");
+            assert!(descriptors.iter().all(|(_, what)| what.starts_with("pipe:")), "{listed}");
+            assert!(outputs.insert(descriptors[1].1.to_owned()), "two jobs write to one pipe: {listed}");
+        }
+        world.run("rm /tmp/descriptors.*").ok();
+    }
+}
+
+#[test]
+fn a_huge_limit_on_descriptors_costs_no_calls_at_a_start() {
+    use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
+    let Some(_world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    let largest: u64 = read("/proc/sys/fs/nr_open").trim().parse().unwrap();
+    // Root of a container may not be allowed to raise it.
+    let most =
+        setrlimit(RLIMIT_NOFILE, largest, largest).map_or_else(|_| getrlimit(RLIMIT_NOFILE).unwrap().1, |()| largest);
+    assert!(most > 10_000, "a limit of {most} shows nothing");
+    setrlimit(RLIMIT_NOFILE, most, most).unwrap();
+    for services in ["", PERMISSIVE] {
+        describe_services(services);
+        let mut harness = Harness::of(config(ProfileName::Debian));
+        let tracer = harness.traced(&["-e", "trace=close,close_range,fcntl"]);
+        assert_eq!(harness.run("alice", "ulimit -n >out"), RunOutcome::Code(0));
+        drop(tracer);
+        let calls = read("/tmp/trace").lines().count();
+        assert!((1..1000).contains(&calls), "{calls} calls");
+        assert_eq!(read("/home/alice/out"), format!("{most}\n"));
+    }
+}
+
+#[test]
 fn a_job_gets_the_descriptor_limits_that_the_daemon_was_started_with() {
     use nix::sys::resource::{Resource::RLIMIT_NOFILE, getrlimit, setrlimit};
     let Some(_world) = world!(Implementation::OursDebian) else { return };

@@ -304,6 +304,47 @@ fn families_are_told_apart() {
     }
 }
 
+/// Numbers beside the bounds of integer types, and what some parsers take for a number.
+fn numbers_of_bad_intent() -> Vec<String> {
+    let bounds = [31, 32, 63, 64].into_iter().flat_map(|bits| [-1, 0, 1].map(|beside| (1i128 << bits) + beside));
+    let mut numbers: Vec<String> = bounds.map(|number| number.to_string()).collect();
+    numbers.extend(["-1", "+5", "1e9", "0x10", "\u{663}"].map(str::to_owned));
+    numbers.push("9".repeat(10_000));
+    numbers
+}
+
+#[test]
+fn a_huge_number_is_refused_in_every_place_and_a_huge_step_matches_the_first_value_only() {
+    let in_field = |place: usize, field: &str| {
+        let mut fields = ["*"; 5];
+        fields[place] = field;
+        fields.join(" ")
+    };
+    for number in numbers_of_bad_intent() {
+        for place in 0..5 {
+            for field in ["N", "1-N", "N-5", "1,N", "1~N", "N~5", "1-N/2", "L-N", "NW", "NL", "N#1", "1#N"] {
+                let text = in_field(place, &field.replace('N', &number));
+                assert!(Schedule::parse(&text, &seed(&text)).is_err(), "{text:.100}");
+            }
+            for (step, first) in [("*/N", "*/1000"), ("1-5/N", "1-5/1000"), ("1-1/N", "1")] {
+                let text = in_field(place, &step.replace('N', &number));
+                let Ok(prefix) = Schedule::parse(&text, &seed(&text)) else { continue };
+                assert!(number.parse::<u32>().is_ok(), "{text:.100}");
+                assert_eq!(prefix.schedule, read(&in_field(place, first)).schedule, "{text:.100}");
+            }
+            let text = in_field(place, &format!("~/{number}"));
+            if let Ok(prefix) = Schedule::parse(&text, &seed(&text)) {
+                assert!(number.parse::<u32>().is_ok() && !prefix.schedule.never_matches(), "{text:.100}");
+            }
+        }
+        for text in ["@N", "@Ns", "@Nd"].map(|text| text.replace('N', &number)) {
+            let Ok(prefix) = Schedule::parse(&text, &seed(&text)) else { continue };
+            let Kind::Interval { seconds } = prefix.schedule.kind() else { panic!("{text:.100}") };
+            assert_eq!(Ok(seconds), number.parse(), "{text:.100}");
+        }
+    }
+}
+
 /// The minutes of an hour (and, for the other fields, whatever `at` picks) that a schedule matches.
 fn minutes(schedule: &Schedule) -> Vec<i64> {
     (0..60).filter(|minute| schedule.matches(crate::schedule::LocalMinute(*minute))).collect()
