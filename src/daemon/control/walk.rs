@@ -53,23 +53,22 @@ impl Daemon {
             walk.is_behind_entries = true;
             return self.finish_walk(token, walk);
         }
-        if let Purpose::List(listing) = &mut walk.purpose
-            && listing.is_full()
-        {
-            if !walk.more {
-                return self.refuse(token, CallError::ExpectedMore);
-            }
-            let jobs = listing.take_page();
-            self.begin_walk(token, walk);
-            return self.reply(token, &Reply::continued(&cron::List { jobs }));
+        let page = match &mut walk.purpose {
+            Purpose::List(listing) if listing.is_full() => Reply::continued(&cron::List { jobs: listing.take_page() }),
+            Purpose::Metrics(pages) if pages.is_full() => Reply::continued(&pages.take_page()),
+            _ => return self.begin_walk(token, walk),
+        };
+        if !walk.more {
+            return self.refuse(token, CallError::ExpectedMore);
         }
         self.begin_walk(token, walk);
+        self.reply(token, &page);
     }
 
     /// Looks at some entries. False: there are no more.
     fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
-        let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
+        let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let most = match purpose {
             Purpose::Next(starts) => (STARTS_AT_ONCE / starts.count.max(1)).clamp(1, ENTRIES_AT_ONCE),
@@ -104,6 +103,12 @@ impl Daemon {
                 Purpose::Next(starts) => starts.note(scheduler, place, &live),
                 Purpose::SendNext { .. } => {}
                 Purpose::Status(counts) => counts.note_entry(scheduler, runs, &live),
+                Purpose::Metrics(pages) => {
+                    pages.note_entry(scheduler, runs, metrics, &live);
+                    if pages.is_full() {
+                        break;
+                    }
+                }
             }
         }
         true
@@ -153,6 +158,10 @@ impl Daemon {
                 self.send_next_starts(token, Walk { peer, more, purpose, cursor, is_behind_entries });
             }
             Purpose::SendNext { .. } => {}
+            Purpose::Metrics(mut pages) => {
+                anacron.iter().for_each(|(view, _)| pages.note_view(view, &mut self.metrics));
+                self.send_last_metrics(token, &peer, more, *pages);
+            }
             Purpose::Status(mut counts) => {
                 anacron.iter().for_each(|(view, _)| counts.note(view));
                 let status = self.status(&peer, &counts);
@@ -250,6 +259,11 @@ impl Daemon {
                 let cron::Filter { user, state, source, .. } = filter;
                 let listing = Listing { jobs, user, state, source, ..Listing::default() };
                 self.begin_walk(token, walk(Purpose::List(listing)));
+            }
+            (NextStep::Metrics(filter), _) => {
+                refuse_state(&filter)?;
+                let pages = self.metrics_pages(peer, jobs, filter);
+                self.begin_walk(token, walk(Purpose::Metrics(Box::new(pages))));
             }
             (NextStep::Next(starts), _) => self.begin_walk(token, walk(Purpose::Next(NextStarts { jobs, ..*starts }))),
             (NextStep::Events(filter), _) => {
