@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use tempfile::NamedTempFile;
 
 /// Opens a file for reading.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -59,12 +60,26 @@ pub fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 /// Replaces a file, or anything else of this name except a directory, by a new file with this content and mode. A reader sees the old file
 /// or the new one.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let new = new_file(path, bytes, mode)?;
+    new.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// The same, and the file is on the disk before it takes the place of the old one: after a power cut it is not empty.
+pub fn replace_durably(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let new = new_file(path, bytes, mode)?;
+    files::sync(new.as_file())?;
+    new.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// A file with that content and mode, in the directory of `path`.
+fn new_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile<CreatedFile>> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let mut new = tempfile::Builder::new().prefix(".new.").make_in(directory, CreatedFile::create)?;
     new.write_all(bytes)?;
     new.as_file().set_mode(mode)?;
-    new.persist(path).map_err(|error| error.error)?;
-    Ok(())
+    Ok(new)
 }
 
 #[cfg(test)]
@@ -116,6 +131,7 @@ mod tests {
         symlink(at("target"), at("link")).unwrap();
         nix::unistd::mkfifo(&at("fifo"), Mode::S_IRWXU).unwrap();
         for name in ["link", "fifo", "absent"] {
+            let replace = if name == "fifo" { replace_durably } else { replace };
             replace(&at(name), b"new", 0o644).unwrap();
             assert_eq!(read(&at(name), 3).unwrap(), b"new", "{name}");
             assert_eq!(std::fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777, 0o644);

@@ -18,6 +18,7 @@ mod job_output;
 mod job_text;
 mod list;
 mod logs;
+mod metrics;
 mod next;
 mod output;
 mod past;
@@ -134,6 +135,7 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "logs" => logs::run(matches, &world, out),
         "why" => why::run(matches, &world, out),
         "events" => events::run(matches, &world, out),
+        "metrics" => metrics::run(matches, &world, out),
         "run" => run::run(matches, &world, out),
         "pause" => steer::pause(matches, &world, out),
         "resume" => steer::resume(matches, &world, out),

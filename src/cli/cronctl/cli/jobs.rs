@@ -4,7 +4,7 @@ use super::{json, places, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueHint, value_parser};
 
 /// The outcomes that rows of the history have.
 const OUTCOMES: [&str; 11] =
@@ -158,6 +158,39 @@ pub(super) fn events() -> Command {
             run_dir(),
         ])
         .after_help("Examples:\n  cronctl events\n  cronctl events -f\n  cronctl events -f --user alice --json")
+}
+
+pub(super) fn metrics() -> Command {
+    Command::new("metrics")
+        .about("Print metrics of jobs and daemon for Prometheus")
+        .long_about(
+            "Print metrics of jobs and daemon as OpenMetrics text. Without a daemon that is cronwheel_up 0, and the exit \
+             status is 3.",
+        )
+        .args([
+            Arg::new("output")
+                .long("output")
+                .value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Replace this file, also without a daemon; its readers see the old text or the new one"),
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["common", "openmetrics", "prometheus"])
+                .help(
+                    "openmetrics or prometheus: with the types of counters, which the two formats write differently; \
+                     common: without them, valid in both; default: common",
+                ),
+            user("Only jobs that run as this user"),
+            json("Print the replies of the method Metrics, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl metrics | grep '^cronwheel_job_late'\n  \
+             cronctl metrics --format prometheus --output /var/lib/prometheus/node-exporter/cronwheel.prom",
+        )
 }
 
 pub(super) fn ping() -> Command {
