@@ -241,6 +241,9 @@ pub struct NextArguments {
     /// How many starts of all jobs together; 10 if it is left out.
     #[serde(default)]
     pub count: Option<u64>,
+    /// At most how many starts of each job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_job: Option<u64>,
 }
 
 /// One result of `Next`: a start that is to come.

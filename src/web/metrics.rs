@@ -141,9 +141,11 @@ impl Collected {
 type Moment = (&'static str, &'static str, fn(&Series<'_>) -> Option<Time>);
 
 const MOMENTS: [Moment; 4] = [
-    ("job_last_success_timestamp_seconds", "When a run was last successful; 0 if none was since the daemon began.", |of| {
-        of.counts.last_success
-    }),
+    (
+        "job_last_success_timestamp_seconds",
+        "When a run was last successful; 0 if none was since the daemon began.",
+        |of| of.counts.last_success,
+    ),
     ("job_last_failure_timestamp_seconds", "When a run last failed; 0 if none did since the daemon began.", |of| {
         of.counts.last_failure
     }),
@@ -350,8 +352,12 @@ mod tests {
         };
         let mut collected = Collected::default();
         let bounds = (vec![0.5, 1.0], vec![0.001]);
-        let page =
-            |jobs| Metrics { jobs, duration_bounds: bounds.0.clone(), start_delay_bounds: bounds.1.clone(), ..Metrics::default() };
+        let page = |jobs| Metrics {
+            jobs,
+            duration_bounds: bounds.0.clone(),
+            start_delay_bounds: bounds.1.clone(),
+            ..Metrics::default()
+        };
         collected.add(page(jobs));
         collected.add(Metrics { other, daemon: Some(daemon), ..page(Vec::new()) });
         collected

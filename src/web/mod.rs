@@ -2,7 +2,9 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `calendar` | coming runs as iCalendar text |
 //! | `metrics` | metrics as OpenMetrics text |
 #![forbid(unsafe_code)]
 
+pub mod calendar;
 pub mod metrics;

@@ -6,6 +6,7 @@
 //! and `job_output` writes what jobs have written.
 
 mod batch;
+mod calendar;
 mod call_url;
 mod check;
 mod cli;
@@ -135,6 +136,7 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "logs" => logs::run(matches, &world, out),
         "why" => why::run(matches, &world, out),
         "events" => events::run(matches, &world, out),
+        "calendar" => calendar::run(matches, &world, out),
         "metrics" => metrics::run(matches, &world, out),
         "run" => run::run(matches, &world, out),
         "pause" => steer::pause(matches, &world, out),

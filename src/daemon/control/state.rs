@@ -314,6 +314,8 @@ pub(super) struct NextStarts {
     pub(super) from: Timestamp,
     pub(super) until: Option<Timestamp>,
     pub(super) count: usize,
+    /// At most how many of one job.
+    pub(super) per_job: usize,
     /// The earliest starts so far, each with its entry, and the jobs of these entries.
     pub(super) found: BTreeSet<(Timestamp, EntryCursor)>,
     pub(super) ids: BTreeMap<EntryCursor, JobId>,

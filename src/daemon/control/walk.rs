@@ -71,7 +71,7 @@ impl Daemon {
         let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let most = match purpose {
-            Purpose::Next(starts) => (STARTS_AT_ONCE / starts.count.max(1)).clamp(1, ENTRIES_AT_ONCE),
+            Purpose::Next(starts) => (STARTS_AT_ONCE / starts.of_one()).clamp(1, ENTRIES_AT_ONCE),
             _ => ENTRIES_AT_ONCE,
         };
         for _ in 0..most {
@@ -219,9 +219,10 @@ impl Daemon {
         let from = arguments.from.as_deref().map(time_of).transpose()?.unwrap_or_else(|| now().utc);
         let until = arguments.until.as_deref().map(time_of).transpose()?;
         let count = arguments.count.unwrap_or(10).min(MOST_STARTS) as usize;
+        let per_job = arguments.per_job.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let (user, source) = (filter.user, filter.source);
         let (found, ids, of_anacron) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        Ok(NextStarts { jobs: None, user, source, from, until, count, found, ids, of_anacron })
+        Ok(NextStarts { jobs: None, user, source, from, until, count, per_job, found, ids, of_anacron })
     }
 
     /// Does what was asked for with the jobs that were found. `found`: None where no job was named. `is_all`: they are all that the client may
@@ -408,31 +409,34 @@ impl NextStarts {
         if !self.wants(live.user_or_caller(), &live.source().path) || self.count == 0 || !live.policy().is_enabled {
             return;
         }
-        let mut id = None;
-        let mut from = self.from;
-        for at in live.starts_after(self.from) {
-            let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
-            if is_late || self.until.is_some_and(|until| at > until) {
+        // Most entries have none, and names are found slowly.
+        if live.starts_after(self.from).next().is_none_or(|at| self.is_beyond(at)) {
+            return;
+        }
+        let Some(id) = live.id().filter(|id| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))) else { return };
+        let paused_until = scheduler.job_status(&id).pause.map(|pause| pause.until);
+        let from = paused_until.map_or(self.from, |until| self.from.max(Timestamp(until.0 - 1)));
+        self.ids.insert(place, id);
+        for at in live.starts_after(from).take(self.per_job) {
+            if self.is_beyond(at) {
                 return;
-            }
-            if id.is_none() {
-                let Some(found) = live.id().filter(|id| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))) else {
-                    return;
-                };
-                if let Some(pause) = scheduler.job_status(&found).pause {
-                    from = from.max(Timestamp(pause.until.0 - 1));
-                }
-                self.ids.insert(place, found.clone());
-                id = Some(found);
-            }
-            if at <= from {
-                continue;
             }
             self.found.insert((at, place));
             if self.found.len() > self.count {
                 self.found.pop_last();
             }
         }
+    }
+
+    /// Most starts that one entry adds.
+    fn of_one(&self) -> usize {
+        self.count.min(self.per_job).max(1)
+    }
+
+    /// Whether a start is later than those that are wanted.
+    fn is_beyond(&self, at: Timestamp) -> bool {
+        let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
+        is_late || self.until.is_some_and(|until| at > until)
     }
 
     /// Notes the start of an anacron job, if it was found due.
