@@ -12,7 +12,7 @@ use crate::varlink::{CallError, Reply, Time, cron};
 use std::collections::BTreeSet;
 
 /// Jobs of one page, and about how many bytes of them.
-const JOBS_OF_PAGE: usize = 100;
+const JOBS_OF_PAGE: usize = 50;
 const BYTES_OF_PAGE: usize = 128 << 10;
 /// About how many bytes the counts of a job have in a reply.
 const BYTES_OF_COUNTS: usize = 600;
