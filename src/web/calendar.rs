@@ -151,7 +151,7 @@ impl Calendar {
         let often = match event.whole_day {
             Some(range) => {
                 text.line(&format!("DTSTART;VALUE=DATE:{}", range.day));
-                format!("Runs more than {MOST_OF_DAY} times on this day, first at {at}.\n", at = at.timestamp())
+                format!("Runs more than {MOST_OF_DAY} times on this day, from {} on.\n", at.timestamp())
             }
             None => {
                 text.line(&format!("DTSTART:{moment}"));
