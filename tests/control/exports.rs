@@ -71,9 +71,9 @@ fn metrics_count_runs_and_are_understood_by_prometheus() {
     assert_eq!(cronctl(&world, "alice", "run --wait dies").code(), 139);
     cronctl(&world, "alice", "run endless").ok();
     cronctl(&world, "alice", "pause hello").ok();
+    let endless = HELLO.replace("hello", "endless");
     let after = Deadline::seconds(20).wait_for("the endless job", || {
         let after = metrics("alice", "");
-        let endless = HELLO.replace("hello", "endless");
         (value(&after, &format!("job_running{{{endless}}}")) == Some(1.0)).then_some(after)
     });
     assert_eq!(runs(&after, "ok"), Some(1.0));
@@ -91,9 +91,14 @@ fn metrics_count_runs_and_are_understood_by_prometheus() {
     assert_eq!(value(&after, &format!("job_last_run_exit_code{{{dies}}}")), Some(139.0));
     assert!(value(&after, &format!("job_last_failure_timestamp_seconds{{{dies}}}")) > Some(1.7e9));
     assert!(value(&after, &format!("job_last_run_max_rss_bytes{{{dies}}}")) > Some(4096.0));
-    let of_endless = HELLO.replace("hello", "endless");
-    assert!(after.contains(&format!("job_info{{{of_endless},schedule=\"0 0 1 1 *\",zone=")), "{after}");
+    assert!(after.contains(&format!("job_info{{{endless},schedule=\"0 0 1 1 *\",zone=")), "{after}");
     assert!(after.contains(",overlap=\"skip\"} 1\n"), "{after}");
+    // It has not ended, and does not begin again.
+    assert_eq!(cronctl(&world, "alice", "run --wait endless").code(), 125);
+    let skipped = metrics("alice", "");
+    let of_endless = |outcome: &str| value(&skipped, &format!("job_runs_total{{{endless},outcome=\"{outcome}\"}}"));
+    assert_eq!((of_endless("skipped"), of_endless("ok"), of_endless("killed")), (Some(1.0), Some(0.0), Some(0.0)));
+    assert_eq!(value(&skipped, &format!("job_duration_seconds_count{{{endless}}}")), Some(0.0));
 
     // Whose jobs they see is a matter of rights.
     assert!(!after.contains("nightly") && metrics("root", "").contains("name=\"nightly\",user=\"bob\""));

@@ -174,6 +174,7 @@ pub(super) fn metrics() -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
+                .conflicts_with("json")
                 .help("Replace this file, also without a daemon; its readers see the old text or the new one"),
             Arg::new("format")
                 .long("format")
