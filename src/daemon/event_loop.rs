@@ -349,9 +349,7 @@ impl Daemon {
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
         self.record_result(&result);
-        if let Some(run) = self.runs.get(result.run) {
-            self.metrics.note_usage(&run.job, &result);
-        }
+        self.measure_run(&result);
         self.publish_end(&result);
         self.notify_scheduler(Event::RunEnded(Box::new(result)));
     }
@@ -360,6 +358,17 @@ impl Daemon {
     fn measure_delay(&mut self, run: RunId, started_at_ms: i64) {
         if let Some(run) = self.runs.get(run).filter(|run| run.attempt <= 1) {
             self.metrics.note_delay(&run.job, started_at_ms - run.scheduled_at.saturating_mul(1_000));
+        }
+    }
+
+    /// Counts what a run has used that has ended.
+    fn measure_run(&mut self, result: &RunResult) {
+        let Some(run) = self.runs.get(result.run) else { return };
+        let is_start_known = run.started_at_ms.is_some();
+        self.metrics.note_usage(&run.job, result);
+        // The end of a short run may be told before its begin.
+        if let Some(started_at_ms) = result.started_at_ms.filter(|_| !is_start_known) {
+            self.measure_delay(result.run, started_at_ms);
         }
     }
 
