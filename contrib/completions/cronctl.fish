@@ -36,6 +36,8 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "history" -d 'List p
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "logs" -d 'Show the output of a job\'s run'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "why" -d 'Explain why a job ran or did not run'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "events" -d 'Show what happens: starts, ends, pauses, reloads'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "metrics" -d 'Print metrics of jobs and daemon for Prometheus'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "calendar" -d 'Print the coming runs for calendar programs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "run" -d 'Run a job now'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Start jobs no more for some time'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "resume" -d 'End the pause of jobs'
@@ -116,6 +118,29 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand events" -l config -d 'Re
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -s f -l follow -d 'Show events from now on, as they happen'
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -l json -d 'Print the replies of the method Events, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l output -d 'Replace this file, also without a daemon; its readers see the old text or the new one' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l format -d 'openmetrics or prometheus: with the types of counters, which the two formats write differently; common: without them, valid in both; default: common' -r -f -a "common\t''
+openmetrics\t''
+prometheus\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -l json -d 'Print the replies of the method Metrics, one JSON object on each line'
+complete -c cronctl -n "__fish_cronctl_using_subcommand metrics" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l days -d 'The days from now on, at most 366; default: 30' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l cron-d -d 'Directory of system tables; default: /etc/cron.d' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l state-dir -d 'Directory of the daemon\'s state of jobs; default: /var/lib/cronwheel' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l json -d 'Print the replies of the method Next, one JSON object on each line'
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l user -d 'JOB is a job of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
@@ -243,6 +268,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand history" -f -a "(cronctl
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand why" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -f -a "(cronctl job-names 2>/dev/null)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand resume" -f -a "(cronctl job-names 2>/dev/null)"

@@ -13,7 +13,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 /// All keys in alphabetical order. They are the long options of `crond`, and what has no option.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "anacron-stamps",
     "anacrontab",
     "control-group",
@@ -26,6 +26,7 @@ const KEYS: [&str; 21] = [
     "history-size",
     "log",
     "mailer",
+    "metrics-jobs",
     "profile",
     "run-dir",
     "spool",
@@ -143,6 +144,8 @@ pub struct Values {
     pub history_runs: Option<NonZeroU32>,
     /// How many bytes in all.
     pub history_size: Option<u64>,
+    /// Most jobs with metrics of their own.
+    pub metrics_jobs: Option<NonZeroU32>,
 }
 
 /// The expected value of a key, for a message.
@@ -195,6 +198,7 @@ impl Values {
             "history-runs" => self.history_runs = Some(whole_number(value)?),
             "history-output" => self.history_output = Some(size(value)?),
             "history-size" => self.history_size = Some(size(value)?),
+            "metrics-jobs" => self.metrics_jobs = Some(whole_number(value)?),
             // Every name in `KEYS` is above; a test sets each of them.
             _ => {}
         }
@@ -409,7 +413,7 @@ mod tests {
     fn each_key_is_set_under_both_spellings() {
         let value = |key: &str| match key {
             "foreground" | "history" => "true",
-            "history-days" | "history-runs" => "7",
+            "history-days" | "history-runs" | "metrics-jobs" => "7",
             "history-output" | "history-size" => "'3M'",
             "log" => "'json'",
             "profile" => "'debian'",

@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long running jobs may take to end in a standalone daemon that was told to stop, unless it is configured.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How many jobs have metrics of their own, unless it is configured.
+const METRICS_JOBS: usize = 2_000;
+
 /// Paths of the crontabs of the system and its users.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -53,6 +56,8 @@ pub struct Config {
     pub starts_in_flight: Option<NonZeroUsize>,
     /// What the history of runs keeps.
     pub history: HistoryConfig,
+    /// Most jobs with metrics of their own.
+    pub metrics_jobs: usize,
 }
 
 /// What the history of runs keeps.
@@ -108,6 +113,7 @@ impl Config {
             watch: given.watch.or(file.watch).unwrap_or_default(),
             stop_timeout: given.stop_timeout.or(file.stop_timeout).unwrap_or(STOP_TIMEOUT),
             history,
+            metrics_jobs: file.metrics_jobs.map_or(METRICS_JOBS, |jobs| jobs.get() as usize),
             starts_in_flight: given.starts_in_flight.or(file.starts_in_flight),
         }
     }

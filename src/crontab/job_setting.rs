@@ -110,7 +110,7 @@ pub(super) const ROWS: &[JobSetting] = &[
         applies: ALL,
         is_for_next_entry: false,
         parse: |value, draft, _| {
-            draft.policy.overlap = keyword(value, OVERLAPS)?;
+            draft.policy.overlap = keyword(value, &Overlap::ALL)?;
             Ok(())
         },
         reset: |draft| draft.policy.overlap = Overlap::default(),
@@ -335,9 +335,6 @@ pub(super) const ROWS: &[JobSetting] = &[
         reset: |draft| draft.policy.history = HistoryRule::default(),
     },
 ];
-
-const OVERLAPS: &[(&str, Overlap)] =
-    &[("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue), ("replace", Overlap::Replace)];
 
 const CATCH_UP_MODES: &[(&str, CatchUpMode)] =
     &[("none", CatchUpMode::None), ("once", CatchUpMode::Once), ("all", CatchUpMode::All)];

@@ -57,6 +57,17 @@ pub enum Overlap {
     Replace,
 }
 
+impl Overlap {
+    /// All of them with the words for them.
+    pub const ALL: [(&'static str, Overlap); 4] =
+        [("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue), ("replace", Overlap::Replace)];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        Overlap::ALL.iter().find(|(_, overlap)| *overlap == self).map_or("", |(word, _)| word)
+    }
+}
+
 /// A group of entries of which only some run at once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Group {

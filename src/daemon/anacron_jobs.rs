@@ -97,13 +97,17 @@ impl Daemon {
         match report {
             HeldReport::Ended { result, rules, is_managed } => {
                 self.record_result(&result, rules.as_ref());
+                self.measure_run(&result);
                 self.publish_end(&result, is_managed);
             }
             HeldReport::Decided(record) => {
                 self.publish_outcome(&record);
                 self.record_outcome(&record);
             }
-            HeldReport::Updated(record) => self.record_outcome(&record),
+            HeldReport::Updated(record) => {
+                self.metrics.note_outcome(&record);
+                self.record_outcome(&record);
+            }
         }
     }
 

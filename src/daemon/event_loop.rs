@@ -12,8 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
-    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, RunId, RunOutcome, RunRequest, RunResult, RunRules,
-    SkipReason, StateChange,
+    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest, RunResult,
+    RunRules, SkipReason, StateChange, Trigger,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -39,12 +39,15 @@ struct LoadEventForwarder<'a> {
     debug: Debug,
     /// Whether an event was forwarded.
     has_changes: bool,
+    /// Whether a table was loaded or removed.
+    has_loaded: bool,
 }
 
 impl EventSink for LoadEventForwarder<'_> {
     fn push(&mut self, event: LoadEvent) {
         self.has_changes = true;
         self.debug.log_load_event(self.log, &event);
+        self.has_loaded |= matches!(event, LoadEvent::Load { .. } | LoadEvent::Unload { .. });
         match event {
             LoadEvent::Load { source, table } => self.planner.handle(Event::Load { source, table }),
             LoadEvent::Unload { path } => self.planner.handle(Event::Unload { path }),
@@ -166,9 +169,12 @@ impl Daemon {
     /// Lets the database do something, and forwards the load events that come of it.
     pub(super) fn with_database(&mut self, act: impl FnOnce(&mut CrontabDatabase, &mut dyn EventSink)) {
         let (planner, log, debug) = (&mut self.planner, &mut self.log, self.settings.debug);
-        let mut forwarder = LoadEventForwarder { planner, log, debug, has_changes: false };
+        let mut forwarder = LoadEventForwarder { planner, log, debug, has_changes: false, has_loaded: false };
         act(&mut self.database, &mut forwarder);
-        let has_changes = forwarder.has_changes;
+        let LoadEventForwarder { has_changes, has_loaded, .. } = forwarder;
+        if has_loaded {
+            self.metrics.note_load(clock::wall_ms());
+        }
         // What a table needed while it was read, and what a former one held, would else stay with the process.
         self.has_spare_memory |= has_changes;
         if has_changes && self.stopping.is_none() {
@@ -296,6 +302,7 @@ impl Daemon {
 
     pub(super) fn ask_for_reload(&mut self) {
         if self.stopping.is_none() && self.database.ask_for_reload() {
+            self.metrics.note_load(clock::wall_ms());
             self.files.manager.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", clock::monotonic_us()));
             self.log.reopen();
             self.executors.current.reopen_log();
@@ -317,7 +324,10 @@ impl Daemon {
                 self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
             }
             ExecutorEvent::Begun { runs, processes } => {
-                processes.iter().for_each(|of| self.runs.set_process(of.run, of.pid, of.started_at_ms));
+                for of in &processes {
+                    self.runs.set_process(of.run, of.pid, of.started_at_ms);
+                    self.measure_delay(of.run, of.started_at_ms);
+                }
                 self.planner.handle(Event::Begun(runs));
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
@@ -332,6 +342,24 @@ impl Daemon {
         }
     }
 
+    /// Counts how late the process of a first attempt was started.
+    fn measure_delay(&mut self, run: RunId, started_at_ms: i64) {
+        if let Some(run) = self.runs.get(run).filter(|run| run.attempt <= 1) {
+            self.metrics.note_delay(&run.job, started_at_ms - run.scheduled_at.saturating_mul(1_000));
+        }
+    }
+
+    /// Counts what a run has used that has ended.
+    pub(super) fn measure_run(&mut self, result: &RunResult) {
+        let Some(run) = self.runs.get(result.run) else { return };
+        let is_start_known = run.started_at_ms.is_some();
+        self.metrics.note_usage(&run.job, result);
+        // The end of a short run may be told before its begin.
+        if let Some(started_at_ms) = result.started_at_ms.filter(|_| !is_start_known) {
+            self.measure_delay(result.run, started_at_ms);
+        }
+    }
+
     /// Carries out a limited number of the scheduler's actions, and records what has been started.
     pub(super) fn perform(&mut self) -> Result<(), Fatal> {
         for _ in 0..ACTIONS_A_TURN {
@@ -340,6 +368,7 @@ impl Daemon {
                 Action::Start(mut start) => self.start(&mut start),
                 Action::Skipped { start, why, count, first } => {
                     self.record_skipped(&start, why, count, first);
+                    self.metrics.note_slots(&start.job, &Outcome::Skipped(why), first.0, count);
                     self.publish_skipped(&start, why);
                     self.log_skipped(&start, why, count, first);
                 }
@@ -400,6 +429,9 @@ impl Daemon {
         }
         self.debug_start(start);
         self.publish_start(start);
+        if start.trigger == Trigger::Retry {
+            self.metrics.note_retry(&start.job);
+        }
         if self.executors.current.start(start, self.settings.debug.has(Topic::Processes)).is_err() {
             let why = "the request to start it is too long";
             self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));

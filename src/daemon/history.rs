@@ -137,10 +137,15 @@ impl History {
 
     /// `on`, or why there is no history; with the number of events that were dropped because the journal was full.
     pub(super) fn state(&self) -> String {
-        match self.open.as_ref().map_or(0, |open| open.dropped_in_all) {
+        match self.dropped() {
             0 => self.state.clone(),
             dropped => format!("{}, {} left out", self.state, format_count(dropped, "event", "events")),
         }
+    }
+
+    /// How many events were dropped because the journal was full.
+    pub(super) fn dropped(&self) -> u64 {
+        self.open.as_ref().map_or(0, |open| open.dropped_in_all)
     }
 
     /// Records an event at the end of this turn of the loop.

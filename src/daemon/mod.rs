@@ -52,6 +52,7 @@ mod live_runs;
 mod load_event;
 mod load_lines;
 mod marker;
+mod metrics;
 mod mounts;
 mod now;
 mod old_executors;

@@ -9,6 +9,7 @@ use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
 use super::live_runs::LiveRuns;
 use super::marker::{self, Reboot};
+use super::metrics::Metrics;
 use super::old_executors::OldExecutors;
 use super::reactor::{Interest, Reactor};
 use super::record::{RebootJobs, StartRecord};
@@ -164,6 +165,7 @@ fn start_as_caller(
         history,
         control,
         runs: LiveRuns::default(),
+        metrics: Metrics::default(),
         sources: Sources::new(signals, &mut reactor),
         reactor,
         timers: InternalTimers::default(),

@@ -7,6 +7,7 @@ use super::execution::Execution;
 use super::history::History;
 use super::job_state::JobStateStore;
 use super::live_runs::LiveRuns;
+use super::metrics::Metrics;
 use super::old_executors::OldExecutors;
 use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
@@ -50,6 +51,7 @@ pub struct Daemon {
     pub(super) control: Control,
     pub(super) runs: LiveRuns,
     pub(super) history: History,
+    pub(super) metrics: Metrics,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
     pub(super) timers: InternalTimers,

@@ -23,7 +23,7 @@ use super::start_queue::{ANACRON, EntryKey};
 use super::tables::LiveTables;
 use super::timers::Timers;
 use super::zones::Zones;
-use crate::crontab::{AnacronJob, Anacrontab, CatchUp, Flags, Period, Policy};
+use crate::crontab::{AnacronJob, Anacrontab, CatchUp, Flags, Overlap, Period, Policy};
 use crate::schedule::{Day, LocalMinute, Timestamp, Zone};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +80,8 @@ pub struct AnacronStatus {
     pub starts_at: Option<Timestamp>,
     /// Whether it is ever due (`CRON_ENABLED`).
     pub is_enabled: bool,
+    /// What happens when it is due while it runs (`CRON_OVERLAP`).
+    pub overlap: Overlap,
 }
 
 /// A job that was found due.
@@ -479,6 +481,7 @@ impl Anacron {
             command: job.command.clone(),
             starts_at: self.planned.iter().find(|planned| planned.job == *job).map(|planned| planned.at),
             is_enabled: job.policy.is_enabled,
+            overlap: job.policy.overlap,
         };
         self.numbered().map(status).collect()
     }

@@ -241,6 +241,9 @@ pub struct NextArguments {
     /// How many starts of all jobs together; 10 if it is left out.
     #[serde(default)]
     pub count: Option<u64>,
+    /// At most how many starts of each job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_job: Option<u64>,
 }
 
 /// One result of `Next`: a start that is to come.
@@ -453,6 +456,138 @@ pub struct OutputPart {
     pub data: String,
     /// Whether `data` is in base64, as it is not UTF-8.
     pub base64: bool,
+}
+
+/// The arguments of `Metrics`.
+pub type MetricsArguments = ListArguments;
+
+/// A result of `Metrics`: a page of jobs, and on the last page the rest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Jobs in the order of their tables.
+    pub jobs: Vec<JobMetrics>,
+    /// The bounds of the histograms of durations, in seconds.
+    pub duration_bounds: Vec<f64>,
+    /// The bounds of the histograms of start delays, in seconds.
+    pub start_delay_bounds: Vec<f64>,
+    /// All jobs beyond the limit (`metrics-jobs`), if there are any.
+    #[serde(default)]
+    pub other: Option<OtherMetrics>,
+    /// The daemon itself.
+    #[serde(default)]
+    pub daemon: Option<DaemonMetrics>,
+}
+
+/// The metrics of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobMetrics {
+    /// The user as whom it runs.
+    pub user: String,
+    /// The part of its id after the user.
+    pub name: String,
+    /// The file with its entry.
+    pub source: String,
+    /// The schedule as it is written.
+    pub schedule: String,
+    /// The zone in which that is read.
+    pub zone: String,
+    /// `allow`, `skip`, `queue` or `replace` (`CRON_OVERLAP`).
+    pub overlap: String,
+    /// Whether it has slots (`CRON_ENABLED`).
+    pub enabled: bool,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether a success is overdue (`CRON_LATE`).
+    pub late: bool,
+    /// Runs that go on.
+    pub running: u64,
+    /// When it is to run next.
+    pub next: Option<Time>,
+    /// What was counted. None: nothing of it has run or was skipped since the daemon began.
+    pub counts: Option<JobCounts>,
+}
+
+/// What was counted of jobs since the daemon began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JobCounts {
+    /// How many runs, or slots without a run, ended in each way. Outcomes that did not occur are left out.
+    pub runs: Vec<OutcomeCount>,
+    /// Attempts after a failure.
+    pub retries: u64,
+    /// How long runs took.
+    pub duration: Histogram,
+    /// How long after its slot the process of a first attempt was started.
+    pub start_delay: Histogram,
+    /// Seconds of CPU in all.
+    pub cpu: f64,
+    /// Largest resident set of a process of the last run, in bytes.
+    pub max_rss: Option<u64>,
+    /// When the last run ended.
+    pub last_run: Option<Time>,
+    /// When a run was last successful.
+    pub last_success: Option<Time>,
+    /// When a run last failed.
+    pub last_failure: Option<Time>,
+    /// Exit status of the last run, as that of `cronctl run --wait`.
+    pub exit_code: Option<i32>,
+    /// Whether the last run was successful.
+    pub success: bool,
+}
+
+/// How often something ended in a way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeCount {
+    /// `ok`, `failed`, `skipped` and so on.
+    pub outcome: String,
+    /// How many runs, or slots.
+    pub count: u64,
+}
+
+/// How many values were in each range.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Histogram {
+    /// How many were within each bound and not within the one before, and last how many were beyond all bounds.
+    pub counts: Vec<u64>,
+    /// The sum of the values, in seconds.
+    pub sum: f64,
+}
+
+/// The sums over the jobs that are not listed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherMetrics {
+    /// How many they are.
+    pub jobs: u64,
+    /// How many of them have slots.
+    pub enabled: u64,
+    /// How many of them are paused.
+    pub paused: u64,
+    /// Of how many a success is overdue.
+    pub late: u64,
+    /// Runs that go on.
+    pub running: u64,
+    /// When the first of them is to run next.
+    pub next: Option<Time>,
+    /// What was counted of them. The moments are the latest ones. There is no exit status.
+    pub counts: JobCounts,
+}
+
+/// The metrics of the daemon itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DaemonMetrics {
+    /// Its version.
+    pub version: String,
+    /// When tables were last loaded, removed or read again on request.
+    pub loaded_at: Time,
+    /// Tables that are loaded. Here and below only what the caller may see counts.
+    pub loaded: u64,
+    /// Tables that are not used.
+    pub refused: u64,
+    /// Entries of the tables.
+    pub entries: u64,
+    /// Events that the history has lost.
+    pub history_dropped: u64,
+    /// Lines that the log has lost.
+    pub log_dropped: u64,
 }
 
 /// The errors of the interface.

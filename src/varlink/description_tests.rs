@@ -117,6 +117,13 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<Reloaded>(cron, "Reload)");
     check::<EventsArguments>(cron, "Events(");
     check::<Event>(cron, "Events)");
+    check::<JobCounts>(cron, "JobCounts");
+    check::<Histogram>(cron, "Histogram");
+    check::<JobMetrics>(cron, "JobMetrics");
+    check::<OtherMetrics>(cron, "OtherMetrics");
+    check::<DaemonMetrics>(cron, "DaemonMetrics");
+    check::<MetricsArguments>(cron, "Metrics(");
+    check::<Metrics>(cron, "Metrics)");
     check::<OutputArguments>(cron, "Output(");
     check::<OutputPart>(cron, "Output)");
     let history = history::DESCRIPTION;

@@ -11,6 +11,7 @@ mod containers;
 mod editors;
 mod logging;
 mod packages;
+mod prometheus;
 mod readme;
 mod release;
 mod services;
@@ -32,7 +33,7 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 43] = [
+const FILES: [(&str, Check); 47] = [
     ("README.md", Here("main")),
     ("RELEASE.md", Here("release")),
     ("completions/_cron", Here("shells")),
@@ -66,6 +67,10 @@ const FILES: [(&str, Check); 43] = [
     ("openrc/crond", Here("services")),
     ("pam/cron.debian", There("package")),
     ("pam/crond.cronie", Here("services")),
+    ("prometheus/alerts.yml", Here("prometheus")),
+    ("prometheus/alerts_test.yml", Here("prometheus")),
+    ("prometheus/scrape.yml", Here("prometheus")),
+    ("prometheus/textfile.cron", Here("prometheus")),
     ("release/reproducible", Here("release")),
     ("rpm/cronwheel.spec", Here("packages")),
     ("rpm/make-sources", Here("packages")),

@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod exports;
 mod rights;
 mod runs;
 mod steering;

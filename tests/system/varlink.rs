@@ -17,7 +17,9 @@ with varlink.Client(address=address) as client, client.open("io.cronwheel.Cron")
         print(",".join(sorted(job["name"] + "=" + job["state"] for job in page["jobs"])))
     print(cron.Show("say")["explanation"])
     print(cron.Why(job="say")["verdict"].split(" at ")[0])
-    print(len(list(cron.Next(count=3, _more=True))))
+    print(len(list(cron.Next(count=3, _more=True))), len(list(cron.Next(count=9, per_job=1, _more=True))))
+    for page in cron.Metrics(filter={"jobs": ["say"]}, _more=True):
+        print(page["jobs"][0]["name"], page["jobs"][0]["overlap"], page["daemon"]["entries"], len(page["duration_bounds"]))
     events = queue.Queue()
     def follow():
         # Ends with the connection.
@@ -64,7 +66,8 @@ fn a_client_of_another_project_lists_runs_pauses_and_follows_events() {
         "long=idle,say=idle",
         "At 00:00 on 1 January",
         "it runs next",
-        "3",
+        "3 2",
+        "say allow 2 12",
         "failed 3",
         "end start",
         "alice:say",

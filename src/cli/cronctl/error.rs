@@ -88,9 +88,9 @@ pub(super) enum Error {
     /// `crontab` could not be started.
     #[error("starting crontab -l: {0}")]
     NoCrontab(OsError),
-    /// The SVG file could not be written.
+    /// A file could not be written.
     #[error("writing {}: {source}", .path.display())]
-    WriteSvg { path: PathBuf, source: OsError },
+    WriteFile { path: PathBuf, source: OsError },
     /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
     NoDaemon {
@@ -167,7 +167,7 @@ impl Error {
             | Error::Refused { .. }
             | Error::Crontab { .. }
             | Error::NoCrontab(_)
-            | Error::WriteSvg { .. }
+            | Error::WriteFile { .. }
             | Error::NoAnswer { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,

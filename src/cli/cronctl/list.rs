@@ -133,7 +133,7 @@ fn list_tables(
 }
 
 /// What to say of a name that no job or several have.
-fn not_one(name: &str, found: &[JobId]) -> Error {
+pub(super) fn not_one(name: &str, found: &[JobId]) -> Error {
     let name = printable(name.as_bytes());
     let found: Vec<&str> = found.iter().take(10).map(JobId::as_str).collect();
     let message = match found.as_slice() {
@@ -144,7 +144,7 @@ fn not_one(name: &str, found: &[JobId]) -> Error {
 }
 
 /// The tables as the daemon has them, so that its jobs have their names.
-fn scheduler_of(tables: &[Listed], system: &SystemState) -> Scheduler {
+pub(super) fn scheduler_of(tables: &[Listed], system: &SystemState) -> Scheduler {
     let now = Now { utc: system.now(), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(Arc::clone(system.system_zone()), now);
     scheduler.set_caller(&system.caller());

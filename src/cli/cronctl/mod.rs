@@ -6,6 +6,7 @@
 //! and `job_output` writes what jobs have written.
 
 mod batch;
+mod calendar;
 mod call_url;
 mod check;
 mod cli;
@@ -19,6 +20,7 @@ mod job_output;
 mod job_text;
 mod list;
 mod logs;
+mod metrics;
 mod next;
 mod output;
 mod past;
@@ -134,6 +136,8 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "logs" => logs::run(matches, &system, out),
         "why" => why::run(matches, &system, out),
         "events" => events::run(matches, &system, out),
+        "calendar" => calendar::run(matches, &system, out),
+        "metrics" => metrics::run(matches, &system, out),
         "run" => run::run(matches, &system, out),
         "pause" => job_control::pause(matches, &system, out),
         "resume" => job_control::resume(matches, &system, out),

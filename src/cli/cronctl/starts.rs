@@ -50,6 +50,7 @@ pub(super) fn fetch(
             from: Some(Time::from(after).to_string()),
             until: until.map(|until| Time::from(until).to_string()),
             count: Some(wanted),
+            per_job: None,
         };
         let (mut seen, mut last, mut of_last): (u64, Option<Timestamp>, u64) = (0, None, 0);
         daemon.call_more("Next", &arguments, |reply: serde_json::Value| {

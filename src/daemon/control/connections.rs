@@ -228,6 +228,10 @@ impl Daemon {
                 needs_more(call)?;
                 self.find(token, call, filter.jobs.clone(), NextStep::Events(filter))
             }
+            "Metrics" => {
+                let filter = call.arguments::<cron::MetricsArguments>()?.filter.unwrap_or_default();
+                self.find(token, call, filter.jobs.clone(), NextStep::Metrics(filter))
+            }
             "Output" => {
                 let arguments: cron::OutputArguments = call.arguments()?;
                 needs_more(call)?;
@@ -336,7 +340,7 @@ fn needs_more(call: &Call) -> Result<(), CallError> {
 /// The rights that a method needs.
 pub(super) fn needed_access(then: &NextStep) -> Access {
     match then {
-        NextStep::List(_) | NextStep::Next(_) | NextStep::Why { .. } | NextStep::Events(_) => {
+        NextStep::List(_) | NextStep::Next(_) | NextStep::Why { .. } | NextStep::Events(_) | NextStep::Metrics(_) => {
             Access { sees: Visibility::Entry, may: Permission::Nothing }
         }
         NextStep::Show => Access { sees: Visibility::All, may: Permission::Nothing },

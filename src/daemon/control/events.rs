@@ -167,6 +167,8 @@ impl Daemon {
     fn publish_record(&mut self, record: &RunRecord, about: Option<&About>) {
         let entries = self.planner.scheduler.summary().entries;
         self.runs.note_outcome(record, entries);
+        self.metrics.note_outcome(record);
+        self.metrics.limit(entries);
         let event = match record.outcome {
             Outcome::Skipped(_) => "skip",
             Outcome::Missed(_) => "missed",

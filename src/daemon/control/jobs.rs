@@ -2,7 +2,7 @@
 
 use super::state::FoundJob;
 use crate::control::{Access, JobOwner, Rights, Visibility};
-use crate::crontab::is_job_setting;
+use crate::crontab::{Overlap, is_job_setting};
 use crate::daemon::database::CrontabDatabase;
 use crate::daemon::live_runs::{LiveRun, LiveRuns};
 use crate::daemon::reactor::Token;
@@ -57,6 +57,8 @@ pub(super) struct JobView {
     pub(super) job: cron::Job,
     /// Whether its last run failed.
     pub(super) is_failing: bool,
+    /// What happens at a slot while it runs.
+    pub(super) overlap: Overlap,
 }
 
 impl JobView {
@@ -93,7 +95,7 @@ impl JobView {
             retry_at: status.retry_at.map(Time::from),
         };
         let is_failing = runs.is_failing(&id) || status.failures > 0;
-        Some(JobView { id, job, is_failing })
+        Some(JobView { id, job, is_failing, overlap: policy.overlap })
     }
 
     /// A job whose entry is gone and that still runs.
@@ -123,7 +125,7 @@ impl JobView {
             waiting: 0,
             retry_at: None,
         };
-        JobView { id, job, is_failing: false }
+        JobView { id, job, is_failing: false, overlap: Overlap::default() }
     }
 
     /// The job as somebody with these rights may see it.
@@ -240,7 +242,7 @@ impl Daemon {
                 waiting: u32::try_from(status.waiting).unwrap_or(u32::MAX),
                 retry_at: status.retry_at.map(Time::from),
             };
-            (JobView { id: anacron.id, job, is_failing }, access)
+            (JobView { id: anacron.id, job, is_failing, overlap: anacron.overlap }, access)
         });
         views.collect()
     }

@@ -6,6 +6,7 @@
 //! | `connections` | connections, and which method answers which call |
 //! | `walk` | looks at all jobs in pieces, so that the loop is not held for long |
 //! | `jobs` | what is said of a job |
+//! | `metrics` | what is counted of jobs |
 //! | `why` | why a job ran or did not run |
 //! | `requests` | run, pause, resume, kill, reload |
 //! | `events` | what happens, as it happens |
@@ -14,6 +15,7 @@
 mod connections;
 mod events;
 mod jobs;
+mod metrics;
 mod output;
 mod requests;
 mod state;

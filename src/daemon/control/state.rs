@@ -1,11 +1,12 @@
 //! What is being answered.
 
 use crate::control::{Access, Rights, Server};
+use crate::daemon::metrics::JobCounters;
 use crate::daemon::reactor::Token;
 use crate::schedule::Timestamp;
 use crate::scheduler::{EntryCursor, JobId, RunId};
 use crate::sys::local_socket::Peer;
-use crate::varlink::cron;
+use crate::varlink::{Time, cron};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The control socket.
@@ -234,6 +235,8 @@ pub(super) enum Purpose {
     SendNext { starts: Vec<(Timestamp, EntryCursor)>, found: NextStarts },
     /// To count them.
     Status(Box<Counts>),
+    /// To tell their metrics.
+    Metrics(Box<MetricsPages>),
 }
 
 /// A text that is to name one job, and the jobs that it may mean.
@@ -262,6 +265,7 @@ pub(super) enum NextStep {
     List(cron::Filter),
     Next(Box<NextStarts>),
     Events(cron::Filter),
+    Metrics(cron::Filter),
 }
 
 /// A list that is being made.
@@ -279,6 +283,38 @@ pub(super) struct Listing {
     pub(super) seen_running: BTreeSet<JobId>,
 }
 
+/// Metrics that are being collected.
+#[derive(Debug)]
+pub(super) struct MetricsPages {
+    /// None: all jobs.
+    pub(super) jobs: Option<BTreeSet<JobId>>,
+    pub(super) user: Option<String>,
+    pub(super) source: Option<String>,
+    /// How many more jobs are listed. Those beyond are summed.
+    pub(super) left: usize,
+    /// The page that is being made, and about how many bytes it has.
+    pub(super) page: Vec<cron::JobMetrics>,
+    pub(super) bytes: usize,
+    pub(super) other: OtherJobs,
+    /// The tables and entries that were seen.
+    pub(super) sources: BTreeSet<String>,
+    pub(super) entries: u64,
+    /// The number of the survey, if all entries are looked at for somebody who sees all.
+    pub(super) survey: Option<u64>,
+}
+
+/// The sums over jobs that are not listed.
+#[derive(Debug, Default)]
+pub(super) struct OtherJobs {
+    pub(super) jobs: u64,
+    pub(super) enabled: u64,
+    pub(super) paused: u64,
+    pub(super) late: u64,
+    pub(super) running: u64,
+    pub(super) next: Option<Time>,
+    pub(super) counters: JobCounters,
+}
+
 /// The next starts that are being looked for.
 #[derive(Clone, Debug)]
 pub(super) struct NextStarts {
@@ -289,6 +325,8 @@ pub(super) struct NextStarts {
     pub(super) from: Timestamp,
     pub(super) until: Option<Timestamp>,
     pub(super) count: usize,
+    /// At most how many of one job.
+    pub(super) per_job: usize,
     /// The earliest starts so far, each with its entry, and the jobs of these entries.
     pub(super) found: BTreeSet<(Timestamp, EntryCursor)>,
     pub(super) ids: BTreeMap<EntryCursor, JobId>,

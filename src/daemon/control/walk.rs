@@ -53,26 +53,25 @@ impl Daemon {
             walk.is_behind_entries = true;
             return self.finish_walk(token, walk);
         }
-        if let Purpose::List(listing) = &mut walk.purpose
-            && listing.is_full()
-        {
-            if !walk.more {
-                return self.refuse(token, CallError::ExpectedMore);
-            }
-            let jobs = listing.take_page();
-            self.begin_walk(token, walk);
-            return self.reply(token, &Reply::continued(&cron::List { jobs }));
+        let page = match &mut walk.purpose {
+            Purpose::List(listing) if listing.is_full() => Reply::continued(&cron::List { jobs: listing.take_page() }),
+            Purpose::Metrics(pages) if pages.is_full() => Reply::continued(&pages.take_page()),
+            _ => return self.begin_walk(token, walk),
+        };
+        if !walk.more {
+            return self.refuse(token, CallError::ExpectedMore);
         }
         self.begin_walk(token, walk);
+        self.reply(token, &page);
     }
 
     /// Looks at some entries. False: there are no more.
     fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
-        let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
+        let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let most = match purpose {
-            Purpose::Next(starts) => (STARTS_AT_ONCE / starts.count.max(1)).clamp(1, ENTRIES_AT_ONCE),
+            Purpose::Next(starts) => (STARTS_AT_ONCE / starts.of_one()).clamp(1, ENTRIES_AT_ONCE),
             _ => ENTRIES_AT_ONCE,
         };
         for _ in 0..most {
@@ -104,6 +103,12 @@ impl Daemon {
                 Purpose::Next(starts) => starts.note(place, &live),
                 Purpose::SendNext { .. } => {}
                 Purpose::Status(counts) => counts.note_entry(scheduler, runs, &live),
+                Purpose::Metrics(pages) => {
+                    pages.note_entry(scheduler, runs, metrics, &live);
+                    if pages.is_full() {
+                        break;
+                    }
+                }
             }
         }
         true
@@ -153,6 +158,10 @@ impl Daemon {
                 self.send_next_starts(token, Walk { peer, more, purpose, cursor, is_behind_entries });
             }
             Purpose::SendNext { .. } => {}
+            Purpose::Metrics(mut pages) => {
+                anacron.iter().for_each(|(view, _)| pages.note_view(view, &mut self.metrics));
+                self.send_last_metrics(token, &peer, more, *pages);
+            }
             Purpose::Status(mut counts) => {
                 anacron.iter().for_each(|(view, _)| counts.note(view));
                 let status = self.status(&peer, &counts);
@@ -210,9 +219,10 @@ impl Daemon {
         let from = arguments.from.as_deref().map(time_of).transpose()?.unwrap_or_else(|| now().utc);
         let until = arguments.until.as_deref().map(time_of).transpose()?;
         let count = arguments.count.unwrap_or(10).min(MOST_STARTS) as usize;
+        let per_job = arguments.per_job.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
         let (user, source) = (filter.user, filter.source);
         let (found, ids, of_anacron) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
-        Ok(NextStarts { jobs: None, user, source, from, until, count, found, ids, of_anacron })
+        Ok(NextStarts { jobs: None, user, source, from, until, count, per_job, found, ids, of_anacron })
     }
 
     /// Does what was asked for with the jobs that were found. `found`: None where no job was named. `is_all`: they are all that the client may
@@ -250,6 +260,11 @@ impl Daemon {
                 let cron::Filter { user, state, source, .. } = filter;
                 let listing = Listing { jobs, user, state, source, ..Listing::default() };
                 self.begin_walk(token, walk(Purpose::List(listing)));
+            }
+            (NextStep::Metrics(filter), _) => {
+                refuse_state(&filter)?;
+                let pages = self.metrics_pages(peer, jobs, filter);
+                self.begin_walk(token, walk(Purpose::Metrics(Box::new(pages))));
             }
             (NextStep::Next(starts), _) => self.begin_walk(token, walk(Purpose::Next(NextStarts { jobs, ..*starts }))),
             (NextStep::Events(filter), _) => {
@@ -394,14 +409,13 @@ impl NextStarts {
         if !self.wants(live.user_or_caller(), &live.source().path) || self.count == 0 {
             return;
         }
-        // The name of most jobs need not be found out.
-        if live.starts_after(self.from).next().is_none_or(|first| self.is_too_late(first)) {
+        // Most entries have none, and names are found slowly.
+        if live.starts_after(self.from).next().is_none_or(|at| self.is_beyond(at)) {
             return;
         }
-        let is_wanted = |id: &JobId| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id));
-        let Some(id) = live.id().filter(is_wanted) else { return };
-        for at in live.coming_starts(&id, self.from) {
-            if self.is_too_late(at) {
+        let Some(id) = live.id().filter(|id| self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))) else { return };
+        for at in live.coming_starts(&id, self.from).take(self.per_job) {
+            if self.is_beyond(at) {
                 break;
             }
             self.ids.entry(place).or_insert_with(|| id.clone());
@@ -412,7 +426,13 @@ impl NextStarts {
         }
     }
 
-    fn is_too_late(&self, at: Timestamp) -> bool {
+    /// Most starts that one entry adds.
+    fn of_one(&self) -> usize {
+        self.count.min(self.per_job).max(1)
+    }
+
+    /// Whether a start is later than those that are wanted.
+    fn is_beyond(&self, at: Timestamp) -> bool {
         let is_late = self.found.len() >= self.count && self.found.last().is_some_and(|(last, _)| at >= *last);
         is_late || self.until.is_some_and(|until| at > until)
     }

@@ -3,8 +3,9 @@
 use super::{json, places, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
+use crate::web::calendar::MOST_DAYS;
 use clap::builder::{NonEmptyStringValueParser, PossibleValuesParser};
-use clap::{Arg, Command};
+use clap::{Arg, Command, ValueHint, value_parser};
 
 /// The outcomes that rows of the history have.
 const OUTCOMES: [&str; 11] =
@@ -160,6 +161,62 @@ pub(super) fn events() -> Command {
             run_dir(),
         ])
         .after_help("Examples:\n  cronctl events\n  cronctl events -f\n  cronctl events -f --user alice --json")
+}
+
+pub(super) fn metrics() -> Command {
+    Command::new("metrics")
+        .about("Print metrics of jobs and daemon for Prometheus")
+        .long_about(
+            "Print metrics of jobs and daemon as OpenMetrics text. Without a daemon that is cronwheel_up 0, and the exit \
+             status is 3.",
+        )
+        .args([
+            Arg::new("output")
+                .long("output")
+                .value_name("FILE")
+                .value_parser(value_parser!(std::path::PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .conflicts_with("json")
+                .help("Replace this file, also without a daemon; its readers see the old text or the new one"),
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(["common", "openmetrics", "prometheus"])
+                .help(
+                    "openmetrics or prometheus: with the types of counters, which the two formats write differently; \
+                     common: without them, valid in both; default: common",
+                ),
+            user("Only jobs that run as this user"),
+            json("Print the replies of the method Metrics, one JSON object on each line"),
+            run_dir(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl metrics | grep '^cronwheel_job_late'\n  \
+             cronctl metrics --format prometheus --output /var/lib/prometheus/node-exporter/cronwheel.prom",
+        )
+}
+
+pub(super) fn calendar(profile: ProfileName) -> Command {
+    Command::new("calendar")
+        .about("Print the coming runs for calendar programs")
+        .long_about(
+            "Print the coming runs as an iCalendar file (RFC 5545). A job that runs more than 24 times on a day has one event \
+             of the whole day. A calendar has at most 10000 events: it ends with the last day that fits, and that is said. Without \
+             a daemon: what the tables say that you may read.",
+        )
+        .args([
+            jobs("Only these jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
+            Arg::new("days")
+                .long("days")
+                .value_name("N")
+                .value_parser(value_parser!(u32).range(1..=i64::from(MOST_DAYS)))
+                .help("The days from now on, at most 366; default: 30"),
+            user("Only jobs that run as this user"),
+            json("Print the replies of the method Next, one JSON object on each line"),
+        ])
+        .args(places(profile))
+        .after_help("Examples:\n  cronctl calendar >jobs.ics\n  cronctl calendar --days 7 --user alice backup")
 }
 
 pub(super) fn ping() -> Command {

@@ -46,7 +46,7 @@ pub(super) fn without_help_verb(arguments: &[OsString]) -> Cow<'_, [OsString]> {
 /// A verb and its definition.
 type Verb = (&'static str, fn(ProfileName) -> Command);
 
-const VERBS: [Verb; 18] = [
+const VERBS: [Verb; 20] = [
     ("list", jobs::list),
     ("status", |_| jobs::status()),
     ("show", |_| jobs::show()),
@@ -54,6 +54,8 @@ const VERBS: [Verb; 18] = [
     ("logs", |_| jobs::logs()),
     ("why", |_| jobs::why()),
     ("events", |_| jobs::events()),
+    ("metrics", |_| jobs::metrics()),
+    ("calendar", jobs::calendar),
     ("run", |_| control::run()),
     ("pause", |_| control::pause()),
     ("resume", |_| control::resume()),

@@ -128,5 +128,5 @@ fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> 
     if path == Path::new("-") {
         return out.text(&svg);
     }
-    std::fs::write(path, svg).map_err(|source| Error::WriteSvg { path: path.to_owned(), source: source.into() })
+    std::fs::write(path, svg).map_err(|source| Error::WriteFile { path: path.to_owned(), source: source.into() })
 }

@@ -1,0 +1,163 @@
+//! `cronctl calendar`: coming runs for calendar programs.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::connection::Connection;
+use super::error::Error;
+use super::list;
+use super::output::Output;
+use super::source;
+use super::stderr::to_stderr;
+use super::system_state::SystemState;
+use crate::sys::files;
+use crate::varlink::Time;
+use crate::varlink::cron::{Filter, NextArguments, NextStart};
+use crate::varlink::history::{Summary, SummaryArguments};
+use crate::web::calendar::{ASKED_OF_DAY, Calendar, DayRange, MOST_EVENTS, days};
+use clap::ArgMatches;
+use serde::Deserialize;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+/// The days of a calendar.
+const DAYS: u32 = 30;
+/// Starts of one day that the daemon is asked for. More do not fit into a calendar.
+const ASKED_AT_ONCE: u64 = MOST_EVENTS as u64;
+/// The daemon answers a hundred questions a second. After so many questions there is a pause before each further one.
+const UNPACED: usize = 50;
+const PACE: Duration = Duration::from_millis(12);
+/// Jobs whose mean duration is looked up in the history, which answers a hundred questions a second.
+const LOOKED_UP: usize = 90;
+
+/// Runs `cronctl calendar`.
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let count = value::<u32>(matches, "days").copied().unwrap_or(DAYS);
+    let ranges = days(system.now(), count, system.system_zone());
+    let query = Query { names: list::names(matches), user: value::<String>(matches, "user").cloned() };
+    let json = given(matches, "json");
+    let host = String::from_utf8_lossy(&files::host_name().unwrap_or_default()).into_owned();
+    let mut calendar = Calendar::new(if host.is_empty() { "localhost" } else { &host }, system.now());
+    let mut history = None;
+    match Connection::open(system) {
+        Ok(mut daemon) => {
+            for (number, range) in ranges.enumerate() {
+                if number >= UNPACED {
+                    std::thread::sleep(PACE);
+                }
+                let (starts, is_all) = query.ask(&mut daemon, range, json.then_some(&mut *out))?;
+                if !calendar.add_day(range, starts, is_all) {
+                    break;
+                }
+            }
+            history = daemon.history();
+        }
+        Err(error) => {
+            to_stderr(&format!("cronctl: {error}\ncronctl: computed from the crontabs, without the daemon's state\n"));
+            query.compute(ranges, &mut calendar, json.then_some(&mut *out), system)?;
+        }
+    }
+    if let Some(day) = calendar.cut_at() {
+        to_stderr(&format!("cronctl: more than {MOST_EVENTS} runs: the calendar ends before or on {day}\n"));
+    }
+    if !json {
+        let durations = history.map(|history| durations(history, &calendar.jobs(LOOKED_UP))).unwrap_or_default();
+        out.text(&calendar.text(&durations))?;
+    }
+    Ok(Verdict::Clean)
+}
+
+/// JobsOfCall jobs are wanted.
+struct Query {
+    names: Vec<String>,
+    user: Option<String>,
+}
+
+impl Query {
+    /// Asks the daemon for the starts of a day, and prints them as they are if `out` is given. Returns whether that is all.
+    fn ask(
+        &self,
+        daemon: &mut Connection,
+        range: DayRange,
+        mut out: Option<&mut Output>,
+    ) -> Result<(Vec<NextStart>, bool), Error> {
+        let jobs = (!self.names.is_empty()).then(|| self.names.clone());
+        let arguments = NextArguments {
+            filter: Some(Filter { jobs, user: self.user.clone(), ..Filter::default() }),
+            from: Some(Time::from(range.from).to_string()),
+            until: Some(Time::from(range.until).to_string()),
+            count: Some(ASKED_AT_ONCE),
+            per_job: Some(ASKED_OF_DAY),
+        };
+        let mut starts = Vec::new();
+        daemon.call_more("Next", &arguments, |reply: serde_json::Value| {
+            if let Some(out) = out.as_deref_mut() {
+                out.json(&reply)?;
+            }
+            let start = NextStart::deserialize(reply).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
+            starts.push(start);
+            Ok(true)
+        })?;
+        let is_all = (starts.len() as u64) < ASKED_AT_ONCE;
+        Ok((starts, is_all))
+    }
+
+    /// Adds what the tables say that the caller may read.
+    fn compute(
+        &self,
+        ranges: impl Iterator<Item = DayRange>,
+        calendar: &mut Calendar,
+        mut out: Option<&mut Output>,
+        system: &SystemState,
+    ) -> Result<(), Error> {
+        let tables = source::all(system)?;
+        let scheduler = list::scheduler_of(&tables, system);
+        let mut wanted = BTreeSet::new();
+        for name in &self.names {
+            wanted.insert(scheduler.find_job(name).map_err(|found| list::not_one(name, &found))?);
+        }
+        for range in ranges {
+            let mut starts = Vec::new();
+            for live in scheduler.entries().filter(|live| live.policy().is_enabled) {
+                let user = live.user_or_caller();
+                let Some(id) = live.id().filter(|id| self.names.is_empty() || wanted.contains(id)) else { continue };
+                if self.user.as_deref().is_some_and(|wanted| wanted != user) {
+                    continue;
+                }
+                let of_day = live.starts_after(range.from).take_while(|at| *at <= range.until);
+                starts.extend(of_day.take(ASKED_OF_DAY as usize).map(|at| NextStart {
+                    at: at.into(),
+                    job: id.to_string(),
+                    user: user.to_owned(),
+                    command: String::from_utf8_lossy(live.command()).into_owned(),
+                    schedule: live.schedule_text(),
+                    zone: live.zone().map(|zone| zone.name().to_owned()).unwrap_or_default(),
+                    source: live.source().path.clone(),
+                    line: live.line(),
+                }));
+            }
+            starts.sort_by_key(|start| start.at);
+            if let Some(out) = out.as_deref_mut() {
+                starts.iter().try_for_each(|start| out.json(start))?;
+            }
+            if !calendar.add_day(range, starts, true) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The mean durations of these jobs, as far as the history has them.
+fn durations(mut history: Connection, jobs: &[String]) -> HashMap<String, f64> {
+    let mut durations = HashMap::new();
+    for job in jobs {
+        match history.call::<Summary>("Summary", &SummaryArguments { job: job.clone() }) {
+            Ok(summary) => durations.extend(summary.mean.map(|mean| (job.clone(), mean))),
+            // It has not run.
+            Err(Error::Denied { .. }) => {}
+            // The others are written without.
+            Err(_) => break,
+        }
+    }
+    durations
+}

@@ -1,0 +1,64 @@
+//! `cronctl metrics`: the metrics of jobs and daemon as text, on standard output or in a file.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::connection::Connection;
+use super::error::Error;
+use super::output::Output;
+use super::system_state::SystemState;
+use crate::sys::state_file;
+use crate::varlink::cron::{Filter, Metrics, MetricsArguments};
+use crate::web::metrics::{Collected, Format};
+use clap::ArgMatches;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long each reply is waited for. A daemon that takes longer counts as down.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The mode of the file: whoever collects it runs as another user.
+const FILE_MODE: u32 = 0o644;
+
+/// Runs `cronctl metrics`.
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let filter = Some(Filter { user: value::<String>(matches, "user").cloned(), ..Filter::default() });
+    let arguments = MetricsArguments { filter };
+    if given(matches, "json") {
+        Connection::open(system)?.print_more("Metrics", &arguments, out)?;
+        return Ok(Verdict::Clean);
+    }
+    let format = match value::<String>(matches, "format").map(String::as_str) {
+        Some("openmetrics") => Format::OpenMetrics,
+        Some("prometheus") => Format::Prometheus,
+        _ => Format::Common,
+    };
+    let collected = collect(system, &arguments);
+    let text = match &collected {
+        Ok(collected) => collected.text(format),
+        // Whoever collects a file would else go on to see what was true before.
+        Err(Error::NoDaemon { .. } | Error::DaemonGone) => Collected::default().text(format),
+        Err(_) => String::new(),
+    };
+    if !text.is_empty() {
+        write(value::<PathBuf>(matches, "output").map(PathBuf::as_path), &text, out)?;
+    }
+    collected.map(|_| Verdict::Clean)
+}
+
+fn collect(system: &SystemState, arguments: &MetricsArguments) -> Result<Collected, Error> {
+    let mut daemon = Connection::open(system)?;
+    daemon.set_patience(PATIENCE)?;
+    let mut collected = Collected::default();
+    daemon.call_more("Metrics", arguments, |page: Metrics| {
+        collected.add(page);
+        Ok(true)
+    })?;
+    Ok(collected)
+}
+
+fn write(file: Option<&Path>, text: &str, out: &mut Output) -> Result<(), Error> {
+    match file.filter(|file| *file != Path::new("-")) {
+        None => out.text(text),
+        Some(file) => state_file::replace_durably(file, text.as_bytes(), FILE_MODE)
+            .map_err(|source| Error::WriteFile { path: file.to_owned(), source: source.into() }),
+    }
+}

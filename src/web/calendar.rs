@@ -1,0 +1,334 @@
+//! Coming runs as a calendar: iCalendar text (RFC 5545) of the starts that a daemon tells.
+//!
+//! A job that runs more than [`MOST_OF_DAY`] times on a day has one event of the whole day. The number of events has a limit, up to which whole days
+//! are written.
+
+use crate::crontab::printable;
+use crate::schedule::{Day, Timestamp, Zone};
+use crate::varlink::cron::NextStart;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+/// Most runs of a job on a day that have an event each.
+pub const MOST_OF_DAY: usize = 24;
+/// How many starts of each job are to be asked for, for one day. One more tells that there are more.
+pub const ASKED_OF_DAY: u64 = MOST_OF_DAY as u64 + 1;
+/// Most events of a calendar.
+pub const MOST_EVENTS: usize = 10_000;
+/// Most days of a calendar.
+pub const MOST_DAYS: u32 = 366;
+/// Most bytes of a line, without its end.
+const LONGEST_LINE: usize = 75;
+/// Most characters of a command in a description.
+const LONGEST_COMMAND: usize = 500;
+
+/// A day, or what is left of the first one: the starts after `from` and up to `until` are of that day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayRange {
+    /// The day in the zone of the calendar.
+    pub day: Day,
+    /// Before its first moment.
+    pub from: Timestamp,
+    /// Its last moment.
+    pub until: Timestamp,
+}
+
+/// The days of a calendar, from now on.
+pub fn days(now: Timestamp, count: u32, zone: &Zone) -> impl Iterator<Item = DayRange> {
+    let range = |from: Timestamp| {
+        let day = Day::at(Timestamp(from.0 + 1), zone);
+        DayRange { day, from, until: Timestamp(day.end(zone).0 - 1) }
+    };
+    // A day that has no moments, which a zone that changes sides of the date line leaves out, must not stop the count.
+    let next = move |last: &DayRange| Some(range(Timestamp(last.until.0.max(last.from.0 + 1))));
+    std::iter::successors(Some(range(now)), next).take(count.min(MOST_DAYS) as usize)
+}
+
+/// A calendar that is being made.
+#[derive(Debug)]
+pub struct Calendar {
+    host: String,
+    written_at: Timestamp,
+    events: Vec<Event>,
+    /// The day with which the calendar ends because it has too many events.
+    cut_at: Option<Day>,
+}
+
+/// One run, or the runs of a job on a day.
+#[derive(Debug)]
+struct Event {
+    start: NextStart,
+    /// The day, for a job that runs often on it.
+    whole_day: Option<DayRange>,
+}
+
+impl Calendar {
+    /// A calendar without events. `host` is a part of the identifiers of its events.
+    pub fn new(host: &str, written_at: Timestamp) -> Calendar {
+        Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None }
+    }
+
+    /// Adds the starts of a day, of each job at most [`ASKED_OF_DAY`]. `is_all`: there are no more. Returns whether the calendar takes a further
+    /// day.
+    pub fn add_day(&mut self, range: DayRange, starts: Vec<NextStart>, is_all: bool) -> bool {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for start in &starts {
+            *counts.entry(start.job.clone()).or_default() += 1;
+        }
+        let is_often = |job: &str| counts.get(job).is_some_and(|count| *count > MOST_OF_DAY);
+        let mut events: Vec<Event> = Vec::new();
+        let mut seen = BTreeMap::new();
+        for start in starts {
+            if is_often(&start.job) {
+                if seen.insert(start.job.clone(), ()).is_none() {
+                    events.push(Event { start, whole_day: Some(range) });
+                }
+            } else {
+                events.push(Event { start, whole_day: None });
+            }
+        }
+        if !is_all || self.events.len() + events.len() > MOST_EVENTS {
+            // Whole days only: a part of one would look as if nothing else ran on it. The first day is better than nothing.
+            if self.events.is_empty() {
+                events.truncate(MOST_EVENTS);
+                self.events = events;
+            }
+            self.cut_at = Some(range.day);
+            return false;
+        }
+        self.events.extend(events);
+        true
+    }
+
+    /// The jobs with runs, in the order of their first ones, at most so many. Their mean durations can be given to [`Calendar::text`].
+    pub fn jobs(&self, most: usize) -> Vec<String> {
+        let mut jobs: Vec<String> = Vec::new();
+        let mut seen = HashMap::new();
+        for event in self.events.iter().filter(|event| event.whole_day.is_none()) {
+            if jobs.len() < most && seen.insert(&event.start.job, ()).is_none() {
+                jobs.push(event.start.job.clone());
+            }
+        }
+        jobs
+    }
+
+    /// The day with which the calendar ends, if there were too many events for all days that were asked for.
+    pub fn cut_at(&self) -> Option<Day> {
+        self.cut_at
+    }
+
+    /// The text. `durations`: mean durations of jobs in seconds.
+    pub fn text(&self, durations: &HashMap<String, f64>) -> String {
+        let mut text = Text::default();
+        text.line("BEGIN:VCALENDAR");
+        text.line("VERSION:2.0");
+        text.line(&format!("PRODID:-//cronwheel//cronctl {}//EN", env!("CARGO_PKG_VERSION")));
+        text.line("CALSCALE:GREGORIAN");
+        let name = escaped(&format!("cron jobs of {}", self.host));
+        text.line(&format!("NAME:{name}"));
+        text.line(&format!("X-WR-CALNAME:{name}"));
+        if let Some(day) = self.cut_at {
+            let why = format!("More than {MOST_EVENTS} runs: the calendar ends before or on {}.", iso(day));
+            text.line(&format!("DESCRIPTION:{}", escaped(&why)));
+            text.line(&format!("X-WR-CALDESC:{}", escaped(&why)));
+        }
+        text.line("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
+        text.line("X-PUBLISHED-TTL:PT1H");
+        for event in &self.events {
+            self.write_event(event, durations, &mut text);
+        }
+        text.line("END:VCALENDAR");
+        text.text
+    }
+
+    fn write_event(&self, event: &Event, durations: &HashMap<String, f64>, text: &mut Text) {
+        let NextStart { at, job, user, command, schedule, zone, source, line } = &event.start;
+        let moment = utc(at.timestamp());
+        text.line("BEGIN:VEVENT");
+        let when = event.whole_day.map_or(moment.clone(), |range| range.day.to_string());
+        text.line(&format!("UID:{}", escaped(&format!("{when}-{job}@{}", self.host))));
+        text.line(&format!("DTSTAMP:{}", utc(self.written_at)));
+        let often = match event.whole_day {
+            Some(range) => {
+                text.line(&format!("DTSTART;VALUE=DATE:{}", range.day));
+                format!("Runs more than {MOST_OF_DAY} times on this day, from {} on.\n", at.timestamp())
+            }
+            None => {
+                text.line(&format!("DTSTART:{moment}"));
+                if let Some(duration) = durations.get(job) {
+                    text.line(&format!("DURATION:{}", length(*duration)));
+                }
+                String::new()
+            }
+        };
+        text.line(&format!("SUMMARY:{}", escaped(&printable(job.as_bytes()))));
+        let shown = |text: &str| printable(text.as_bytes());
+        let command: String = shown(command).chars().take(LONGEST_COMMAND).collect();
+        let zone = if zone.is_empty() { String::new() } else { format!(" ({})", shown(zone)) };
+        let schedule = shown(schedule);
+        let details = format!("{often}{command}\n{schedule}{zone}\n{}, line {line}", shown(source));
+        text.line(&format!("DESCRIPTION:{}", escaped(&details)));
+        text.line(&format!("CATEGORIES:cron,{}", escaped(&shown(user))));
+        // Nobody is busy because a job runs.
+        text.line("TRANSP:TRANSPARENT");
+        text.line("END:VEVENT");
+    }
+}
+
+/// Lines that end with CR and LF, and are folded where they are long.
+#[derive(Debug, Default)]
+struct Text {
+    text: String,
+}
+
+impl Text {
+    fn line(&mut self, line: &str) {
+        let mut length = 0;
+        for char in line.chars() {
+            if length + char.len_utf8() > LONGEST_LINE {
+                self.text.push_str("\r\n ");
+                length = 1;
+            }
+            self.text.push(char);
+            length += char.len_utf8();
+        }
+        self.text.push_str("\r\n");
+    }
+}
+
+/// A value of the type TEXT. Control characters, which it cannot have, become U+FFFD.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\\' | ';' | ',' => escaped.extend(['\\', char]),
+            '\n' => escaped.push_str("\\n"),
+            char if char.is_control() => escaped.push('\u{fffd}'),
+            char => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// `20261127T101500Z`.
+fn utc(moment: Timestamp) -> String {
+    moment.to_string().chars().filter(|char| !matches!(char, '-' | ':')).collect()
+}
+
+/// `2026-11-27`.
+fn iso(day: Day) -> String {
+    let text = day.to_string();
+    match (text.get(..4), text.get(4..6), text.get(6..)) {
+        (Some(year), Some(month), Some(day)) => format!("{year}-{month}-{day}"),
+        _ => text,
+    }
+}
+
+/// `PT1H2M3S`, at least a second.
+fn length(seconds: f64) -> String {
+    /// No event is longer: a year.
+    const LONGEST: f64 = 366.0 * 86_400.0;
+    let seconds = seconds.round().clamp(1.0, LONGEST) as u64;
+    let mut text = "PT".to_owned();
+    for (number, unit) in [(seconds / 3600, 'H'), (seconds / 60 % 60, 'M'), (seconds % 60, 'S')] {
+        if number > 0 {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{number}{unit}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::varlink::Time;
+
+    const NOON: Timestamp = Timestamp(1_795_780_800);
+
+    fn start(job: &str, at: i64) -> NextStart {
+        NextStart {
+            at: Time::from(Timestamp(at)),
+            job: job.to_owned(),
+            user: "alice".to_owned(),
+            command: "echo a, b; echo \\ 'é'\u{1b}[1m".to_owned(),
+            schedule: "0 * * * *".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            source: "/var/spool/cron/crontabs/alice".to_owned(),
+            line: 3,
+        }
+    }
+
+    fn range(zone: &Zone) -> DayRange {
+        days(NOON, 1, zone).next().unwrap()
+    }
+
+    #[test]
+    fn days_begin_now_and_follow_each_other() {
+        let utc = Zone::utc();
+        let found: Vec<DayRange> = days(NOON, 3, &utc).collect();
+        assert_eq!(found.len(), 3);
+        assert_eq!((found[0].from, found[0].day.to_string().as_str()), (NOON, "20261127"));
+        assert_eq!((found[0].until, found[1].from), (Timestamp(1_795_823_999), Timestamp(1_795_823_999)));
+        assert_eq!(found[2].day.since(found[0].day), 2);
+        assert_eq!(days(NOON, 100_000, &utc).count(), MOST_DAYS as usize);
+    }
+
+    #[test]
+    fn a_run_is_an_event_with_its_mean_duration() {
+        let mut calendar = Calendar::new("host", NOON);
+        assert!(calendar.add_day(range(&Zone::utc()), vec![start("alice:a", NOON.0 + 60)], true));
+        assert_eq!(calendar.jobs(10), ["alice:a"]);
+        let text = calendar.text(&HashMap::from([("alice:a".to_owned(), 3_725.4)]));
+        assert!(
+            text.lines().all(|line| line.len() <= LONGEST_LINE) && text.matches("\r\n").count() == text.lines().count()
+        );
+        let unfolded = text.replace("\r\n ", "");
+        for line in [
+            "UID:20261127T120100Z-alice:a@host",
+            "DTSTAMP:20261127T120000Z",
+            "DTSTART:20261127T120100Z",
+            "DURATION:PT1H2M5S",
+            "SUMMARY:alice:a",
+            "DESCRIPTION:echo a\\, b\\; echo \\\\ 'é'\\\\x1b[1m\\n0 * * * * (Europe/Berlin)\\n/var/spool/cron/crontabs/alice\\, line 3",
+            "CATEGORIES:cron,alice",
+        ] {
+            assert!(unfolded.contains(&format!("\r\n{line}\r\n")), "{line}\n{unfolded}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_runs_often_on_a_day_is_one_event() {
+        let mut calendar = Calendar::new("host", NOON);
+        let often = (1..=25).map(|number| start("alice:often", NOON.0 + 60 * number));
+        let seldom = (1..=24).map(|number| start("alice:seldom", NOON.0 + 60 * number));
+        assert!(calendar.add_day(range(&Zone::utc()), often.chain(seldom).collect(), true));
+        let text = calendar.text(&HashMap::new());
+        assert_eq!(text.matches("BEGIN:VEVENT").count(), 25);
+        assert_eq!(text.matches("DTSTART;VALUE=DATE:20261127").count(), 1);
+        assert!(text.contains("UID:20261127-alice:often@host") && text.contains("more than 24 times"));
+    }
+
+    #[test]
+    fn the_calendar_ends_with_the_last_day_that_fits() {
+        let mut calendar = Calendar::new("host", NOON);
+        let mut ranges = days(NOON, 30, &Zone::utc()).collect::<Vec<_>>().into_iter();
+        let day = |count: usize| (0..count).map(|number| start(&format!("alice:{number}"), NOON.0 + 60)).collect();
+        assert!(calendar.add_day(ranges.next().unwrap(), day(6_000), true));
+        let second = ranges.next().unwrap();
+        assert!(!calendar.add_day(second, day(6_000), true));
+        assert_eq!(calendar.cut_at(), Some(second.day));
+        let text = calendar.text(&HashMap::new());
+        assert!(text.matches("BEGIN:VEVENT").count() == 6_000 && text.contains("ends before or on 2026-11-28"));
+        let mut calendar = Calendar::new("host", NOON);
+        assert!(!calendar.add_day(range(&Zone::utc()), day(10_000), false));
+        assert_eq!(calendar.text(&HashMap::new()).matches("BEGIN:VEVENT").count(), MOST_EVENTS);
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (seconds, text) in [(0.0, "PT1S"), (59.6, "PT1M"), (3600.0, "PT1H"), (90_061.0, "PT25H1M1S")] {
+            assert_eq!(length(seconds), text);
+        }
+    }
+}
