@@ -45,7 +45,7 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
 /// Lists what the daemon says.
 fn list_starts(daemon: &mut Connection, query: &RunQuery, world: &World, out: &mut Output) -> Result<Verdict, Error> {
     let screen = Screen::of(out, world);
-    starts::fetch(daemon, query.from, query.until, query.count, |reply, start| {
+    starts::fetch(daemon, None, query.from, query.until, query.count, |reply, start| {
         if query.json {
             return out.json(reply);
         }

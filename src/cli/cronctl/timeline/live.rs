@@ -1,0 +1,90 @@
+//! The past as the history has it, and what is to come as the daemon says.
+
+use super::DAY;
+use crate::cli::cronctl::connection::Connection;
+use crate::cli::cronctl::error::Error;
+use crate::cli::cronctl::job_text;
+use crate::cli::cronctl::starts;
+use crate::cli::cronctl::stderr::to_stderr;
+use crate::crontab::printable;
+use crate::schedule::Timestamp;
+use crate::timeline::{Builder, Range};
+use crate::varlink::Time;
+use crate::varlink::cron::Filter;
+use crate::varlink::history::{Found, RunsArguments};
+
+/// Starts that the daemon is asked for at most, and rows of the history.
+const MOST_STARTS: u64 = 100_000;
+const MOST_RUNS: u64 = 100_000;
+/// Runs that go on, at most.
+const MOST_RUNNING: u64 = 10_000;
+
+/// Adds what the history has of a range, and of the day before, as such runs may last into the range.
+pub(in crate::cli::cronctl) fn add_past(
+    history: &mut Connection,
+    range: Range,
+    user: Option<&String>,
+    builder: &mut Builder,
+) -> Result<(), Error> {
+    builder.set_past_known();
+    let time = |at: Timestamp| Some(Time::from(at).to_string());
+    let ended = RunsArguments {
+        user: user.cloned(),
+        since: time(Timestamp(range.from.0 - DAY)),
+        until: time(range.until),
+        limit: Some(MOST_RUNS),
+        ..RunsArguments::default()
+    };
+    // One that goes on may have begun long ago.
+    let running = RunsArguments {
+        user: user.cloned(),
+        outcome: Some("running".to_owned()),
+        limit: Some(MOST_RUNNING),
+        ..RunsArguments::default()
+    };
+    let mut count = 0;
+    for (arguments, is_running) in [(ended, false), (running, true)] {
+        history.call_more("Runs", &arguments, |Found { run }| {
+            count += 1;
+            if (run.outcome == "running") == is_running {
+                let text = printable(job_text::outcome(&job_text::outcome_of(&run)).as_bytes());
+                builder.add_record(&run, text);
+            }
+            Ok(true)
+        })?;
+        if count == MOST_RUNS {
+            to_stderr("cronctl: the history has more than 100,000 rows of this time: the oldest are not shown\n");
+        }
+    }
+    Ok(())
+}
+
+/// Adds what the daemon will start after now. Returns the time after which its answer ends, if that is before the end of the range.
+pub(in crate::cli::cronctl) fn add_coming(
+    daemon: &mut Connection,
+    range: Range,
+    now: Timestamp,
+    user: Option<&String>,
+    builder: &mut Builder,
+) -> Result<Option<Timestamp>, Error> {
+    // `until` is inclusive there, and `from` is not.
+    let (from, until) = (now.max(Timestamp(range.from.0 - 1)), Timestamp(range.until.0 - 1));
+    if from >= until {
+        return Ok(None);
+    }
+    let filter = user.map(|user| Filter { user: Some(user.clone()), ..Filter::default() });
+    let (mut count, mut last) = (0, from);
+    starts::fetch(daemon, filter.as_ref(), from, Some(until), MOST_STARTS, |_, start| {
+        (count, last) = (count + 1, start.at.timestamp());
+        builder.add_start(start);
+        Ok(())
+    })?;
+    if count < MOST_STARTS {
+        return Ok(None);
+    }
+    to_stderr(&format!(
+        "cronctl: the daemon was asked for {MOST_STARTS} starts, the last at {last}: later ones are computed from the crontabs, \
+         without the daemon's state\n"
+    ));
+    Ok(Some(last))
+}
