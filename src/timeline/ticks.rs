@@ -80,7 +80,7 @@ impl Step {
         match self {
             Step::Minutes(_) | Step::Days | Step::DaysShort | Step::DaysOfMonth => true,
             Step::Mondays => local.weekday() == Weekday::Mon,
-            Step::Months(months) => local.day() == 1 && local.month0() % months == 0,
+            Step::Months(months) => local.day() == 1 && local.month0().is_multiple_of(months),
         }
     }
 

@@ -34,6 +34,8 @@ mod status;
 mod stderr;
 mod steer;
 mod timeline;
+#[cfg(feature = "top")]
+mod top;
 mod upcoming;
 mod values;
 mod why;
@@ -144,6 +146,8 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "check" => check::run(matches, &world, out),
         "explain" => explain::run(matches, &world, out),
         "simulate" => simulate::run(matches, &world, out),
+        #[cfg(feature = "top")]
+        "top" => top::run(matches, &world, out),
         _ => timeline::run(matches, &world, out),
     }
 }

@@ -254,7 +254,7 @@ fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String
 }
 
 /// The widths of columns: what their texts need, and less if that is more than the room. A last column for which nothing is left is left out.
-fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
+pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()

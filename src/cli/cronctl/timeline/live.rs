@@ -1,6 +1,5 @@
 //! The past as the history has it, and what is to come as the daemon says.
 
-use super::DAY;
 use crate::cli::cronctl::connection::Connection;
 use crate::cli::cronctl::error::Error;
 use crate::cli::cronctl::job_text;
@@ -15,24 +14,27 @@ use crate::varlink::history::{Found, RunsArguments};
 
 /// Starts that the daemon is asked for at most, and rows of the history.
 const MOST_STARTS: u64 = 100_000;
-const MOST_RUNS: u64 = 100_000;
+pub(super) const MOST_RUNS: u64 = 100_000;
 /// Runs that go on, at most.
 const MOST_RUNNING: u64 = 10_000;
 
-/// Adds what the history has of a range, and of the day before, as such runs may last into the range.
+/// Adds what the history has of a range, and of so many seconds before it, as such runs may last into the range: the newest, at most `limit`. Returns whether
+/// that is all.
 pub(in crate::cli::cronctl) fn add_past(
     history: &mut Connection,
     range: Range,
+    before: i64,
+    limit: u64,
     user: Option<&String>,
     builder: &mut Builder,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     builder.set_past_known();
     let time = |at: Timestamp| Some(Time::from(at).to_string());
     let ended = RunsArguments {
         user: user.cloned(),
-        since: time(Timestamp(range.from.0 - DAY)),
+        since: time(Timestamp(range.from.0 - before)),
         until: time(range.until),
-        limit: Some(MOST_RUNS),
+        limit: Some(limit),
         ..RunsArguments::default()
     };
     // One that goes on may have begun long ago.
@@ -42,7 +44,7 @@ pub(in crate::cli::cronctl) fn add_past(
         limit: Some(MOST_RUNNING),
         ..RunsArguments::default()
     };
-    let mut count = 0;
+    let (mut count, mut is_complete) = (0, true);
     for (arguments, is_running) in [(ended, false), (running, true)] {
         history.call_more("Runs", &arguments, |Found { run }| {
             count += 1;
@@ -52,11 +54,11 @@ pub(in crate::cli::cronctl) fn add_past(
             }
             Ok(true)
         })?;
-        if count == MOST_RUNS {
-            to_stderr("cronctl: the history has more than 100,000 rows of this time: the oldest are not shown\n");
+        if !is_running {
+            is_complete = count < limit;
         }
     }
-    Ok(())
+    Ok(is_complete)
 }
 
 /// Adds what the daemon will start after now. Returns the time after which its answer ends, if that is before the end of the range.

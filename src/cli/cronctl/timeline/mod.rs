@@ -11,6 +11,7 @@ use super::output::Output;
 use super::screen::{self, Screen};
 use super::source;
 use super::starts;
+use super::stderr::to_stderr;
 use super::world::World;
 use crate::schedule::Timestamp;
 use crate::timeline::{Builder, Fact, Grouping, Range, SvgOptions, TextOptions, Timeline, facts, svg, text};
@@ -53,7 +54,12 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         Some(daemon) => {
             let user = value::<String>(matches, "user");
             if let Some(history) = &mut history {
-                live::add_past(history, range, user, &mut builder)?;
+                let is_complete = add_past(history, range, DAY, live::MOST_RUNS, user, &mut builder)?;
+                if !is_complete {
+                    to_stderr(
+                        "cronctl: the history has more than 100,000 rows of this time: the oldest are not shown\n",
+                    );
+                }
             }
             live::add_coming(daemon, range, world.now(), user, &mut builder)?
         }
