@@ -324,7 +324,8 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         // Days are named where they begin, times of the day where they are.
         let half = if has_times_of_day { tick.label.len() as f64 * LETTER / 2.0 } else { -4.0 };
         let end = x - half + tick.label.len() as f64 * LETTER;
-        if x - half >= layout.left - 20.0 && end <= layout.right + 16.0 {
+        // A day that begins is named above.
+        if !is_day && x - half >= layout.left - 20.0 && end <= layout.right + 16.0 {
             text(svg, "faint", "small", x - half, layout.times, &tick.label);
         }
     }

@@ -8,6 +8,7 @@ pub mod common;
 mod rights;
 mod runs;
 mod steering;
+mod top;
 mod views;
 
 use common::{Deadline, Shown, World};

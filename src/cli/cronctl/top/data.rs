@@ -26,7 +26,7 @@ const MOST_JOBS: usize = 20_000;
 /// Changed jobs that are asked for by name. If more have changed, all are asked for.
 const MOST_CHANGED: usize = 200;
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a pause lasts, in seconds.
 const PAUSE: i64 = 3_600;
 /// The timeline shows half an hour of the past and of what is to come, in seconds.

@@ -175,11 +175,11 @@ impl View<'_> {
         }
     }
 
-    /// Notes that the daemon does not answer. Other errors are shown once.
+    /// Notes that the daemon does not answer. Other errors are shown until the next key.
     fn note(&mut self, result: Result<(), Error>) {
         match result {
             Ok(()) => {}
-            Err(error @ (Error::DaemonGone | Error::NoDaemon { .. } | Error::NoAnswer { .. })) => {
+            Err(error @ (Error::DaemonGone | Error::NoDaemon { .. })) => {
                 let since = self.world.system_zone().to_rfc3339(self.world.now());
                 let since = since.get(11..19).unwrap_or_default();
                 // A connection that has ended stays readable.
@@ -195,6 +195,7 @@ impl View<'_> {
         if self.poll.add(&daemon.events, EVENTS).is_ok() {
             self.daemon = daemon;
             self.state.problem = None;
+            self.state.status = None;
             self.timeline_ms = None;
         }
     }

@@ -44,7 +44,10 @@ impl Tty {
 
     /// Takes the terminal, also after another program may have changed it.
     pub(super) fn take(&mut self) -> Result<(), Error> {
-        self.is_open = true;
+        if std::mem::replace(&mut self.is_open, true) {
+            // The library does not set the modes anew while it takes them for set.
+            let _ = disable_raw_mode();
+        }
         enable_raw_mode().map_err(failed)?;
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).map_err(failed)?;
         self.terminal.clear().map_err(failed)
