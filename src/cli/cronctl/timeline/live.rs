@@ -9,8 +9,9 @@ use crate::crontab::printable;
 use crate::schedule::Timestamp;
 use crate::timeline::{Builder, Range};
 use crate::varlink::Time;
-use crate::varlink::cron::Filter;
+use crate::varlink::cron::{Filter, Status};
 use crate::varlink::history::{Found, RunsArguments};
+use serde_json::json;
 
 /// Starts that the daemon is asked for at most, and rows of the history.
 const MOST_STARTS: u64 = 100_000;
@@ -61,7 +62,8 @@ pub(in crate::cli::cronctl) fn add_past(
     Ok(is_complete)
 }
 
-/// Adds what the daemon will start after now. Returns the time after which its answer ends, if that is before the end of the range.
+/// Adds what the daemon will start after now. Returns the time after which the tables say more,
+/// if its answer ends before the range does.
 pub(in crate::cli::cronctl) fn add_coming(
     daemon: &mut Connection,
     range: Range,
@@ -84,9 +86,13 @@ pub(in crate::cli::cronctl) fn add_coming(
     if count < MOST_STARTS {
         return Ok(None);
     }
-    to_stderr(&format!(
-        "cronctl: the daemon was asked for {MOST_STARTS} starts, the last at {last}: later ones are computed from the crontabs, \
-         without the daemon's state\n"
-    ));
+    let status: Status = daemon.call("Status", &json!({}))?;
+    let asked = format!("cronctl: the daemon was asked for {MOST_STARTS} starts, the last at {last}");
+    if status.standalone {
+        // The tables of the system are not its own.
+        to_stderr(&format!("{asked}: later ones are not shown; ask for a shorter time\n"));
+        return Ok(None);
+    }
+    to_stderr(&format!("{asked}: later ones are computed from the crontabs, without the daemon's state\n"));
     Ok(Some(last))
 }

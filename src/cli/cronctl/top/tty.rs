@@ -6,6 +6,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::{Rect, Size};
 use ratatui::style::{Color, Modifier, Style};
 use std::io::{self, Stdout};
 use std::panic;
@@ -50,7 +51,9 @@ impl Tty {
         }
         enable_raw_mode().map_err(failed)?;
         execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).map_err(failed)?;
-        self.terminal.clear().map_err(failed)
+        // `Terminal::clear` asks the terminal where its cursor is, and this program reads the answers.
+        let Size { width, height } = self.terminal.size().map_err(failed)?;
+        self.terminal.resize(Rect { x: 0, y: 0, width, height }).map_err(failed)
     }
 
     /// Gives the terminal back.
@@ -78,7 +81,7 @@ impl Tty {
                     x = buffer.set_stringn(x, y, text, room, style(*ink, has_colours)).0;
                 }
                 if line.is_selected {
-                    let row = ratatui::layout::Rect { x: area.left(), y, width: area.width, height: 1 };
+                    let row = Rect { x: area.left(), y, width: area.width, height: 1 };
                     buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
                 }
             }
