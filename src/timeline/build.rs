@@ -208,10 +208,14 @@ impl Builder {
     pub fn finish(mut self) -> Timeline {
         self.choose_past();
         let is_estimated = !self.rates.is_empty();
-        let mut rate = 0.0;
+        // Less than a start a minute becomes one in some minutes.
+        let (mut rate, mut due) = (0.0, 0.0);
         for (starts, difference) in self.minutes.iter_mut().zip(&self.rates) {
             rate += difference;
-            *starts = starts.saturating_add(rate.round().max(0.0) as u32);
+            due += f64::max(rate, 0.0);
+            let whole = due.floor();
+            due -= whole;
+            *starts = starts.saturating_add(whole as u32);
         }
         let mut going = 0;
         let busy = self.busy.iter().take(self.minutes.len()).map(|difference| {
@@ -222,6 +226,8 @@ impl Builder {
         for row in &mut self.rows {
             row.runs.sort_by_key(|run| (run.from, run.until));
             row.overlaps = overlaps(&row.runs);
+            // A user has the starts of one entry after those of another.
+            row.coming.sort_by_key(|coming| coming.first);
         }
         self.rows.sort_by(|one, other| order(one, self.grouping).cmp(&order(other, self.grouping)));
         self.others.rows += self.hidden.len() as u64;

@@ -208,6 +208,9 @@ fn facts_are_those_of_the_drawing() {
         let coming: u64 = facts.iter().filter(|fact| fact.kind == FactKind::Coming).map(|fact| fact.count).sum();
         assert_eq!(coming, timeline.rows.iter().map(Row::coming_starts).sum::<u64>(), "{name}");
         assert_eq!(facts.iter().filter(|fact| fact.kind == FactKind::Clock).count(), timeline.changes.len());
+        for row in &timeline.rows {
+            assert!(row.coming.is_sorted_by_key(|coming| coming.first), "{name}: entries of a user are one row");
+        }
     }
 }
 

@@ -169,7 +169,7 @@ fn bands(row: &Row, most_apart: i64) -> Vec<Band> {
     let mut bands: Vec<Band> = Vec::new();
     for coming in &row.coming {
         match bands.last_mut().filter(|last| coming.first.0 - last.last.0 <= most_apart) {
-            Some(last) => (last.last, last.count) = (coming.last, last.count + coming.count),
+            Some(last) => (last.last, last.count) = (last.last.max(coming.last), last.count + coming.count),
             None => bands.push(Band { first: coming.first, last: coming.last, count: coming.count }),
         }
     }

@@ -325,7 +325,8 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         let half = if has_times_of_day { tick.label.len() as f64 * LETTER / 2.0 } else { -4.0 };
         let end = x - half + tick.label.len() as f64 * LETTER;
         // A day that begins is named above.
-        if !is_day && x - half >= layout.left - 20.0 && end <= layout.right + 16.0 {
+        if !is_day && x - half >= layout.left - 20.0 && end <= layout.right + if has_times_of_day { 16.0 } else { 0.0 }
+        {
             text(svg, "faint", "small", x - half, layout.times, &tick.label);
         }
     }

@@ -72,7 +72,9 @@ fn a_locale_without_utf_8_gets_ascii() {
     let table = Crontab::of(TABLE);
     for (variable, value, is_ascii) in [("LC_ALL", "C", true), ("LANG", "POSIX", true), ("LANG", "C.UTF-8", false)] {
         let mut command = program(&[&["timeline", "--file", table.path()], &DAY[..]].concat());
-        ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| command.env_remove(name));
+        for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
+            command.env_remove(name);
+        }
         let output = command.env(variable, value).output().expect("cronctl");
         assert!(output.status.success() && output.stdout.is_ascii() == is_ascii, "{variable}={value}: {output:?}");
     }

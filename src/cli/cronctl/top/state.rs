@@ -340,12 +340,14 @@ pub(super) mod tests {
     #[test]
     fn the_selection_stays_on_its_job_and_on_the_screen() {
         let mut state = state();
-        [Key::Down, Key::Down, Key::Down].map(|key| state.press(key));
+        for key in [Key::Down, Key::Down, Key::Down] {
+            state.press(key);
+        }
         state.scroll(3);
         assert_eq!((state.selected_name().as_deref(), state.first), (Some("later"), 1));
         state.update_jobs(vec![job("later", "running", 500)]);
         state.scroll(3);
-        assert_eq!((state.selected_name().as_deref(), state.selected_place()), (Some("later"), 1));
+        assert_eq!((state.selected_name().as_deref(), state.selected_place()), (Some("later"), 2));
         state.press(Key::End);
         state.scroll(3);
         assert_eq!((state.selected_place(), state.first), (4, 2));
@@ -379,7 +381,9 @@ pub(super) mod tests {
             assert_eq!(state.press(Key::Letter(letter)), None);
         }
         state.press(Key::Home);
-        [Key::Backspace; 4].map(|key| state.press(key));
+        for key in [Key::Backspace; 4] {
+            state.press(key);
+        }
         "RUN".chars().for_each(|letter| drop(state.press(Key::Letter(letter))));
         state.press(Key::Enter);
         assert_eq!(names(&state), ["runs"]);
