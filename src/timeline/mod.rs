@@ -12,6 +12,7 @@ mod facts;
 mod model;
 mod shape;
 mod svg;
+mod svg_parts;
 mod svg_rows;
 mod terminal;
 mod ticks;
@@ -21,7 +22,8 @@ pub use axis::{ClockChange, Range};
 pub use build::Builder;
 pub use facts::{Fact, FactKind, facts};
 pub use model::{Crowded, Grouping, Others, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline};
-pub use svg::{STYLE, SvgOptions, svg};
+pub use svg::svg;
+pub use svg_parts::{STYLE, SvgOptions};
 pub use terminal::{Charset, Role, Span, TextLine, TextOptions, text};
 pub use words::duration;
 

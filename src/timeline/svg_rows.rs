@@ -3,7 +3,7 @@
 use super::facts::{exact_span, span};
 use super::model::{OutcomeClass, Overlap, Row, Timeline};
 use super::shape::{Band, Mark, Shape};
-use super::svg::{LABEL_LEFT, Layout, escape, fill, label_room, stroke, text};
+use super::svg_parts::{LABEL_LEFT, Layout, escape, fill, label_room, stroke, text};
 use super::words;
 use crate::crontab::fit_width;
 use std::fmt::Write;
