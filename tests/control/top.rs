@@ -46,7 +46,7 @@ fn the_screen_has_jobs_failing_ones_first_and_keys_run_pause_show_and_end_them()
             ("alice:fails", "/"),
             ("Filter: ", "endless"),
             ("Filter: endless_", "\r"),
-            ("!alice:fails", "r"),
+            ("Esc shows all", "r"),
             ("1 running", "\r"),
             ("begun", "q"),
             ("alice:endless", "k"),
@@ -139,10 +139,10 @@ fn output_of_jobs_is_harmless_and_sizes_may_change() {
         "alice",
         &[
             ("alice:colours", "/colours\r"),
-            ("!alice:hello", "l"),
+            ("Esc shows all", "l"),
             ("Output of run", "q"),
-            ("Esc shows all", "=40x10"),
-            ("alice:colours", "=200x60"),
+            ("Filter: colours", "=40x10"),
+            ("alice:…", "=200x60"),
             ("COMMAND", "q"),
         ],
     );
