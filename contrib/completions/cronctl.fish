@@ -36,6 +36,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "history" -d 'List p
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "logs" -d 'Show the output of a job\'s run'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "why" -d 'Explain why a job ran or did not run'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "events" -d 'Show what happens: starts, ends, pauses, reloads'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "top" -d 'Show live what fails, runs and comes next'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "run" -d 'Run a job now'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Start jobs no more for some time'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "resume" -d 'End the pause of jobs'
@@ -46,7 +47,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "next" -d 'Show when
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "check" -d 'Report errors and warnings in crontabs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "explain" -d 'Explain a schedule in English and show its next runs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "simulate" -d 'Show what the daemon would start during clock changes and restarts'
-complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw a diagram of when entries run'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw when jobs ran and when they will run'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
@@ -116,6 +117,13 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand events" -l config -d 'Re
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -s f -l follow -d 'Show events from now on, as they happen'
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -l json -d 'Print the replies of the method Events, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l json -d 'Print the replies of the method List once, one JSON object on each line; needs no terminal'
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l user -d 'JOB is a job of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
@@ -214,10 +222,13 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l outcomes -d
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l json -d 'Print one JSON object for each start, with at (UTC), shown, line and command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l file -d 'The same as FILE' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l user -d 'Only jobs of this user; without a daemon, the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l from -d 'Begin at this time; default: the start of the current hour' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l until -d 'End before this time; default: one day after --from' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l from -d 'Begin at this time; default: the start of the current hour, and six hours earlier if there is a history' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l until -d 'End before this time, at most 400 days after --from; default: one day after --from' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l by -d 'Draw a row for each job or for each user; default: job' -r -f -a "job\t''
+user\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l rows -d 'Draw at most N rows; default: 200. Jobs without a row are counted above the rows' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l svg -d 'Write the diagram to this file as SVG; - means standard output' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
@@ -228,6 +239,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l profile -d 
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print what the diagram shows, one JSON object on each line: first the range, then each fact'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand show" -f -a "(cronctl job-names 2>/dev/null)"
