@@ -15,6 +15,7 @@
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
 //! | 3 | [`config`] | what the machine is configured to be: /etc/cronwheel.toml with command-line overrides, the known time zones |
+//! | 3 | [`timeline`] | pictures of when jobs ran and will run: data, text for terminals, SVG |
 //! | 3 | [`users`] | who exists: users by name, from /etc/passwd and the name service |
 //! | 2 | [`scheduler`] | pure state machine: which crontabs are live, what is due, what may start, what an ended run means |
 //! | 2 | [`profile`] | what differs between Debian's cron and cronie, as constants |
@@ -23,8 +24,8 @@
 //! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
 //!
-//! `schedule`, `crontab`, `varlink`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
-//! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
+//! `schedule`, `crontab`, `varlink`, `profile`, `scheduler` and `timeline` are pure: no clock, no descriptor, no process, no environment. They are
+//! told the time and return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
 //! processes are started at once, which output is kept.
 //!
 //! A line of a crontab on its way: `spool` reads the file, `crontab` parses it, `scheduler` arms its timer and, when it is due, asks for a start;
@@ -63,6 +64,7 @@ pub mod scheduler;
 pub mod spool;
 #[allow(unsafe_code)]
 pub mod sys;
+pub mod timeline;
 pub mod users;
 pub mod varlink;
 pub mod web;

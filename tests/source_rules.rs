@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules that only compute.
-const PURE: [&str; 5] = ["schedule", "crontab", "varlink", "scheduler", "profile.rs"];
+const PURE: [&str; 6] = ["schedule", "crontab", "varlink", "scheduler", "profile.rs", "timeline"];
 
 /// What those must not name.
 const IO: [&str; 9] =

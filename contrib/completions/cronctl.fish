@@ -48,7 +48,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "next" -d 'Show when
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "check" -d 'Report errors and warnings in crontabs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "explain" -d 'Explain a schedule in English and show its next runs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "simulate" -d 'Show what the daemon would start during clock changes and restarts'
-complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw a diagram of when entries run'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw when jobs ran and when they will run'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
@@ -246,10 +246,13 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l outcomes -d
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l json -d 'Print one JSON object for each start, with at (UTC), shown, line and command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l file -d 'The same as FILE' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l user -d 'Only jobs of this user; without a daemon, the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l from -d 'Begin at this time; default: the start of the current hour' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l until -d 'End before this time; default: one day after --from' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l from -d 'Begin at this time; default: the start of the current hour, and six hours earlier if there is a history' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l until -d 'End before this time, at most 400 days after --from; default: one day after --from' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l by -d 'Draw a row for each job or for each user; default: job' -r -f -a "job\t''
+user\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l rows -d 'Draw at most N rows; default: 200. Jobs without a row are counted above the rows' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l svg -d 'Write the diagram to this file as SVG; - means standard output' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F

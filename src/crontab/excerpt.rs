@@ -69,6 +69,20 @@ pub fn terminal_width(text: &str) -> usize {
     text.chars().map(cells_of).sum()
 }
 
+/// A text that [`printable`] has made, cut to at most so many cells of a terminal. Where something is left out, `ellipsis` says so.
+pub fn fit_width(text: &str, width: usize, ellipsis: char) -> String {
+    if terminal_width(text) <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(cells_of(ellipsis));
+    let mut used = 0;
+    let fits = |letter: &char| {
+        used += cells_of(*letter);
+        used <= room
+    };
+    text.chars().take_while(fits).chain([ellipsis]).collect()
+}
+
 /// One character as it is shown.
 struct Cell {
     shown: String,

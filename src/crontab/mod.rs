@@ -51,7 +51,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse as parse_duration;
 pub use entry::BAD_USER;
 pub use environment::LARGEST_ENVIRONMENT;
-pub use excerpt::{printable, terminal_width};
+pub use excerpt::{fit_width, printable, terminal_width};
 pub use form::Form;
 pub use job_setting::{Applies, JobSetting, is_calendar_name, is_hidden_from_jobs, is_job_setting, job_settings};
 pub use memory::OutOfMemory;

@@ -145,6 +145,69 @@ impl EndRequest {
     }
 }
 
+/// Blocks the signals that a program with the whole screen has to handle, and makes them readable, until this is dropped.
+#[derive(Debug)]
+pub struct ScreenSignals {
+    before: SigSet,
+    pending: SignalFd,
+}
+
+/// A signal to a program with the whole screen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScreenSignal {
+    /// It shall end.
+    End(EndRequest),
+    /// It shall stop: see [`stop_program`].
+    Stop,
+    /// It goes on after it was stopped, maybe on a screen that another program has used.
+    Continue,
+    /// The size of the terminal has changed.
+    Resize,
+}
+
+impl ScreenSignals {
+    /// Blocks the signals. Those that the caller ignores are not among them.
+    pub fn block() -> io::Result<ScreenSignals> {
+        const OF_THE_SCREEN: [Signal; 3] = [Signal::SIGTSTP, Signal::SIGCONT, Signal::SIGWINCH];
+        let mut set = all_but(&FAULTS);
+        NO_END.into_iter().filter(|which| !OF_THE_SCREEN.contains(which)).for_each(|which| set.remove(which));
+        Signal::iterator().filter(|which| is_ignored(*which)).for_each(|which| set.remove(which));
+        let pending = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        Ok(ScreenSignals { before: block(&set)?, pending })
+    }
+
+    /// Takes the next pending signal, if there is one.
+    pub fn arrived(&self) -> Option<ScreenSignal> {
+        let info = self.pending.read_signal().ok().flatten()?;
+        let number = i32::try_from(info.ssi_signo).ok()?;
+        Some(match Signal::try_from(number) {
+            Ok(Signal::SIGTSTP) => ScreenSignal::Stop,
+            Ok(Signal::SIGCONT) => ScreenSignal::Continue,
+            Ok(Signal::SIGWINCH) => ScreenSignal::Resize,
+            Ok(_) | Err(_) => ScreenSignal::End(EndRequest(number)),
+        })
+    }
+}
+
+/// Readable while a signal is pending.
+impl AsFd for ScreenSignals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pending.as_fd()
+    }
+}
+
+impl Drop for ScreenSignals {
+    fn drop(&mut self) {
+        restore(&self.before);
+    }
+}
+
+/// Stops the program until it is continued, as a shell expects it of a program in the foreground.
+pub fn stop_program() -> io::Result<()> {
+    // SIGTSTP would do nothing while it is blocked.
+    Ok(nix::sys::signal::raise(Signal::SIGSTOP)?)
+}
+
 fn all_but(which: &[Signal]) -> SigSet {
     let mut set = SigSet::all();
     which.iter().for_each(|which| set.remove(*which));

@@ -9,6 +9,7 @@ mod exports;
 mod rights;
 mod runs;
 mod steering;
+mod top;
 mod views;
 mod why;
 

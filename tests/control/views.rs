@@ -1,7 +1,7 @@
 //! What the verbs show.
 
 use crate::common::{Deadline, Implementation};
-use crate::{cronctl, json, json_lines, prepare, world};
+use crate::{cronctl, json, json_lines, prepare, wait_for_state, world};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
@@ -111,6 +111,7 @@ fn next_and_timeline_ask_the_daemon_and_say_when_they_guess() {
     let starts = json_lines(&cronctl(&world, "alice", "next --json --count 3"));
     assert!(starts.len() == 3 && starts.iter().all(|start| start["job"].as_str().unwrap().starts_with("alice:")));
     assert!(cronctl(&world, "alice", "timeline --until +390d").ok().contains("echo hello"));
+    timeline_has_past_and_future(&world);
     let names = world.run_as("alice", "cronctl job-names").ok();
     assert_eq!(names.lines().count(), 7, "{names}");
     assert!(daemon.stop().success());
@@ -148,4 +149,27 @@ fn a_user_is_taken_by_the_verbs_that_work_on_tables() {
     }
     let refused = cronctl(&world, "bob", "reload --user alice");
     assert!(refused.code() == 4 && refused.stderr.contains("only root and alice can"), "{refused:?}");
+}
+
+/// The timeline has runs of the history, one that goes on, and starts of jobs that are not paused.
+fn timeline_has_past_and_future(world: &crate::common::World) {
+    cronctl(world, "alice", "run --wait hello").ok();
+    assert_eq!(cronctl(world, "alice", "run --wait fails").code(), 3);
+    cronctl(world, "alice", "run endless").ok();
+    wait_for_state(world, "alice:endless", "running");
+    let facts = Deadline::seconds(10).wait_for("the history", || {
+        let facts = json_lines(&cronctl(world, "alice", "timeline --from -10m --until +10m --json"));
+        (facts.iter().filter(|fact| fact["run"].is_u64()).count() == 3).then_some(facts)
+    });
+    assert_eq!((facts[0]["source"].as_str(), facts[0]["has_past"].as_bool()), (Some("daemon"), Some(true)));
+    for (job, kind) in [("alice:hello", "ok"), ("alice:fails", "failed"), ("alice:endless", "running")] {
+        assert!(facts.iter().any(|fact| fact["job"] == job && fact["kind"] == kind), "{job}: {facts:#?}");
+    }
+    let text = cronctl(world, "alice", "timeline --from -10m --until +10m").ok();
+    assert!(text.contains("×") && text.contains("►") && text.contains("■━━ ok"), "{text}");
+    // Rows of users.
+    let by_user = cronctl(world, "root", "timeline --by user --from -10m --until +390d").ok();
+    assert!(by_user.contains("\nalice ") && by_user.contains("\nbob "), "{by_user}");
+    cronctl(world, "alice", "kill endless").ok();
+    wait_for_state(world, "alice:endless", "idle");
 }

@@ -62,7 +62,7 @@ fn help_names_every_verb_and_ends_with_examples() {
     let answer = ask(&["--help"]);
     for verb in [
         "list", "status", "show", "history", "logs", "why", "events", "run", "pause", "resume", "kill", "reload",
-        "ping", "next", "check", "explain", "simulate", "timeline",
+        "ping", "next", "check", "explain", "simulate", "timeline", "top",
     ] {
         assert!(answer.out.contains(&format!("\n  {verb} ")), "{verb}");
         let page = ask(&[verb, "--help"]);

@@ -68,12 +68,99 @@ fn the_picture_goes_into_the_file_that_was_named() {
 }
 
 #[test]
-fn json_has_the_starts_of_the_range_as_next_has_them() {
+fn a_locale_without_utf_8_gets_ascii() {
+    let table = Crontab::of(TABLE);
+    for (variable, value, is_ascii) in [("LC_ALL", "C", true), ("LANG", "POSIX", true), ("LANG", "C.UTF-8", false)] {
+        let mut command = program(&[&["timeline", "--file", table.path()], &DAY[..]].concat());
+        for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
+            command.env_remove(name);
+        }
+        let output = command.env(variable, value).output().expect("cronctl");
+        assert!(output.status.success() && output.stdout.is_ascii() == is_ascii, "{variable}={value}: {output:?}");
+    }
+}
+
+#[test]
+fn changes_of_the_clocks_are_marked_and_told() {
+    let table = Crontab::of("30 2 * * * night\n");
+    for (from, until, told, marked) in [
+        ("2026-03-29", "2026-03-30", "» Sun 2026-03-29 02:00-03:00 does not exist: clocks forward", "no 02:00-03:00"),
+        ("2026-10-25", "2026-10-26", "« Sun 2026-10-25 02:00-03:00 comes twice: clocks back", "02:00-03:00 twice"),
+    ] {
+        let arguments = ["timeline", table.path(), "--tz", "Europe/Berlin", "--from", from, "--until", until];
+        let answer = ask(&arguments);
+        assert!(answer.out.contains(told), "{}", answer.out);
+        let picture = ask(&[&arguments[..], &["--svg", "-"]].concat()).out;
+        assert!(picture.contains(marked), "{picture}");
+        let facts = ask(&[&arguments[..], &["--json"]].concat()).out;
+        assert!(facts.contains("\"kind\":\"clock\""), "{facts}");
+    }
+}
+
+#[test]
+fn labels_of_a_year_have_months_and_every_quiet_time_is_marked() {
+    let table = Crontab::of("0 3 * * * night\n");
+    let year = ask(&["timeline", table.path(), "--from", "2026-05-01", "--until", "2027-05-01"]).out;
+    assert!(["2026", "2027", "Jul", "Oct", "Jan", "Apr"].iter().all(|label| year.contains(label)), "{year}");
+    let week = ask(&["timeline", table.path(), "--from", "2026-11-23", "--until", "2026-11-30"]).out;
+    let marks = week.lines().find(|line| line.contains('·')).unwrap();
+    // Seven nights, each a mark of another kind at most.
+    assert!(marks.chars().filter(|mark| *mark == '·').count() > 30, "{week}");
+    assert!(!week.contains("crowded"), "{week}");
+}
+
+#[test]
+fn rows_may_be_users_and_are_limited() {
+    let table = Crontab::of(TABLE);
+    let answer = draw(&["--by", "user"]);
+    assert!(answer.out.contains(" of 1 user,") && !answer.out.contains("night too"), "{}", answer.out);
+    let answer = ask(&[&["timeline", table.path(), "--rows", "2"], &DAY[..]].concat());
+    assert!(answer.out.contains("2 of them have a row; 2 more are counted above"), "{}", answer.out);
+    assert!(answer.out.contains("291 starts of 4 entries, at most 4 in a minute"), "{}", answer.out);
+}
+
+#[test]
+fn json_has_the_facts_of_the_drawing() {
     let answer = draw(&["--json"]);
-    assert_eq!((answer.status, answer.err.as_str()), (Some(0), ""));
-    let starts: Vec<serde_json::Value> =
+    let lines: Vec<serde_json::Value> =
         answer.lines().iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(starts.len(), 288 + 3);
-    assert_eq!((&starts[0]["at"], &starts[0]["line"]), (&"2026-11-22T00:00:00Z".into(), &1.into()));
-    assert!(starts.iter().all(|start| start["at"].as_str().unwrap() < "2026-11-23"));
+    assert_eq!((lines[0]["kind"].as_str(), lines[0]["starts"].as_u64()), (Some("range"), Some(291)));
+    let crowded = lines.iter().find(|line| line["kind"] == "crowded").expect("a crowded minute");
+    assert_eq!((crowded["at"].as_str(), crowded["count"].as_u64()), (Some("2026-11-22T03:00:00.000000Z"), Some(4)));
+    let coming = lines.iter().filter(|line| line["kind"] == "coming" && line["line"] == 1);
+    assert_eq!(coming.map(|line| line["count"].as_u64().unwrap()).sum::<u64>(), 288);
+}
+
+#[test]
+fn wide_letters_take_two_columns() {
+    let table = Crontab::of("0 3 * * * 日本語日本語日本語日本語\n0 3 * * * plain\n");
+    let answer = ask(&[&["timeline", table.path()], &DAY[..]].concat());
+    let rows: Vec<&str> = answer.lines().into_iter().filter(|line| line.contains("0 3 * * *")).collect();
+    let column = |row: &str| {
+        let before = &row[..row.find(['▁', '▂']).expect("a start")];
+        before.chars().map(|letter| if ('\u{3000}'..='\u{9fff}').contains(&letter) { 2 } else { 1 }).sum::<usize>()
+    };
+    assert!(rows.len() == 2 && column(rows[0]) == column(rows[1]), "{}", answer.out);
+}
+
+#[test]
+fn many_entries_and_a_year_take_neither_long_nor_much_memory() {
+    let text: String = (0..10_000_u32)
+        .map(|n| match n % 4 {
+            0 => format!("{} {} * * * j{n}\n", n % 60, n / 60 % 24),
+            1 => format!("*/5 * * * * j{n}\n"),
+            2 => format!("RANDOM_DELAY=59\n* * * * * j{n}\n"),
+            _ => format!("{},{} {}-23 * * * j{n}\n", n % 60, n * 7 % 60, n % 23),
+        })
+        .collect();
+    let table = Crontab::of(&text);
+    let arguments = ["timeline", table.path(), "--from", "2026-01-01", "--until", "2027-01-01"];
+    // Twenty seconds of a processor, and 500 MB of addresses.
+    let limits = "ulimit -t 20; ulimit -v 500000; exec \"$0\" \"$@\"";
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", limits, env!("CARGO_BIN_EXE_cronctl")]).args(arguments).args(["--profile", "debian"]);
+    let output = limited.env("TZ", "UTC").output().expect("sh");
+    assert!(output.status.success() && output.stdout.starts_with(b"Thu 2026-01-01"), "{output:?}");
+    let picture = ask(&[&arguments[..], &["--profile", "debian", "--svg", "-"]].concat());
+    assert!(picture.out.len() < 10_000_000, "{}", picture.out.len());
 }

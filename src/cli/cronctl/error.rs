@@ -122,6 +122,10 @@ pub(super) enum Error {
         /// Why not.
         message: String,
     },
+    /// What needs a terminal has none.
+    #[cfg(feature = "top")]
+    #[error("top needs a terminal as its standard input and output; cronctl list and cronctl status need none")]
+    NoTerminal,
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(OsError),
@@ -149,6 +153,8 @@ impl Error {
 
     fn status(&self) -> u8 {
         match self {
+            #[cfg(feature = "top")]
+            Error::NoTerminal => 2,
             Error::CommandLine(_)
             | Error::UnknownZone { .. }
             | Error::Backwards

@@ -112,7 +112,7 @@ pub(super) fn print_kept(output: &history::Output) -> Result<(), Error> {
 }
 
 /// Text that a terminal shows as it is: line ends and tabs stay, other control characters become escapes.
-fn harmless(bytes: &[u8]) -> String {
+pub(super) fn harmless(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let (line, end) = match line.strip_suffix(b"\n") {
@@ -140,7 +140,8 @@ fn put(number: usize, bytes: &[u8]) -> Result<(), Error> {
     written.map_err(|error| Error::Output(error.into()))
 }
 
-fn decoded(data: &str, is_base64: bool) -> Result<Vec<u8>, Error> {
+/// The bytes of output that was sent as text.
+pub(super) fn decoded(data: &str, is_base64: bool) -> Result<Vec<u8>, Error> {
     if !is_base64 {
         return Ok(data.as_bytes().to_vec());
     }

@@ -37,6 +37,8 @@ mod status;
 mod stderr;
 mod system_state;
 mod timeline;
+#[cfg(feature = "top")]
+mod top;
 mod upcoming;
 mod values;
 mod why;
@@ -148,6 +150,8 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "check" => check::run(matches, &system, out),
         "explain" => explain::run(matches, &system, out),
         "simulate" => simulate::run(matches, &system, out),
+        #[cfg(feature = "top")]
+        "top" => top::run(matches, &system, out),
         _ => timeline::run(matches, &system, out),
     }
 }

@@ -66,7 +66,7 @@ fn list_starts(
     out: &mut Output,
 ) -> Result<Verdict, Error> {
     let screen = Screen::of(out, system);
-    starts::fetch(daemon, query.from, query.until, query.count, |reply, start| {
+    starts::fetch(daemon, None, query.from, query.until, query.count, |reply, start| {
         if query.json {
             return out.json(reply);
         }

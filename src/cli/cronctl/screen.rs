@@ -3,9 +3,10 @@
 use super::error::Error;
 use super::output::Output;
 use super::system_state::SystemState;
-use crate::crontab::printable;
+use crate::crontab::{fit_width, printable, terminal_width};
 use crate::schedule::{Timestamp, Zone, distance};
 use crate::sys::terminal;
+use crate::timeline::{Charset, Role};
 use crate::varlink::Time;
 use std::sync::Arc;
 
@@ -33,6 +34,14 @@ pub(super) enum Ink {
     Bad,
     Good,
     Held,
+    /// In the background.
+    Faint,
+    /// Still to come.
+    Coming,
+    /// Going on now.
+    Live,
+    /// To be noticed, but not bad.
+    Notable,
 }
 
 /// A text in a column.
@@ -74,6 +83,10 @@ impl Screen {
             Ink::Bad => "31",
             Ink::Good => "32",
             Ink::Held => "33",
+            Ink::Faint => "2",
+            Ink::Coming => "36",
+            Ink::Live => "1;32",
+            Ink::Notable => "1;35",
         };
         if self.has_colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -127,6 +140,35 @@ pub(super) fn width(out: &Output) -> Option<usize> {
 pub(super) fn has_colours(out: &Output) -> bool {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     out.is_terminal() && !no_colour && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The characters that the locale of the environment has. Without a locale they are those of Unicode, as terminals have them nowadays.
+pub(super) fn charset() -> Charset {
+    let values = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
+    charset_of(values.map(|value| value.to_string_lossy().into_owned()))
+}
+
+/// The same by the values of the variables, in the order in which they count.
+fn charset_of(mut values: impl Iterator<Item = String>) -> Charset {
+    match values.find(|value| !value.is_empty()).map(|value| value.to_ascii_lowercase()) {
+        Some(locale) if !locale.contains("utf-8") && !locale.contains("utf8") => Charset::Ascii,
+        _ => Charset::Unicode,
+    }
+}
+
+/// The colour of a piece of a timeline.
+pub(super) fn ink_of(role: Role) -> Ink {
+    match role {
+        Role::Plain => Ink::Plain,
+        Role::Title => Ink::Heading,
+        Role::Faint | Role::Quiet => Ink::Faint,
+        Role::Ok => Ink::Good,
+        Role::Running => Ink::Live,
+        Role::Skipped | Role::Clock => Ink::Held,
+        Role::Failed => Ink::Bad,
+        Role::Coming => Ink::Coming,
+        Role::Overlap | Role::Crowded | Role::Now => Ink::Notable,
+    }
 }
 
 impl Cell {
@@ -194,7 +236,7 @@ fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String
 }
 
 /// The widths of columns: what their texts need, and less if that is more than the room. A last column for which nothing is left is left out.
-fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
+pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -219,22 +261,12 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<us
 
 /// How many cells of a terminal a text takes.
 pub(super) fn cells(text: &str) -> usize {
-    crate::crontab::terminal_width(text)
+    terminal_width(text)
 }
 
 /// A text cut to at most so many cells.
 pub(super) fn fit(text: &str, width: usize) -> String {
-    if cells(text) <= width {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    for letter in text.chars() {
-        if cells(&kept) + cells(letter.encode_utf8(&mut [0; 4])) + 1 > width {
-            break;
-        }
-        kept.push(letter);
-    }
-    kept + "…"
+    fit_width(text, width, '…')
 }
 
 #[cfg(test)]
@@ -270,6 +302,20 @@ mod tests {
         }
         assert_eq!(screen.clock(Time::from(screen.now)), "10:15:00");
         assert_eq!(screen.clock(Time::from(Timestamp(screen.now.0 + 86_400))), "2026-11-28 10:15:00");
+    }
+
+    #[test]
+    fn a_locale_without_utf_8_gets_ascii() {
+        for (values, charset) in [
+            (&["", "", "C"][..], Charset::Ascii),
+            (&["POSIX", "", "en_US.UTF-8"], Charset::Ascii),
+            (&["", "de_DE.utf8", "C"], Charset::Unicode),
+            (&["C.UTF-8"], Charset::Unicode),
+            (&["de_DE@euro"], Charset::Ascii),
+            (&[], Charset::Unicode),
+        ] {
+            assert_eq!(charset_of(values.iter().map(|value| (*value).to_owned())), charset, "{values:?}");
+        }
     }
 
     #[test]

@@ -7,17 +7,23 @@ use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::schedule::Timestamp;
 use crate::varlink::Time;
-use crate::varlink::cron::{NextArguments, NextStart};
+use crate::varlink::cron::{Filter, NextArguments, NextStart};
 use clap::ArgMatches;
 use std::path::Path;
 
 /// Starts that one call gives at most.
 const PAGE: u64 = 10_000;
 
+/// Options that ask for other tables, or other times, than those of the daemon.
+const OTHERS: [&str; 7] = ["expr", "file", "path", "tz", "spool", "system-crontab", "cron-d"];
+
 /// The daemon, if the question is about all jobs of the system and it answers. If it does not, that is said.
 pub(super) fn daemon(matches: &ArgMatches, system: &SystemState) -> Option<Connection> {
-    // Other tables, or other times, than those of the daemon.
-    const OTHERS: [&str; 8] = ["expr", "file", "path", "user", "tz", "spool", "system-crontab", "cron-d"];
+    if matches.try_get_raw("user").ok().flatten().is_some() { None } else { daemon_for_user(matches, system) }
+}
+
+/// The same, where the question may be about the jobs of one user.
+pub(super) fn daemon_for_user(matches: &ArgMatches, system: &SystemState) -> Option<Connection> {
     let is_all = source::path(matches).is_some_and(|path| path == Path::new(source::ALL));
     let is_other = |option: &&str| matches.try_get_raw(option).ok().flatten().is_some();
     if OTHERS.iter().any(|option| is_other(option) && !(is_all && *option == "path")) {
@@ -35,6 +41,7 @@ pub(super) fn daemon(matches: &ArgMatches, system: &SystemState) -> Option<Conne
 /// Passes the starts after `from` and up to `until` to `take`, in order of time, each also as the daemon has sent it.
 pub(super) fn fetch(
     daemon: &mut Connection,
+    filter: Option<&Filter>,
     from: Timestamp,
     until: Option<Timestamp>,
     count: u64,
@@ -46,7 +53,7 @@ pub(super) fn fetch(
     while left > 0 {
         let wanted = (left.saturating_add(repeated)).min(PAGE);
         let arguments = NextArguments {
-            filter: None,
+            filter: filter.cloned(),
             from: Some(Time::from(after).to_string()),
             until: until.map(|until| Time::from(until).to_string()),
             count: Some(wanted),

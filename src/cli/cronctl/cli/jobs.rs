@@ -219,6 +219,24 @@ pub(super) fn calendar(profile: ProfileName) -> Command {
         .after_help("Examples:\n  cronctl calendar >jobs.ics\n  cronctl calendar --days 7 --user alice backup")
 }
 
+#[cfg(feature = "top")]
+pub(super) fn top() -> Command {
+    Command::new("top")
+        .about("Show live what fails, runs and comes next")
+        .long_about(
+            "Show live on a terminal what fails, what runs and what comes next, with a timeline of the hour. Keys: Enter or l \
+             shows the output of the selected job, r runs it, p pauses it for an hour, u resumes it, k ends its run (and asks \
+             first), / filters, ? shows all keys, q quits. If the daemon goes away, that is said, and it is connected to \
+             again.",
+        )
+        .args([
+            user("Only jobs that run as this user"),
+            json("Print the replies of the method List once, one JSON object on each line; needs no terminal"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl top\n  cronctl top --user alice")
+}
+
 pub(super) fn ping() -> Command {
     Command::new("ping")
         .about("Check whether the daemon answers")

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 
 /// The command line of `cronctl`, with the paths of `profile` in its help.
 pub fn command(profile: ProfileName) -> Command {
-    without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
+    without_verbs().subcommands(VERBS.iter().map(|(_, define)| define(profile)))
 }
 
 /// The same for these arguments. If they begin with a verb, the definitions of the others are left out, because building
@@ -46,7 +46,7 @@ pub(super) fn without_help_verb(arguments: &[OsString]) -> Cow<'_, [OsString]> {
 /// A verb and its definition.
 type Verb = (&'static str, fn(ProfileName) -> Command);
 
-const VERBS: [Verb; 20] = [
+const VERBS: &[Verb] = &[
     ("list", jobs::list),
     ("status", |_| jobs::status()),
     ("show", |_| jobs::show()),
@@ -56,6 +56,8 @@ const VERBS: [Verb; 20] = [
     ("events", |_| jobs::events()),
     ("metrics", |_| jobs::metrics()),
     ("calendar", jobs::calendar),
+    #[cfg(feature = "top")]
+    ("top", |_| jobs::top()),
     ("run", |_| control::run()),
     ("pause", |_| control::pause()),
     ("resume", |_| control::resume()),
@@ -83,6 +85,7 @@ const EXAMPLES: &str = "\
 Examples:
   cronctl list                              all jobs: last run, next run, state
   cronctl status                            the daemon, and what fails
+  cronctl top                               the same live, with keys to run, pause and end jobs
   cronctl logs -f backup                    the output of a job, as it is written
   cronctl why backup                        why a job ran, or did not run
   cronctl run --wait backup                 run a job now
@@ -232,7 +235,7 @@ mod tests {
             command.try_get_matches_from(arguments).map_err(|page| page.to_string()).map(|_| ())
         };
         for profile in [ProfileName::Debian, ProfileName::Cronie] {
-            for (verb, _) in VERBS {
+            for (verb, _) in VERBS.iter().copied() {
                 for word in ["--help", "-h", "--nonsense", "--config", "--profile=x", "next", "help"] {
                     let arguments = ["cronctl", verb, word].map(OsString::from);
                     let (alone, among) = (command_for(&arguments, profile), command(profile));

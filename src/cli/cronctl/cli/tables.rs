@@ -176,36 +176,51 @@ pub(super) fn simulate() -> Command {
 
 pub(super) fn timeline(profile: ProfileName) -> Command {
     Command::new("timeline")
-        .about("Draw a diagram of when entries run")
+        .about("Draw when jobs ran and when they will run")
         .long_about(
-            "Draw a diagram of when entries run: a row for each entry, the number of starts in each minute, the busiest \
-             minutes and the idle times. Without FILE or --user: all tables that the daemon would load and that you may read.",
+            "Draw when jobs ran and when they will run: a row for each job or user, with past runs by duration and outcome, \
+             those that go on, and coming starts; above them the starts in each minute. Crowded minutes, quiet times and \
+             changes of the clocks (DST) are named. With a daemon, the past is that of its history and the future what it \
+             will do; without one, with FILE or with --tz, all of it is computed from the crontabs.",
         )
         .args([
             path().help("Use the entries of this file; - means standard input, all means all tables, which is the default"),
             file("The same as FILE"),
             system().requires("table").conflicts_with("user"),
-            user("Use the entries of this user's crontab"),
+            user("Only jobs of this user; without a daemon, the entries of this user's crontab"),
         ])
         .group(ArgGroup::new("table").args(["path", "file"]))
         .group(ArgGroup::new("source").args(["path", "file", "user"]))
         .args([
             zone(),
-            time("from", "Begin at this time; default: the start of the current hour"),
-            time("until", "End before this time; default: one day after --from"),
+            time("from", "Begin at this time; default: the start of the current hour, and six hours earlier if there is a history"),
+            time("until", "End before this time, at most 400 days after --from; default: one day after --from"),
+            Arg::new("by")
+                .long("by")
+                .value_name("WHAT")
+                .value_parser(["job", "user"])
+                .help("Draw a row for each job or for each user; default: job"),
+            Arg::new("rows")
+                .long("rows")
+                .value_name("N")
+                .value_parser(values::whole_number)
+                .help("Draw at most N rows; default: 200. Jobs without a row are counted above the rows"),
             Arg::new("svg")
                 .long("svg")
                 .value_name("FILE")
                 .value_parser(value_parser!(std::path::PathBuf))
                 .value_hint(ValueHint::FilePath)
+                .conflicts_with("json")
                 .help("Write the diagram to this file as SVG; - means standard output"),
-            json("Print the starts instead, one JSON object for each, as next does").conflicts_with("svg"),
+            json("Print what the diagram shows, one JSON object on each line: first the range, then each fact"),
         ])
         .args(places(profile))
         .after_help(
             "Examples:\n  \
              cronctl timeline\n  \
-             cronctl timeline mytab --from 2026-11-22T00:00:00Z --until 2026-11-23T00:00:00Z\n  \
-             cronctl timeline --svg week.svg --until 2026-11-29T00:00:00Z",
+             cronctl timeline --from -1h --until +1h\n  \
+             cronctl timeline --by user --from -7d --until now\n  \
+             cronctl timeline mytab --from 2026-11-22 --until 2026-11-23\n  \
+             cronctl timeline --svg week.svg --from today --until +7d",
         )
 }

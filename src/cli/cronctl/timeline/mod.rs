@@ -1,132 +1,192 @@
-//! `cronctl timeline`: draws a chart of when entries run.
+//! `cronctl timeline`: draws when jobs ran and when they will run.
 
-mod chart;
-mod svg;
-mod terminal;
+mod live;
+mod tables;
 
 use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
-use super::next;
 use super::output::Output;
-use super::source::{self, Listed};
+use super::screen::{self, Screen};
+use super::source;
 use super::starts;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
-use crate::crontab::printable;
 use crate::schedule::Timestamp;
-use chart::{Chart, Label, Range};
+use crate::timeline::{Builder, Fact, Grouping, Range, SvgOptions, TextOptions, Timeline, facts, svg, text};
+use crate::varlink::Time;
 use clap::ArgMatches;
-use std::collections::BTreeMap;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The longest range that is drawn. In a longer one, minutes could not be distinguished.
+pub(super) use live::add_past;
+
+/// The longest range that is drawn.
 const MOST_DAYS: i64 = 400;
-/// Starts that the daemon is asked for at most.
-const MOST_STARTS: u64 = 100_000;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
+/// How much of the past is shown if nothing else is said.
+const PAST: i64 = 6 * HOUR;
+/// Rows that are drawn if nothing else is said.
+const ROWS: u64 = 200;
+/// The width without a terminal.
+const USUAL_WIDTH: usize = 80;
+const SVG_WIDTH: u32 = 1_280;
 
-/// Draws on the terminal or to an SVG file.
+/// Draws on the terminal or to an SVG file, or prints the facts as JSON.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let range = range(matches, system)?;
+    let mut daemon = starts::daemon_for_user(matches, system);
+    let mut history = daemon.as_ref().and_then(Connection::history);
+    let range = range(matches, system, history.is_some())?;
+    let grouping = match value::<String>(matches, "by").map(String::as_str) {
+        Some("user") => Grouping::User,
+        _ => Grouping::Job,
+    };
+    let most_rows = value::<u64>(matches, "rows").copied().unwrap_or(ROWS);
+    let most_rows = usize::try_from(most_rows).unwrap_or(usize::MAX);
+    let mut builder = Builder::new(range, system.now(), Arc::clone(system.system_zone()), grouping, most_rows);
+    let is_live = daemon.is_some();
+    // What the daemon does not say is computed from the tables.
+    let missing = match &mut daemon {
+        Some(daemon) => {
+            let user = value::<String>(matches, "user");
+            if let Some(history) = &mut history {
+                let is_complete = add_past(history, range, DAY, live::MOST_RUNS, user, &mut builder)?;
+                if !is_complete {
+                    to_stderr(
+                        "cronctl: the history has more than 100,000 rows of this time: the oldest are not shown\n",
+                    );
+                }
+            }
+            live::add_coming(daemon, range, system.now(), user, &mut builder)?
+        }
+        None => Some(Timestamp(range.from.0 - 1)),
+    };
+    let tables = match missing {
+        Some(after) => {
+            let tables = source::of(matches, system)?;
+            tables::add(&tables, after, most_rows, system, &mut builder);
+            tables
+        }
+        None => Vec::new(),
+    };
+    let timeline = builder.finish();
     if given(matches, "json") {
-        return next::print_range(matches, range.from, range.until, system, out);
-    }
-    let live = match starts::daemon(matches, system) {
-        Some(mut daemon) => live_rows(&mut daemon, range)?,
-        None => None,
-    };
-    let (tables, rows) = match live {
-        Some(rows) => (Vec::new(), Some(rows)),
-        None => (source::of(matches, system)?, None),
-    };
-    let labels: Vec<Label> = match &rows {
-        Some(rows) => rows.iter().map(|row| row.label.clone()).collect(),
-        None => tables.iter().flat_map(|listed| listed.jobs(system)).map(|job| Label::of(&job)).collect(),
-    };
-    let draw = |cells| match &rows {
-        Some(rows) => {
-            let rows = rows.iter().map(|row| (row.label.clone(), row.starts.iter().copied()));
-            Chart::of(rows, range, cells, std::sync::Arc::clone(system.system_zone()))
-        }
-        None => chart(&tables, range, system, cells),
-    };
-    match value::<PathBuf>(matches, "svg") {
-        Some(path) => write_svg(path, &draw(svg::cells(range)), out)?,
-        None => {
-            let terminal = terminal::Terminal::of(out);
-            let layout = terminal.layout(&labels, range.minutes());
-            out.text(&terminal::draw(&draw(layout.cells), &layout, terminal))?;
-        }
+        print_json(&timeline, is_live, out)?;
+    } else if let Some(path) = value::<PathBuf>(matches, "svg") {
+        write_svg(path, &timeline, out)?;
+    } else {
+        print_text(&timeline, system, out)?;
     }
     Ok(source::complain(&tables))
 }
 
-/// A job with its starts, as the daemon has them.
-struct LiveRow {
-    label: Label,
-    starts: Vec<Timestamp>,
-}
-
-/// The jobs that the daemon starts in that range. None: too many to be asked for.
-fn live_rows(daemon: &mut Connection, range: Range) -> Result<Option<Vec<LiveRow>>, Error> {
-    let (mut rows, mut count) = (BTreeMap::new(), 0);
-    // `until` is inclusive there, and `from` is not.
-    let (from, until) = (Timestamp(range.from.0 - 1), Timestamp(range.until.0 - 1));
-    starts::fetch(daemon, from, Some(until), MOST_STARTS, |_, start| {
-        count += 1;
-        let place = (start.source.clone(), start.line, start.job.clone());
-        let row = rows.entry(place).or_insert_with(|| LiveRow {
-            label: Label {
-                user: printable(start.user.as_bytes()),
-                schedule: printable(start.schedule.as_bytes()),
-                command: printable(start.command.as_bytes()),
-            },
-            starts: Vec::new(),
-        });
-        row.starts.push(start.at.timestamp());
-        Ok(())
-    })?;
-    if count < MOST_STARTS {
-        return Ok(Some(rows.into_values().collect()));
-    }
-    to_stderr(
-        "cronctl: the daemon has too many starts in this time for one query: computed from the crontabs, without the daemon's \
-         state\n",
-    );
-    Ok(None)
-}
-
-/// The range to draw, in whole minutes. The default is a day from the start of the current hour.
-fn range(matches: &ArgMatches, system: &SystemState) -> Result<Range, Error> {
-    let whole_minute = |moment: Timestamp| moment.0.div_euclid(MINUTE) * MINUTE;
-    let this_hour = || system.now().0.div_euclid(HOUR) * HOUR;
-    let from = system.moment(matches, "from").map_or_else(this_hour, whole_minute);
-    let until = system.moment(matches, "until").map_or(from + DAY, whole_minute);
-    match until - from {
+/// The range to draw, in whole minutes. The default is a day, of which a quarter is past if the history is known, else from the start of the
+/// current hour.
+fn range(matches: &ArgMatches, system: &SystemState, has_history: bool) -> Result<Range, Error> {
+    let this_hour = system.now().0.div_euclid(HOUR) * HOUR;
+    let begin = || if has_history { this_hour - PAST } else { this_hour };
+    let until = system.moment(matches, "until");
+    let from = system.moment(matches, "from").unwrap_or_else(|| Timestamp(begin()));
+    let until = until.unwrap_or(Timestamp(from.0.saturating_add(DAY)));
+    let minute = |at: Timestamp| at.0.div_euclid(MINUTE);
+    match (minute(until) - minute(from)).saturating_mul(MINUTE) {
         ..=0 => Err(Error::Backwards),
         length if length > MOST_DAYS * DAY => Err(Error::TooLong { days: MOST_DAYS }),
-        _ => Ok(Range { from: Timestamp(from), until: Timestamp(until) }),
+        _ => Ok(Range::of(from, until)),
     }
 }
 
-fn chart(tables: &[Listed], range: Range, system: &SystemState, cells: usize) -> Chart {
-    let jobs = tables.iter().flat_map(|listed| listed.jobs(system)).map(|job| {
-        let entry = job.recurring();
-        // The range includes its first second.
-        let first = entry.start_after(Timestamp(range.from.0 - 1));
-        (Label::of(&job), std::iter::successors(first, move |at| entry.start_after(*at)))
-    });
-    Chart::of(jobs, range, cells, std::sync::Arc::clone(system.system_zone()))
+fn print_text(timeline: &Timeline, system: &SystemState, out: &mut Output) -> Result<(), Error> {
+    let screen = Screen::of(out, system);
+    let options =
+        TextOptions { width: screen.width.unwrap_or(USUAL_WIDTH), charset: screen::charset(), is_complete: true };
+    for line in text(timeline, &options) {
+        let painted = line.iter().map(|span| screen.paint(screen::ink_of(span.role), &span.text));
+        out.line(format_args!("{}", painted.collect::<String>()))?;
+    }
+    Ok(())
 }
 
-fn write_svg(path: &Path, chart: &Chart, out: &mut Output) -> Result<(), Error> {
-    let svg = svg::draw(chart);
+fn write_svg(path: &Path, timeline: &Timeline, out: &mut Output) -> Result<(), Error> {
+    let svg = svg(timeline, &SvgOptions { width: SVG_WIDTH, id: "timeline".to_owned(), is_file: true });
     if path == Path::new("-") {
         return out.text(&svg);
     }
     std::fs::write(path, svg).map_err(|source| Error::WriteFile { path: path.to_owned(), source: source.into() })
+}
+
+/// The first line of JSON: what is shown.
+#[derive(Serialize)]
+struct Summary<'a> {
+    kind: &'static str,
+    from: String,
+    until: String,
+    now: String,
+    zone: &'a str,
+    source: &'static str,
+    has_past: bool,
+    is_estimated: bool,
+    starts: u64,
+    most_in_a_minute: u32,
+    rows: usize,
+    rows_not_shown: u64,
+    idle: u64,
+}
+
+/// Each further line: a fact, and the row that it is about.
+#[derive(Serialize)]
+struct FactLine<'a> {
+    kind: &'static str,
+    at: String,
+    until: Option<String>,
+    user: Option<&'a str>,
+    job: Option<&'a str>,
+    command: Option<&'a str>,
+    source: Option<&'a str>,
+    line: Option<u32>,
+    count: u64,
+    run: Option<u64>,
+    what: &'a str,
+}
+
+fn print_json(timeline: &Timeline, is_live: bool, out: &mut Output) -> Result<(), Error> {
+    let time = |at| Time::from(at).to_string();
+    out.json(&Summary {
+        kind: "range",
+        from: time(timeline.range.from),
+        until: time(timeline.range.until),
+        now: time(timeline.now),
+        zone: timeline.zone.name(),
+        source: if is_live { "daemon" } else { "crontabs" },
+        has_past: timeline.has_past(),
+        is_estimated: timeline.is_estimated,
+        starts: timeline.total(),
+        most_in_a_minute: timeline.most(),
+        rows: timeline.rows.len(),
+        rows_not_shown: timeline.others.rows,
+        idle: timeline.idle,
+    })?;
+    for Fact { kind, row, from, until, count, run, what, .. } in &facts(timeline) {
+        let label = row.and_then(|row| timeline.rows.get(row)).map(|row| &row.label);
+        // A row of a user is of many jobs.
+        let of_job = label.filter(|_| !timeline.is_by_user);
+        out.json(&FactLine {
+            kind: kind.word(),
+            at: time(*from),
+            until: until.map(time),
+            user: label.map(|label| label.user.as_str()),
+            job: of_job.map(|label| label.job.as_str()).filter(|job| !job.is_empty()),
+            command: of_job.map(|label| label.command.as_str()),
+            source: of_job.map(|label| label.source.as_str()),
+            line: of_job.map(|label| label.line),
+            count: *count,
+            run: *run,
+            what,
+        })?;
+    }
+    Ok(())
 }

@@ -1,0 +1,215 @@
+//! What the daemon and the history say, and what is asked of the daemon.
+
+use super::state::{Log, State};
+use crate::cli::cronctl::connection::Connection;
+use crate::cli::cronctl::error::Error;
+use crate::cli::cronctl::job_output;
+use crate::cli::cronctl::screen::{Ink, Screen};
+use crate::cli::cronctl::timeline::add_past;
+use crate::cli::cronctl::{job_text, starts};
+use crate::crontab::printable;
+use crate::schedule::{Timestamp, Zone};
+use crate::timeline::{Builder, Grouping, Range, Timeline};
+use crate::varlink::Time;
+use crate::varlink::cron::{
+    Event, EventsArguments, Filter, Job, KillArguments, Killed, List, ListArguments, OutputArguments, OutputPart,
+    PauseArguments, Paused, ResumeArguments, Resumed, RunArguments, RunResult,
+};
+use crate::varlink::history;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Jobs that are looked at.
+const MOST_JOBS: usize = 20_000;
+/// Changed jobs that are asked for by name. If more have changed, all are asked for.
+const MOST_CHANGED: usize = 200;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a pause lasts, in seconds.
+const PAUSE: i64 = 3_600;
+/// The timeline shows half an hour of the past and of what is to come, in seconds.
+const HALF: i64 = 1_800;
+/// Rows of the history and starts that it is made of.
+const MOST_RUNS: u64 = 2_000;
+const MOST_STARTS: u64 = 2_000;
+
+/// The connections to a daemon.
+pub(super) struct Daemon {
+    calls: Connection,
+    /// On which events arrive.
+    pub(super) events: Connection,
+    /// On which the output of a run arrives.
+    pub(super) output: Option<Connection>,
+    user: Option<String>,
+    changed: BTreeSet<String>,
+    is_all_changed: bool,
+}
+
+impl Daemon {
+    /// Connects, and asks for events.
+    pub(super) fn new(calls: Connection, user: Option<String>) -> Result<Daemon, Error> {
+        calls.set_patience(PATIENCE)?;
+        let mut events = calls.another()?;
+        let filter = Some(Filter { user: user.clone(), ..Filter::default() });
+        events.begin("Events", &EventsArguments { filter })?;
+        Ok(Daemon { calls, events, output: None, user, changed: BTreeSet::new(), is_all_changed: true })
+    }
+
+    /// Connects anew to the same daemon, or to the one that is there now.
+    pub(super) fn reconnect(&self) -> Result<Daemon, Error> {
+        Daemon::new(self.calls.another()?, self.user.clone())
+    }
+
+    /// Takes the events that have arrived, and notes which jobs they are about.
+    pub(super) fn take_events(&mut self) -> Result<(), Error> {
+        while let Some((event, continues)) = self.events.receive::<Event>()? {
+            match event.and_then(|event| event.job) {
+                Some(job) if self.changed.len() < MOST_CHANGED => drop(self.changed.insert(job)),
+                _ => self.is_all_changed = true,
+            }
+            if !continues {
+                return Err(Error::DaemonGone);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something has changed since the last [`Daemon::refresh`].
+    pub(super) fn has_changes(&self) -> bool {
+        self.is_all_changed || !self.changed.is_empty()
+    }
+
+    /// Asks for what has changed.
+    pub(super) fn refresh(&mut self, state: &mut State) -> Result<(), Error> {
+        let changed: Vec<String> = std::mem::take(&mut self.changed).into_iter().collect();
+        if !std::mem::take(&mut self.is_all_changed) {
+            let filter = Filter { jobs: Some(changed), user: self.user.clone(), ..Filter::default() };
+            let listed: Result<List, Error> = self.calls.call("List", &ListArguments { filter: Some(filter) });
+            match listed {
+                Ok(list) => state.update_jobs(list.jobs),
+                // One of them is no more.
+                Err(Error::Denied { .. }) => self.is_all_changed = true,
+                Err(error) => return Err(error),
+            }
+            if !std::mem::take(&mut self.is_all_changed) {
+                state.status = Some(self.calls.call("Status", &json!({}))?);
+                return Ok(());
+            }
+        }
+        let filter = Some(Filter { user: self.user.clone(), ..Filter::default() });
+        let mut jobs: Vec<Job> = Vec::new();
+        // After an answer that is not read to its end, a connection is of no more use.
+        let mut connection = self.calls.another()?;
+        connection.set_patience(PATIENCE)?;
+        connection.call_more("List", &ListArguments { filter }, |list: List| {
+            jobs.extend(list.jobs);
+            Ok(jobs.len() < MOST_JOBS)
+        })?;
+        state.has_more = jobs.len() >= MOST_JOBS;
+        state.set_jobs(jobs);
+        state.status = Some(self.calls.call("Status", &json!({}))?);
+        Ok(())
+    }
+
+    /// The timeline of the hour around now.
+    pub(super) fn timeline(&mut self, now: Timestamp, zone: &Arc<Zone>, rows: usize) -> Result<Timeline, Error> {
+        let range = Range::of(Timestamp(now.0 - HALF), Timestamp(now.0 + HALF));
+        let mut builder = Builder::new(range, now, Arc::clone(zone), Grouping::Job, rows);
+        if let Some(mut history) = self.calls.history() {
+            history.set_patience(PATIENCE)?;
+            // The newest are enough.
+            let _ = add_past(&mut history, range, HALF, MOST_RUNS, self.user.as_ref(), &mut builder)?;
+        }
+        let filter = self.user.clone().map(|user| Filter { user: Some(user), ..Filter::default() });
+        starts::fetch(&mut self.calls, filter.as_ref(), now, Some(range.until), MOST_STARTS, |_, start| {
+            builder.add_start(start);
+            Ok(())
+        })?;
+        Ok(builder.finish())
+    }
+
+    /// Runs a job, and says what came of it.
+    pub(super) fn run(&mut self, job: &str) -> Result<(Ink, String), Error> {
+        let arguments = RunArguments { job: job.to_owned(), force: None, output: None };
+        let result: RunResult = self.calls.call("Run", &arguments)?;
+        let job = printable(job.as_bytes());
+        Ok(match result.outcome {
+            Some(outcome) if result.run == 0 => {
+                (Ink::Held, format!("{job} was not run: {}", printable(job_text::outcome(&outcome).as_bytes())))
+            }
+            _ if result.run == 0 => (Ink::Held, format!("{job} waits")),
+            _ => (Ink::Good, format!("run {} of {job} has begun", result.run)),
+        })
+    }
+
+    pub(super) fn pause(&mut self, job: &str, screen: &Screen) -> Result<(Ink, String), Error> {
+        let until = Time::from(Timestamp(screen.now.0 + PAUSE));
+        let arguments = PauseArguments { jobs: vec![job.to_owned()], all: None, until: until.to_string(), note: None };
+        let Paused { paused, .. } = self.calls.call("Pause", &arguments)?;
+        self.changed.extend(paused);
+        Ok((Ink::Held, format!("{} is paused until {}", printable(job.as_bytes()), screen.clock(until))))
+    }
+
+    pub(super) fn resume(&mut self, job: &str) -> Result<(Ink, String), Error> {
+        let arguments = ResumeArguments { jobs: vec![job.to_owned()], all: None };
+        let Resumed { resumed, .. } = self.calls.call("Resume", &arguments)?;
+        let what = if resumed.is_empty() { "is not paused" } else { "is resumed" };
+        self.changed.extend(resumed);
+        Ok((Ink::Good, format!("{} {what}", printable(job.as_bytes()))))
+    }
+
+    pub(super) fn kill(&mut self, job: &str) -> Result<(Ink, String), Error> {
+        let arguments = KillArguments { run: 0, signal: None, job: Some(job.to_owned()) };
+        let Killed { run } = self.calls.call("Kill", &arguments)?;
+        self.changed.insert(job.to_owned());
+        let job = printable(job.as_bytes());
+        Ok((
+            Ink::Held,
+            match run {
+                Some(run) => format!("run {run} of {job} is being ended"),
+                None => format!("the next start of {job} is cancelled"),
+            },
+        ))
+    }
+
+    /// Opens the output of the run of a job that goes on, else of its last.
+    pub(super) fn open_log(&mut self, job: &Job) -> Result<Log, Error> {
+        let running = job.running.iter().map(|run| run.run).max();
+        let mut log = Log { job: printable(job.job.as_bytes()), ..Log::default() };
+        if let Some(run) = running {
+            let mut output = self.calls.another()?;
+            output.begin("Output", &OutputArguments { run, follow: Some(true) })?;
+            self.output = Some(output);
+            return Ok(Log { run, is_live: true, ..log });
+        }
+        let nothing = || Error::Denied { message: format!("{} has not run", printable(job.job.as_bytes())) };
+        let mut history = self.calls.history().ok_or_else(nothing)?;
+        history.set_patience(PATIENCE)?;
+        let last = job.last.as_ref().and_then(|last| last.run);
+        let last = last.or_else(|| job_text::last_run(&mut history, &job.job).and_then(|record| record.run));
+        log.run = last.ok_or_else(nothing)?;
+        let output: history::Output = history.call("Output", &history::RunArguments { run: log.run })?;
+        log.add(&job_output::harmless(&job_output::kept(&output)?), false);
+        Ok(log)
+    }
+
+    /// Adds output that has arrived to a log.
+    pub(super) fn take_output(&mut self, log: &mut Log) -> Result<(), Error> {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        while let Some((part, continues)) = output.receive::<OutputPart>()? {
+            if let Some(part) = part {
+                let bytes = job_output::decoded(&part.data, part.base64)?;
+                log.add(&job_output::harmless(&bytes), log.is_line_open);
+                log.is_line_open = bytes.last().is_some_and(|last| *last != b'\n');
+            }
+            if !continues {
+                log.is_live = false;
+                self.output = None;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

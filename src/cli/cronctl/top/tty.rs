@@ -1,0 +1,123 @@
+//! The terminal while the view is on it. Whatever happens, it is put back as it was.
+
+use crate::cli::cronctl::error::Error;
+use crate::cli::cronctl::screen::Ink;
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::crossterm::{cursor, execute};
+use ratatui::layout::{Rect, Size};
+use ratatui::style::{Color, Modifier, Style};
+use std::io::{self, Stdout};
+use std::panic;
+
+/// A piece of a line, with its colour.
+pub(super) type Piece = (Ink, String);
+
+/// A line of the screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScreenLine {
+    pub(super) pieces: Vec<Piece>,
+    /// Whether the whole line is shown in reverse.
+    pub(super) is_selected: bool,
+}
+
+/// The terminal in raw mode, with the alternate screen, until this is dropped.
+pub(super) struct Tty {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    has_colours: bool,
+    is_open: bool,
+}
+
+impl Tty {
+    /// Takes the terminal. A panic gives it back before it is told.
+    pub(super) fn open(has_colours: bool) -> Result<Tty, Error> {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            give_back();
+            previous(info);
+        }));
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout())).map_err(failed)?;
+        let mut tty = Tty { terminal, has_colours, is_open: false };
+        tty.take()?;
+        Ok(tty)
+    }
+
+    /// Takes the terminal, also after another program may have changed it.
+    pub(super) fn take(&mut self) -> Result<(), Error> {
+        if std::mem::replace(&mut self.is_open, true) {
+            // The library does not set the modes anew while it takes them for set.
+            let _ = disable_raw_mode();
+        }
+        enable_raw_mode().map_err(failed)?;
+        execute!(io::stdout(), EnterAlternateScreen, cursor::Hide).map_err(failed)?;
+        // `Terminal::clear` asks the terminal where its cursor is, and this program reads the answers.
+        let Size { width, height } = self.terminal.size().map_err(failed)?;
+        self.terminal.resize(Rect { x: 0, y: 0, width, height }).map_err(failed)
+    }
+
+    /// Gives the terminal back.
+    pub(super) fn give(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            give_back();
+        }
+    }
+
+    /// Columns and rows.
+    pub(super) fn size(&self) -> (usize, usize) {
+        self.terminal.size().map_or((80, 24), |size| (usize::from(size.width), usize::from(size.height)))
+    }
+
+    /// Draws the whole screen; only what has changed is written.
+    pub(super) fn draw(&mut self, lines: &[ScreenLine]) -> Result<(), Error> {
+        let has_colours = self.has_colours;
+        let drawn = self.terminal.draw(|frame| {
+            let area = frame.area();
+            let buffer = frame.buffer_mut();
+            for (y, line) in (area.top()..area.bottom()).zip(lines) {
+                let mut x = area.left();
+                for (ink, text) in &line.pieces {
+                    let room = usize::from(area.right().saturating_sub(x));
+                    x = buffer.set_stringn(x, y, text, room, style(*ink, has_colours)).0;
+                }
+                if line.is_selected {
+                    let row = Rect { x: area.left(), y, width: area.width, height: 1 };
+                    buffer.set_style(row, Style::new().add_modifier(Modifier::REVERSED));
+                }
+            }
+        });
+        drawn.map(drop).map_err(failed)
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        self.give();
+    }
+}
+
+/// Nothing can be done if the terminal is gone.
+fn give_back() {
+    let _ = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+    let _ = disable_raw_mode();
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::Output(error.into())
+}
+
+fn style(ink: Ink, has_colours: bool) -> Style {
+    let (colour, modifier) = match ink {
+        Ink::Plain => (None, Modifier::empty()),
+        Ink::Heading => (None, Modifier::BOLD),
+        Ink::Bad => (Some(Color::Red), Modifier::BOLD),
+        Ink::Good => (Some(Color::Green), Modifier::empty()),
+        Ink::Held => (Some(Color::Yellow), Modifier::empty()),
+        Ink::Faint => (None, Modifier::DIM),
+        Ink::Coming => (Some(Color::Cyan), Modifier::empty()),
+        Ink::Live => (Some(Color::Green), Modifier::BOLD),
+        Ink::Notable => (Some(Color::Magenta), Modifier::BOLD),
+    };
+    let style = Style::new().add_modifier(modifier);
+    colour.filter(|_| has_colours).map_or(style, |colour| style.fg(colour))
+}

@@ -1,0 +1,256 @@
+//! The lines of the screen.
+
+use super::state::{Log, Page, Question, State, is_failing};
+use super::tty::{Piece, ScreenLine};
+use crate::cli::cronctl::job_text;
+use crate::cli::cronctl::screen::{self, Cell, Column, Ink, Screen, cells, fit};
+use crate::crontab::printable;
+use crate::schedule::rounded_duration;
+use crate::timeline::{Charset, TextOptions, text};
+use crate::varlink::cron::Job;
+
+/// Rows of the screen below which the timeline is left out.
+const LEAST_FOR_TIMELINE: usize = 18;
+/// Lines of a timeline besides its rows.
+const AXIS: usize = 5;
+/// Lines above and below the list of jobs: title, summary, headings, and the last line.
+const AROUND: usize = 4;
+/// Blanks between columns.
+const GAP: usize = 2;
+
+const COLUMNS: [Column; 5] = [
+    Column { heading: "JOB", most: 30 },
+    Column { heading: "STATE", most: 24 },
+    Column { heading: "LAST", most: 32 },
+    Column { heading: "NEXT", most: 9 },
+    Column { heading: "COMMAND", most: 200 },
+];
+
+const KEYS: [(&str, &str); 12] = [
+    ("Up, Down, PgUp, PgDn", "select a job"),
+    ("Enter, l", "show its output, as it is written"),
+    ("r", "run it now"),
+    ("p", "pause it for an hour"),
+    ("u", "resume it (unpause)"),
+    ("k", "end its oldest run, else cancel what waits; asks first"),
+    ("/", "show only jobs with this text in name, command or state"),
+    ("Esc", "show all jobs again"),
+    ("?", "this help"),
+    ("Ctrl-L", "draw the screen anew"),
+    ("Ctrl-Z", "stop; fg continues"),
+    ("q, Ctrl-C", "quit"),
+];
+
+/// How many rows the timeline has on a screen with so many rows.
+pub(super) fn timeline_rows(height: usize) -> usize {
+    if height < LEAST_FOR_TIMELINE { 0 } else { (height / 4).clamp(3, 14) - 1 }
+}
+
+/// Draws what the state says.
+pub(super) fn lines(state: &mut State, screen: &Screen, height: usize) -> Vec<ScreenLine> {
+    let width = screen.width.unwrap_or(80);
+    let mut lines = vec![title(state, screen, width), summary(state, screen)];
+    let room = height.saturating_sub(AROUND - 1);
+    match &state.page {
+        Page::Jobs => {
+            let below = timeline(state, width, height);
+            let fitting = height.saturating_sub(AROUND + below.len());
+            state.scroll(fitting);
+            lines.extend(jobs(state, screen, fitting));
+            lines.extend(below);
+        }
+        Page::Help => lines.extend(help()),
+        Page::Log(log) => {
+            lines.extend(log_lines(log, room, width));
+            state.fitting = room.saturating_sub(1);
+        }
+    }
+    lines.truncate(height.saturating_sub(1));
+    lines.resize(height.saturating_sub(1), ScreenLine::default());
+    lines.push(last_line(state, width));
+    lines
+}
+
+fn line(pieces: Vec<Piece>) -> ScreenLine {
+    ScreenLine { pieces, is_selected: false }
+}
+
+fn title(state: &State, screen: &Screen, width: usize) -> ScreenLine {
+    let name = match &state.status {
+        Some(status) => {
+            let since = rounded_duration(screen.seconds_since(status.started_at).max(0.0));
+            let version = printable(status.version.as_bytes());
+            format!("cronwheel {version}  pid {}  up {since}", status.pid)
+        }
+        None => "cronwheel".to_owned(),
+    };
+    let clock = screen.zone.to_rfc3339(screen.now).get(11..19).unwrap_or_default().to_owned();
+    let blanks = width.saturating_sub(cells(&name) + clock.len());
+    line(vec![(Ink::Heading, name), (Ink::Plain, " ".repeat(blanks)), (Ink::Heading, clock)])
+}
+
+fn summary(state: &State, screen: &Screen) -> ScreenLine {
+    if let Some(problem) = &state.problem {
+        return line(vec![(Ink::Bad, problem.clone())]);
+    }
+    let Some(status) = &state.status else { return line(vec![(Ink::Faint, "asking the daemon".to_owned())]) };
+    let part =
+        |number: usize, word: &str, ink| (if number > 0 { ink } else { Ink::Faint }, format!("{number} {word}   "));
+    let mut pieces = vec![
+        part(status.failing, "failing", Ink::Bad),
+        part(status.late, "late", Ink::Bad),
+        part(status.running, "running", Ink::Live),
+        part(status.waiting, "waiting", Ink::Held),
+        part(status.paused, "paused", Ink::Held),
+        (Ink::Plain, format!("{} jobs   ", status.entries)),
+    ];
+    let next = state.shown().filter_map(|job| job.next).min().or(status.next);
+    if let Some(next) = next {
+        pieces.push((Ink::Plain, format!("next {}", screen.relative(next))));
+    }
+    line(pieces)
+}
+
+/// The headings and the jobs that fit.
+fn jobs(state: &State, screen: &Screen, fitting: usize) -> Vec<ScreenLine> {
+    let shown: Vec<&Job> = state.shown().skip(state.first).take(fitting).collect();
+    let rows: Vec<Vec<Cell>> = shown.iter().map(|job| row(job, screen)).collect();
+    let widths = screen::widths(&COLUMNS, &rows, screen.width);
+    let headings = COLUMNS.iter().map(|column| Cell::painted(Ink::Heading, column.heading)).collect();
+    let mut lines = vec![line(pieces(headings, &widths))];
+    let selected = state.selected_place().saturating_sub(state.first);
+    for (number, row) in rows.into_iter().enumerate() {
+        lines.push(ScreenLine { pieces: pieces(row, &widths), is_selected: number == selected });
+    }
+    if shown.is_empty() {
+        let what = if state.filter.is_empty() { "there are no jobs that you may see" } else { "no job has this text" };
+        lines.push(line(vec![(Ink::Faint, what.to_owned())]));
+    }
+    lines.resize(fitting + 1, ScreenLine::default());
+    lines
+}
+
+fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
+    let name = if is_failing(job) { Cell::painted(Ink::Bad, &job.job) } else { Cell::of(&job.job) };
+    vec![
+        name,
+        job_text::state(job, screen),
+        job_text::last(job, screen),
+        Cell::of(&job.next.map_or_else(|| "-".to_owned(), |next| screen.far_off(next.timestamp()))),
+        Cell::of(&job.command),
+    ]
+}
+
+fn pieces(row: Vec<Cell>, widths: &[usize]) -> Vec<Piece> {
+    let columns = row.into_iter().zip(widths).filter(|(_, width)| **width > 0);
+    columns
+        .flat_map(|(cell, width)| {
+            let (text, ink) = cell.into_parts();
+            let text = fit(&text, *width);
+            let blanks = width.saturating_sub(cells(&text)) + GAP;
+            [(ink, text), (Ink::Plain, " ".repeat(blanks))]
+        })
+        .collect()
+}
+
+/// The timeline of the hour.
+fn timeline(state: &State, width: usize, height: usize) -> Vec<ScreenLine> {
+    let (Some(timeline), rows @ 1..) = (&state.timeline, timeline_rows(height)) else { return Vec::new() };
+    let charset = screen::charset();
+    let options = TextOptions { width, charset, is_complete: false };
+    let drawn = text(timeline, &options).into_iter().take(rows + AXIS);
+    let drawn = drawn.map(|spans| line(spans.into_iter().map(|span| (screen::ink_of(span.role), span.text)).collect()));
+    let rule = if charset == Charset::Unicode { "─" } else { "-" };
+    let mut lines = vec![line(vec![(Ink::Faint, rule.repeat(width))])];
+    lines.extend(drawn);
+    lines
+}
+
+fn help() -> Vec<ScreenLine> {
+    let keys = KEYS
+        .iter()
+        .map(|(keys, what)| line(vec![(Ink::Heading, format!("  {keys:<22}")), (Ink::Plain, (*what).to_owned())]));
+    [line(vec![]), line(vec![(Ink::Heading, "Keys".to_owned())])].into_iter().chain(keys).collect()
+}
+
+/// The part of the output that fits above the end.
+fn log_lines(log: &Log, room: usize, width: usize) -> Vec<ScreenLine> {
+    let what = if log.is_live { "running" } else { "ended" };
+    let mut lines = vec![line(vec![(Ink::Heading, format!("Output of run {} of {}, {what}", log.run, log.job))])];
+    let fitting = room.saturating_sub(1);
+    let end = log.lines.len().saturating_sub(log.above_end);
+    let begin = end.saturating_sub(fitting);
+    let shown = log.lines.get(begin..end).unwrap_or_default();
+    lines.extend(shown.iter().map(|text| line(vec![(Ink::Plain, fit(text, width))])));
+    if log.lines.is_empty() {
+        lines.push(line(vec![(Ink::Faint, "no output".to_owned())]));
+    }
+    lines
+}
+
+/// A question, a message, the filter, or the most important keys.
+fn last_line(state: &State, width: usize) -> ScreenLine {
+    let pieces = match (&state.question, &state.message, &state.page) {
+        (Some(Question::Kill { text, .. }), ..) => {
+            vec![(Ink::Notable, format!("{} (y/n)", printable(text.as_bytes())))]
+        }
+        (None, Some((ink, text)), _) => vec![(*ink, text.clone())],
+        (None, None, Page::Jobs) if state.is_filter_typed => {
+            vec![(Ink::Heading, "Filter: ".to_owned()), (Ink::Plain, format!("{}_", state.filter))]
+        }
+        (None, None, Page::Jobs) if !state.filter.is_empty() => {
+            vec![(Ink::Held, format!("Filter: {}   Esc shows all", state.filter))]
+        }
+        (None, None, Page::Jobs) if state.has_more => {
+            vec![(Ink::Faint, format!("only {} jobs are looked at   ? help   q quit", state.job_count()))]
+        }
+        (None, None, Page::Jobs) => {
+            vec![(Ink::Faint, "Enter output  r run  p pause  u resume  k kill  / filter  ? help  q quit".to_owned())]
+        }
+        (None, None, Page::Help) => vec![(Ink::Faint, "any key goes back".to_owned())],
+        (None, None, Page::Log(_)) => vec![(Ink::Faint, "Up, Down, PgUp, PgDn scroll   q goes back".to_owned())],
+    };
+    line(pieces.into_iter().map(|(ink, text)| (ink, fit(&text, width))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::keys::Key;
+    use super::super::state::tests::job;
+    use super::*;
+    use crate::schedule::{Timestamp, Zone};
+
+    fn drawn(state: &mut State, width: usize, height: usize) -> Vec<String> {
+        let screen = Screen { width: Some(width), has_colours: true, now: Timestamp(60), zone: Zone::utc() };
+        let lines = lines(state, &screen, height);
+        lines.iter().map(|line| line.pieces.iter().map(|(_, text)| text.as_str()).collect::<String>()).collect()
+    }
+
+    #[test]
+    fn the_screen_is_full_and_lines_fit_at_any_size() {
+        for (width, height) in [(80, 24), (40, 10), (200, 60), (80, 5)] {
+            let mut state = State::default();
+            let hostile = job("alice:\u{1b}[2J日本語日本語日本語日本語", "running", 100);
+            state.set_jobs(vec![hostile, job("bob:next", "idle", 90)]);
+            for key in [None, Some(Key::Letter('?')), Some(Key::Escape), Some(Key::Letter('/'))] {
+                key.map(|key| state.press(key));
+                let lines = drawn(&mut state, width, height);
+                assert_eq!(lines.len(), height);
+                let long = lines.iter().skip(2).find(|line| cells(line.trim_end()) > width);
+                assert!(long.is_none() || width == 40, "{width}x{height}: {long:?}");
+                assert!(lines.iter().all(|line| !line.contains('\u{1b}')), "{lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn questions_and_problems_are_told() {
+        let mut state = State::default();
+        state.set_jobs(vec![job("alice:endless", "running", 100)]);
+        state.press(Key::Letter('k'));
+        assert!(drawn(&mut state, 80, 24)[23].starts_with("End run 7 of alice:endless? (y/n)"));
+        state.press(Key::Letter('n'));
+        state.problem = Some("no daemon answers".to_owned());
+        assert_eq!(drawn(&mut state, 80, 24)[1], "no daemon answers");
+    }
+}
