@@ -8,6 +8,7 @@
 //! | 7 | `bin` | three short `main`s |
 //! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
+//! | 5 | `web` | the web page of `cronctl`: HTTP server, pages (feature `web`) |
 //! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`history`] | run records: journal, recorder, store (SQLite), queries, retention |
@@ -21,8 +22,6 @@
 //! | 1 | [`crontab`] | the crontab language: bytes in, entries, settings and diagnostics out; anacrontab |
 //! | 0 | [`schedule`] | expressions, calendar, time zones, daylight saving time |
 //! | 0 | [`sys`] | system calls and libc as safe types; the only `unsafe` |
-//!
-//! Layer 5 is for the web page of `cronctl`, which comes later.
 //!
 //! `schedule`, `crontab`, `varlink`, `profile` and `scheduler` are pure: no clock, no descriptor, no process, no environment. They are told the time and
 //! return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
@@ -66,3 +65,5 @@ pub mod spool;
 pub mod sys;
 pub mod users;
 pub mod varlink;
+#[cfg(feature = "web")]
+pub mod web;

@@ -31,6 +31,7 @@ pub mod process_list;
 pub mod process_lock;
 pub mod selinux;
 pub mod signal;
+pub mod socket_owner;
 pub mod stamp;
 pub mod state_file;
 pub mod terminal;

@@ -268,7 +268,7 @@ fn unexpected(why: &str) -> Error {
 }
 
 /// The directories in which sockets are looked for, in this order.
-fn directories(world: &World) -> Vec<PathBuf> {
+pub(super) fn directories(world: &World) -> Vec<PathBuf> {
     let system = world.settings.sockets();
     if world.run_dir_given {
         return vec![system];

@@ -122,6 +122,13 @@ pub(super) enum Error {
         /// Why not.
         message: String,
     },
+    /// The web page cannot be served.
+    #[cfg(feature = "web")]
+    #[error("{message}")]
+    Web {
+        /// Why not, and what to do.
+        message: String,
+    },
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(OsError),
@@ -171,6 +178,8 @@ impl Error {
             | Error::NoAnswer { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
+            #[cfg(feature = "web")]
+            Error::Web { .. } => 1,
         }
     }
 }

@@ -36,6 +36,8 @@ mod steer;
 mod timeline;
 mod upcoming;
 mod values;
+#[cfg(feature = "web")]
+mod web;
 mod why;
 mod world;
 
@@ -144,6 +146,8 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "check" => check::run(matches, &world, out),
         "explain" => explain::run(matches, &world, out),
         "simulate" => simulate::run(matches, &world, out),
+        #[cfg(feature = "web")]
+        "web" => web::run(matches, &world, out),
         _ => timeline::run(matches, &world, out),
     }
 }

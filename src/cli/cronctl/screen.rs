@@ -4,6 +4,8 @@ use super::error::Error;
 use super::output::Output;
 use super::world::World;
 use crate::crontab::printable;
+use crate::report::text;
+pub(super) use crate::report::text::duration;
 use crate::schedule::{Timestamp, Zone};
 use crate::sys::terminal;
 use crate::varlink::Time;
@@ -83,12 +85,7 @@ impl Screen {
 
     /// `now`, `12 s ago`, `3 min ago`, or `in 12 min`.
     pub(super) fn relative(&self, at: Time) -> String {
-        let seconds = at.timestamp().0.saturating_sub(self.now.0);
-        match seconds {
-            0 => "now".to_owned(),
-            1.. => format!("in {}", span(seconds)),
-            _ => format!("{} ago", span(seconds.saturating_neg())),
-        }
+        text::relative(at.timestamp().0.saturating_sub(self.now.0))
     }
 
     /// How far off a time is, in one short word or two: `in 12m`, `5s ago`.
@@ -134,30 +131,6 @@ pub(super) fn width(out: &Output) -> Option<usize> {
 pub(super) fn has_colours(out: &Output) -> bool {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     out.is_terminal() && !no_colour && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// A number of seconds in one unit: `12 s`, `3 min`, `5 h`, `12 d`.
-fn span(seconds: i64) -> String {
-    match seconds {
-        ..MINUTE => format!("{seconds} s"),
-        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
-        HOUR..172_800 => format!("{} h", seconds / HOUR),
-        _ => format!("{} d", seconds / DAY),
-    }
-}
-
-/// A duration: `0.3s`, `12s`, `3m20s`, `2h05m`, `3d04h`.
-pub(super) fn duration(seconds: f64) -> String {
-    if seconds < 9.95 {
-        return format!("{seconds:.1}s");
-    }
-    let whole = seconds.round() as i64;
-    match whole {
-        ..MINUTE => format!("{whole}s"),
-        MINUTE..HOUR => format!("{}m{:02}s", whole / MINUTE, whole % MINUTE),
-        HOUR..DAY => format!("{}h{:02}m", whole / HOUR, whole % HOUR / MINUTE),
-        _ => format!("{}d{:02}h", whole / DAY, whole % DAY / HOUR),
-    }
 }
 
 impl Cell {
@@ -301,22 +274,6 @@ mod tests {
         }
         assert_eq!(screen.clock(Time::from(screen.now)), "10:15:00");
         assert_eq!(screen.clock(Time::from(Timestamp(screen.now.0 + 86_400))), "2026-11-28 10:15:00");
-    }
-
-    #[test]
-    fn durations_have_two_units_at_most() {
-        for (seconds, text) in [
-            (0.0, "0.0s"),
-            (0.26, "0.3s"),
-            (9.94, "9.9s"),
-            (9.96, "10s"),
-            (59.6, "1m00s"),
-            (200.0, "3m20s"),
-            (7_500.0, "2h05m"),
-            (273_600.0, "3d04h"),
-        ] {
-            assert_eq!(duration(seconds), text);
-        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::ffi::OsString;
 
 /// The command line of `cronctl`, with the paths of `profile` in its help.
 pub fn command(profile: ProfileName) -> Command {
-    without_verbs().subcommands(VERBS.map(|(_, define)| define(profile)))
+    without_verbs().subcommands(VERBS.iter().map(|(_, define)| define(profile)))
 }
 
 /// The same for these arguments. If they begin with a verb, the definitions of the others are left out, because building
@@ -46,7 +46,7 @@ pub(super) fn without_help_verb(arguments: &[OsString]) -> Cow<'_, [OsString]> {
 /// A verb and its definition.
 type Verb = (&'static str, fn(ProfileName) -> Command);
 
-const VERBS: [Verb; 18] = [
+const VERBS: &[Verb] = &[
     ("list", jobs::list),
     ("status", |_| jobs::status()),
     ("show", |_| jobs::show()),
@@ -65,6 +65,8 @@ const VERBS: [Verb; 18] = [
     ("explain", |_| tables::explain()),
     ("simulate", |_| tables::simulate()),
     ("timeline", tables::timeline),
+    #[cfg(feature = "web")]
+    ("web", |_| control::web()),
 ];
 
 fn without_verbs() -> Command {

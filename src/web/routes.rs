@@ -1,0 +1,101 @@
+//! The addresses of the pages, and what answers them.
+
+use super::app::{Door, Shared};
+use super::backend::{Backend, Fault};
+use super::guard::guard;
+use super::page::{self, Nav, Page};
+use super::redirect_file::RedirectFile;
+use super::{assets, overview};
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The redirect file, until it has been used.
+type Redirect = Arc<Mutex<Option<RedirectFile>>>;
+
+/// All routes, behind the guard.
+pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
+    let redirect: Redirect = Arc::new(Mutex::new(redirect));
+    let open = move |State(app): State<Shared>, Query(token): Query<Token>| {
+        let redirect = Arc::clone(&redirect);
+        async move { sign_in(&app, &token, &redirect) }
+    };
+    Router::new()
+        .route("/", get(overview_page))
+        .route("/fleet", get(fleet))
+        .route("/open", get(open))
+        .route("/healthz", get(health))
+        .route("/style.css", get(assets::style))
+        .route("/app.js", get(assets::script))
+        .route("/icon.svg", get(assets::icon))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), guard))
+        .with_state(app)
+}
+
+#[derive(Debug, Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+}
+
+/// Gives a cookie for the one-time token. The address that follows has no secret.
+fn sign_in(app: &Shared, given: &Token, redirect: &Redirect) -> Response {
+    let cookie = match &app.door {
+        Door::Loopback { session, .. } => session.redeem(&given.token),
+        Door::Unix { .. } => None,
+    };
+    match cookie {
+        Some(cookie) => {
+            drop(redirect.lock().unwrap_or_else(PoisonError::into_inner).take());
+            (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, "/".to_owned())]).into_response()
+        }
+        None => {
+            let text = "This address has been used, or is not the one that cronctl web has printed. Start cronctl web again to get a new one.";
+            (
+                StatusCode::UNAUTHORIZED,
+                axum::response::Html(page::plain_error(app, "Not signed in", text).into_string()),
+            )
+                .into_response()
+        }
+    }
+}
+
+async fn overview_page(State(app): State<Shared>) -> Response {
+    let page = app.ask(overview::page).await;
+    page::respond(&app, page)
+}
+
+/// Whether the daemon answers, for monitoring.
+async fn health(State(app): State<Shared>) -> Response {
+    let answer = app.ask(|_, daemon| ping(daemon)).await;
+    match answer {
+        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
+        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),
+    }
+}
+
+fn ping(daemon: &mut Backend) -> Result<(), Fault> {
+    daemon.get_info().map(|_: Value| ())
+}
+
+async fn fleet(State(app): State<Shared>) -> Response {
+    let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| {
+        let body = maud::html! {
+            h1 { "Fleet" }
+            section.message { p { "No fleet is set up. The jobs of this machine run on this machine only." } }
+        };
+        Page::of(Nav::Fleet, "Fleet", body)
+    });
+    page::respond(&app, page)
+}
+
+async fn not_found(State(app): State<Shared>) -> Response {
+    page::respond(&app, Err(Fault::NotFound("there is no such page".to_owned())))
+}
