@@ -6,7 +6,7 @@ use crate::varlink::{Call, FrameReader, Reply, ReplyError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -103,6 +103,11 @@ impl Client {
         self.socket.set_read_timeout(patience)
     }
 
+    /// The socket, and what has been read of it, for an event loop.
+    pub fn into_parts(self) -> (UnixStream, FrameReader) {
+        (self.socket, self.reader)
+    }
+
     /// Takes a reply that has arrived. None: there is none yet.
     ///
     /// # Errors
@@ -137,12 +142,6 @@ impl Client {
                 Err(error) => return Err(error.into()),
             }
         }
-    }
-}
-
-impl AsRawFd for Client {
-    fn as_raw_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
     }
 }
 

@@ -7,10 +7,11 @@ use crate::profile::Profile;
 use crate::schedule::Zone;
 use crate::sys::local_socket::Peer;
 use crate::varlink::cron::Job;
+use axum::body::Bytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit, broadcast};
 
 /// Requests that ask the daemon at the same time. It accepts eight connections of a user: each of these has at most two, and other programs of the
 /// user want some, too.
@@ -65,6 +66,8 @@ pub struct App {
     pub door: Door,
     /// Who asks the daemon.
     pub asker: Asker,
+    /// What happens, for all pages that show it; see `live`.
+    pub events: Mutex<Option<broadcast::Sender<Bytes>>>,
     calls: Semaphore,
     streams: Arc<Semaphore>,
 }
@@ -84,7 +87,7 @@ impl App {
         asker: Asker,
     ) -> App {
         let (calls, streams) = (Semaphore::new(CALLS), Arc::new(Semaphore::new(STREAMS)));
-        App { sockets, zone, profile, machine, is_read_only, door, asker, calls, streams }
+        App { sockets, zone, profile, machine, is_read_only, door, asker, events: Mutex::new(None), calls, streams }
     }
 
     /// Asks the daemon, on a thread that may wait.
@@ -105,6 +108,21 @@ impl App {
         answer.await.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))?
     }
 
+    /// Does something that waits for files, on a thread that may wait.
+    ///
+    /// # Errors
+    ///
+    /// Too much is asked at once.
+    pub async fn ask_nobody<T: Send + 'static>(
+        self: &Arc<App>,
+        work: impl FnOnce(&App) -> T + Send + 'static,
+    ) -> Result<T, Fault> {
+        let _permit = self.turn().await?;
+        let app = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || work(&app)).await;
+        done.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))
+    }
+
     async fn turn(&self) -> Result<SemaphorePermit<'_>, Fault> {
         let busy = || Fault::Busy("too many pages are being made at once; try again".to_owned());
         match tokio::time::timeout(PATIENCE, self.calls.acquire()).await {
@@ -118,7 +136,7 @@ impl App {
     /// # Errors
     ///
     /// There are too many.
-    pub fn stream_place(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Fault> {
+    pub fn stream_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let place = Arc::clone(&self.streams).try_acquire_owned();
         place.map_err(|_| Fault::Busy("too many outputs are being followed; close one of the pages".to_owned()))
     }

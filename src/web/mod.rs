@@ -12,7 +12,11 @@
 //! | `backend` | calls of the daemon and its recorder |
 //! | `routes` | addresses and what answers them |
 //! | `page` | the frame of pages and their common parts |
-//! | `overview` | the pages, one file each |
+//! | `overview` `jobs` `job` `run` `timeline` `check` | the pages, one file each |
+//! | `chart` `output` | parts of these |
+//! | `steer` | what buttons do |
+//! | `live` | server-sent events |
+//! | `exports` | metrics and calendar |
 //! | `assets` | style sheet and script |
 //!
 //! A request is checked by `guard`, asks the daemon on one of a few threads ([`app::App::ask`]), and is answered with a page that is made there. While nobody
@@ -21,15 +25,25 @@
 mod app;
 mod assets;
 mod backend;
+mod chart;
+mod check;
+mod exports;
 mod guard;
+mod job;
+mod jobs;
 mod listen;
+mod live;
+mod output;
 mod overview;
 mod page;
 mod redirect_file;
 mod routes;
+mod run;
 mod server;
 mod session;
 mod stall_limit;
+mod steer;
+mod timeline;
 
 pub use listen::{Address, AddressError, ListenError, Listening};
 pub use redirect_file::RedirectFile;

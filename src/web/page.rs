@@ -12,7 +12,7 @@ use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::RunRecord;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{DOCTYPE, Markup, html};
 
 /// The pages of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -497,11 +497,6 @@ pub fn shell_quoted(text: &str) -> String {
     let text = shown(text);
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:/@+,".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// Markup that is known to be safe: files of this program.
-pub fn raw(text: &'static str) -> PreEscaped<&'static str> {
-    PreEscaped(text)
 }
 
 #[cfg(test)]

@@ -5,13 +5,13 @@ use super::backend::{Backend, Fault};
 use super::guard::guard;
 use super::page::{self, Nav, Page};
 use super::redirect_file::RedirectFile;
-use super::{assets, overview};
+use super::{assets, check, exports, job, jobs, live, overview, run, steer, timeline};
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +28,21 @@ pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
     };
     Router::new()
         .route("/", get(overview_page))
+        .route("/jobs", get(jobs_page))
+        .route("/job/{job}", get(job_page))
+        .route("/run/{run}", get(run_page))
+        .route("/run/{run}/output", get(live::output))
+        .route("/events", get(live::events))
+        .route("/timeline", get(timeline_page))
+        .route("/check", get(check_page))
         .route("/fleet", get(fleet))
+        .route("/metrics", get(exports::metrics))
+        .route("/calendar.ics", get(exports::calendar))
+        .route("/api/run", post(steer::run))
+        .route("/api/pause", post(steer::pause))
+        .route("/api/resume", post(steer::resume))
+        .route("/api/kill", post(steer::kill))
+        .route("/api/check", post(steer::check_line))
         .route("/open", get(open))
         .route("/healthz", get(health))
         .route("/style.css", get(assets::style))
@@ -69,6 +83,45 @@ fn sign_in(app: &Shared, given: &Token, redirect: &Redirect) -> Response {
 
 async fn overview_page(State(app): State<Shared>) -> Response {
     let page = app.ask(overview::page).await;
+    page::respond(&app, page)
+}
+
+async fn jobs_page(State(app): State<Shared>, Query(search): Query<jobs::Search>) -> Response {
+    let page = app.ask(move |app, daemon| jobs::page(app, daemon, &search)).await;
+    page::respond(&app, page)
+}
+
+#[derive(Debug, Deserialize)]
+struct Before {
+    before: Option<u64>,
+}
+
+async fn job_page(State(app): State<Shared>, Path(name): Path<String>, Query(page): Query<Before>) -> Response {
+    let page = app.ask(move |app, daemon| job::page(app, daemon, &name, page.before)).await;
+    page::respond(&app, page)
+}
+
+async fn run_page(State(app): State<Shared>, Path(number): Path<String>) -> Response {
+    let page = match number.parse() {
+        Ok(number) => app.ask(move |app, daemon| run::page(app, daemon, number)).await,
+        Err(_) => Err(Fault::NotFound("expected the number of a run".to_owned())),
+    };
+    page::respond(&app, page)
+}
+
+#[derive(Debug, Deserialize)]
+struct Length {
+    #[serde(default)]
+    length: String,
+}
+
+async fn timeline_page(State(app): State<Shared>, Query(Length { length }): Query<Length>) -> Response {
+    let page = app.ask(move |app, daemon| timeline::page(app, daemon, &length)).await;
+    page::respond(&app, page)
+}
+
+async fn check_page(State(app): State<Shared>) -> Response {
+    let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| check::page());
     page::respond(&app, page)
 }
 
