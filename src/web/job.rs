@@ -3,7 +3,9 @@
 use super::app::App;
 use super::backend::{Backend, Fault};
 use super::output::{self, Shown, output_box};
-use super::page::{Nav, Page, View, actions, class_of, outcome, runs_table, sentence, shell_quoted, shown, state};
+use super::page::{
+    Nav, Page, View, actions, class_of, outcome, outcome_of, runs_table, sentence, shell_quoted, shown, state,
+};
 use super::{chart, check};
 use crate::report::{format_count, text};
 use crate::varlink::cron::{Filter, Job, JobArguments, NameValue, Show, Why, WhyArguments};
@@ -101,19 +103,22 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
         }
         section #runs aria-labelledby="runs-heading" { (runs_section(view, facts)) }
         section aria-labelledby="entry-heading" { (entry_section(view, facts)) }
-        @if let Some(show) = show { (settings_section(show)) }
-        @if let Some(why) = &facts.why {
-            section aria-labelledby="why-heading" #why {
-                h2 #why-heading { "Why" }
-                p { (sentence(&shown(&why.verdict))) }
-                dl.facts { @for step in &why.steps { dt { (shown(&step.rule)) } dd { (shown(&step.result)) } } }
+        div.columns {
+            @if let Some(show) = show { (settings_sections(show)) }
+            @if let Some(why) = &facts.why {
+                section aria-labelledby="why-heading" #why {
+                    h2 #why-heading { "Why" }
+                    p { (sentence(&shown(&why.verdict))) }
+                    dl.facts { @for step in &why.steps { dt { (shown(&step.rule)) } dd { (shown(&step.result)) } } }
+                }
             }
         }
     }
 }
 
-fn when_section(view: &View<'_>, Facts { job, show, .. }: &Facts) -> Markup {
+fn when_section(view: &View<'_>, Facts { job, show, runs, .. }: &Facts) -> Markup {
     let next = show.as_ref().map_or_else(|| job.next.into_iter().collect(), |show| show.next.clone());
+    let newest = runs.iter().flatten().find(|run| run.run.is_some() && run.outcome != "running").map(outcome_of);
     html! {
         h2 #when-heading { "When" }
         @if let Some(show) = show.as_ref().filter(|show| show.explanation != job.schedule) { p.words { (sentence(&shown(&show.explanation))) } }
@@ -122,9 +127,9 @@ fn when_section(view: &View<'_>, Facts { job, show, .. }: &Facts) -> Markup {
             @if !job.zone.is_empty() { dt { "Time zone" } dd { (shown(&job.zone)) } }
             dt { "Last" }
             dd {
-                @match &job.last {
+                @match job.last.as_ref().or(newest.as_ref()) {
                     Some(last) => { (outcome(last)) " " (view.time(last.ended_at.unwrap_or(last.scheduled_at))) }
-                    None => "has not run since the daemon was started",
+                    None => "has not run yet",
                 }
             }
             dt { "Next" }
@@ -166,10 +171,11 @@ fn runs_section(view: &View<'_>, facts: &Facts) -> Markup {
             Ok(runs) => {
                 (chart::durations(view, runs))
                 (runs_table(view, runs, false, "Runs, newest first"))
-                nav.pages aria-label="Pages of runs" {
-                    @if facts.before.is_some() { a href=(super::page::job_path(&facts.job.job)) { "← Newest" } }
-                    @if let (true, Some(last)) = (runs.len() as u64 == RUNS, runs.iter().rev().find_map(|run| run.run)) {
-                        a href={ "?before=" (last) } rel="next" { "Older →" }
+                @let older = runs.iter().rev().find_map(|run| run.run).filter(|_| runs.len() as u64 == RUNS);
+                @if facts.before.is_some() || older.is_some() {
+                    nav.pages aria-label="Pages of runs" {
+                        @if facts.before.is_some() { a href=(super::page::job_path(&facts.job.job)) { "← Newest" } }
+                        @if let Some(last) = older { a href={ "?before=" (last) } rel="next" { "Older →" } }
                     }
                 }
             }
@@ -228,20 +234,19 @@ fn line_of(job: &Job) -> String {
     }
 }
 
-fn settings_section(show: &Show) -> Markup {
-    let list = |values: &[NameValue]| {
+fn settings_sections(show: &Show) -> Markup {
+    // The name is said above.
+    let settings: Vec<&NameValue> = show.settings.iter().filter(|setting| setting.name != "CRON_NAME").collect();
+    let environment: Vec<&NameValue> = show.environment.iter().collect();
+    let list = |values: &[&NameValue]| {
         html! { dl.facts { @for NameValue { name, value } in values { dt { code { (shown(name)) } } dd { code { (shown(value)) } } } } }
     };
     html! {
-        @if !show.settings.is_empty() || !show.environment.is_empty() {
-            div.columns {
-                @if !show.settings.is_empty() {
-                    section aria-labelledby="settings-heading" { h2 #settings-heading { "Settings" } (list(&show.settings)) }
-                }
-                @if !show.environment.is_empty() {
-                    section aria-labelledby="environment-heading" { h2 #environment-heading { "Environment" } (list(&show.environment)) }
-                }
-            }
+        @if !settings.is_empty() {
+            section aria-labelledby="settings-heading" { h2 #settings-heading { "Settings" } (list(&settings)) }
+        }
+        @if !environment.is_empty() {
+            section aria-labelledby="environment-heading" { h2 #environment-heading { "Environment" } (list(&environment)) }
         }
     }
 }

@@ -239,7 +239,7 @@ fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
 
 fn table(view: &View<'_>, jobs: &[Job]) -> Markup {
     html! {
-        table.stack {
+        table.brief {
             caption.hidden { "Jobs" }
             thead {
                 tr {
@@ -250,15 +250,15 @@ fn table(view: &View<'_>, jobs: &[Job]) -> Markup {
             tbody {
                 @for job in jobs {
                     tr {
-                        th scope="row" data-label="Job" { (job_link(&job.job)) }
-                        td data-label="Schedule" { (schedule(&job.schedule)) }
-                        td data-label="Last" {
+                        th.whole scope="row" { (job_link(&job.job)) }
+                        td { (schedule(&job.schedule)) }
+                        td {
                             (last(view, job))
                             @if job.failures > 1 { span.quiet { " ×" (job.failures) } }
                         }
-                        td data-label="Next" { @match job.next { Some(next) => (view.time(next)), None => span.quiet { "–" } } }
-                        td data-label="State" { (state(view, job)) }
-                        td.command data-label="Command" { code { (shown(&beginning(&job.command))) } }
+                        td { span.prefix { "next " } @match job.next { Some(next) => (view.time(next)), None => span.quiet { "–" } } }
+                        td { (state(view, job)) }
+                        td.command { code { (shown(&beginning(&job.command))) } }
                     }
                 }
             }

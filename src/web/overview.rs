@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::backend::{Backend, Fault};
+use super::jobs::beginning;
 use super::page::{Nav, Page, View, job_link, last, runs_table, shown, state};
 use crate::report::format_count;
 use crate::varlink::cron::{Filter, Job, List, ListArguments, NextArguments, NextStart, Status};
@@ -12,7 +13,7 @@ use serde_json::json;
 /// Jobs of a kind that are shown.
 const MOST: usize = 25;
 /// Coming starts that are shown.
-const NEXT: u64 = 12;
+const NEXT: u64 = 10;
 /// Past runs that are shown.
 const RUNS: u64 = 12;
 
@@ -110,10 +111,14 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
             }
         }
         div.columns {
-            section #running aria-labelledby="running-heading" { (running_section(view, facts)) }
+            div {
+                section #running aria-labelledby="running-heading" { (running_section(view, facts)) }
+                @if !facts.paused.is_empty() {
+                    section #paused aria-labelledby="paused-heading" { (paused_section(view, facts)) }
+                }
+            }
             section #next aria-labelledby="next-heading" { (next_section(view, facts)) }
         }
-        section #paused aria-labelledby="paused-heading" hidden[facts.paused.is_empty()] { (paused_section(view, facts)) }
         section #recent aria-labelledby="recent-heading" { (recent_section(view, facts)) }
     }
 }
@@ -152,21 +157,34 @@ fn failing_section(view: &View<'_>, facts: &Facts) -> Markup {
     }
     html! {
         h2 #failing-heading { "Needs attention" }
-        table.stack.attention {
+        table.brief.attention {
             caption.hidden { "Jobs that fail or are late" }
-            thead { tr { th scope="col" { "Job" } th scope="col" { "Last run" } th scope="col" { "In a row" } th scope="col" { "Next" } th scope="col" { "Command" } } }
+            thead {
+                tr {
+                    th scope="col" { "Job" }
+                    th scope="col" { "Last run" }
+                    th scope="col" { "Failures" }
+                    th scope="col" { "Next" }
+                    th scope="col" { "Command" }
+                }
+            }
             tbody {
                 @for job in &facts.failing {
                     tr {
-                        th scope="row" data-label="Job" { (job_link(&job.job)) }
-                        td data-label="Last run" {
+                        th.whole scope="row" { (job_link(&job.job)) }
+                        td {
                             (last(view, job))
                             @if job.late { " " span.mark-bad { span.sign aria-hidden="true" { "!" } " late" } }
-                            @if let Some(run) = job.last.as_ref().and_then(|last| last.run) { " " a href={ "/run/" (run) } { "output" } }
+                            @if let Some(run) = job.last.as_ref().and_then(|last| last.run) {
+                                " · "
+                                a href={ "/run/" (run) } aria-label={ "Output of the last run of " (shown(&job.job)) } { "output" }
+                            }
                         }
-                        td data-label="In a row" { @if job.failures > 1 { (job.failures) } @else { span.quiet { "1" } } }
-                        td data-label="Next" { @match job.next { Some(next) => (view.time(next)), None => span.quiet { "–" } } }
-                        td.command data-label="Command" { code { (shown(&job.command)) } }
+                        td.nowrap {
+                            @match job.failures { 0 => span.quiet { "–" }, 1 => "1", count => { (count) " in a row" } }
+                        }
+                        td { span.prefix { "next " } @match job.next { Some(next) => (view.time(next)), None => span.quiet { "–" } } }
+                        td.command { code { (shown(&beginning(&job.command))) } }
                     }
                 }
             }
@@ -188,7 +206,7 @@ fn running_section(view: &View<'_>, facts: &Facts) -> Markup {
                             tr {
                                 th scope="row" { (job_link(&job.job)) }
                                 td { span.mark-run { span.sign aria-hidden="true" { "●" } " " @match run.started_at { Some(at) => (view.since(at)), None => "starting" } } }
-                                td.number { a href={ "/run/" (run.run) } { "output" } }
+                                td.number { a href={ "/run/" (run.run) } aria-label={ "Output of run " (run.run) " of " (shown(&job.job)) } { "output" } }
                             }
                         }
                     }
@@ -223,20 +241,23 @@ fn next_section(view: &View<'_>, facts: &Facts) -> Markup {
 fn paused_section(view: &View<'_>, facts: &Facts) -> Markup {
     html! {
         h2 #paused-heading { "Paused" }
-        table.stack {
+        table {
             caption.hidden { "Paused jobs" }
-            thead { tr { th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "By" } th scope="col" { "Why" } } }
+            thead.hidden { tr { th scope="col" { "Job" } th scope="col" { "Pause" } } }
             tbody {
                 @for job in &facts.paused {
                     tr {
-                        th scope="row" data-label="Job" { (job_link(&job.job)) }
-                        td data-label="State" { (state(view, job)) }
-                        td data-label="By" { (job.paused_by.as_deref().map_or("–".to_owned(), shown)) }
-                        td data-label="Why" { (job.note.as_deref().filter(|note| !note.is_empty()).map_or("–".to_owned(), shown)) }
+                        th scope="row" { (job_link(&job.job)) }
+                        td {
+                            (state(view, job))
+                            @if let Some(by) = &job.paused_by { span.quiet { " by " (shown(by)) } }
+                            @if let Some(note) = job.note.as_deref().filter(|note| !note.is_empty()) { span.quiet { ": " (shown(note)) } }
+                        }
                     }
                 }
             }
         }
+        @if facts.paused.len() == MOST { p.more { a href="/jobs?state=paused" { "All paused jobs" } } }
     }
 }
 

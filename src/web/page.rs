@@ -35,7 +35,7 @@ const NAV: [(Nav, &str, &str); 5] = [
     (Nav::Overview, "/", "Overview"),
     (Nav::Jobs, "/jobs", "Jobs"),
     (Nav::Timeline, "/timeline", "Timeline"),
-    (Nav::Check, "/check", "Check a line"),
+    (Nav::Check, "/check", "Check"),
     (Nav::Fleet, "/fleet", "Fleet"),
 ];
 
@@ -392,41 +392,41 @@ pub fn schedule(text: &str) -> Markup {
 /// A table of runs, newest first. Without `with_job` they are all of one job.
 pub fn runs_table(view: &View<'_>, runs: &[RunRecord], with_job: bool, caption: &str) -> Markup {
     html! {
-        table.stack {
+        table.brief {
             caption.hidden { (caption) }
             thead {
                 tr {
-                    th scope="col" { "Run" }
                     @if with_job { th scope="col" { "Job" } }
                     th scope="col" { "Outcome" }
-                    th scope="col" { "Due" }
                     th scope="col" { "When" }
+                    th scope="col" { "Due" }
                     th.number scope="col" { "Took" }
+                    th.number scope="col" { "Run" }
                 }
             }
             tbody {
                 @for run in runs {
                     @let at = run.started_at.unwrap_or(run.scheduled_at);
                     tr {
-                        td data-label="Run" {
-                            @match run.run {
-                                Some(number) => a href={ "/run/" (number) } { (number) },
-                                None => span.quiet { "no run" },
-                            }
-                        }
-                        @if with_job { td data-label="Job" { (job_link(&run.job)) } }
-                        td data-label="Outcome" {
+                        @if with_job { th.whole scope="row" { (job_link(&run.job)) } }
+                        td {
                             (outcome(&outcome_of(run)))
                             @if run.attempt > 1 { span.quiet { " attempt " (run.attempt) } }
                             @if run.trigger != "schedule" { span.quiet { " " (shown(&run.trigger)) } }
                         }
-                        td data-label="Due" { (view.moment(run.scheduled_at)) }
-                        td data-label="When" { (view.time(at)) }
-                        td.number data-label="Took" {
-                            @match (run.outcome.as_str(), run.started_at, took(run)) {
-                                ("running", Some(started), _) => (view.since(started)),
-                                (_, _, Some(seconds)) => (text::duration(seconds)),
+                        td { (view.time(at)) }
+                        td.wide { (view.moment(run.scheduled_at)) }
+                        td.number {
+                            @match (run.outcome.as_str(), took(run)) {
+                                ("running", _) => (view.since(at)),
+                                (_, Some(seconds)) => (text::duration(seconds)),
                                 _ => span.quiet { "–" },
+                            }
+                        }
+                        td.number {
+                            @match run.run {
+                                Some(number) => a href={ "/run/" (number) } { (number) },
+                                None => span.quiet { "no run" },
                             }
                         }
                     }
