@@ -72,6 +72,8 @@ const FILES: [(&str, Check); 43] = [
     ("rsyslog/30-cron.conf", Here("logging")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),
+    ("systemd/cronwheel-web.service", Here("services")),
+    ("systemd/cronwheel-web.socket", Here("services")),
     ("systemd/cronwheel.sysusers.conf", Here("services")),
     ("sysv/cron", Here("services")),
     ("vim/ftdetect/cronwheel.vim", Here("editors")),
