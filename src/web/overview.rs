@@ -241,13 +241,13 @@ fn next_section(view: &View<'_>, facts: &Facts) -> Markup {
 fn paused_section(view: &View<'_>, facts: &Facts) -> Markup {
     html! {
         h2 #paused-heading { "Paused" }
-        table {
+        table.brief {
             caption.hidden { "Paused jobs" }
             thead.hidden { tr { th scope="col" { "Job" } th scope="col" { "Pause" } } }
             tbody {
                 @for job in &facts.paused {
                     tr {
-                        th scope="row" { (job_link(&job.job)) }
+                        th.whole scope="row" { (job_link(&job.job)) }
                         td {
                             (state(view, job))
                             @if let Some(by) = &job.paused_by { span.quiet { " by " (shown(by)) } }

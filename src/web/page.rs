@@ -379,7 +379,7 @@ pub fn last(view: &View<'_>, job: &Job) -> Markup {
                 @let at = last.ended_at.or(last.started_at).unwrap_or(last.scheduled_at);
                 (outcome(last)) " " (view.time(at))
             }
-            None => span.quiet { "–" },
+            None => span.quiet.none { "–" },
         }
     }
 }

@@ -23,7 +23,7 @@ const USUAL: usize = 1;
 /// Runs and starts that are drawn.
 const MOST: u64 = 2_000;
 /// Rows of the tables below the picture.
-const LISTED: usize = 50;
+const LISTED: usize = 25;
 
 /// What is drawn.
 pub struct Facts {
@@ -85,13 +85,6 @@ fn body(view: &View<'_>, chosen: usize, facts: &Facts) -> Markup {
             }
         }
         @if let Some(picture) = picture(view, facts) { section #picture aria-label="Timeline" { div.scroll tabindex="0" role="group" aria-label="Timeline" { (picture) } } }
-        div.columns {
-            section aria-labelledby="past-heading" #past {
-                h2 #past-heading { "Past" }
-                @if facts.runs.is_empty() { p.empty { "Nothing has run." } } @else {
-                    (runs_table(view, facts.runs.get(..LISTED).unwrap_or(&facts.runs), true, "Past runs, newest first"))
-                }
-            }
             section aria-labelledby="coming-heading" #coming {
                 h2 #coming-heading { "Coming" }
                 @if facts.starts.is_empty() { p.empty { "Nothing is due." } } @else {
@@ -106,6 +99,11 @@ fn body(view: &View<'_>, chosen: usize, facts: &Facts) -> Markup {
                     }
                 }
             }
-        }
+            section aria-labelledby="past-heading" #past {
+                h2 #past-heading { "Past" }
+                @if facts.runs.is_empty() { p.empty { "Nothing has run." } } @else {
+                    (runs_table(view, facts.runs.get(..LISTED).unwrap_or(&facts.runs), true, "Past runs, newest first"))
+                }
+            }
     }
 }
