@@ -96,7 +96,7 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
                 @if let Some(note) = job.note.as_deref().filter(|note| !note.is_empty()) { ": " (shown(note)) }
             }
         }
-        div #actions { (actions(view, job)) }
+        div #actions { (actions(view, job, None)) }
         div.columns {
             section aria-labelledby="when-heading" #when { (when_section(view, facts)) }
             section aria-labelledby="output-heading" #output { (output_section(view, facts)) }

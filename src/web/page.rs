@@ -436,14 +436,21 @@ pub fn runs_table(view: &View<'_>, runs: &[RunRecord], with_job: bool, caption: 
     }
 }
 
-/// Buttons for what may be done with a job. They need the script, which shows them; without it there are the commands.
-pub fn actions(view: &View<'_>, job: &Job) -> Markup {
+/// Buttons for what may be done with a job, or with one run of it. They need the script, which shows them; without it there are the commands.
+pub fn actions(view: &View<'_>, job: &Job, run: Option<u64>) -> Markup {
     let may = view.app.may(job);
     let name = shell_quoted(&job.job);
     if may == Permission::Nothing {
         return html! {};
     }
     let is_busy = !job.running.is_empty() || job.waiting > 0 || job.retry_at.is_some();
+    let (to_end, end_words) = match (run, job.running.len()) {
+        (Some(run), _) => (serde_json::json!({ "run": run }).to_string(), "End the run"),
+        (None, 0) => (body(&[("job", &job.job)]), "Cancel what waits"),
+        (None, 1) => (body(&[("job", &job.job)]), "End the run"),
+        (None, _) => (body(&[("job", &job.job)]), "End the oldest run"),
+    };
+    let end_command = format!("cronctl kill {}", run.map_or_else(|| name.clone(), |run| run.to_string()));
     html! {
         div.actions {
             div.buttons hidden data-needs-script="" {
@@ -467,9 +474,7 @@ pub fn actions(view: &View<'_>, job: &Job) -> Markup {
                     }
                 }
                 @if is_busy {
-                    button.danger type="button" data-post="/api/kill" data-body=(body(&[("job", &job.job)])) data-confirm="Really end it?" {
-                        @if job.running.is_empty() { "Cancel" } @else { "End the run" }
-                    }
+                    button.danger type="button" data-post="/api/kill" data-body=(to_end) data-confirm="Really end it?" { (end_words) }
                 }
             }
             noscript {
@@ -479,7 +484,7 @@ pub fn actions(view: &View<'_>, job: &Job) -> Markup {
                         "cronctl run " (name) "\n"
                         @if job.paused_until.is_some() { "cronctl resume " (name) "\n" } @else { "cronctl pause " (name) " --for 1h\n" }
                     }
-                    @if is_busy { "cronctl kill " (name) "\n" }
+                    @if is_busy { (end_command) "\n" }
                 }
             }
         }

@@ -70,7 +70,7 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
                 None => p { span.mark-run { span.sign aria-hidden="true" { "●" } " running" } },
             }
         }
-        div #actions { @if let (true, Some(job)) = (is_live, &facts.entry) { (actions(view, job)) } }
+        div #actions { @if let (true, Some(job)) = (is_live, &facts.entry) { (actions(view, job, Some(facts.run))) } }
         section aria-labelledby="output-heading" #output {
             div.heading {
                 h2 #output-heading { "Output" }

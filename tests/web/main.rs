@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod browsers;
 mod client;
 mod pages;
 mod refusals;
