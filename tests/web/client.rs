@@ -1,6 +1,7 @@
 //! A server under test, and an HTTP client that sends exactly what it is told.
 
 use crate::common::{Deadline, World};
+use nix::unistd::{Uid, User, setfsuid};
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -17,6 +18,8 @@ pub struct Site {
     pub host: String,
     /// `cronwheel=SECRET`, once signed in.
     pub cookie: String,
+    /// The user who runs it, and whose client is let in.
+    owner: Uid,
 }
 
 /// What a server has answered.
@@ -37,7 +40,8 @@ impl Site {
         let address = address.trim().to_owned();
         let host =
             address.strip_prefix("http://").and_then(|rest| rest.split('/').next()).unwrap_or_default().to_owned();
-        Site { child, address, host, cookie: String::new() }
+        let owner = User::from_name(user).expect("the users").expect("a user").uid;
+        Site { child, address, host, cookie: String::new(), owner }
     }
 
     /// Starts it and signs in.
@@ -67,9 +71,18 @@ impl Site {
         format!("127.0.0.1:{port}").parse().expect("an address")
     }
 
+    /// A connection from a process of the same user.
+    pub fn connect(&self) -> TcpStream {
+        // A new socket belongs to the user as whom files are accessed, which each thread has of its own.
+        let before = setfsuid(self.owner);
+        let stream = TcpStream::connect(self.socket());
+        setfsuid(before);
+        stream.expect("a connection")
+    }
+
     /// Sends bytes and reads until the server closes.
     pub fn send(&self, request: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.socket()).expect("a connection");
+        let mut stream = self.connect();
         exchange(&mut stream, request)
     }
 
@@ -166,7 +179,7 @@ fn unchunked(mut rest: &str) -> String {
 
 /// A stream of events of a site, read until it has all of these texts.
 pub fn read_events(site: &Site, path: &str, mut until: impl FnMut(&str) -> bool) -> String {
-    let mut stream = TcpStream::connect(site.socket()).expect("a connection");
+    let mut stream = site.connect();
     stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n", site.host, site.cookie);
     stream.write_all(request.as_bytes()).expect("a request");

@@ -44,7 +44,7 @@ fn each_page_shows_what_the_daemon_knows() {
     let at = |name: &str| by_name.find(name).unwrap_or_else(|| panic!("{name}: {by_name}"));
     assert!(at("</span>endless") < at("</span>fails") && at("</span>fails") < at("</span>nightly"));
 
-    let job = site.wait_for("/job/alice:hello", "hello\n<").body;
+    let job = site.wait_for("/job/alice:hello", "hello\noops\n").body;
     for text in
         ["At 00:00", "/var/spool/cron/crontabs/alice", "line 2", "crontab -u alice -e", "Run now", "<svg", "100.0% ok"]
     {
