@@ -92,10 +92,23 @@ function replaceParts(page) {
   }
   for (const part of parts(fresh)) {
     const place = document.getElementById(part.id);
-    if (!place || place.contains(document.activeElement) || sameBut(place, part)) continue;
+    const active = document.activeElement;
+    const isInside = place && place.contains(active);
+    if (!place || sameBut(place, part) || (isInside && /^(SELECT|INPUT|TEXTAREA)$/.test(active.tagName))) continue;
+    const target = targetOf(active);
     place.replaceWith(part);
     begin(part);
+    if (isInside) {
+      const links = [...part.querySelectorAll("button, a")];
+      const again = links.find((link) => targetOf(link) === target) || links[0];
+      if (again) again.focus();
+    }
   }
+}
+
+// What a button or a link is for.
+function targetOf(element) {
+  return element.dataset.post || element.getAttribute("href");
 }
 
 // Whether two parts differ in nothing but what the clock and the script have done.
@@ -105,6 +118,12 @@ function sameBut(one, other) {
     for (const time of copy.querySelectorAll("time")) time.textContent = "";
     for (const output of copy.querySelectorAll("[data-follow]")) output.textContent = "";
     for (const hidden of copy.querySelectorAll("[data-needs-script]")) hidden.hidden = true;
+    for (const button of copy.querySelectorAll("button")) {
+      button.disabled = false;
+      if (!("confirm" in button.dataset)) continue;
+      button.textContent = "";
+      delete button.dataset.armed;
+    }
     return copy.outerHTML;
   };
   return plain(one) === plain(other);
@@ -239,7 +258,7 @@ async function press(button) {
   button.disabled = true;
   say(messageOf(await post(button.dataset.post, JSON.stringify(body))));
   button.disabled = false;
-  button.blur();
+  // What has changed is taken in when the daemon tells of it; it may tell nothing.
   refresh();
 }
 

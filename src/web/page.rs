@@ -235,7 +235,7 @@ impl<'a> View<'a> {
     pub fn full(&self, at: Time) -> String {
         let text = self.app.zone.to_rfc3339(at.timestamp());
         let day = day_of_week(&text).map(|day| format!("{day} ")).unwrap_or_default();
-        let offset = text.get(19..).filter(|offset| *offset != "Z").map_or("UTC".to_owned(), str::to_owned);
+        let offset = text.get(19..).filter(|offset| !matches!(*offset, "Z" | "+00:00")).unwrap_or("UTC");
         format!("{day}{} {offset}", text.get(..19).unwrap_or(&text).replace('T', " "))
     }
 
