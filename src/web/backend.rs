@@ -16,6 +16,10 @@ use std::time::Duration;
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often a call is made again that comes too soon after others of the same user, and the pauses between.
+const ATTEMPTS: usize = 4;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
 /// Why a page cannot be shown, or something cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -92,6 +96,12 @@ impl Backend {
     /// The daemon refuses, or does not answer.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, Fault> {
         let name = format!("{}.{method}", self.interface);
+        for _ in 0..ATTEMPTS {
+            match self.client.call(&name, arguments) {
+                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+                called => return called.map_err(fault),
+            }
+        }
         self.client.call(&name, arguments).map_err(fault)
     }
 
@@ -118,19 +128,27 @@ impl Backend {
     ) -> Result<(), Fault> {
         let name = format!("{}.{method}", self.interface);
         let mut failure = None;
-        let called = self.client.call_more(&name, arguments, |reply: Value| {
-            // An empty reply is the end of an answer without results.
-            if reply.as_object().is_some_and(serde_json::Map::is_empty) {
-                return true;
-            }
-            match T::deserialize(reply) {
-                Ok(reply) => take(reply),
-                Err(why) => {
-                    failure = Some(Fault::Unexpected(printable(why.to_string().as_bytes())));
-                    false
+        let mut called = Ok(());
+        for _ in 0..=ATTEMPTS {
+            called = self.client.call_more(&name, arguments, |reply: Value| {
+                // An empty reply is the end of an answer without results.
+                if reply.as_object().is_some_and(serde_json::Map::is_empty) {
+                    return true;
                 }
+                match T::deserialize(reply) {
+                    Ok(reply) => take(reply),
+                    Err(why) => {
+                        failure = Some(Fault::Unexpected(printable(why.to_string().as_bytes())));
+                        false
+                    }
+                }
+            });
+            // That is refused before the first reply.
+            match &called {
+                Err(error) if is_briefly_busy(error) => std::thread::sleep(BUSY_PAUSE),
+                _ => break,
             }
-        });
+        }
         match failure {
             Some(failure) => Err(failure),
             None => called.map_err(fault),
@@ -181,6 +199,11 @@ impl Backend {
         })?;
         Ok(found)
     }
+}
+
+/// Whether this user has asked the daemon too often in the last moment.
+fn is_briefly_busy(error: &ClientError) -> bool {
+    matches!(error, ClientError::Reply(ReplyError::Refused(CallError::Cron(cron::Error::Busy { retry_after }))) if *retry_after < 1.0)
 }
 
 /// What the end of a call means for a page.

@@ -46,7 +46,7 @@ fn each_page_shows_what_the_daemon_knows() {
 
     let job = site.wait_for("/job/alice:hello", "hello\noops\n").body;
     for text in
-        ["At 00:00", "/var/spool/cron/crontabs/alice", "line 2", "crontab -u alice -e", "Run now", "<svg", "100.0% ok"]
+        ["At 00:00", "/var/spool/cron/crontabs/alice", ", line ", "crontab -u alice -e", "Run now", "<svg", "100.0% ok"]
     {
         assert!(job.contains(text), "{text}: {job}");
     }
