@@ -1,7 +1,7 @@
 //! The durations of a job's runs as bars. A table with the same facts is always beside it.
 
 use super::page::{View, class_of, outcome_of, took};
-use crate::report::text;
+use crate::report::{format_count, text};
 use crate::varlink::history::RunRecord;
 use maud::{Markup, html};
 
@@ -30,7 +30,11 @@ pub fn durations(view: &View<'_>, runs: &[RunRecord]) -> Markup {
     let step = step.min(WIDEST * 1.5);
     let width = (step * 0.72).max(1.0);
     let shift = WIDTH - step * bars.len() as f64;
-    let summary = format!("Durations of the last {} runs; the longest took {}", bars.len(), text::duration(longest));
+    let summary = format!(
+        "Durations of {}; the longest took {}",
+        format_count(bars.len() as u64, "run", "runs"),
+        text::duration(longest)
+    );
     html! {
         figure.chart {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" role="img" aria-label=(summary) {

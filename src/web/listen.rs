@@ -105,6 +105,14 @@ impl Address {
 }
 
 impl Listening {
+    /// The path of a Unix socket, if it has one.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Listening::Tcp(_) => None,
+            Listening::Unix(socket, _) => socket.local_addr().ok()?.as_pathname().map(Path::to_path_buf),
+        }
+    }
+
     /// The socket that the service manager has passed to this process, if it has.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub mod common;
 mod browsers;
 mod client;
 mod pages;
+mod programs;
 mod refusals;
 mod rights;
 mod sockets;

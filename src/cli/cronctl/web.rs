@@ -14,6 +14,7 @@ use crate::sys::files;
 use crate::users::gid_of_group;
 use crate::web::{Address, ListenError, Listening, Options, RedirectFile, Server};
 use clap::ArgMatches;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -37,28 +38,21 @@ pub(super) fn run(matches: &ArgMatches, world: &World, out: &mut Output) -> Resu
         bearer,
         rights: rights(world),
     };
-    let address = match &socket {
-        Listening::Tcp(_) => None,
-        Listening::Unix(socket, _) => {
-            Some(socket.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_path_buf)))
-        }
-    };
+    let path = socket.path();
     let server = Server::new(options, socket).map_err(|why| failed(why.to_string()))?;
+    let one_time = server.one_time_address();
+    let of_path = || path.map(|path| format!("unix:{}", printable(path.as_os_str().as_encoded_bytes())));
+    match one_time.clone().or_else(of_path) {
+        Some(address) if given(matches, "json") => out.json(&json!({ "address": address }))?,
+        Some(address) => out.line(format_args!("{address}"))?,
+        None => {}
+    }
     let mut redirect = None;
-    match (server.one_time_address(), address) {
-        (Some(address), _) => {
-            out.line(format_args!("{address}"))?;
-            if given(matches, "open") {
-                let file = RedirectFile::create(&address)
-                    .map_err(|why| failed(format!("--open: making a file for the browser: {}", files::reason(&why))))?;
-                open(&file);
-                redirect = Some(file);
-            }
-        }
-        (None, Some(Some(path))) => {
-            out.line(format_args!("serving on unix:{}", printable(path.as_os_str().as_encoded_bytes())))?
-        }
-        (None, _) => {}
+    if let Some(address) = one_time.filter(|_| given(matches, "open")) {
+        let file = RedirectFile::create(&address)
+            .map_err(|why| failed(format!("--open: making a file for the browser: {}", files::reason(&why))))?;
+        open(&file);
+        redirect = Some(file);
     }
     out.flush()?;
     server.run(redirect).map_err(|why| failed(why.to_string()))?;

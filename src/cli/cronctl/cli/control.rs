@@ -145,6 +145,7 @@ pub(super) fn web() -> Command {
                 .help("Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)"),
             super::repeated("host", "NAME", "On a Unix socket, serve requests for this host name only")
                 .value_parser(NonEmptyStringValueParser::new()),
+            json("Print the address as a JSON object"),
             run_dir(),
         ])
         .after_help(
