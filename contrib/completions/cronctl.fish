@@ -47,6 +47,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "check" -d 'Report e
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "explain" -d 'Explain a schedule in English and show its next runs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "simulate" -d 'Show what the daemon would start during clock changes and restarts'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw a diagram of when entries run'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "web" -d 'Serve a web page that shows and controls jobs'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
@@ -229,6 +230,17 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l listen -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l token-file -d 'Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l host -d 'On a Unix socket, serve requests for this host name only; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l open -d 'Open the page in a browser (xdg-open)'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l read-only -d 'Show everything and change nothing'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l json -d 'Print the address as a JSON object'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand show" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -f -a "(cronctl job-names 2>/dev/null)"

@@ -83,6 +83,10 @@ function replaceParts(page) {
   const parts = (main) => [...main.querySelectorAll("[id]")].filter((part) => /^(DIV|SECTION|P)$/.test(part.tagName));
   const names = (main) => parts(main).map((part) => part.id).join(" ");
   document.title = page.title;
+  for (const name of ["live", "job"]) {
+    if (name in fresh.dataset) old.dataset[name] = fresh.dataset[name];
+    else delete old.dataset[name];
+  }
   if (names(old) !== names(fresh)) {
     const focused = document.activeElement && document.activeElement.id;
     old.replaceChildren(...fresh.childNodes);
@@ -148,13 +152,16 @@ function listen() {
   if (!main || !("live" in main.dataset) || document.hidden || events) return;
   clearTimeout(retry);
   events = new EventSource("/events");
+  // A page in place of another one, as the daemon did not answer: now it does.
+  events.addEventListener("open", () => main.dataset.live === "retry" && later());
   events.addEventListener("change", (event) => {
     const about = JSON.parse(event.data);
     if (!main.dataset.job || !about.job || about.job === main.dataset.job) later();
   });
   events.addEventListener("error", () => {
-    events.close();
+    if (events) events.close();
     events = null;
+    clearTimeout(retry);
     retry = setTimeout(() => {
       refresh();
       listen();

@@ -112,7 +112,7 @@ pub async fn events(State(app): State<Shared>) -> Response {
 
 async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
     let mut events = app.events.lock().await;
-    if let Some(sender) = events.as_ref().filter(|sender| sender.receiver_count() > 0) {
+    if let Some(sender) = events.as_ref() {
         return Ok(sender.subscribe());
     }
     let call = Call { more: true, ..Call::new(format!("{}.Events", cron::INTERFACE), &ListArguments::default()) };
@@ -133,13 +133,15 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
                 Err(_) => {}
             }
             if sender.receiver_count() == 0 {
-                break;
+                // With the lock, so that no page is added meanwhile.
+                let mut events = app.events.lock().await;
+                if sender.receiver_count() == 0 {
+                    *events = None;
+                    return;
+                }
             }
         }
-        let mut events = app.events.lock().await;
-        if events.as_ref().is_some_and(|other| other.same_channel(&sender)) {
-            *events = None;
-        }
+        *app.events.lock().await = None;
     });
     Ok(receiver)
 }

@@ -50,6 +50,8 @@ pub struct Page {
     pub body: Markup,
     /// Whether the script asks for the page again when something happens.
     pub is_live: bool,
+    /// Whether it asks again until there is another page.
+    pub is_temporary: bool,
     /// Only events of this job matter to it.
     pub job: Option<String>,
 }
@@ -57,7 +59,7 @@ pub struct Page {
 impl Page {
     /// A page that stays as it is.
     pub fn of(nav: Nav, title: &str, body: Markup) -> Page {
-        Page { nav, title: title.to_owned(), body, is_live: false, job: None }
+        Page { nav, title: title.to_owned(), body, is_live: false, is_temporary: false, job: None }
     }
 }
 
@@ -116,8 +118,13 @@ fn frame(app: &App, nav: Nav, title: &str, head: Markup, main: Markup) -> Markup
 
 /// A page in its frame.
 pub fn render(app: &App, page: &Page) -> Markup {
+    let live = match (page.is_live, page.is_temporary) {
+        (_, true) => Some("retry"),
+        (true, false) => Some(""),
+        (false, false) => None,
+    };
     let main = html! {
-        main #main tabindex="-1" data-live=[page.is_live.then_some("")] data-job=[page.job.as_deref()] { (page.body) }
+        main #main tabindex="-1" data-live=[live] data-job=[page.job.as_deref()] { (page.body) }
     };
     frame(app, page.nav, &page.title, html! { script src="/app.js" defer {} }, main)
 }
@@ -184,7 +191,7 @@ fn error(app: &App, fault: &Fault) -> Page {
                     p { a href="" { "Try again" } }
                 }
             };
-            return Page { is_live: true, ..Page::of(Nav::None, "The daemon does not answer", body) };
+            return Page { is_temporary: true, ..Page::of(Nav::None, "The daemon does not answer", body) };
         }
         Fault::NotFound(_) => ("Not found", "It may have been removed, or belong to another user."),
         Fault::Denied(_) => ("Not allowed", "This page can do what the user may do who has started it."),
@@ -200,7 +207,8 @@ fn error(app: &App, fault: &Fault) -> Page {
             p { a href="/" { "Overview" } " · " a href="/jobs" { "All jobs" } }
         }
     };
-    Page::of(Nav::None, title, body)
+    let is_temporary = matches!(fault, Fault::Busy(_));
+    Page { is_temporary, ..Page::of(Nav::None, title, body) }
 }
 
 /// A message as a sentence.
