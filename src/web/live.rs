@@ -123,6 +123,7 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
     tokio::spawn(async move {
         loop {
             match timeout(KEEP_ALIVE, replies.next()).await {
+                Ok(Ok(reply)) if reply.error.is_some() => break,
                 Ok(Ok(reply)) => {
                     let Ok(Event { event: name, job, run, .. }) = reply.result::<Event>() else { continue };
                     // Fails without a page, which is looked at below.
