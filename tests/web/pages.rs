@@ -107,6 +107,11 @@ fn output_is_followed_and_events_arrive_while_a_page_is_open() {
         text.contains("\"start\"") && text.contains("\"end\"")
     });
     assert!(happened.contains("alice:hello"), "{happened}");
+    // However fast pages are opened and left, they share one connection to the daemon, which accepts few of a user.
+    for _ in 0..20 {
+        read_events(&site, "/events", |text| text.contains("retry:"));
+    }
+    assert!(descriptors() <= idle + 6, "{} and {idle} descriptors", descriptors());
     // Without a page nothing is asked: no connection to the daemon stays.
     Deadline::seconds(60).wait_for("the connections to end", || (descriptors() <= idle).then_some(()));
 }
