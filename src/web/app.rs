@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How clients come in.
 #[derive(Debug)]
-pub enum Door {
+pub enum Transport {
     /// On loopback, with a cookie.
     Loopback {
         /// The port.
@@ -40,7 +40,7 @@ pub enum Door {
 
 /// Who asks the daemon.
 #[derive(Debug)]
-pub struct Asker {
+pub struct ServerUser {
     /// The login name of this process.
     pub name: String,
     /// What the daemon sees of it.
@@ -63,9 +63,9 @@ pub struct App {
     /// Whether nothing can be changed.
     pub is_read_only: bool,
     /// How clients come in.
-    pub door: Door,
+    pub transport: Transport,
     /// Who asks the daemon.
-    pub asker: Asker,
+    pub user: ServerUser,
     /// What happens, for all pages that show it; see `live`.
     pub events: Mutex<Option<broadcast::Sender<Bytes>>>,
     calls: Semaphore,
@@ -83,11 +83,11 @@ impl App {
         profile: &'static Profile,
         machine: String,
         is_read_only: bool,
-        door: Door,
-        asker: Asker,
+        transport: Transport,
+        user: ServerUser,
     ) -> App {
         let (calls, streams) = (Semaphore::new(CALLS), Arc::new(Semaphore::new(STREAMS)));
-        App { sockets, zone, profile, machine, is_read_only, door, asker, events: Mutex::new(None), calls, streams }
+        App { sockets, zone, profile, machine, is_read_only, transport, user, events: Mutex::new(None), calls, streams }
     }
 
     /// Asks the daemon, on a thread that may wait.
@@ -146,13 +146,13 @@ impl App {
         if self.is_read_only {
             return Permission::Nothing;
         }
-        let uid = (job.user == self.asker.name).then_some(self.asker.peer.uid);
+        let uid = (job.user == self.user.name).then_some(self.user.peer.uid);
         let owner = match (job.kind.as_str(), uid) {
             ("user", Some(uid)) => JobOwner::User(uid),
             ("standalone", Some(uid)) => JobOwner::Standalone(uid),
             (_, uid) => JobOwner::System(uid),
         };
-        let Access { may, .. } = self.asker.rights.access(&self.asker.peer, owner);
+        let Access { may, .. } = self.user.rights.access(&self.user.peer, owner);
         may
     }
 

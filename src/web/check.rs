@@ -59,7 +59,7 @@ pub fn result(app: &App, line: &str, is_system: bool) -> Markup {
     let host = HostKey::of(&host::identity());
     let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
     let form = if is_system { Form::System } else { Form::User };
-    let context = Context { form, dialect: &app.profile.dialect, name: &app.asker.name, host, known };
+    let context = Context { form, dialect: &app.profile.dialect, name: &app.user.name, host, known };
     let line = line.trim();
     let mut parser = Parser::new(&context).on_machine(&machine);
     let fed = parser.feed(format!("{line}\n").as_bytes());

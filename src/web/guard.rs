@@ -1,6 +1,6 @@
 //! Decides about each request before a handler sees it, and sets the headers of each response.
 
-use super::app::{App, Door, Shared};
+use super::app::{App, Shared, Transport};
 use super::page;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -47,7 +47,7 @@ pub enum Refusal {
 
 /// Lets a request through or refuses it.
 pub async fn guard(State(app): State<Shared>, request: Request, next: Next) -> Response {
-    let mut response = match check(&app.door, &request) {
+    let mut response = match check(&app.transport, &request) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.response(&app),
     };
@@ -69,12 +69,12 @@ fn set_headers(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-fn check(door: &Door, request: &Request) -> Result<(), Refusal> {
+fn check(transport: &Transport, request: &Request) -> Result<(), Refusal> {
     let (headers, path) = (request.headers(), request.uri().path());
     let host = only(headers, &header::HOST).and_then(|host| host.to_str().ok()).ok_or(Refusal::Host)?;
     // With a full address in the request line, that one counts.
     let is_other = request.uri().authority().is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(host));
-    if is_other || !serves(door, host) {
+    if is_other || !serves(transport, host) {
         return Err(Refusal::Host);
     }
     let is_post = *request.method() == Method::POST;
@@ -84,7 +84,7 @@ fn check(door: &Door, request: &Request) -> Result<(), Refusal> {
     if !is_post && OPEN.contains(&path) {
         return Ok(());
     }
-    if let Door::Loopback { session, .. } = door {
+    if let Transport::Loopback { session, .. } = transport {
         let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
         let bearer = only(headers, &header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let is_program =
@@ -99,7 +99,7 @@ fn check(door: &Door, request: &Request) -> Result<(), Refusal> {
     }
     if is_post {
         let origin = only(headers, &header::ORIGIN).and_then(|origin| origin.to_str().ok());
-        if !origin.is_some_and(|origin| is_own_origin(door, origin, host)) {
+        if !origin.is_some_and(|origin| is_own_origin(transport, origin, host)) {
             return Err(Refusal::Origin);
         }
         let kind = only(headers, &header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -118,9 +118,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 }
 
 /// Whether a `Host` header names this server.
-fn serves(door: &Door, host: &str) -> bool {
-    match door {
-        Door::Loopback { port, session } => {
+fn serves(transport: &Transport, host: &str) -> bool {
+    match transport {
+        Transport::Loopback { port, session } => {
             let names = [session.host.as_str(), "localhost", "127.0.0.1", "[::1]"];
             let is_ours = |name: &str| {
                 host.len() > name.len()
@@ -129,7 +129,7 @@ fn serves(door: &Door, host: &str) -> bool {
             };
             names.into_iter().any(is_ours) || (*port == 80 && names.iter().any(|name| host.eq_ignore_ascii_case(name)))
         }
-        Door::Unix { names } => {
+        Transport::Unix { names } => {
             let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
             let name = name.map_or(host, |(name, _)| name);
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
@@ -141,9 +141,9 @@ fn serves(door: &Door, host: &str) -> bool {
 }
 
 /// Whether a page with that origin comes from this server. A server in front may have TLS.
-fn is_own_origin(door: &Door, origin: &str, host: &str) -> bool {
+fn is_own_origin(transport: &Transport, origin: &str, host: &str) -> bool {
     let behind = |scheme: &str| origin.strip_prefix(scheme).is_some_and(|rest| rest.eq_ignore_ascii_case(host));
-    behind("http://") || (matches!(door, Door::Unix { .. }) && behind("https://"))
+    behind("http://") || (matches!(transport, Transport::Unix { .. }) && behind("https://"))
 }
 
 /// Whether a browser says that somebody has followed a link of another site, or a file.
@@ -209,7 +209,7 @@ mod tests {
         let cookie = cookie.split(';').next().unwrap().to_owned();
         let own = format!("{}:8080", session.host);
         let origin = format!("http://{own}");
-        let door = Door::Loopback { port: 8080, session };
+        let transport = Transport::Loopback { port: 8080, session };
         let (host, cookie, origin) = (("host", own.as_str()), ("cookie", cookie.as_str()), ("origin", origin.as_str()));
         let json = ("content-type", "application/json");
         for (method, path, headers, expected) in [
@@ -244,14 +244,14 @@ mod tests {
             ("POST", "/api/run", vec![host, cookie, origin, ("content-type", "text/plain")], Err(Refusal::ContentType)),
             ("PUT", "/api/run", vec![host, cookie, origin, json], Err(Refusal::Method)),
         ] {
-            assert_eq!(check(&door, &request(method, path, &headers)), expected, "{method} {path} {headers:?}");
+            assert_eq!(check(&transport, &request(method, path, &headers)), expected, "{method} {path} {headers:?}");
         }
     }
 
     #[test]
     fn a_unix_socket_needs_no_cookie_and_may_have_names() {
-        let open = Door::Unix { names: Vec::new() };
-        let named = Door::Unix { names: vec!["cron.example.org".to_owned()] };
+        let open = Transport::Unix { names: Vec::new() };
+        let named = Transport::Unix { names: vec!["cron.example.org".to_owned()] };
         let get = |host| request("GET", "/", &[("host", host)]);
         assert_eq!(check(&open, &get("anything")), Ok(()));
         assert_eq!(check(&open, &get("a/b")), Err(Refusal::Host));

@@ -220,7 +220,7 @@ fn entry_section(view: &View<'_>, Facts { job, show, .. }: &Facts) -> Markup {
 /// The command with which the table of a job is edited.
 fn edit_command(view: &View<'_>, job: &Job) -> String {
     match job.kind.as_str() {
-        "user" if job.user == view.app.asker.name => "crontab -e".to_owned(),
+        "user" if job.user == view.app.user.name => "crontab -e".to_owned(),
         "user" => format!("crontab -u {} -e", shell_quoted(&job.user)),
         _ => format!("editor +{} {}", job.line, shell_quoted(&job.source)),
     }

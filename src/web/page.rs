@@ -106,7 +106,7 @@ fn frame(app: &App, nav: Nav, title: &str, head: Markup, main: Markup) -> Markup
                     p {
                         "cronwheel " (env!("CARGO_PKG_VERSION")) " · times in " (app.zone.name())
                         @if app.is_read_only { " · read-only" }
-                        " · acts as " (printable(app.asker.name.as_bytes()))
+                        " · acts as " (printable(app.user.name.as_bytes()))
                     }
                     p { a href="/metrics" { "Metrics" } " · " a href="/calendar.ics" { "Calendar" } " · " a href="/healthz" { "Health" } }
                 }

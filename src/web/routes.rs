@@ -1,6 +1,6 @@
 //! The addresses of the pages, and what answers them.
 
-use super::app::{Door, Shared};
+use super::app::{Shared, Transport};
 use super::backend::{Backend, Fault};
 use super::guard::guard;
 use super::page::{self, Nav, Page};
@@ -61,9 +61,9 @@ struct Token {
 
 /// Gives a cookie for the one-time token. The address that follows has no secret.
 fn sign_in(app: &Shared, given: &Token, redirect: &Redirect) -> Response {
-    let cookie = match &app.door {
-        Door::Loopback { session, .. } => session.redeem(&given.token),
-        Door::Unix { .. } => None,
+    let cookie = match &app.transport {
+        Transport::Loopback { session, .. } => session.redeem(&given.token),
+        Transport::Unix { .. } => None,
     };
     match cookie {
         Some(cookie) => {

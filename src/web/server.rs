@@ -1,6 +1,6 @@
 //! The server: accepts connections, bounds them, and hands requests to the routes.
 
-use super::app::{App, Asker, CALLS, Door, Shared};
+use super::app::{App, CALLS, ServerUser, Shared, Transport};
 use super::guard::refuse_other_user;
 use super::listen::Listening;
 use super::redirect_file::RedirectFile;
@@ -90,24 +90,24 @@ impl Server {
     /// The kernel has no random numbers, or does not say who this is.
     pub fn new(options: Options, socket: Listening) -> Result<Server, ServerError> {
         let Options { sockets, profile, is_read_only, names, bearer, rights } = options;
-        let door = match &socket {
+        let transport = match &socket {
             Listening::Tcp(listener) => {
-                Door::Loopback { port: listener.local_addr()?.port(), session: Session::new(bearer)? }
+                Transport::Loopback { port: listener.local_addr()?.port(), session: Session::new(bearer)? }
             }
-            Listening::Unix(..) => Door::Unix { names },
+            Listening::Unix(..) => Transport::Unix { names },
         };
         let (uid, gid) = (process::own_uid(), process::own_gid());
         let peer = Peer { uid, gid, pid: std::process::id(), groups: process::own_groups()? };
-        let asker = Asker { name: caller_name(), peer, rights };
+        let user = ServerUser { name: caller_name(), peer, rights };
         let machine = String::from_utf8_lossy(&files::host_name()?).into_owned();
         let zone = SystemZones::open().system();
-        let app = App::new(sockets, zone, profile, machine, is_read_only, door, asker);
+        let app = App::new(sockets, zone, profile, machine, is_read_only, transport, user);
         Ok(Server { app: Arc::new(app), socket })
     }
 
     /// The address that signs in a browser, once. None: no sign-in is needed.
     pub fn one_time_address(&self) -> Option<String> {
-        let Door::Loopback { port, session } = &self.app.door else { return None };
+        let Transport::Loopback { port, session } = &self.app.transport else { return None };
         let token = session.token()?;
         Some(format!("http://{}:{port}/open?token={token}", session.host))
     }
@@ -162,7 +162,7 @@ async fn serve_tcp(listener: &TcpListener, app: &Shared, router: &Router) {
         // Other users of this machine can connect to loopback, too.
         let owner = stream.local_addr().and_then(|own| uid_of_client(client, own));
         match owner {
-            Ok(Some(uid)) if uid == app.asker.peer.uid => start(&http, stream, router, place),
+            Ok(Some(uid)) if uid == app.user.peer.uid => start(&http, stream, router, place),
             Ok(Some(_)) => start(&http, stream, &others, place),
             // It has closed the connection already, or cannot be known.
             Ok(None) | Err(_) => {}

@@ -127,12 +127,12 @@ pub async fn check_line(State(app): State<Shared>, body: Body) -> Response {
         Err(refusal) => return refusal,
     };
     if line.line.len() > check::LONGEST || line.line.trim().contains('\n') {
-        return told(StatusCode::BAD_REQUEST, "expected one line of at most 16 KiB");
+        return respond(StatusCode::BAD_REQUEST, "expected one line of at most 16 KiB");
     }
     let result = app.ask_nobody(move |app| check::result(app, &line.line, line.system)).await;
     match result {
         Ok(markup) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response(),
-        Err(fault) => told(status_of(&fault), &fault.to_string()),
+        Err(fault) => respond(status_of(&fault), &fault.to_string()),
     }
 }
 
@@ -143,7 +143,7 @@ async fn act<T: DeserializeOwned + Send + 'static>(
     act: impl FnOnce(&mut Backend, T) -> Result<String, Fault> + Send + 'static,
 ) -> Response {
     if app.is_read_only {
-        return told(StatusCode::FORBIDDEN, "this page is read-only");
+        return respond(StatusCode::FORBIDDEN, "this page is read-only");
     }
     let arguments = match read(body).await {
         Ok(arguments) => arguments,
@@ -151,23 +151,23 @@ async fn act<T: DeserializeOwned + Send + 'static>(
     };
     let done = app.ask(move |_: &App, daemon| act(daemon, arguments)).await;
     match done {
-        Ok(message) => told(StatusCode::OK, &message),
-        Err(fault) => told(status_of(&fault), &fault.to_string()),
+        Ok(message) => respond(StatusCode::OK, &message),
+        Err(fault) => respond(status_of(&fault), &fault.to_string()),
     }
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
     let bytes = match tokio::time::timeout(PATIENCE, to_bytes(body, LONGEST)).await {
         Ok(Ok(bytes)) => bytes,
-        Ok(Err(_)) => return Err(told(StatusCode::PAYLOAD_TOO_LARGE, "expected a body of at most 64 KiB")),
-        Err(_) => return Err(told(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
+        Ok(Err(_)) => return Err(respond(StatusCode::PAYLOAD_TOO_LARGE, "expected a body of at most 64 KiB")),
+        Err(_) => return Err(respond(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),
     };
     serde_json::from_slice(&bytes)
-        .map_err(|why| told(StatusCode::BAD_REQUEST, &format!("expected a JSON object: {why}")))
+        .map_err(|why| respond(StatusCode::BAD_REQUEST, &format!("expected a JSON object: {why}")))
 }
 
 /// A message for the script.
-fn told(status: StatusCode, message: &str) -> Response {
+fn respond(status: StatusCode, message: &str) -> Response {
     let body = json!({ "message": sentence(message) }).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
