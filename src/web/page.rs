@@ -306,11 +306,14 @@ pub fn percent_encoded(text: &str) -> String {
     if encoded.bytes().all(|byte| byte == b'.') { encoded.replace('.', "%2E") } else { encoded }
 }
 
+/// Bytes of a name that may not fit into a column.
+const LONG_NAME: usize = 32;
+
 /// The name of a job, with a link to its page.
 pub fn job_link(job: &str) -> Markup {
     let (user, name) = job.split_once(':').unwrap_or(("", job));
     html! {
-        a.job href=(job_path(job)) {
+        a.job href=(job_path(job)) title=[(job.len() > LONG_NAME).then(|| shown(job))] {
             @if !user.is_empty() { span.user { (shown(user)) ":" } }
             (shown(name))
         }

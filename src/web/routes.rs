@@ -48,6 +48,7 @@ pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
         .route("/style.css", get(assets::style))
         .route("/app.js", get(assets::script))
         .route("/icon.svg", get(assets::icon))
+        .route("/favicon.ico", get(assets::icon))
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .with_state(app)
