@@ -19,7 +19,7 @@
 //! | `exports` | metrics and calendar |
 //! | `assets` | style sheet and script |
 //!
-//! A request is checked by `guard`, asks the daemon on one of a few threads ([`app::App::ask`]), and is answered with a page that is made there. While nobody
+//! A request is checked by `guard`, asks the daemon on one of a few threads (`App::ask`), and is answered with a page that is made there. While nobody
 //! looks at a page, nothing is asked and nothing runs.
 
 mod app;
