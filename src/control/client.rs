@@ -65,7 +65,8 @@ impl Client {
         Ok(self.receive()?.result()?)
     }
 
-    /// Calls a method and passes each reply to `take`, which says whether more are wanted.
+    /// Calls a method and passes each reply to `take`, which says whether more are wanted. An empty reply, the end of an answer without results, is
+    /// not passed on.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Client {
         self.send(&Call { more: true, ..Call::new(method, arguments) })?;
         loop {
             let reply = self.receive()?;
-            if !take(reply.result()?) || !reply.continues {
+            if (!reply.is_empty() && !take(reply.result()?)) || !reply.continues {
                 return Ok(());
             }
         }

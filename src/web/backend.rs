@@ -8,7 +8,7 @@ use crate::varlink::history::{self, Found, RunRecord, RunsArguments};
 use crate::varlink::{CallError, ReplyError, cron, service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -127,32 +127,14 @@ impl Backend {
         mut take: impl FnMut(T) -> bool,
     ) -> Result<(), Fault> {
         let name = format!("{}.{method}", self.interface);
-        let mut failure = None;
-        let mut called = Ok(());
-        for _ in 0..=ATTEMPTS {
-            called = self.client.call_more(&name, arguments, |reply: Value| {
-                // An empty reply is the end of an answer without results.
-                if reply.as_object().is_some_and(serde_json::Map::is_empty) {
-                    return true;
-                }
-                match T::deserialize(reply) {
-                    Ok(reply) => take(reply),
-                    Err(why) => {
-                        failure = Some(Fault::Unexpected(printable(why.to_string().as_bytes())));
-                        false
-                    }
-                }
-            });
-            // That is refused before the first reply.
-            match &called {
-                Err(error) if is_briefly_busy(error) => std::thread::sleep(BUSY_PAUSE),
-                _ => break,
+        for _ in 0..ATTEMPTS {
+            match self.client.call_more(&name, arguments, &mut take) {
+                // That is refused before the first reply.
+                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+                called => return called.map_err(fault),
             }
         }
-        match failure {
-            Some(failure) => Err(failure),
-            None => called.map_err(fault),
-        }
+        self.client.call_more(&name, arguments, take).map_err(fault)
     }
 
     /// A further connection to the same daemon.
