@@ -8,7 +8,7 @@
 //! | 7 | `bin` | three short `main`s |
 //! | 6 | [`daemon`] | the `crond` program: event loop, event sources, start-up, shutdown, crontab database |
 //! | 6 | [`cli`] | the commands `crontab` and `cronctl` |
-//! | 5 | [`web`] | texts that `cronctl` makes of the replies of a daemon: metrics, calendar |
+//! | 5 | [`web`] | the web page of `cronctl`: HTTP server, pages (feature `web`); metrics and calendar, as the page and `cronctl` give them |
 //! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
 //! | 4 | [`history`] | run records: journal, recorder, store (SQLite), queries, retention |

@@ -265,6 +265,17 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d '
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print the starts instead, one JSON object for each, as next does'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l listen -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l token-file -d 'Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l host -d 'On a Unix socket, serve requests for this host name only; may be repeated' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l open -d 'Open the page in a browser (xdg-open)'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l read-only -d 'Show everything and change nothing'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l json -d 'Print the address as a JSON object'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand show" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -f -a "(cronctl job-names 2>/dev/null)"

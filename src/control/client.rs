@@ -65,7 +65,8 @@ impl Client {
         Ok(self.receive()?.result()?)
     }
 
-    /// Calls a method and passes each reply to `take`, which says whether more are wanted.
+    /// Calls a method and passes each reply to `take`, which says whether more are wanted. An empty reply, the end of an answer without results, is
+    /// not passed on.
     ///
     /// # Errors
     ///
@@ -79,7 +80,7 @@ impl Client {
         self.send(&Call { more: true, ..Call::new(method, arguments) })?;
         loop {
             let reply = self.receive()?;
-            if !take(reply.result()?) || !reply.continues {
+            if (!reply.is_empty() && !take(reply.result()?)) || !reply.continues {
                 return Ok(());
             }
         }
@@ -101,6 +102,11 @@ impl Client {
     /// The kernel refuses it.
     pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
         self.socket.set_read_timeout(patience)
+    }
+
+    /// The socket, and what has been read of it, for an event loop.
+    pub fn into_parts(self) -> (UnixStream, FrameReader) {
+        (self.socket, self.reader)
     }
 
     /// Takes a reply that has arrived. None: there is none yet.

@@ -32,6 +32,7 @@ pub mod process_lock;
 pub mod record_file;
 pub mod selinux;
 pub mod signal;
+pub mod socket_owner;
 pub mod stamp;
 pub mod state_file;
 pub mod terminal;

@@ -157,6 +157,11 @@ impl Reply {
         serde_json::from_slice(message).map_err(|why| ReplyError::Unexpected { why: why.to_string() })
     }
 
+    /// Whether it is the end of an answer without results.
+    pub fn is_empty(&self) -> bool {
+        self.error.is_none() && self.parameters.as_object().is_none_or(serde_json::Map::is_empty)
+    }
+
     /// What the method results in.
     ///
     /// # Errors

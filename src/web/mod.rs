@@ -1,10 +1,13 @@
-//! What `cronctl` serves: texts that are made of the replies of a daemon.
+//! What `cronctl` makes of the replies of a daemon for other programs: a web page, metrics, a calendar.
 //!
-//! | file | contents |
+//! | file | content |
 //! |---|---|
-//! | `calendar` | coming runs as iCalendar text |
-//! | `metrics` | metrics as OpenMetrics text |
+//! | `site` | the web page of `cronctl web` (feature `web`) |
+//! | `metrics` | metrics as OpenMetrics text, for the page and `cronctl metrics` |
+//! | `calendar` | coming runs as iCalendar text, for the page and `cronctl calendar` |
 #![forbid(unsafe_code)]
 
 pub mod calendar;
 pub mod metrics;
+#[cfg(feature = "web")]
+pub mod site;

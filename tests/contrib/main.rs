@@ -33,7 +33,7 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 47] = [
+const FILES: [(&str, Check); 49] = [
     ("README.md", Here("main")),
     ("RELEASE.md", Here("release")),
     ("completions/_cron", Here("shells")),
@@ -77,6 +77,8 @@ const FILES: [(&str, Check); 47] = [
     ("rsyslog/30-cron.conf", Here("logging")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),
+    ("systemd/cronwheel-web.service", Here("services")),
+    ("systemd/cronwheel-web.socket", Here("services")),
     ("systemd/cronwheel.sysusers.conf", Here("services")),
     ("sysv/cron", Here("services")),
     ("vim/ftdetect/cronwheel.vim", Here("editors")),

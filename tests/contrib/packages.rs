@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Mode, name: what matters of the package's files; all belong to root.
-const INSTALLED: [(&str, &str); 31] = [
+const INSTALLED: [(&str, &str); 33] = [
     ("-rw-r--r--", "/etc/anacrontab"),
     ("drwxr-xr-x", "/etc/cron.d"),
     ("-rw-r--r--", "/etc/cron.d/0hourly"),
@@ -17,6 +17,8 @@ const INSTALLED: [(&str, &str); 31] = [
     ("-rwxr-xr-x", "/usr/bin/cronctl"),
     ("-rwsr-xr-x", "/usr/bin/crontab"),
     ("-rw-r--r--", "/usr/lib/systemd/system/crond.service"),
+    ("-rw-r--r--", "/usr/lib/systemd/system/cronwheel-web.service"),
+    ("-rw-r--r--", "/usr/lib/systemd/system/cronwheel-web.socket"),
     ("-rw-r--r--", "/usr/lib/sysusers.d/cronwheel.conf"),
     ("-rwxr-xr-x", "/usr/sbin/crond"),
     ("-rw-r--r--", "/usr/share/bash-completion/completions/crontab"),
@@ -94,7 +96,9 @@ fn rpm_understands_the_spec_and_makes_a_package_of_the_built_programs() {
     // It makes the user that sysusers.d has, where rpm does not do so by itself.
     let user = read("systemd/cronwheel.sysusers.conf");
     let scripts = told(&["--scripts"]);
-    for word in ["_cronwheel", "cronwheel history", "/nonexistent", "/usr/sbin/nologin"] {
+    for word in
+        ["_cronwheel", "cronwheel history", "_cronwheel-web", "cronwheel web page", "/nonexistent", "/usr/sbin/nologin"]
+    {
         assert!(user.contains(word) && scripts.contains(word), "{word}: {scripts}");
     }
     for other in ["cronie", "cronie-anacron", "cronie-noanacron"] {

@@ -30,8 +30,11 @@ fn systemd_has_nothing_to_say_about_the_units() {
         return;
     }
     let Some(world) = world!(Implementation::OursDebian) else { return };
-    for name in ["cron.service", "crond.service"] {
+    let names = ["cron.service", "crond.service", "cronwheel-web.socket", "cronwheel-web.service"];
+    for name in names {
         put(&format!("systemd/{name}"), &format!("/etc/systemd/system/{name}"));
+    }
+    for name in names {
         // The pages that a unit names are in the checkout, not installed.
         let shown = world.run(&format!("systemd-analyze verify --man=no /etc/systemd/system/{name}"));
         assert_eq!((shown.code(), shown.stdout.as_str(), shown.stderr.as_str()), (0, "", ""), "{name}");
@@ -205,6 +208,9 @@ fn the_user_of_the_history_is_made_and_keeps_it() {
     let account = account.lines().find(|line| line.starts_with("_cronwheel:")).expect("the user");
     assert!(account.ends_with(":cronwheel history:/nonexistent:/usr/sbin/nologin"), "{account}");
     world.run("ln -sf /bin/true /usr/sbin/sendmail").ok();
+    let of_web = fs::read_to_string("/etc/passwd").expect("passwd");
+    let of_web = of_web.lines().find(|line| line.starts_with("_cronwheel-web:")).expect("the user of the web page");
+    assert!(of_web.ends_with(":cronwheel web page:/nonexistent:/usr/sbin/nologin"), "{of_web}");
     assert_eq!(world.run("getent group _cronwheel >/dev/null && cron --check 2>&1 >/dev/null").ok(), "");
 
     world.drop_in("early", "@reboot root exit 3\n");

@@ -66,7 +66,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     Ok(Verdict::Clean)
 }
 
-/// JobsOfCall jobs are wanted.
+/// The jobs that are wanted.
 struct Query {
     names: Vec<String>,
     user: Option<String>,
@@ -123,7 +123,7 @@ impl Query {
                 if self.user.as_deref().is_some_and(|wanted| wanted != user) {
                     continue;
                 }
-                let of_day = live.starts_after(range.from).take_while(|at| *at <= range.until);
+                let of_day = live.coming_starts(&id, range.from).take_while(|at| *at <= range.until);
                 starts.extend(of_day.take(ASKED_OF_DAY as usize).map(|at| NextStart {
                     at: at.into(),
                     job: id.to_string(),

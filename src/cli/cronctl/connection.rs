@@ -121,11 +121,7 @@ impl Connection {
     ) -> Result<(), Error> {
         let mut taken = Ok(true);
         let called = self.client.call_more(&self.name_of(method), arguments, |reply: Value| {
-            // An empty reply is the end of an answer without results.
-            let is_empty = reply.as_object().is_some_and(serde_json::Map::is_empty);
-            if !is_empty {
-                taken = T::deserialize(reply).map_err(|why| unexpected(&why.to_string())).and_then(&mut take);
-            }
+            taken = T::deserialize(reply).map_err(|why| unexpected(&why.to_string())).and_then(&mut take);
             matches!(taken, Ok(true))
         });
         taken?;
@@ -162,8 +158,7 @@ impl Connection {
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(Option<T>, bool)>, Error> {
         let received: Result<Option<Reply>, ClientError> = self.client.try_receive();
         let Some(reply) = received.map_err(|error| self.error(error))? else { return Ok(None) };
-        let is_empty = reply.parameters.as_object().is_none_or(serde_json::Map::is_empty) && reply.error.is_none();
-        if is_empty {
+        if reply.is_empty() {
             return Ok(Some((None, reply.continues)));
         }
         let result = reply.result().map_err(|error| self.error(error.into()))?;
@@ -268,7 +263,7 @@ fn unexpected(why: &str) -> Error {
 }
 
 /// The directories in which sockets are looked for, in this order.
-fn directories(system: &SystemState) -> Vec<PathBuf> {
+pub(super) fn directories(system: &SystemState) -> Vec<PathBuf> {
     let of_system = system.settings.sockets();
     if system.run_dir_given {
         return vec![of_system];

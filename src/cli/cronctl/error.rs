@@ -126,6 +126,13 @@ pub(super) enum Error {
     #[cfg(feature = "top")]
     #[error("top needs a terminal as its standard input and output; cronctl list and cronctl status need none")]
     NoTerminal,
+    /// The web page cannot be served.
+    #[cfg(feature = "web")]
+    #[error("{message}")]
+    Web {
+        /// Why not, and what to do.
+        message: String,
+    },
     /// The kernel provides no random numbers.
     #[error("asking the kernel for random numbers: {0}")]
     NoRandomNumbers(OsError),
@@ -177,6 +184,8 @@ impl Error {
             | Error::NoAnswer { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
+            #[cfg(feature = "web")]
+            Error::Web { .. } => 1,
         }
     }
 }

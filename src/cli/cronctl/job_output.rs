@@ -1,7 +1,7 @@
 //! The output of jobs on its way to the caller: as it is to files and pipes, harmless and in whole lines to terminals.
 
 use super::error::Error;
-use crate::crontab::printable;
+use crate::report::text;
 use crate::varlink::cron::OutputPart;
 use crate::varlink::history;
 use base64::Engine;
@@ -80,7 +80,7 @@ impl JobOutput {
             put(target, b"\n")?;
         }
         self.open_line = (!bytes.ends_with(b"\n")).then_some(number);
-        if is_terminal(target) { put(target, harmless(bytes).as_bytes()) } else { put(target, bytes) }
+        if is_terminal(target) { put(target, text::output(bytes).as_bytes()) } else { put(target, bytes) }
     }
 
     fn target(&self, number: usize) -> usize {
@@ -106,24 +106,9 @@ pub(super) fn print_kept(output: &history::Output) -> Result<(), Error> {
     let bytes = kept(output)?;
     let is_open = bytes.last().is_some_and(|last| *last != b'\n');
     match is_terminal(0) {
-        true => put(0, (harmless(&bytes) + if is_open { "\n" } else { "" }).as_bytes()),
+        true => put(0, (text::output(&bytes) + if is_open { "\n" } else { "" }).as_bytes()),
         false => put(0, &bytes),
     }
-}
-
-/// Text that a terminal shows as it is: line ends and tabs stay, other control characters become escapes.
-pub(super) fn harmless(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let (line, end) = match line.strip_suffix(b"\n") {
-            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), "\n"),
-            None => (line, ""),
-        };
-        let parts: Vec<String> = line.split(|byte| *byte == b'\t').map(printable).collect();
-        text += &parts.join("\t");
-        text += end;
-    }
-    text
 }
 
 fn is_terminal(number: usize) -> bool {
@@ -152,11 +137,6 @@ pub(super) fn decoded(data: &str, is_base64: bool) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn terminals_are_shown_escapes_and_whole_lines() {
-        assert_eq!(harmless(b"a\tb\r\n\x1b[31mred\x07\xff\nrest"), "a\tb\n\\x1b[31mred\\x07\\xff\nrest");
-    }
 
     #[test]
     fn the_gap_in_kept_output_is_told() {

@@ -3,8 +3,8 @@
 use super::cli::value;
 use super::connection::Connection;
 use super::screen::{Cell, Ink, Screen};
+pub(super) use crate::report::text::outcome;
 use crate::schedule::rounded_duration;
-use crate::sys::signal;
 use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
 use clap::ArgMatches;
@@ -44,23 +44,6 @@ pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
         other => (Ink::Plain, other.to_owned()),
     };
     if job.late { Cell::painted(Ink::Bad, &format!("{text}, late")) } else { Cell::painted(ink, &text) }
-}
-
-/// How a run or a slot ended: `ok`, `failed (exit 3)`, `skipped: still running`.
-pub(super) fn outcome(outcome: &Outcome) -> String {
-    let times = if outcome.count > 1 { format!(" ×{}", outcome.count) } else { String::new() };
-    let text = match (outcome.outcome.as_str(), outcome.exit_code, outcome.signal, &outcome.reason) {
-        ("ok", None | Some(0), ..) => "ok".to_owned(),
-        (word, Some(code), ..) => format!("{word} (exit {code})"),
-        ("signal", None, Some(number), _) => match signal::name_of(number) {
-            Some(name) => format!("ended by {name}"),
-            None => format!("ended by signal {number}"),
-        },
-        ("killed", _, _, Some(by)) => format!("killed by {}", by.strip_prefix("by ").unwrap_or(by)),
-        (word, _, _, Some(reason)) => format!("{word}: {reason}"),
-        (word, ..) => word.to_owned(),
-    };
-    text + &times
 }
 
 /// The colour of an outcome.

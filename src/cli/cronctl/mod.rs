@@ -41,6 +41,8 @@ mod timeline;
 mod top;
 mod upcoming;
 mod values;
+#[cfg(feature = "web")]
+mod web;
 mod why;
 
 pub use cli::command;
@@ -152,6 +154,8 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
         "simulate" => simulate::run(matches, &system, out),
         #[cfg(feature = "top")]
         "top" => top::run(matches, &system, out),
+        #[cfg(feature = "web")]
+        "web" => web::run(matches, &system, out),
         _ => timeline::run(matches, &system, out),
     }
 }

@@ -42,22 +42,6 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
 }
 
-/// Prints the starts from a time to before another as JSON: `cronctl timeline --json`.
-pub(super) fn print_range(
-    matches: &ArgMatches,
-    from: Timestamp,
-    until: Timestamp,
-    system: &SystemState,
-    out: &mut Output,
-) -> Result<Verdict, Error> {
-    let (from, until) = (Timestamp(from.0 - 1), Some(Timestamp(until.0 - 1)));
-    let query = RunQuery { from, is_from_given: true, until, count: u64::MAX, json: true };
-    match starts::daemon(matches, system) {
-        Some(mut daemon) => list_starts(&mut daemon, &query, system, out),
-        None => list_tables(&source::of(matches, system)?, &query, system, out),
-    }
-}
-
 /// Lists what the daemon says.
 fn list_starts(
     daemon: &mut Connection,
@@ -82,7 +66,7 @@ fn write_run(at: Timestamp, user: &[u8], command: &[u8], screen: &Screen, out: &
     out.line(format_args!("{at}{far_off}  {}  {}", printable(user), printable(command)))
 }
 
-/// JobsOfCall runs to list, and the output format.
+/// The runs to list, and the output format.
 struct RunQuery {
     from: Timestamp,
     is_from_given: bool,

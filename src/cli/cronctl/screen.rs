@@ -4,6 +4,7 @@ use super::error::Error;
 use super::output::Output;
 use super::system_state::SystemState;
 use crate::crontab::{fit_width, printable, terminal_width};
+use crate::report::text;
 use crate::schedule::{Timestamp, Zone, distance};
 use crate::sys::terminal;
 use crate::timeline::{Charset, Role};
@@ -93,13 +94,7 @@ impl Screen {
 
     /// `now`, `12 s ago`, `3 min ago`, or `in 12 min`.
     pub(super) fn relative(&self, at: Time) -> String {
-        let seconds = at.timestamp().0.saturating_sub(self.now.0);
-        let distance = distance(seconds.unsigned_abs(), [" d", " h", " min", " s"]);
-        match seconds {
-            0 => "now".to_owned(),
-            1.. => format!("in {distance}"),
-            _ => format!("{distance} ago"),
-        }
+        text::relative(at.timestamp().0.saturating_sub(self.now.0))
     }
 
     /// How far off a time is, in one short word or two: `in 12m`, `5s ago`.

@@ -128,3 +128,40 @@ pub(super) fn reload() -> Command {
         ])
         .after_help("Example:\n  cronctl reload")
 }
+
+#[cfg(feature = "web")]
+pub(super) fn web() -> Command {
+    Command::new("web")
+        .about("Serve a web page that shows and controls jobs")
+        .long_about(
+            "Serve a web page that shows jobs, runs and their output, and with which jobs can be run, paused and ended. It runs as the user who starts it and \
+             can do what this user can do with the other verbs. On loopback it prints an address that signs in a browser once; other users of the \
+             machine are refused. On a Unix socket, or a socket of systemd, the web server in front of it decides who sees the page. It serves until it is \
+             interrupted (Ctrl-C).",
+        )
+        .args([
+            Arg::new("listen")
+                .long("listen")
+                .value_name("ADDRESS")
+                .value_parser(|text: &str| crate::web::site::Address::parse(text))
+                .help("127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1"),
+            switch("open", "Open the page in a browser (xdg-open)"),
+            switch("read-only", "Show everything and change nothing"),
+            Arg::new("token-file")
+                .long("token-file")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(std::path::PathBuf))
+                .value_hint(clap::ValueHint::FilePath)
+                .help("Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)"),
+            super::repeated("host", "NAME", "On a Unix socket, serve requests for this host name only")
+                .value_parser(NonEmptyStringValueParser::new()),
+            json("Print the address as a JSON object"),
+            run_dir(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             cronctl web --open\n  \
+             cronctl web --listen 127.0.0.1:8080 --read-only\n  \
+             cronctl web --listen unix:/run/user/1000/cron.sock",
+        )
+}

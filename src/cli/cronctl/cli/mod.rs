@@ -69,6 +69,8 @@ const VERBS: &[Verb] = &[
     ("explain", |_| tables::explain()),
     ("simulate", |_| tables::simulate()),
     ("timeline", tables::timeline),
+    #[cfg(feature = "web")]
+    ("web", |_| control::web()),
 ];
 
 fn without_verbs() -> Command {

@@ -8,6 +8,7 @@ use crate::cli::cronctl::screen::{Ink, Screen};
 use crate::cli::cronctl::timeline::add_past;
 use crate::cli::cronctl::{job_text, starts};
 use crate::crontab::printable;
+use crate::report::text;
 use crate::schedule::{Timestamp, Zone};
 use crate::timeline::{Builder, Grouping, Range, Timeline};
 use crate::varlink::Time;
@@ -191,7 +192,7 @@ impl Daemon {
         let last = last.or_else(|| job_text::last_run(&mut history, &job.job).and_then(|record| record.run));
         log.run = last.ok_or_else(nothing)?;
         let output: history::Output = history.call("Output", &history::RunArguments { run: log.run })?;
-        log.add(&job_output::harmless(&job_output::kept(&output)?), false);
+        log.add(&text::output(&job_output::kept(&output)?), false);
         Ok(log)
     }
 
@@ -201,7 +202,7 @@ impl Daemon {
         while let Some((part, continues)) = output.receive::<OutputPart>()? {
             if let Some(part) = part {
                 let bytes = job_output::decoded(&part.data, part.base64)?;
-                log.add(&job_output::harmless(&bytes), log.is_line_open);
+                log.add(&text::output(&bytes), log.is_line_open);
                 log.is_line_open = bytes.last().is_some_and(|last| *last != b'\n');
             }
             if !continues {

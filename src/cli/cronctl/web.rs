@@ -1,0 +1,109 @@
+//! `cronctl web`: serves the web page.
+
+use super::Verdict;
+use super::cli::{given, value};
+use super::connection;
+use super::error::Error;
+use super::output::Output;
+use super::stderr::to_stderr;
+use super::system_state::SystemState;
+use crate::control::Rights;
+use crate::crontab::printable;
+use crate::sys::contract::ProgramStart;
+use crate::sys::files;
+use crate::users::gid_of_group;
+use crate::web::site::{Address, ListenError, Listening, Options, RedirectFile, Server};
+use clap::ArgMatches;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The program that opens a file in the user's browser.
+const OPENER: &str = "xdg-open";
+/// A token file with more than this is not one.
+const LARGEST_TOKEN_FILE: usize = 4 << 10;
+/// A shorter token could be guessed.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Runs `cronctl web`.
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+    let failed = |message: String| Error::Web { message };
+    let bearer = value::<PathBuf>(matches, "token-file").map(|path| read_token(path)).transpose()?;
+    let socket = listen(matches)?;
+    let options = Options {
+        sockets: connection::directories(system),
+        profile: system.settings.profile,
+        is_read_only: given(matches, "read-only"),
+        names: matches.get_many::<String>("host").into_iter().flatten().cloned().collect(),
+        bearer,
+        rights: rights(system),
+    };
+    let path = socket.path();
+    let server = Server::new(options, socket).map_err(|why| failed(why.to_string()))?;
+    let one_time = server.one_time_address();
+    let of_path = || path.map(|path| format!("unix:{}", printable(path.as_os_str().as_encoded_bytes())));
+    match one_time.clone().or_else(of_path) {
+        Some(address) if given(matches, "json") => out.json(&json!({ "address": address }))?,
+        Some(address) => out.line(format_args!("{address}"))?,
+        None => {}
+    }
+    let mut redirect = None;
+    if let Some(address) = one_time.filter(|_| given(matches, "open")) {
+        let file = RedirectFile::create(&address)
+            .map_err(|why| failed(format!("--open: making a file for the browser: {}", files::reason(&why))))?;
+        open(&file);
+        redirect = Some(file);
+    }
+    out.flush()?;
+    server.run(redirect).map_err(|why| failed(why.to_string()))?;
+    Ok(Verdict::Clean)
+}
+
+/// The socket of the service manager, else the one that was asked for.
+fn listen(matches: &ArgMatches) -> Result<Listening, Error> {
+    let failed = |why: &dyn std::error::Error| Error::Web { message: why.to_string() };
+    // Nothing is open yet but the standard streams, and there is one thread.
+    let start = ProgramStart::begin().map_err(|why| failed(&why))?;
+    let wrong = |why: ListenError| failed(&why);
+    if let Some(passed) = Listening::passed(&start).map_err(wrong)? {
+        return Ok(passed);
+    }
+    let address = value::<Address>(matches, "listen").cloned().unwrap_or(Address::USUAL);
+    Listening::bind(&address, &start.finish()).map_err(wrong)
+}
+
+/// The groups of the configuration, as the daemon has them.
+fn rights(system: &SystemState) -> Rights {
+    let group = |name: &Option<String>| gid_of_group(name.as_deref()?).ok().flatten();
+    Rights { control_group: group(&system.settings.control_group), view_group: group(&system.settings.view_group) }
+}
+
+/// The token of a file, which only this user may be able to read.
+fn read_token(path: &Path) -> Result<String, Error> {
+    use std::os::unix::fs::MetadataExt;
+    let failed = |message: String| Error::Web { message: format!("--token-file {}: {message}", path.display()) };
+    let about = std::fs::metadata(path).map_err(|why| failed(files::reason(&why)))?;
+    if about.mode() & 0o007 != 0 {
+        return Err(failed("other users can read or write it; expected mode 0600 or 0640 (chmod o= FILE)".to_owned()));
+    }
+    let text = files::read_text(path, LARGEST_TOKEN_FILE).map_err(|why| failed(files::reason(&why)))?;
+    let token = text.lines().next().unwrap_or_default().trim().to_owned();
+    if token.len() < SHORTEST_TOKEN {
+        return Err(failed(format!(
+            "expected a token of at least {SHORTEST_TOKEN} characters in its first line, found {}; for example: openssl rand -hex 32",
+            token.len()
+        )));
+    }
+    Ok(token)
+}
+
+/// Opens the browser. If that fails, there is still the printed address.
+fn open(file: &RedirectFile) {
+    let mut command = Command::new(OPENER);
+    command.arg(file.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // It ends when the browser has been told, and this process soon after the user is done with the page.
+    #[allow(clippy::zombie_processes)]
+    if let Err(why) = command.spawn() {
+        to_stderr(&format!("cronctl: --open: starting {OPENER}: {}; open the address yourself\n", files::reason(&why)));
+    }
+}

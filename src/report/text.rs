@@ -1,0 +1,62 @@
+//! Texts for people about times, durations, the ends of runs and what runs wrote, for the commands and the web page.
+
+use crate::crontab::printable;
+use crate::schedule::distance;
+use crate::sys::signal;
+use crate::varlink::cron::Outcome;
+
+/// How far off a moment is that comes in so many seconds: `now`, `3 min ago`, `in 12 min`.
+pub fn relative(seconds: i64) -> String {
+    match seconds {
+        0 => "now".to_owned(),
+        1.. => format!("in {}", span(seconds)),
+        _ => format!("{} ago", span(seconds.saturating_neg())),
+    }
+}
+
+/// A number of seconds in one unit: `12 s`, `3 min`, `5 h`, `12 d`.
+pub fn span(seconds: i64) -> String {
+    distance(seconds.unsigned_abs(), [" d", " h", " min", " s"])
+}
+
+/// How a run or a slot ended: `ok`, `failed (exit 3)`, `skipped: still running`.
+pub fn outcome(outcome: &Outcome) -> String {
+    let times = if outcome.count > 1 { format!(" ×{}", outcome.count) } else { String::new() };
+    let text = match (outcome.outcome.as_str(), outcome.exit_code, outcome.signal, &outcome.reason) {
+        ("ok", None | Some(0), ..) => "ok".to_owned(),
+        (word, Some(code), ..) => format!("{word} (exit {code})"),
+        ("signal", None, Some(number), _) => match signal::name_of(number) {
+            Some(name) => format!("ended by {name}"),
+            None => format!("ended by signal {number}"),
+        },
+        ("killed", _, _, Some(by)) => format!("killed by {}", by.strip_prefix("by ").unwrap_or(by)),
+        (word, _, _, Some(reason)) => format!("{word}: {reason}"),
+        (word, ..) => word.to_owned(),
+    };
+    text + &times
+}
+
+/// What a job has written, as it can be shown: line ends and tabs stay, other control characters become escapes like `\x1b`.
+pub fn output(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let (line, end) = match line.strip_suffix(b"\n") {
+            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), "\n"),
+            None => (line, ""),
+        };
+        let parts: Vec<String> = line.split(|byte| *byte == b'\t').map(printable).collect();
+        text += &parts.join("\t");
+        text += end;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_shown_with_its_control_characters_as_escapes() {
+        assert_eq!(output(b"a\tb\r\n\x1b[31mred\x07\xff\nrest"), "a\tb\n\\x1b[31mred\\x07\\xff\nrest");
+    }
+}

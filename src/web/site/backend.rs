@@ -1,0 +1,214 @@
+//! The daemon and its history, as the handlers of pages ask them: blocking, on threads of their own.
+
+use crate::config::sockets::{CONTROL, HISTORY};
+use crate::control::{Client, ClientError};
+use crate::crontab::printable;
+use crate::sys::files::reason;
+use crate::varlink::history::{self, Found, RunRecord, RunsArguments};
+use crate::varlink::{CallError, ReplyError, cron, service};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a reply is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often a call is made again that comes too soon after others of the same user, and the pauses between.
+const ATTEMPTS: usize = 4;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a page cannot be shown, or something cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No daemon answers.
+    #[error("no daemon answers: {0}")]
+    Down(String),
+    /// There is no such thing, or the caller may not know of it.
+    #[error("{0}")]
+    NotFound(String),
+    /// The caller may not do it.
+    #[error("{0}")]
+    Denied(String),
+    /// The request cannot be used.
+    #[error("{0}")]
+    Wrong(String),
+    /// Too much at once.
+    #[error("{0}")]
+    Busy(String),
+    /// The daemon has answered something else.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// A connection to the daemon, or to its recorder.
+#[derive(Debug)]
+pub struct Backend {
+    client: Client,
+    directory: PathBuf,
+    interface: &'static str,
+}
+
+impl Backend {
+    /// Connects to the first daemon that answers in one of these directories.
+    ///
+    /// # Errors
+    ///
+    /// None does.
+    pub fn open(directories: &[PathBuf]) -> Result<Backend, Fault> {
+        let mut failure = None;
+        for directory in directories {
+            match Client::connect(&directory.join(CONTROL)) {
+                Ok(client) => return Backend::new(client, directory, cron::INTERFACE),
+                Err(why) => failure = Some(format!("{}: {}", directory.join(CONTROL).display(), reason(&why))),
+            }
+        }
+        Err(Fault::Down(failure.unwrap_or_else(|| CONTROL.to_owned())))
+    }
+
+    fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
+        let failed = |why: io::Error| Fault::Down(reason(&why));
+        client.set_patience(Some(PATIENCE)).map_err(failed)?;
+        Ok(Backend { client, directory: directory.to_owned(), interface })
+    }
+
+    /// A connection to the recorder of the same daemon.
+    ///
+    /// # Errors
+    ///
+    /// There is no history, and why.
+    pub fn history(&mut self) -> Result<Backend, Fault> {
+        let why = match Client::connect(&self.directory.join(HISTORY)) {
+            Ok(client) => return Backend::new(client, &self.directory, history::INTERFACE),
+            Err(why) => reason(&why),
+        };
+        let status: cron::Status = self.call("Status", &json!({}))?;
+        let why = if status.history == "on" { format!("its recorder does not answer: {why}") } else { status.history };
+        Err(Fault::NotFound(format!("there is no history: {}", printable(why.as_bytes()))))
+    }
+
+    /// Calls a method that has one reply.
+    ///
+    /// # Errors
+    ///
+    /// The daemon refuses, or does not answer.
+    pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, Fault> {
+        let name = format!("{}.{method}", self.interface);
+        for _ in 0..ATTEMPTS {
+            match self.client.call(&name, arguments) {
+                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+                called => return called.map_err(fault),
+            }
+        }
+        self.client.call(&name, arguments).map_err(fault)
+    }
+
+    /// Asks the service what it is, which shows that it answers.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub fn get_info<T: DeserializeOwned>(&mut self) -> Result<T, Fault> {
+        self.client.call(&format!("{}.GetInfo", service::INTERFACE), &json!({})).map_err(fault)
+    }
+
+    /// Calls a method that has several replies, and passes each to `take`, which says whether more are wanted. If not, the connection is of no
+    /// more use.
+    ///
+    /// # Errors
+    ///
+    /// The daemon refuses, or does not answer.
+    pub fn call_more<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        arguments: &impl Serialize,
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), Fault> {
+        let name = format!("{}.{method}", self.interface);
+        for _ in 0..ATTEMPTS {
+            match self.client.call_more(&name, arguments, &mut take) {
+                // That is refused before the first reply.
+                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
+                called => return called.map_err(fault),
+            }
+        }
+        self.client.call_more(&name, arguments, take).map_err(fault)
+    }
+
+    /// A further connection to the same daemon.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer any more.
+    pub fn another(&self) -> Result<Backend, Fault> {
+        Backend::open(std::slice::from_ref(&self.directory))
+    }
+
+    /// The connection itself, for replies that come over a long time.
+    pub fn into_client(self) -> Client {
+        self.client
+    }
+
+    /// The jobs of a filter, at most so many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call_more`].
+    pub fn jobs(&self, filter: cron::Filter, most: usize) -> Result<Vec<cron::Job>, Fault> {
+        let mut found = Vec::new();
+        let arguments = cron::ListArguments { filter: Some(filter) };
+        // The rest of a long list is not waited for.
+        self.another()?.call_more("List", &arguments, |list: cron::List| {
+            let room = most - found.len();
+            found.extend(list.jobs.into_iter().take(room));
+            found.len() < most
+        })?;
+        Ok(found)
+    }
+
+    /// Rows of the history, newest first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call_more`].
+    pub fn runs(&mut self, arguments: &RunsArguments) -> Result<Vec<RunRecord>, Fault> {
+        let mut found = Vec::new();
+        self.call_more("Runs", arguments, |Found { run }| {
+            found.push(run);
+            true
+        })?;
+        Ok(found)
+    }
+}
+
+/// Whether this user has asked the daemon too often in the last moment.
+fn is_briefly_busy(error: &ClientError) -> bool {
+    matches!(error, ClientError::Reply(ReplyError::Refused(CallError::Cron(cron::Error::Busy { retry_after }))) if *retry_after < 1.0)
+}
+
+/// What the end of a call means for a page.
+pub fn fault(error: ClientError) -> Fault {
+    match error {
+        ClientError::Closed => Fault::Down("the daemon has closed the connection".to_owned()),
+        ClientError::Io(why) if why.kind() == io::ErrorKind::WouldBlock => Fault::Down("no reply in time".to_owned()),
+        ClientError::Io(why) => Fault::Down(why.to_string()),
+        ClientError::Reply(ReplyError::Refused(CallError::Cron(error))) => {
+            let text = printable(error.to_string().as_bytes());
+            match error {
+                cron::Error::NoSuchRun { run: 0 } => Fault::NotFound("nothing of this job runs or waits".to_owned()),
+                cron::Error::NoSuchJob { .. } | cron::Error::NoSuchRun { .. } | cron::Error::Ambiguous { .. } => {
+                    Fault::NotFound(text)
+                }
+                cron::Error::NotAllowed { .. } => Fault::Denied(text),
+                cron::Error::InvalidTime { .. } => Fault::Wrong(text),
+                cron::Error::Busy { .. } => Fault::Busy(text),
+            }
+        }
+        ClientError::Reply(ReplyError::Refused(CallError::InvalidParameter { parameter })) => {
+            Fault::Wrong(printable(parameter.as_bytes()))
+        }
+        ClientError::Reply(error) => Fault::Unexpected(printable(error.to_string().as_bytes())),
+    }
+}

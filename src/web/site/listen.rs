@@ -1,0 +1,211 @@
+//! Where the page is served: on loopback, on a Unix socket, or on the socket that the service manager has made.
+
+use crate::sys::contract::{ProgramStart, SingleThreaded};
+use crate::sys::error::OsError;
+use crate::sys::handover;
+use crate::sys::local_socket::Listener as UnixSocket;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// The number of the first descriptor that a service manager passes (sd_listen_fds(3)).
+const FIRST_PASSED: i32 = 3;
+
+/// An address that the page can be served on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A port on loopback; 0: the kernel chooses one.
+    Loopback(SocketAddr),
+    /// A Unix socket with this path.
+    Unix(PathBuf),
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// It is not an address.
+    #[error("expected 127.0.0.1:PORT, [::1]:PORT or unix:PATH, found {found:?}")]
+    Unknown {
+        /// What was given.
+        found: String,
+    },
+    /// Other machines could connect.
+    #[error(
+        "other machines can reach {address}: the page has neither TLS nor logins of its own. Listen on 127.0.0.1:PORT, or on unix:PATH \
+         behind a web server that has both (contrib/README.md)"
+    )]
+    NotLoopback {
+        /// What was given.
+        address: SocketAddr,
+    },
+    /// A socket without a path.
+    #[error("expected a path behind unix:")]
+    NoPath,
+}
+
+/// Why the page cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The address is in use, or the socket cannot be made.
+    #[error("listening on {address}: {why}")]
+    Bind {
+        /// The address.
+        address: String,
+        /// Why not.
+        why: OsError,
+    },
+    /// What the service manager passed is of no use.
+    #[error(
+        "the socket of the service manager: expected one listening stream socket, a Unix socket or one on loopback"
+    )]
+    Passed,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Listening {
+    /// On loopback.
+    Tcp(TcpListener),
+    /// A Unix socket. The path is removed at the end, if it was made here.
+    Unix(UnixListener, Option<SocketPath>),
+}
+
+/// The path of a socket, which is removed on drop if it is still that of the socket.
+#[derive(Debug)]
+pub struct SocketPath {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Address {
+    /// The address if nothing else is asked for: loopback, a port that the kernel chooses.
+    pub const USUAL: Address = Address::Loopback(SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+
+    /// Reads an address on the command line.
+    ///
+    /// # Errors
+    ///
+    /// It is not an address, or one that other machines can reach.
+    pub fn parse(text: &str) -> Result<Address, AddressError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.is_empty() { Err(AddressError::NoPath) } else { Ok(Address::Unix(path.into())) };
+        }
+        let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let address: SocketAddr =
+            numbers.as_deref().unwrap_or(text).parse().map_err(|_| AddressError::Unknown { found: text.to_owned() })?;
+        if address.ip().is_loopback() {
+            Ok(Address::Loopback(address))
+        } else {
+            Err(AddressError::NotLoopback { address })
+        }
+    }
+}
+
+impl Listening {
+    /// The path of a Unix socket, if it has one.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Listening::Tcp(_) => None,
+            Listening::Unix(socket, _) => socket.local_addr().ok()?.as_pathname().map(Path::to_path_buf),
+        }
+    }
+
+    /// The socket that the service manager has passed to this process, if it has.
+    ///
+    /// # Errors
+    ///
+    /// It has passed something else.
+    pub fn passed(start: &ProgramStart) -> Result<Option<Listening>, ListenError> {
+        let threads = start.threads();
+        let [count, pid] = ["LISTEN_FDS", "LISTEN_PID"].map(|name| {
+            let value = handover::take_variable(threads, name)?;
+            value.to_str()?.parse::<u32>().ok()
+        });
+        if count.is_none() || pid != Some(std::process::id()) {
+            return Ok(None);
+        }
+        let descriptors = if count == Some(1) { handover::take(start, &[FIRST_PASSED]) } else { None };
+        let socket = descriptors.and_then(|sockets| sockets.into_iter().next()).ok_or(ListenError::Passed)?;
+        Listening::of(socket).map(Some)
+    }
+
+    fn of(socket: OwnedFd) -> Result<Listening, ListenError> {
+        use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname, getsockopt, sockopt};
+        let is_listening = getsockopt(&socket, sockopt::AcceptConn) == Ok(true);
+        let address = getsockname::<SockaddrStorage>(std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd()));
+        match address.ok().and_then(|address| address.family()) {
+            Some(AddressFamily::Unix) if is_listening => Ok(Listening::Unix(socket.into(), None)),
+            Some(AddressFamily::Inet | AddressFamily::Inet6) if is_listening => {
+                let listener = TcpListener::from(socket);
+                match listener.local_addr() {
+                    Ok(address) if address.ip().is_loopback() => Ok(Listening::Tcp(listener)),
+                    _ => Err(ListenError::Passed),
+                }
+            }
+            _ => Err(ListenError::Passed),
+        }
+    }
+
+    /// Listens on an address. A Unix socket is for this user alone, mode 0600.
+    ///
+    /// # Errors
+    ///
+    /// The address is in use, or the socket cannot be made.
+    pub fn bind(address: &Address, threads: &SingleThreaded) -> Result<Listening, ListenError> {
+        let failed = |address: String| |why: io::Error| ListenError::Bind { address, why: why.into() };
+        match address {
+            Address::Loopback(address) => {
+                TcpListener::bind(address).map(Listening::Tcp).map_err(failed(address.to_string()))
+            }
+            Address::Unix(path) => bind_unix(path, threads).map_err(failed(path.display().to_string())),
+        }
+    }
+}
+
+fn bind_unix(path: &Path, threads: &SingleThreaded) -> io::Result<Listening> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket());
+    // One that was killed leaves the path.
+    if is_socket
+        && crate::sys::local_socket::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        fs::remove_file(path)?;
+    }
+    let listener = UnixSocket::bind(threads, path)?;
+    let listener = UnixListener::from(listener.as_fd().try_clone_to_owned()?);
+    let made = fs::symlink_metadata(path)?;
+    let path = SocketPath { path: path.to_owned(), identity: (made.dev(), made.ino()) };
+    Ok(Listening::Unix(listener, Some(path)))
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        let there = fs::symlink_metadata(&self.path).map(|there| (there.dev(), there.ino()));
+        if there.is_ok_and(|there| there == self.identity) {
+            // Nothing can be done about a directory that became read-only.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_addresses() {
+        for address in ["127.0.0.1:8080", "127.0.0.2:1", "[::1]:0", "localhost:80"] {
+            assert!(matches!(Address::parse(address), Ok(Address::Loopback(_))), "{address}");
+        }
+        assert_eq!(Address::parse("unix:/run/x").unwrap(), Address::Unix("/run/x".into()));
+        for address in ["0.0.0.0:80", "[::]:80", "10.0.0.1:80", "[::ffff:127.0.0.1]:80"] {
+            let error = Address::parse(address).unwrap_err();
+            assert!(matches!(error, AddressError::NotLoopback { .. }), "{address}: {error}");
+        }
+        for address in ["", "80", "127.0.0.1", "example.org:80", "unix:", "/run/x", "127.0.0.1:99999"] {
+            assert!(Address::parse(address).is_err(), "{address}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The addresses of the pages, and what answers them.
+
+use super::app::{Shared, Transport};
+use super::backend::{Backend, Fault};
+use super::guard::guard;
+use super::page::{self, Nav, Page};
+use super::redirect_file::RedirectFile;
+use super::{actions, assets, check, exports, job, jobs, live, overview, run, timeline};
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::Value;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The redirect file, until it has been used.
+type Redirect = Arc<Mutex<Option<RedirectFile>>>;
+
+/// All routes, behind the guard.
+pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
+    let redirect: Redirect = Arc::new(Mutex::new(redirect));
+    let open = move |State(app): State<Shared>, Query(token): Query<Token>| {
+        let redirect = Arc::clone(&redirect);
+        async move { sign_in(&app, &token, &redirect) }
+    };
+    Router::new()
+        .route("/", get(overview_page))
+        .route("/jobs", get(jobs_page))
+        .route("/job/{job}", get(job_page))
+        .route("/run/{run}", get(run_page))
+        .route("/run/{run}/output", get(live::output))
+        .route("/events", get(live::events))
+        .route("/timeline", get(timeline_page))
+        .route("/check", get(check_page))
+        .route("/fleet", get(fleet))
+        .route("/metrics", get(exports::metrics))
+        .route("/calendar.ics", get(exports::calendar))
+        .route("/api/run", post(actions::run))
+        .route("/api/pause", post(actions::pause))
+        .route("/api/resume", post(actions::resume))
+        .route("/api/kill", post(actions::kill))
+        .route("/api/check", post(actions::check_line))
+        .route("/open", get(open))
+        .route("/healthz", get(health))
+        .route("/style.css", get(assets::style))
+        .route("/app.js", get(assets::script))
+        .route("/icon.svg", get(assets::icon))
+        .route("/favicon.ico", get(assets::icon))
+        .fallback(not_found)
+        .layer(from_fn_with_state(Arc::clone(&app), guard))
+        .with_state(app)
+}
+
+#[derive(Debug, Deserialize)]
+struct Token {
+    #[serde(default)]
+    token: String,
+}
+
+/// Gives a cookie for the one-time token. The address that follows has no secret.
+fn sign_in(app: &Shared, given: &Token, redirect: &Redirect) -> Response {
+    let cookie = match &app.transport {
+        Transport::Loopback { session, .. } => session.redeem(&given.token),
+        Transport::Unix { .. } => None,
+    };
+    match cookie {
+        Some(cookie) => {
+            drop(redirect.lock().unwrap_or_else(PoisonError::into_inner).take());
+            (StatusCode::SEE_OTHER, [(header::SET_COOKIE, cookie), (header::LOCATION, "/".to_owned())]).into_response()
+        }
+        None => {
+            let text = "This address has been used, or is not the one that cronctl web has printed. Start cronctl web again to get a new one.";
+            (
+                StatusCode::UNAUTHORIZED,
+                axum::response::Html(page::plain_error(app, "Not signed in", text).into_string()),
+            )
+                .into_response()
+        }
+    }
+}
+
+async fn overview_page(State(app): State<Shared>) -> Response {
+    let page = app.ask(overview::page).await;
+    page::respond(&app, page)
+}
+
+async fn jobs_page(State(app): State<Shared>, Query(search): Query<jobs::Search>) -> Response {
+    let page = app.ask(move |app, daemon| jobs::page(app, daemon, &search)).await;
+    page::respond(&app, page)
+}
+
+#[derive(Debug, Deserialize)]
+struct Before {
+    before: Option<u64>,
+}
+
+async fn job_page(State(app): State<Shared>, Path(name): Path<String>, Query(page): Query<Before>) -> Response {
+    let page = app.ask(move |app, daemon| job::page(app, daemon, &name, page.before)).await;
+    page::respond(&app, page)
+}
+
+async fn run_page(State(app): State<Shared>, Path(number): Path<String>) -> Response {
+    let page = match number.parse() {
+        Ok(number) => app.ask(move |app, daemon| run::page(app, daemon, number)).await,
+        Err(_) => Err(Fault::NotFound("expected the number of a run".to_owned())),
+    };
+    page::respond(&app, page)
+}
+
+#[derive(Debug, Deserialize)]
+struct Length {
+    #[serde(default)]
+    length: String,
+}
+
+async fn timeline_page(State(app): State<Shared>, Query(Length { length }): Query<Length>) -> Response {
+    let page = app.ask(move |app, daemon| timeline::page(app, daemon, &length)).await;
+    page::respond(&app, page)
+}
+
+async fn check_page(State(app): State<Shared>) -> Response {
+    let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| check::page());
+    page::respond(&app, page)
+}
+
+/// Whether the daemon answers, for monitoring.
+async fn health(State(app): State<Shared>) -> Response {
+    let answer = app.ask(|_, daemon| ping(daemon)).await;
+    match answer {
+        Ok(()) => (StatusCode::OK, "ok\n").into_response(),
+        Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),
+    }
+}
+
+fn ping(daemon: &mut Backend) -> Result<(), Fault> {
+    daemon.get_info().map(|_: Value| ())
+}
+
+async fn fleet(State(app): State<Shared>) -> Response {
+    let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| {
+        let body = maud::html! {
+            h1 { "Fleet" }
+            section.message { p { "No fleet is set up. The jobs of this machine run on this machine only." } }
+        };
+        Page::of(Nav::Fleet, "Fleet", body)
+    });
+    page::respond(&app, page)
+}
+
+async fn not_found(State(app): State<Shared>) -> Response {
+    page::respond(&app, Err(Fault::NotFound("there is no such page".to_owned())))
+}

@@ -1,0 +1,203 @@
+//! The server: accepts connections, bounds them, and hands requests to the routes.
+
+use super::app::{App, CALLS, ServerUser, Shared, Transport};
+use super::guard::refuse_other_user;
+use super::listen::Listening;
+use super::redirect_file::RedirectFile;
+use super::routes;
+use super::session::Session;
+use super::stall_limit::StallLimit;
+use crate::config::zones::SystemZones;
+use crate::control::Rights;
+use crate::profile::Profile;
+use crate::schedule::Zones;
+use crate::sys::error::OsError;
+use crate::sys::local_socket::Peer;
+use crate::sys::socket_owner::uid_of_client;
+use crate::sys::{files, process};
+use crate::users::caller_name;
+use axum::Router;
+use axum::routing::any;
+use futures_util::future::select;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send the head of a request, and how long a connection without a request stays.
+const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+/// Most headers of a request, and bytes of its head.
+const HEADERS: usize = 64;
+const HEAD_BYTES: usize = 16 << 10;
+/// How long to wait after the kernel could not accept a connection.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long a thread that has asked the daemon waits for the next question.
+const IDLE_THREAD: Duration = Duration::from_secs(2);
+
+/// What the server is told.
+#[derive(Debug)]
+pub struct Options {
+    /// The directories in which the daemon's sockets are looked for.
+    pub sockets: Vec<PathBuf>,
+    /// What follows from the profile.
+    pub profile: &'static Profile,
+    /// Whether nothing can be changed.
+    pub is_read_only: bool,
+    /// The host names that are served on a Unix socket. None: all.
+    pub names: Vec<String>,
+    /// What programs send for the metrics and the calendar.
+    pub bearer: Option<String>,
+    /// The groups with more rights.
+    pub rights: Rights,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The kernel refuses something.
+    #[error("starting the web server: {0}")]
+    Os(OsError),
+}
+
+impl From<io::Error> for ServerError {
+    fn from(error: io::Error) -> ServerError {
+        ServerError::Os(error.into())
+    }
+}
+
+/// A server that listens already.
+#[derive(Debug)]
+pub struct Server {
+    app: Shared,
+    socket: Listening,
+}
+
+impl Server {
+    /// Prepares the pages for a socket that listens.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no random numbers, or does not say who this is.
+    pub fn new(options: Options, socket: Listening) -> Result<Server, ServerError> {
+        let Options { sockets, profile, is_read_only, names, bearer, rights } = options;
+        let transport = match &socket {
+            Listening::Tcp(listener) => {
+                Transport::Loopback { port: listener.local_addr()?.port(), session: Session::new(bearer)? }
+            }
+            Listening::Unix(..) => Transport::Unix { names },
+        };
+        let (uid, gid) = (process::own_uid(), process::own_gid());
+        let peer = Peer { uid, gid, pid: std::process::id(), groups: process::own_groups()? };
+        let user = ServerUser { name: caller_name(), peer, rights };
+        let machine = String::from_utf8_lossy(&files::host_name()?).into_owned();
+        let zone = SystemZones::open().system();
+        let app = App::new(sockets, zone, profile, machine, is_read_only, transport, user);
+        Ok(Server { app: Arc::new(app), socket })
+    }
+
+    /// The address that signs in a browser, once. None: no sign-in is needed.
+    pub fn one_time_address(&self) -> Option<String> {
+        let Transport::Loopback { port, session } = &self.app.transport else { return None };
+        let token = session.token()?;
+        Some(format!("http://{}:{port}/open?token={token}", session.host))
+    }
+
+    /// Serves until the process is told to end (INT, TERM). A redirect file is removed once it has been used.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses what a server needs.
+    pub fn run(self, redirect: Option<RedirectFile>) -> Result<(), ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .max_blocking_threads(CALLS + 1)
+            .thread_keep_alive(IDLE_THREAD)
+            .build()?;
+        let Server { app, socket } = self;
+        let result = runtime.block_on(async move {
+            let [mut interrupt, mut terminate] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+            let (interrupt, terminate) = (pin!(interrupt.recv()), pin!(terminate.recv()));
+            let end = select(interrupt, terminate);
+            let router = routes::router(Arc::clone(&app), redirect);
+            match socket {
+                Listening::Tcp(listener) => {
+                    listener.set_nonblocking(true)?;
+                    let listener = TcpListener::from_std(listener)?;
+                    select(pin!(serve_tcp(&listener, &app, &router)), end).await;
+                }
+                Listening::Unix(listener, _path) => {
+                    listener.set_nonblocking(true)?;
+                    let listener = UnixListener::from_std(listener)?;
+                    select(pin!(serve_unix(&listener, &router)), end).await;
+                }
+            }
+            Ok::<(), io::Error>(())
+        });
+        // A thread that waits for the daemon is not waited for.
+        runtime.shutdown_background();
+        Ok(result?)
+    }
+}
+
+async fn serve_tcp(listener: &TcpListener, app: &Shared, router: &Router) {
+    let (connections, http) = (Arc::new(Semaphore::new(CONNECTIONS)), http());
+    let others = Router::new().fallback(any(refuse_other_user)).with_state(Arc::clone(app));
+    loop {
+        let Ok((stream, client)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        // Other users of this machine can connect to loopback, too.
+        let owner = stream.local_addr().and_then(|own| uid_of_client(client, own));
+        match owner {
+            Ok(Some(uid)) if uid == app.user.peer.uid => start(&http, stream, router, place),
+            Ok(Some(_)) => start(&http, stream, &others, place),
+            // It has closed the connection already, or cannot be known.
+            Ok(None) | Err(_) => {}
+        }
+    }
+}
+
+async fn serve_unix(listener: &UnixListener, router: &Router) {
+    let (connections, http) = (Arc::new(Semaphore::new(CONNECTIONS)), http());
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        start(&http, stream, router, place);
+    }
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE).max_buf_size(HEAD_BYTES).max_headers(HEADERS);
+    http
+}
+
+/// Serves a connection beside the others.
+fn start<S>(http: &http1::Builder, stream: S, router: &Router, place: OwnedSemaphorePermit)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(router.clone());
+    let connection = http.serve_connection(TokioIo::new(StallLimit::new(stream)), service);
+    tokio::spawn(async move {
+        // A client that breaks the connection is no news.
+        let _ = connection.await;
+        drop(place);
+    });
+}

@@ -1,0 +1,49 @@
+//! `cronctl web` with the installed daemon on a private machine: pages, rights, sockets, and what is refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // A test program, helpers included.
+
+#[path = "../common/mod.rs"]
+pub mod common;
+
+mod browsers;
+mod client;
+mod pages;
+mod programs;
+mod refusals;
+mod rights;
+mod sockets;
+
+use common::{Deadline, World};
+
+/// The crontab of alice in these tests.
+pub const TABLE: &str = "\
+CRON_NAME=hello
+0 0 1 1 * echo hello; echo oops >&2
+CRON_NAME=fails
+0 0 1 1 * echo bad; exit 3
+CRON_NAME=slow
+0 0 1 1 * echo begun; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo done
+CRON_NAME=endless
+0 0 1 1 * echo begun; sleep 600
+CRON_NAME=hostile
+0 0 1 1 * printf '\\033[31m<script>alert(1)</script>\\033[0m\\n'
+";
+
+/// A machine with a daemon, a history, alice's table and one of the system with a job that runs as bob.
+pub fn prepare(world: &World) -> common::Daemon {
+    for user in ["_cronwheel", "_cronwheel-web"] {
+        // It may be there already.
+        world.run(&format!(
+            "useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {user}"
+        ));
+    }
+    world.crontab("alice", TABLE).ok();
+    world.drop_in("site", "CRON_NAME=nightly\n0 0 1 1 * bob sleep 600\n");
+    let daemon = world.start_daemon(&[]);
+    Deadline::seconds(20).wait_for("the tables", || {
+        let shown = world.run("cronctl list --json").stdout;
+        let jobs: serde_json::Value = serde_json::from_str(shown.lines().next()?).ok()?;
+        (jobs["jobs"].as_array()?.len() >= 6).then_some(())
+    });
+    daemon
+}

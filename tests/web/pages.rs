@@ -1,0 +1,174 @@
+//! What the pages show.
+
+use crate::client::{Site, read_events};
+use crate::common::{Deadline, Implementation};
+use crate::{prepare, world};
+use nix::sys::signal::Signal;
+use std::fs;
+
+#[test]
+fn each_page_shows_what_the_daemon_knows() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut daemon = prepare(&world);
+    let site = Site::signed_in(&world, "root", "");
+    world.run("cronctl run --wait alice:hello").ok();
+    world.run("cronctl run --wait alice:fails");
+    world.run("cronctl pause bob:nightly --note 'the <b>disk</b> is replaced'").ok();
+    // The recorder writes rows within a moment.
+    let overview = site.wait_for("/", "failed (exit 3)").body;
+    let (attention, running) = (overview.find("Needs attention").unwrap(), overview.find(">Running<").unwrap());
+    assert!(attention < running, "what fails comes first");
+    for text in [
+        "alice:</span>fails",
+        "bob:</span>nightly",
+        "the &lt;b&gt;disk&lt;/b&gt; is replaced",
+        "<b>1</b> <span>failing",
+    ] {
+        assert!(overview.contains(text), "{text}: {overview}");
+    }
+    let jobs = site.get("/jobs").body;
+    for text in ["alice:</span>hello", "alice:</span>slow", "bob:</span>nightly", "1–6 of 6 jobs", "0 0 1 1 *"] {
+        assert!(jobs.contains(text), "{text}: {jobs}");
+    }
+    for (search, there, missing) in [
+        ("q=HELLO", "alice:</span>hello", "alice:</span>fails"),
+        ("state=failing", "alice:</span>fails", "alice:</span>hello"),
+        ("state=paused", "bob:</span>nightly", "alice:</span>hello"),
+        ("user=bob", "bob:</span>nightly", "alice:</span>hello"),
+        ("q=no-such-job-here", "No job matches", "alice:</span>hello"),
+    ] {
+        let found = site.get(&format!("/jobs?{search}")).body;
+        assert!(found.contains(there) && !found.contains(missing), "{search}: {found}");
+    }
+    let by_name = site.get("/jobs?sort=name").body;
+    let at = |name: &str| by_name.find(name).unwrap_or_else(|| panic!("{name}: {by_name}"));
+    assert!(at("</span>endless") < at("</span>fails") && at("</span>fails") < at("</span>nightly"));
+
+    let job = site.wait_for("/job/alice:hello", "hello\noops\n").body;
+    for text in
+        ["At 00:00", "/var/spool/cron/crontabs/alice", ", line ", "crontab -u alice -e", "Run now", "<svg", "100.0% ok"]
+    {
+        assert!(job.contains(text), "{text}: {job}");
+    }
+    let run = job.split("/run/").nth(1).unwrap().split('"').next().unwrap();
+    let run = site.get(&format!("/run/{run}"));
+    for text in ["echo hello; echo oops &gt;&amp;2", "manual", "oops\n", "Ended"] {
+        assert!(run.body.contains(text), "{text}: {run:?}");
+    }
+    for (path, text) in [
+        ("/timeline", "Timeline"),
+        ("/timeline?length=30d", "aria-current=\"true\">1 month"),
+        ("/fleet", "No fleet is set up"),
+        ("/check", "cronctl explain"),
+    ] {
+        let page = site.get(path);
+        assert!(page.status == 200 && page.body.contains(text), "{path}: {page:?}");
+    }
+    assert_eq!((site.get("/healthz").status, site.get("/healthz").body.as_str()), (200, "ok\n"));
+
+    // Every page says that the daemon is stopped, and how it is started.
+    daemon.signal(Signal::SIGTERM);
+    daemon.end(Deadline::seconds(20));
+    for path in ["/", "/jobs", "/job/alice:hello", "/run/1", "/timeline", "/fleet", "/check"] {
+        let page = site.get(path);
+        let says = page.body.contains("The daemon does not answer") && page.body.contains("systemctl start cron");
+        assert!(page.status == 503 && says, "{path}: {page:?}");
+    }
+    assert_eq!(site.get("/healthz").status, 503);
+}
+
+#[test]
+fn output_is_followed_and_events_arrive_while_a_page_is_open() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let site = Site::signed_in(&world, "alice", "");
+    let threads = || fs::read_dir(format!("/proc/{}/task", site.pid())).unwrap().count();
+    let descriptors = || fs::read_dir(format!("/proc/{}/fd", site.pid())).unwrap().count();
+    Deadline::seconds(20).wait_for("the threads of the first page to end", || (threads() == 1).then_some(()));
+    let idle = descriptors();
+    let told = site.post("/api/run", "{\"job\":\"alice:slow\"}").message();
+    assert!(told.starts_with("Started alice:slow as run "), "{told}");
+    let run = told.trim_end_matches('.').rsplit(' ').next().unwrap().to_owned();
+    // The page has it without a script, too.
+    let page = site.wait_for(&format!("/run/{run}"), "begun").body;
+    assert!(page.contains(&format!("data-follow=\"/run/{run}/output\"")), "{page}");
+    let followed = read_events(&site, &format!("/run/{run}/output"), |text| {
+        if text.contains("begun") {
+            fs::write("/tmp/go", "").unwrap();
+        }
+        text.contains("event: end")
+    });
+    assert!(followed.contains("begun") && followed.contains("done"), "{followed}");
+    let mut is_started = false;
+    let happened = read_events(&site, "/events", |text| {
+        if text.contains("retry:") && !std::mem::replace(&mut is_started, true) {
+            site.post("/api/run", "{\"job\":\"alice:hello\"}");
+        }
+        text.contains("\"start\"") && text.contains("\"end\"")
+    });
+    assert!(happened.contains("alice:hello"), "{happened}");
+    // However fast pages are opened and left, they share one connection to the daemon, which accepts few of a user.
+    for _ in 0..20 {
+        read_events(&site, "/events", |text| text.contains("retry:"));
+    }
+    assert!(descriptors() <= idle + 6, "{} and {idle} descriptors", descriptors());
+    // Without a page nothing is asked: no connection to the daemon stays.
+    Deadline::seconds(60).wait_for("the connections to end", || (descriptors() <= idle).then_some(()));
+}
+
+#[test]
+fn lines_are_checked_and_tables_stay_as_they_are() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let before = fs::read("/var/spool/cron/crontabs/alice").unwrap();
+    let site = Site::signed_in(&world, "root", "--read-only");
+    for (line, system, texts) in [
+        ("30 2 * * mon-fri /usr/local/bin/x", false, ["At 02:30", "Next runs"].as_slice()),
+        ("0 24 * * * x", false, &["expected an hour from 0 to 23, found 24", "^^", "Midnight is hour 0"]),
+        ("0 4 * * * bob echo <i>", true, &["bob", "echo &lt;i&gt;"]),
+        ("# comment", false, &["not an entry"]),
+    ] {
+        let body = serde_json::json!({ "line": line, "system": system }).to_string();
+        let answer = site.post("/api/check", &body);
+        assert_eq!(answer.status, 200, "{line}: {answer:?}");
+        for text in texts {
+            assert!(answer.body.contains(text), "{line}: {text}: {answer:?}");
+        }
+    }
+    assert_eq!(site.post("/api/check", "{\"line\":\"a\\nb\"}").status, 400);
+    assert_eq!(fs::read("/var/spool/cron/crontabs/alice").unwrap(), before);
+}
+
+#[test]
+fn ten_thousand_jobs_are_shown_in_pages() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let mut table = String::new();
+    for number in 0..10_000 {
+        table += &format!(
+            "CRON_NAME=job-{number}\n{} {} * * * alice /usr/local/bin/job --number {number}\n",
+            number % 60,
+            number % 24
+        );
+    }
+    world.drop_in("many", &table);
+    let _daemon = prepare(&world);
+    Deadline::seconds(60).wait_for("all jobs", || {
+        let status: serde_json::Value = serde_json::from_str(&world.run("cronctl status --json").stdout).ok()?;
+        (status["entries"].as_u64()? >= 10_006).then_some(())
+    });
+    let site = Site::signed_in(&world, "root", "");
+    for path in ["/", "/jobs", "/jobs?page=200", "/jobs?q=job-77", "/jobs?sort=next&page=3", "/jobs?sort=name"] {
+        let page = site.get(path);
+        assert!(
+            page.status == 200 && page.body.len() < 100 << 10,
+            "{path}: {} bytes, {}",
+            page.body.len(),
+            page.status
+        );
+    }
+    let page = site.get("/jobs?page=200").body;
+    assert!(page.contains("job-9998") && page.contains("of 10006 jobs") && page.contains("page 200 of 201"), "{page}");
+    assert!(site.get("/jobs?q=job-77").body.contains("of 111 jobs"));
+    assert_eq!(site.get("/jobs?sort=name&page=100000").status, 400);
+    assert_eq!(site.get(&format!("/jobs?q={}", "x".repeat(300))).status, 400);
+}
