@@ -1,17 +1,20 @@
 //! The files of the pages, which are a part of the program.
 
+use crate::timeline;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
+use std::sync::LazyLock;
 
-const STYLE: &str = include_str!("style.css");
+/// The style sheet of the pages, and that of drawings.
+static STYLE: LazyLock<String> = LazyLock::new(|| format!("{}\n{}\n", include_str!("style.css"), timeline::STYLE));
 const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 
 /// The style sheet.
 pub async fn style(headers: HeaderMap) -> Response {
-    file(&headers, "text/css; charset=utf-8", STYLE)
+    file(&headers, "text/css; charset=utf-8", &STYLE)
 }
 
 /// The script.

@@ -110,14 +110,8 @@ async fn run_page(State(app): State<Shared>, Path(number): Path<String>) -> Resp
     page::respond(&app, page)
 }
 
-#[derive(Debug, Deserialize)]
-struct Length {
-    #[serde(default)]
-    length: String,
-}
-
-async fn timeline_page(State(app): State<Shared>, Query(Length { length }): Query<Length>) -> Response {
-    let page = app.ask(move |app, daemon| timeline::page(app, daemon, &length)).await;
+async fn timeline_page(State(app): State<Shared>, Query(choice): Query<timeline::Choice>) -> Response {
+    let page = app.ask(move |app, daemon| timeline::page(app, daemon, &choice)).await;
     page::respond(&app, page)
 }
 

@@ -2,12 +2,16 @@
 
 use super::app::App;
 use super::backend::{Backend, Fault};
-use super::page::{Nav, Page, View, job_link, runs_table};
+use super::page::{Nav, Page, View, job_link, outcome_of, shown};
+use crate::report::{format_count, text};
 use crate::schedule::Timestamp;
+use crate::timeline::{Builder, Grouping, Range, SvgOptions, Timeline, facts, svg};
 use crate::varlink::Time;
 use crate::varlink::cron::{NextArguments, NextStart};
-use crate::varlink::history::{RunRecord, RunsArguments};
-use maud::{Markup, html};
+use crate::varlink::history::RunsArguments;
+use maud::{Markup, PreEscaped, html};
+use serde::Deserialize;
+use std::sync::Arc;
 
 /// The lengths that can be chosen: their name in the address, for people, and in seconds.
 const LENGTHS: [(&str, &str, i64); 6] = [
@@ -20,21 +24,27 @@ const LENGTHS: [(&str, &str, i64); 6] = [
 ];
 /// The one that is shown first.
 const USUAL: usize = 1;
-/// Runs and starts that are drawn.
-const MOST: u64 = 2_000;
-/// Rows of the tables below the picture.
-const LISTED: usize = 25;
+/// Rows that are drawn, and rows of the table below the picture.
+const MOST_ROWS: usize = 60;
+const MOST_FACTS: usize = 300;
+/// Runs and starts that are asked for.
+const MOST_RUNS: u64 = 20_000;
+const MOST_STARTS: u64 = 20_000;
+/// How long before the axis a run may have begun that is looked for, in seconds, unless it goes on.
+const LONGEST_BEFORE: i64 = 86_400;
+const RUNNING: &str = "running";
+/// The width of the picture in pixels. It shrinks with the page.
+const WIDTH: u32 = 1_180;
 
-/// What is drawn.
-pub struct Facts {
-    /// The beginning of the axis.
-    pub from: Timestamp,
-    /// Its end.
-    pub until: Timestamp,
-    /// Runs that have begun, newest first.
-    pub runs: Vec<RunRecord>,
-    /// Coming starts in order of time.
-    pub starts: Vec<NextStart>,
+/// What the address asks for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Choice {
+    /// The name of a length.
+    #[serde(default)]
+    length: String,
+    /// `user`: a row for each user instead of each job.
+    #[serde(default)]
+    by: String,
 }
 
 /// Makes the page for a length of the axis, half of it past.
@@ -42,68 +52,117 @@ pub struct Facts {
 /// # Errors
 ///
 /// The daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend, length: &str) -> Result<Page, Fault> {
-    let chosen = LENGTHS.iter().position(|(name, ..)| *name == length).unwrap_or(USUAL);
-    let Some((_, _, seconds)) = LENGTHS.get(chosen) else { return Err(Fault::NotFound("no such length".to_owned())) };
+pub fn page(app: &App, daemon: &mut Backend, chosen: &Choice) -> Result<Page, Fault> {
+    let length = LENGTHS.iter().position(|(name, ..)| *name == chosen.length).unwrap_or(USUAL);
+    let Some((_, _, seconds)) = LENGTHS.get(length) else { return Err(Fault::NotFound("no such length".to_owned())) };
+    let is_by_user = chosen.by == "user";
     let view = View::of(app);
     let half = seconds / 2;
-    let facts = collect(daemon, Timestamp(view.now.0 - half), Timestamp(view.now.0 + half))?;
-    Ok(Page { is_live: true, ..Page::of(Nav::Timeline, "Timeline", body(&view, chosen, &facts)) })
+    let range = Range::of(Timestamp(view.now.0 - half), Timestamp(view.now.0 + half));
+    let grouping = if is_by_user { Grouping::User } else { Grouping::Job };
+    let mut builder = Builder::new(range, view.now, Arc::clone(&app.zone), grouping, MOST_ROWS);
+    let is_cut = collect(daemon, range, view.now, &mut builder)?;
+    let body = body(&view, length, is_by_user, &builder.finish(), is_cut);
+    Ok(Page { is_live: true, ..Page::of(Nav::Timeline, "Timeline", body) })
 }
 
-fn collect(daemon: &mut Backend, from: Timestamp, until: Timestamp) -> Result<Facts, Fault> {
-    let runs = daemon.history().and_then(|mut history| {
-        history.runs(&RunsArguments {
-            since: Some(Time::from(from).to_string()),
-            limit: Some(MOST),
-            ..RunsArguments::default()
-        })
-    });
-    let mut starts = Vec::new();
-    let arguments =
-        NextArguments { until: Some(Time::from(until).to_string()), count: Some(MOST), ..NextArguments::default() };
+/// Collects past runs and coming starts. Returns whether there are more than are shown.
+fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Builder) -> Result<bool, Fault> {
+    let time = |at: Timestamp| Some(Time::from(at).to_string());
+    let mut is_cut = false;
+    if let Ok(mut history) = daemon.history() {
+        // A run that lasts into the range may have begun before, one that goes on long before.
+        let since = time(Timestamp(range.from.0 - LONGEST_BEFORE));
+        let ended =
+            RunsArguments { since, until: time(range.until), limit: Some(MOST_RUNS), ..RunsArguments::default() };
+        let running =
+            RunsArguments { outcome: Some(RUNNING.to_owned()), limit: Some(MOST_RUNS), ..RunsArguments::default() };
+        builder.set_past_known();
+        for (arguments, is_running) in [(ended, false), (running, true)] {
+            let runs = history.runs(&arguments)?;
+            is_cut |= runs.len() as u64 >= MOST_RUNS;
+            for run in runs.iter().filter(|run| (run.outcome == RUNNING) == is_running) {
+                builder.add_record(run, shown(&text::outcome(&outcome_of(run))));
+            }
+        }
+    }
+    let arguments = NextArguments {
+        from: time(now),
+        until: time(Timestamp(range.until.0 - 1)),
+        count: Some(MOST_STARTS),
+        ..NextArguments::default()
+    };
+    let mut starts = 0;
     daemon.call_more("Next", &arguments, |start: NextStart| {
-        starts.push(start);
+        starts += 1;
+        builder.add_start(&start);
         true
     })?;
-    Ok(Facts { from, until, runs: runs.unwrap_or_default(), starts })
+    Ok(is_cut || starts >= MOST_STARTS)
 }
 
-/// The picture as SVG. None: there is nothing that draws it yet.
-fn picture(_view: &View<'_>, _facts: &Facts) -> Option<Markup> {
-    None
-}
-
-fn body(view: &View<'_>, chosen: usize, facts: &Facts) -> Markup {
+fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, is_cut: bool) -> Markup {
+    let Range { from, until } = timeline.range;
+    let by = if is_by_user { "user" } else { "job" };
+    let length_name = LENGTHS.get(length).map_or("", |(name, ..)| name);
+    let options = SvgOptions { width: WIDTH, id: "timeline".to_owned(), is_file: false };
     html! {
-        div.title { h1 { "Timeline" } p.quiet { (view.full(Time::from(facts.from))) " – " (view.full(Time::from(facts.until))) } }
+        div.title { h1 { "Timeline" } p.quiet { (view.full(Time::from(from))) " – " (view.full(Time::from(until))) } }
         nav.zoom aria-label="Length of the timeline" {
             ul {
                 @for (number, (name, text, _)) in LENGTHS.iter().enumerate() {
-                    li { a href={ "/timeline?length=" (name) } aria-current=[(number == chosen).then_some("true")] { (text) } }
+                    li { a href={ "/timeline?length=" (name) "&by=" (by) } aria-current=[(number == length).then_some("true")] { (text) } }
                 }
             }
         }
-        @if let Some(picture) = picture(view, facts) { section #picture aria-label="Timeline" { div.scroll tabindex="0" role="group" aria-label="Timeline" { (picture) } } }
-            section aria-labelledby="coming-heading" #coming {
-                h2 #coming-heading { "Coming" }
-                @if facts.starts.is_empty() { p.empty { "Nothing is due." } } @else {
-                    table {
-                        caption.hidden { "Coming starts" }
-                        thead { tr { th scope="col" { "At" } th scope="col" { "Job" } th.number scope="col" { "When" } } }
-                        tbody {
-                            @for start in facts.starts.iter().take(LISTED) {
-                                tr { td { (view.moment(start.at)) } th scope="row" { (job_link(&start.job)) } td.number { (view.time(start.at)) } }
+        nav.zoom aria-label="Rows of the timeline" {
+            ul {
+                @for (name, text) in [("job", "Jobs"), ("user", "Users")] {
+                    li { a href={ "/timeline?length=" (length_name) "&by=" (name) } aria-current=[(name == by).then_some("true")] { (text) } }
+                }
+            }
+        }
+        @if is_cut { p.quiet { "There is more in this time than is shown: choose a shorter one." } }
+        section #picture aria-label="Timeline" {
+            div.scroll tabindex="0" role="group" aria-label="Timeline" { (PreEscaped(svg(timeline, &options))) }
+        }
+        section aria-labelledby="facts-heading" #facts {
+            h2 #facts-heading { "The same as a table" }
+            (table(timeline))
+        }
+    }
+}
+
+/// What the picture shows, as a table.
+fn table(timeline: &Timeline) -> Markup {
+    let all = facts(timeline);
+    let label = |row: Option<usize>| row.and_then(|row| timeline.rows.get(row)).map(|row| &row.label);
+    html! {
+        @if all.is_empty() { p.empty { "Nothing has run in this time, and nothing is due." } } @else {
+            div.scroll tabindex="0" role="group" aria-label="Facts of the timeline" {
+                table {
+                    caption.hidden { "Facts of the timeline" }
+                    thead { tr { th scope="col" { "When" } th scope="col" { "Job" } th scope="col" { "What" } } }
+                    tbody {
+                        @for fact in all.iter().take(MOST_FACTS) {
+                            tr {
+                                td { (fact.when) }
+                                td {
+                                    @match label(fact.row) {
+                                        Some(label) if timeline.is_by_user || label.job.is_empty() => (shown(&label.user)),
+                                        Some(label) => (job_link(&label.job)),
+                                        None => "all",
+                                    }
+                                }
+                                td { (fact.kind.word()) ": " (fact.what) }
                             }
                         }
                     }
                 }
             }
-            section aria-labelledby="past-heading" #past {
-                h2 #past-heading { "Past" }
-                @if facts.runs.is_empty() { p.empty { "Nothing has run." } } @else {
-                    (runs_table(view, facts.runs.get(..LISTED).unwrap_or(&facts.runs), true, "Past runs, newest first"))
-                }
+            @if all.len() > MOST_FACTS {
+                p.quiet { (format_count((all.len() - MOST_FACTS) as u64, "more fact is", "more facts are")) " not listed." }
             }
+        }
     }
 }
