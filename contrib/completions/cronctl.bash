@@ -81,6 +81,9 @@ _cronctl() {
             cronctl,top)
                 cmd="cronctl__subcmd__top"
                 ;;
+            cronctl,web)
+                cmd="cronctl__subcmd__web"
+                ;;
             cronctl,why)
                 cmd="cronctl__subcmd__why"
                 ;;
@@ -91,7 +94,7 @@ _cronctl() {
 
     case "${cmd}" in
         cronctl)
-            opts="-h -V --profile --config --help --version list status show history logs why events metrics calendar run pause resume kill reload ping next check explain simulate timeline"
+            opts="-h -V --profile --config --help --version list status show history logs why events metrics calendar top run pause resume kill reload ping next check explain simulate timeline web"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1160,7 +1163,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__timeline)
-            opts="-h --file --system --user --tz --from --until --svg --json --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help"
+            opts="-h --file --system --user --tz --from --until --by --rows --svg --json --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1298,6 +1301,69 @@ _cronctl() {
             case "${prev}" in
                 --user)
                     COMPREPLY=($(compgen -u "${cur}"))
+                    return 0
+                    ;;
+                --run-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -W "debian cronie" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        cronctl__subcmd__web)
+            opts="-h --listen --open --read-only --token-file --host --json --run-dir --profile --config --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --run-dir)

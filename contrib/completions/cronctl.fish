@@ -38,6 +38,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "why" -d 'Explain wh
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "events" -d 'Show what happens: starts, ends, pauses, reloads'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "metrics" -d 'Print metrics of jobs and daemon for Prometheus'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "calendar" -d 'Print the coming runs for calendar programs'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "top" -d 'Show live what fails, runs and comes next'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "run" -d 'Run a job now'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Start jobs no more for some time'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "resume" -d 'End the pause of jobs'
@@ -49,6 +50,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "check" -d 'Report e
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "explain" -d 'Explain a schedule in English and show its next runs'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "simulate" -d 'Show what the daemon would start during clock changes and restarts'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "timeline" -d 'Draw when jobs ran and when they will run'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "web" -d 'Serve a web page that shows and controls jobs'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l spool -d 'Directory of users\' crontabs; default: /var/spool/cron/crontabs' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l system-crontab -d 'System crontab; default: /etc/crontab' -r -F
@@ -141,6 +143,13 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l json -d 'Print the replies of the method Next, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l json -d 'Print the replies of the method List once, one JSON object on each line; needs no terminal'
+complete -c cronctl -n "__fish_cronctl_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l user -d 'JOB is a job of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
@@ -263,7 +272,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l profile -d 
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d 'The file has the format of /etc/crontab: each entry names a user before the command'
-complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print the starts instead, one JSON object for each, as next does'
+complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print what the diagram shows, one JSON object on each line: first the range, then each fact'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l listen -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l token-file -d 'Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)' -r -F
