@@ -82,6 +82,11 @@ impl Daemon {
         self.is_all_changed || !self.changed.is_empty()
     }
 
+    /// Notes that nothing is known for sure.
+    pub(super) fn forget_all(&mut self) {
+        self.is_all_changed = true;
+    }
+
     /// Asks for what has changed.
     pub(super) fn refresh(&mut self, state: &mut State) -> Result<(), Error> {
         let changed: Vec<String> = std::mem::take(&mut self.changed).into_iter().collect();

@@ -42,6 +42,8 @@ const OUTPUT: u64 = 3;
 
 /// How long changes are collected before they are asked for, in milliseconds.
 const COLLECT_MS: i64 = 200;
+/// How long after a refusal it is asked again, in milliseconds.
+const RETRY_MS: i64 = 1_000;
 /// How often a daemon that is gone is looked for, in milliseconds.
 const RECONNECT_MS: i64 = 900;
 /// How old the timeline may be, and how old at least before changes make a new one, in milliseconds.
@@ -156,9 +158,15 @@ impl View<'_> {
         }
         if self.daemon.has_changes() {
             let since = *self.changed_ms.get_or_insert(now_ms);
-            if now_ms - since >= COLLECT_MS || self.state.status.is_none() {
+            let is_first = self.state.status.is_none() && since <= now_ms;
+            if now_ms - since >= COLLECT_MS || is_first {
                 self.changed_ms = None;
                 let refreshed = self.daemon.refresh(&mut self.state);
+                if refreshed.is_err() {
+                    // The daemon may be busy. What has changed is asked for again a little later.
+                    self.daemon.forget_all();
+                    self.changed_ms = Some(now_ms + RETRY_MS);
+                }
                 self.note(refreshed);
                 if self.timeline_ms.is_some_and(|made| now_ms - made >= TIMELINE_LEAST_MS) {
                     self.timeline_ms = None;
