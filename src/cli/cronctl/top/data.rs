@@ -4,6 +4,7 @@ use super::state::{Log, State};
 use crate::cli::cronctl::connection::Connection;
 use crate::cli::cronctl::error::Error;
 use crate::cli::cronctl::job_output;
+use crate::cli::cronctl::logs;
 use crate::cli::cronctl::screen::{Ink, Screen};
 use crate::cli::cronctl::timeline::add_past;
 use crate::cli::cronctl::{job_text, starts};
@@ -16,7 +17,6 @@ use crate::varlink::cron::{
     Event, EventsArguments, Filter, Job, KillArguments, Killed, List, ListArguments, OutputArguments, OutputPart,
     PauseArguments, Paused, ResumeArguments, Resumed, RunArguments, RunResult,
 };
-use crate::varlink::history;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -196,15 +196,25 @@ impl Daemon {
         let last = job.last.as_ref().and_then(|last| last.run);
         let last = last.or_else(|| job_text::last_run(&mut history, &job.job).and_then(|record| record.run));
         log.run = last.ok_or_else(nothing)?;
-        let output: history::Output = history.call("Output", &history::RunArguments { run: log.run })?;
-        log.add(&text::output(&job_output::kept(&output)?), false);
+        add_kept(&mut history, &mut log)?;
         Ok(log)
     }
 
     /// Adds output that has arrived to a log.
     pub(super) fn take_output(&mut self, log: &mut Log) -> Result<(), Error> {
         let Some(output) = &mut self.output else { return Ok(()) };
-        while let Some((part, continues)) = output.receive::<OutputPart>()? {
+        loop {
+            let received = match output.receive::<OutputPart>() {
+                // The run has ended before its output was asked for.
+                Err(Error::Denied { .. }) if log.lines.is_empty() => {
+                    (self.output, log.is_live) = (None, false);
+                    let Some(mut history) = self.calls.history() else { return Ok(()) };
+                    history.set_patience(PATIENCE)?;
+                    return add_kept(&mut history, log);
+                }
+                received => received?,
+            };
+            let Some((part, continues)) = received else { return Ok(()) };
             if let Some(part) = part {
                 let bytes = job_output::decoded(&part.data, part.base64)?;
                 log.add(&text::output(&bytes), log.is_line_open);
@@ -216,6 +226,12 @@ impl Daemon {
                 return Ok(());
             }
         }
-        Ok(())
     }
+}
+
+/// Adds what the history has kept of the output of a run, which may have ended a moment ago.
+fn add_kept(history: &mut Connection, log: &mut Log) -> Result<(), Error> {
+    let output = logs::ended_output(history, log.run)?;
+    log.add(&text::output(&job_output::kept(&output)?), false);
+    Ok(())
 }
