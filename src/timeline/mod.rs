@@ -1,7 +1,7 @@
 //! Timelines: rows of jobs or users over an axis from the past into the future, as data, as text for terminals and as SVG.
 //!
 //! A [`Builder`] takes rows of the history, coming starts of the daemon, and schedules. What it makes, a [`Timeline`], can be drawn at any size:
-//! [`svg`] and [`text`] join what is too close together there. [`facts`] lists what a drawing shows, for a table beside it. Nothing here asks
+//! [`svg()`] and [`text()`] join what is too close together there. [`facts()`] lists what a drawing shows, for a table beside it. Nothing here asks
 //! for the time.
 
 #![forbid(unsafe_code)]
