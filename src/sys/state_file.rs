@@ -81,7 +81,11 @@ fn new_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<NamedTempFile<Cr
 }
 
 fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
+    match path.parent() {
+        Some(directory) if directory.as_os_str().is_empty() => Path::new("."),
+        Some(directory) => directory,
+        None => Path::new("/"),
+    }
 }
 
 #[cfg(test)]

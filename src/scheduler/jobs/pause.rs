@@ -29,7 +29,7 @@ pub struct Pause {
     /// Whether only root and the control group may end it.
     pub is_by_root: bool,
     /// The table of the entry that was paused, once the scheduler has noted it: an entry of another table that gets its name is not paused.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
 }
 
