@@ -7,6 +7,7 @@ pub mod common;
 
 mod browsers;
 mod client;
+mod exports;
 mod pages;
 mod programs;
 mod refusals;
@@ -29,6 +30,9 @@ CRON_NAME=hostile
 0 0 1 1 * printf '\\033[31m<script>alert(1)</script>\\033[0m\\n'
 ";
 
+/// A table of the system with jobs that come soon, one of alice and one of bob.
+pub const SHARED_JOBS: &str = "CRON_NAME=daily\n30 2 * * * alice true\nCRON_NAME=often\n*/5 * * * * bob true\n";
+
 /// A machine with a daemon, a history, alice's table and one of the system with a job that runs as bob.
 pub fn prepare(world: &World) -> common::Daemon {
     for user in ["_cronwheel", "_cronwheel-web"] {
@@ -44,6 +48,25 @@ pub fn prepare(world: &World) -> common::Daemon {
         let shown = world.run("cronctl list --json").stdout;
         let jobs: serde_json::Value = serde_json::from_str(shown.lines().next()?).ok()?;
         (jobs["jobs"].as_array()?.len() >= 6).then_some(())
+    });
+    daemon
+}
+
+/// The same with ten thousand jobs more.
+pub fn prepare_many(world: &World) -> common::Daemon {
+    let mut table = String::new();
+    for number in 0..10_000 {
+        table += &format!(
+            "CRON_NAME=job-{number}\n{} {} * * * alice /usr/local/bin/job --number {number}\n",
+            number % 60,
+            number % 24
+        );
+    }
+    world.drop_in("many", &table);
+    let daemon = prepare(world);
+    Deadline::seconds(60).wait_for("all jobs", || {
+        let status: serde_json::Value = serde_json::from_str(&world.run("cronctl status --json").stdout).ok()?;
+        (status["entries"].as_u64()? >= 10_006).then_some(())
     });
     daemon
 }
