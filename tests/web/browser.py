@@ -205,6 +205,19 @@ def many(browser):
     check_logs(browser)
 
 
+def screenshots(browser):
+    """The pictures of the README, as lines."""
+    sign_in(browser)
+    browser.cdp("Emulation.setScrollbarsHidden", hidden=True)
+    for name, path, height in (("overview", "/", 700), ("timeline", "/timeline?length=6h", 610)):
+        browser.cdp("Emulation.setDeviceMetricsOverride", width=1160, height=height, deviceScaleFactor=1, mobile=False)
+        browser.open(SITE + path)
+        browser.wait_for_text("backup")
+        shot = browser.cdp("Page.captureScreenshot", format="webp", quality=80)["data"]
+        print(f"SHOT {name} {shot}")
+    check_logs(browser)
+
+
 def pages(browser):
     with open(AXE, encoding="utf-8") as file:
         axe = file.read()
@@ -305,6 +318,6 @@ def pages(browser):
 if __name__ == "__main__":
     opened = Browser()
     try:
-        {"pages": pages, "rights": rights, "many": many}[PART](opened)
+        {"pages": pages, "rights": rights, "many": many, "screenshots": screenshots}[PART](opened)
     finally:
         opened.end()

@@ -8,10 +8,11 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-const NEEDS: [&str; 4] = ["chromium", "chromedriver", "python3", "axe-core"];
+/// What a browser needs.
+pub const NEEDS: [&str; 4] = ["chromium", "chromedriver", "python3", "axe-core"];
 
 /// Does a part of `browser.py` as a user. With SHOTS=1 and --nocapture it prints pictures of the pages, in base64.
-fn browse(world: &World, user: &str, part: &str, start: &str, site: &Site, who: &str) {
+pub fn browse(world: &World, user: &str, part: &str, start: &str, site: &Site, who: &str) {
     fs::write("/run/browser.py", include_str!("browser.py")).unwrap();
     fs::copy(package("axe-core").join("axe.min.js"), "/run/axe.js").unwrap();
     fs::set_permissions("/run/axe.js", fs::Permissions::from_mode(0o644)).unwrap();

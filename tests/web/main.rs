@@ -12,9 +12,13 @@ mod pages;
 mod programs;
 mod refusals;
 mod rights;
+mod screenshots;
 mod sockets;
 
 use common::{Deadline, World};
+
+/// Where the pictures of the README are.
+pub const SCREENSHOTS: &str = "contrib/screenshots";
 
 /// The crontab of alice in these tests.
 pub const TABLE: &str = "\
@@ -35,19 +39,24 @@ pub const SHARED_JOBS: &str = "CRON_NAME=daily\n30 2 * * * alice true\nCRON_NAME
 
 /// A machine with a daemon, a history, alice's table and one of the system with a job that runs as bob.
 pub fn prepare(world: &World) -> common::Daemon {
+    world.crontab("alice", TABLE).ok();
+    world.drop_in("site", "CRON_NAME=nightly\n0 0 1 1 * bob sleep 600\n");
+    start(world, 6)
+}
+
+/// Starts a daemon with a history, and waits until it has so many jobs at least.
+pub fn start(world: &World, jobs: usize) -> common::Daemon {
     for user in ["_cronwheel", "_cronwheel-web"] {
         // It may be there already.
         world.run(&format!(
             "useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin {user}"
         ));
     }
-    world.crontab("alice", TABLE).ok();
-    world.drop_in("site", "CRON_NAME=nightly\n0 0 1 1 * bob sleep 600\n");
     let daemon = world.start_daemon(&[]);
     Deadline::seconds(20).wait_for("the tables", || {
         let shown = world.run("cronctl list --json").stdout;
-        let jobs: serde_json::Value = serde_json::from_str(shown.lines().next()?).ok()?;
-        (jobs["jobs"].as_array()?.len() >= 6).then_some(())
+        let list: serde_json::Value = serde_json::from_str(shown.lines().next()?).ok()?;
+        (list["jobs"].as_array()?.len() >= jobs).then_some(())
     });
     daemon
 }
