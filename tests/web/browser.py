@@ -144,7 +144,7 @@ def rights(browser):
     """What root, a user, and root with --read-only see and can do, in this order."""
     sign_in(browser)
     is_root = WHO != "alice"
-    for path in ("/jobs", "/timeline?length=1d"):
+    for path in ("/jobs", "/timeline?length=3d"):
         browser.open(SITE + path)
         shown = browser.text()
         assert ("daily" in shown) and ("often" in shown) == is_root, f"{WHO}: {path}: {shown}"

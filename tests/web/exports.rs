@@ -74,7 +74,7 @@ fn the_timeline_is_a_picture_with_the_same_facts_as_a_table() {
     assert!(unknown.status == 200 && unknown.body.contains("aria-current=\"true\">6 hours"), "{unknown:?}");
 
     let own = Site::signed_in(&world, "alice", "");
-    let page = own.get("/timeline?length=1d").body;
+    let page = own.get("/timeline?length=3d").body;
     assert!(page.contains(":daily</text>") && !page.contains("often"), "{page}");
 }
 
