@@ -277,10 +277,15 @@ def pages(browser):
     # On a narrow screen the drawing keeps its size, and where it is scrolled to, when it is replaced.
     browser.size(360, False)
     browser.open(SITE + "/timeline")
-    shown, box = browser.run("""const box = document.querySelector("#picture .scroll"); box.scrollLeft = 300; box.parentElement.dataset.old = "";
+    shown, box = browser.run("""const box = document.querySelector("#picture .scroll");
                                 return [box.firstElementChild.getBoundingClientRect().width, box.clientWidth]""")
     assert shown > 1000 > 360 > box, f"{shown} in {box}"
-    # The words are told from their ground, in the colours of the page.
+    browser.open(SITE + "/timeline?length=30d&by=user")
+    hidden = browser.run("const facts = document.querySelector('#facts .scroll'); return facts.scrollWidth - facts.clientWidth")
+    assert hidden <= 0, f"{hidden} pixels of the table are hidden"
+    browser.open(SITE + "/timeline")
+    browser.run("""const box = document.querySelector("#picture .scroll"); box.scrollLeft = 300; box.parentElement.dataset.old = ''""")
+    # The drawing has the colours of the page.
     colours = browser.run("""const of = (name) => getComputedStyle(document.querySelector(name));
                              return [of("#picture").backgroundColor, of(".tl-paper").fill, of("body").color, of("text.tl-ink").fill]""")
     assert colours[0] == colours[1] and colours[2] == colours[3], colours
