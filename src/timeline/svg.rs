@@ -51,6 +51,7 @@ pub fn svg(timeline: &Timeline, options: &SvgOptions) -> String {
         text(&mut svg, "faint", "", x, y, "nothing runs in this time");
     }
     now_line(timeline, &layout, &mut svg);
+    name_crowded(timeline, &layout, &mut svg);
     clock_changes(timeline, &layout, &mut svg);
     legend(timeline, &layout, &mut svg);
     svg.push_str("</svg>\n");
@@ -182,7 +183,7 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
     }
 }
 
-/// The starts a minute, as a stepped area, with crowded minutes named and quiet times below.
+/// The starts a minute, as a stepped area, with quiet times below.
 fn panel(timeline: &Timeline, layout: &Layout, svg: &mut String) {
     let most = timeline.most();
     let base = layout.base;
@@ -225,7 +226,6 @@ fn panel(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             escape(&words)
         );
     }
-    name_crowded(timeline, layout, svg);
 }
 
 /// The outline of bars of cells that are next to each other.

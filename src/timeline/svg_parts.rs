@@ -27,7 +27,8 @@ pub const STYLE: &str = "\
 .tl-day{stroke:var(--tl_day)}.tl-ok{fill:var(--tl_ok)}.tl-failed{fill:var(--tl_failed)}\
 .tl-running{fill:var(--tl_running)}.tl-coming{fill:var(--tl_coming)}.tl-overlap{fill:var(--tl_overlap)}\
 .tl-skipped{stroke:var(--tl_skipped)}.tl-now{fill:var(--tl_now)}.tl-now-line{stroke:var(--tl_now)}\
-.tl-clock{fill:var(--tl_clock)}.tl-clock-line{stroke:var(--tl_clock)}.tl-quiet{fill:var(--tl_quiet)}";
+.tl-clock{fill:var(--tl_clock)}text.tl-clock{paint-order:stroke;stroke:var(--tl_paper);stroke-width:3px;stroke-linejoin:round}\
+.tl-clock-line{stroke:var(--tl_clock)}.tl-quiet{fill:var(--tl_quiet)}";
 
 /// The classes with a fill, and the light default for viewers without custom properties.
 const FILLS: [(&str, &str); 13] = [

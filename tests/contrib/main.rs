@@ -33,7 +33,7 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 49] = [
+const FILES: [(&str, Check); 51] = [
     ("README.md", Here("main")),
     ("RELEASE.md", Here("release")),
     ("completions/_cron", Here("shells")),
@@ -75,6 +75,8 @@ const FILES: [(&str, Check); 49] = [
     ("rpm/cronwheel.spec", Here("packages")),
     ("rpm/make-sources", Here("packages")),
     ("rsyslog/30-cron.conf", Here("logging")),
+    ("screenshots/overview.webp", There("web")),
+    ("screenshots/timeline.webp", There("web")),
     ("systemd/cron.service", Here("services")),
     ("systemd/crond.service", Here("services")),
     ("systemd/cronwheel-web.service", Here("services")),

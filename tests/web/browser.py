@@ -1,6 +1,7 @@
-"""Uses the pages of `cronctl web` in Chromium, through chromedriver: REDIRECT-FILE HOST AXE. Says what is wrong, and fails."""
+"""Uses the pages of `cronctl web` in Chromium, through chromedriver: PART START HOST [WHO]. Says what is wrong, and fails.
 
-import base64
+START is the address that signs in, or the file that --open makes."""
+
 import json
 import os
 import socket
@@ -9,12 +10,14 @@ import sys
 import time
 import urllib.request
 
-REDIRECT, HOST, AXE = sys.argv[1:4]
+PART, START, HOST = sys.argv[1:4]
+WHO = sys.argv[4] if len(sys.argv) > 4 else ""
+AXE = "/run/axe.js"
 SITE = "http://" + HOST
 DRIVER = "http://127.0.0.1:9515"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # What the browser may ask for besides the site: nothing but the file that --open makes.
-OWN = (SITE + "/", "file://" + REDIRECT)
+OWN = (SITE + "/", START)
 
 
 def driver(method, path, body=None):
@@ -86,11 +89,10 @@ class Browser:
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
 
     def shoot(self, name):
-        directory = os.environ.get("SHOTS")
-        if directory:
+        """Prints a picture of the page as a line, for whoever asks for them: the machine of the test keeps no files."""
+        if os.environ.get("SHOTS"):
             shot = self.cdp("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
-            with open(f"{directory}/{name}.png", "wb") as file:
-                file.write(base64.b64decode(shot))
+            print(f"SHOT {name} {shot}")
 
     def end(self):
         try:
@@ -126,13 +128,100 @@ def check_logs(browser, allowed=()):
             assert address.startswith(OWN) or address.startswith(("data:", "about:", "chrome:", "chrome-")), f"a request to {address}"
 
 
-def main(browser):
-    with open(AXE, encoding="utf-8") as file:
-        axe = file.read()
-    # The file that --open makes signs in, and the address has no secret then.
-    browser.open("file://" + REDIRECT)
+def sign_in(browser):
+    """The address has no secret then."""
+    browser.open(START)
     browser.wait("the overview", lambda: browser.run("return location.href") == SITE + "/" and "Overview" in browser.text())
     check_logs(browser)
+
+
+def buttons(browser):
+    """The words of the buttons that can be seen in the page."""
+    return browser.run("return [...document.querySelectorAll('main button')].filter((b) => b.offsetParent).map((b) => b.textContent.trim())")
+
+
+def rights(browser):
+    """What root, a user, and root with --read-only see and can do, in this order."""
+    sign_in(browser)
+    is_root = WHO != "alice"
+    for path in ("/jobs", "/timeline?length=3d"):
+        browser.open(SITE + path)
+        shown = browser.text()
+        assert ("daily" in shown) and ("often" in shown) == is_root, f"{WHO}: {path}: {shown}"
+    browser.open(SITE + "/job/bob:often")
+    assert ("There is no job" in browser.text() or "no job" in browser.text().lower()) != is_root, f"{WHO}: {browser.text()}"
+    if WHO == "read-only":
+        for job in ("alice:hello", "alice:slow", "bob:often"):
+            browser.open(SITE + "/job/" + job)
+            shown = browser.text()
+            assert set(buttons(browser)) <= {"Check this line"} and "read-only" in shown and "cronctl run" not in shown, f"{buttons(browser)}: {shown}"
+        code = """const done = arguments[arguments.length - 1];
+                  fetch("/api/run", { method: "POST", headers: { "content-type": "application/json" }, body: '{"job":"alice:hello"}' })
+                      .then((reply) => done(reply.status))"""
+        status = browser.ask("/execute/async", {"script": code, "args": []})
+        assert status == 403, status
+        return
+    if is_root:
+        # Another user's job, one of the system, and a pause that its owner cannot end.
+        browser.press("Pause")
+        browser.wait_for_text("Paused by root")
+        browser.press("Resume")
+        browser.wait("the end of the pause", lambda: "Paused by root" not in browser.text())
+        browser.open(SITE + "/job/alice:slow")
+        browser.press("Pause")
+        browser.wait_for_text("Paused by root")
+    else:
+        browser.open(SITE + "/job/alice:daily")
+        assert "Run now" not in buttons(browser), f"an entry of the system: {buttons(browser)}"
+        browser.open(SITE + "/job/alice:slow")
+        browser.wait_for_text("Paused by root")
+        browser.press("Resume")
+        browser.wait("a refusal", lambda: "root" in browser.run("return document.getElementById('toast').innerText"))
+        assert "Paused by root" in browser.text(), browser.text()
+    browser.open(SITE + "/job/alice:hello")
+    browser.press("Run now")
+    browser.wait_for_text("Started alice:hello as run ")
+    check_logs(browser, allowed=("404", "403"))
+
+
+def many(browser):
+    """Pages of ten thousand jobs."""
+    sign_in(browser)
+    browser.open(SITE + "/jobs")
+    for page in (2, 3):
+        browser.run("document.querySelector('a[rel=next]').click()")
+        browser.wait_for_text(f"page {page} of 201")
+    browser.run("document.querySelector('a[rel=prev]').click()")
+    browser.wait_for_text("page 2 of 201")
+    browser.open(SITE + "/jobs?page=200")
+    browser.run("document.querySelector('a[rel=next]').click()")
+    browser.wait_for_text("page 201 of 201")
+    assert browser.run("return document.querySelector('a[rel=next]')") is None
+    browser.wait_for_text("10001–10006 of 10006 jobs")
+    browser.run("document.querySelector('input[type=search]').value = 'job-9999'; document.querySelector('form.filter button').click()")
+    browser.wait_for_text("1–1 of 1 job")
+    browser.open(SITE + "/timeline?length=1d")
+    browser.wait_for_text("Starts a minute")
+    check_logs(browser)
+
+
+def screenshots(browser):
+    """The pictures of the README, as lines."""
+    sign_in(browser)
+    browser.cdp("Emulation.setScrollbarsHidden", hidden=True)
+    for name, path, height in (("overview", "/", 700), ("timeline", "/timeline?length=6h", 610)):
+        browser.cdp("Emulation.setDeviceMetricsOverride", width=1160, height=height, deviceScaleFactor=1, mobile=False)
+        browser.open(SITE + path)
+        browser.wait_for_text("backup")
+        shot = browser.cdp("Page.captureScreenshot", format="webp", quality=80)["data"]
+        print(f"SHOT {name} {shot}")
+    check_logs(browser)
+
+
+def pages(browser):
+    with open(AXE, encoding="utf-8") as file:
+        axe = file.read()
+    sign_in(browser)
 
     # By keyboard alone: past the navigation, and to a page.
     browser.run("document.activeElement.blur()")
@@ -181,10 +270,29 @@ def main(browser):
     look_at(browser, axe, "check", "/check")
 
     run = browser.run("return fetch('/job/alice:hostile').then((r) => r.text()).then((t) => t.match(/\\/run\\/\\d+/)[0])")
-    pages = {"overview": "/", "jobs": "/jobs", "job": "/job/alice:fails", "hostile": "/job/alice:hostile", "run": run,
-             "timeline": "/timeline", "fleet": "/fleet"}
-    for name, path in pages.items():
+    addresses = {"overview": "/", "jobs": "/jobs", "job": "/job/alice:fails", "hostile": "/job/alice:hostile", "run": run,
+             "timeline": "/timeline", "month-by-user": "/timeline?length=30d&by=user", "fleet": "/fleet"}
+    for name, path in addresses.items():
         look_at(browser, axe, name, path)
+    # On a narrow screen the drawing keeps its size, and where it is scrolled to, when it is replaced.
+    browser.size(360, False)
+    browser.open(SITE + "/timeline")
+    shown, box = browser.run("""const box = document.querySelector("#picture .scroll");
+                                return [box.firstElementChild.getBoundingClientRect().width, box.clientWidth]""")
+    assert shown > 1000 > 360 > box, f"{shown} in {box}"
+    browser.open(SITE + "/timeline?length=30d&by=user")
+    hidden = browser.run("const facts = document.querySelector('#facts .scroll'); return facts.scrollWidth - facts.clientWidth")
+    assert hidden <= 0, f"{hidden} pixels of the table are hidden"
+    browser.open(SITE + "/timeline")
+    browser.run("""const box = document.querySelector("#picture .scroll"); box.scrollLeft = 300; box.parentElement.dataset.old = ''""")
+    # The drawing has the colours of the page.
+    colours = browser.run("""const of = (name) => getComputedStyle(document.querySelector(name));
+                             return [of("#picture").backgroundColor, of(".tl-paper").fill, of("body").color, of("text.tl-ink").fill]""")
+    assert colours[0] == colours[1] and colours[2] == colours[3], colours
+    subprocess.run(["cronctl", "run", "--wait", "hello"], check=True, stdout=subprocess.DEVNULL)
+    browser.wait("a new drawing", lambda: browser.run("return !('old' in document.getElementById('picture').dataset)"))
+    assert browser.run("return document.querySelector('#picture .scroll').scrollLeft") == 300
+    browser.size(1280, False)
     assert browser.run("return document.querySelectorAll('main script').length") == 0
     check_logs(browser)
     look_at(browser, axe, "missing", "/job/nobody:nothing")
@@ -215,6 +323,6 @@ def main(browser):
 if __name__ == "__main__":
     opened = Browser()
     try:
-        main(opened)
+        {"pages": pages, "rights": rights, "many": many, "screenshots": screenshots}[PART](opened)
     finally:
         opened.end()

@@ -100,7 +100,10 @@ function replaceParts(page) {
     const isInside = place && place.contains(active);
     if (!place || sameBut(place, part) || (isInside && /^(SELECT|INPUT|TEXTAREA)$/.test(active.tagName))) continue;
     const target = targetOf(active);
+    const boxes = (of) => [...of.querySelectorAll(".scroll")];
+    const scrolled = boxes(place).map((box) => box.scrollLeft);
     place.replaceWith(part);
+    boxes(part).forEach((box, number) => (box.scrollLeft = scrolled[number] || 0));
     begin(part);
     if (isInside) {
       const links = [...part.querySelectorAll("button, a")];

@@ -205,7 +205,7 @@ fn running_section(view: &View<'_>, facts: &Facts) -> Markup {
                         @for run in &job.running {
                             tr {
                                 th scope="row" { (job_link(&job.job)) }
-                                td { span.mark-run { span.sign aria-hidden="true" { "●" } " " @match run.started_at { Some(at) => (view.since(at)), None => "starting" } } }
+                                td { span.mark-run { span.sign aria-hidden="true" { "●" } " " @match run.started_at { Some(at) => (view.since(at)), None => "running" } } }
                                 td.number { a href={ "/run/" (run.run) } aria-label={ "Output of run " (run.run) " of " (shown(&job.job)) } { "output" } }
                             }
                         }

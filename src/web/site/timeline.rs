@@ -2,10 +2,10 @@
 
 use super::app::App;
 use super::backend::{Backend, Fault};
-use super::page::{Nav, Page, View, job_link, outcome_of, shown};
+use super::page::{Nav, Page, View, class_of, job_link, outcome_of, shown};
 use crate::report::{format_count, text};
 use crate::schedule::Timestamp;
-use crate::timeline::{Builder, Grouping, Range, SvgOptions, Timeline, facts, svg};
+use crate::timeline::{Builder, Fact, FactKind, Grouping, Range, SvgOptions, Timeline, facts, svg};
 use crate::varlink::Time;
 use crate::varlink::cron::{NextArguments, NextStart};
 use crate::varlink::history::RunsArguments;
@@ -33,8 +33,8 @@ const MOST_STARTS: u64 = 20_000;
 /// How long before the axis a run may have begun that is looked for, in seconds, unless it goes on.
 const LONGEST_BEFORE: i64 = 86_400;
 const RUNNING: &str = "running";
-/// The width of the picture in pixels. It shrinks with the page.
-const WIDTH: u32 = 1_180;
+/// The width of the picture in pixels, which is that of its box in a wide window.
+const WIDTH: u32 = 1_198;
 
 /// What the address asks for.
 #[derive(Debug, Default, Deserialize)]
@@ -108,17 +108,19 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, i
     let options = SvgOptions { width: WIDTH, id: "timeline".to_owned(), is_file: false };
     html! {
         div.title { h1 { "Timeline" } p.quiet { (view.full(Time::from(from))) " – " (view.full(Time::from(until))) } }
-        nav.zoom aria-label="Length of the timeline" {
-            ul {
-                @for (number, (name, text, _)) in LENGTHS.iter().enumerate() {
-                    li { a href={ "/timeline?length=" (name) "&by=" (by) } aria-current=[(number == length).then_some("true")] { (text) } }
+        div.zooms {
+            nav.zoom aria-label="Length of the timeline" {
+                ul {
+                    @for (number, (name, text, _)) in LENGTHS.iter().enumerate() {
+                        li { a href={ "/timeline?length=" (name) "&by=" (by) } aria-current=[(number == length).then_some("true")] { (text) } }
+                    }
                 }
             }
-        }
-        nav.zoom aria-label="Rows of the timeline" {
-            ul {
-                @for (name, text) in [("job", "Jobs"), ("user", "Users")] {
-                    li { a href={ "/timeline?length=" (length_name) "&by=" (name) } aria-current=[(name == by).then_some("true")] { (text) } }
+            nav.zoom aria-label="Rows of the timeline" {
+                ul {
+                    @for (name, text) in [("job", "Jobs"), ("user", "Users")] {
+                        li { a href={ "/timeline?length=" (length_name) "&by=" (name) } aria-current=[(name == by).then_some("true")] { (text) } }
+                    }
                 }
             }
         }
@@ -140,21 +142,21 @@ fn table(timeline: &Timeline) -> Markup {
     html! {
         @if all.is_empty() { p.empty { "Nothing has run in this time, and nothing is due." } } @else {
             div.scroll tabindex="0" role="group" aria-label="Facts of the timeline" {
-                table {
+                table.brief {
                     caption.hidden { "Facts of the timeline" }
                     thead { tr { th scope="col" { "When" } th scope="col" { "Job" } th scope="col" { "What" } } }
                     tbody {
                         @for fact in all.iter().take(MOST_FACTS) {
                             tr {
-                                td { (fact.when) }
-                                td {
+                                td.nowrap { (fact.when) }
+                                td.whole {
                                     @match label(fact.row) {
                                         Some(label) if timeline.is_by_user || label.job.is_empty() => (shown(&label.user)),
                                         Some(label) => (job_link(&label.job)),
-                                        None => "all",
+                                        None => span.quiet { "all" },
                                     }
                                 }
-                                td { (fact.kind.word()) ": " (fact.what) }
+                                td { (what(fact)) }
                             }
                         }
                     }
@@ -163,6 +165,21 @@ fn table(timeline: &Timeline) -> Markup {
             @if all.len() > MOST_FACTS {
                 p.quiet { (format_count((all.len() - MOST_FACTS) as u64, "more fact is", "more facts are")) " not listed." }
             }
+        }
+    }
+}
+
+/// What a fact is, by colour, sign and words.
+fn what(fact: &Fact) -> Markup {
+    let (class, sign) = match fact.kind {
+        FactKind::Past(_) => class_of(fact.kind.word()),
+        FactKind::Overlap | FactKind::Clock => ("held", "!"),
+        FactKind::Coming | FactKind::Crowded | FactKind::Quiet => ("off", ""),
+    };
+    html! {
+        span class={ "mark-" (class) } {
+            @if !sign.is_empty() { span.sign aria-hidden="true" { (sign) } " " }
+            (fact.what)
         }
     }
 }
