@@ -354,7 +354,7 @@ impl Daemon {
         let Some(run) = self.runs.get(result.run) else { return };
         let is_start_known = run.started_at_ms.is_some();
         self.metrics.note_usage(&run.job, result);
-        // The end of a short run may be told before its begin.
+        // The end of a short run may be reported before its begin.
         if let Some(started_at_ms) = result.started_at_ms.filter(|_| !is_start_known) {
             self.measure_delay(result.run, started_at_ms);
         }
