@@ -386,7 +386,10 @@ impl Daemon {
                 }
                 Action::SaveState(change) => self.save_state(*change),
                 Action::Record(record) => self.report_unless_held(HeldReport::Decided(record)),
-                Action::UpdateRow(record) => self.report_unless_held(HeldReport::Updated(record)),
+                Action::UpdateRow(record) => {
+                    self.metrics.note_outcome(&record);
+                    self.record_outcome(&record);
+                }
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
