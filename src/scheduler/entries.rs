@@ -28,7 +28,7 @@ pub(super) struct Entries {
     pub(super) caller: String,
     /// The calendars that `CRON_EXCEPT` may name.
     pub(super) calendars: Calendars,
-    /// What the jobs ask for that have an attempt pending and whose table is being exchanged.
+    /// What the jobs ask for that have an attempt pending or in the start queue and whose entry is being exchanged.
     pub(super) leaving: BTreeMap<JobId, RunRequest>,
 }
 

@@ -3,7 +3,7 @@
 use super::deadlines::Deadlines;
 use super::dependents::Dependents;
 use super::group::{GroupKey, Groups};
-use super::job::{Job, JobSpec, JobState, PendingRetry, RetryStage};
+use super::job::{ActiveRun, Job, JobSpec, JobState, PendingRetry, RetryStage};
 use super::pause::Pauses;
 use super::start_gate::StartGate;
 use crate::crontab::Policy;
@@ -172,6 +172,14 @@ impl Jobs {
             let state = &job.state;
             (state.waiting.len(), state.retry.as_ref().map(|retry| retry.due_at), state.failures, state.is_late)
         })
+    }
+
+    /// Whether a failure of a job will be followed by another attempt, which has not been handed over to the executor.
+    pub(in crate::scheduler) fn has_pending_attempt(&self, id: &JobId) -> bool {
+        let is_queued_attempt = |active: &ActiveRun| active.is_queued && active.failure.is_some();
+        self.jobs
+            .get(id)
+            .is_some_and(|job| job.state.retry.is_some() || job.state.running.iter().any(is_queued_attempt))
     }
 
     /// Whether a run is one of a job known here.
