@@ -91,7 +91,8 @@ impl Scheduler {
     /// Pauses a job, if there is one.
     pub(super) fn pause(&mut self, id: &JobId, pause: Pause, now: Now, actions: &mut Vec<Action>) {
         if self.manage_job(id, now, actions) {
-            let source = self.jobs.entry(id).and_then(|key| self.entries.table_path(key)).map(str::to_owned);
+            let source =
+                self.jobs.entry(id).and_then(|key| self.entries.source_at(key)).map(|source| source.path.clone());
             self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, Pause { source, ..pause }, turn));
         }
     }
