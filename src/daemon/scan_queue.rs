@@ -78,3 +78,21 @@ pub fn was_just_emptied(path: &Path) -> bool {
     std::fs::symlink_metadata(path)
         .is_ok_and(|file| file.is_file() && file.len() == 0 && now_ns.abs_diff(changed_ns(&file)) < JUST_EMPTIED_NS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_to_be_read_anew_is_so_when_it_is_complete() {
+        let (mut queue, path) = (ScanQueue::default(), PathBuf::from("/t"));
+        queue.push_incomplete(path.clone(), LoadRule::Always);
+        queue.push_incomplete(path.clone(), LoadRule::IfChanged);
+        assert!(queue.is_empty() && queue.incomplete() == [path.clone()]);
+        queue.push([path.clone()]);
+        assert_eq!(queue.pop(), Some((path.clone(), LoadRule::Always)));
+        assert!(!queue.has_incomplete() && queue.is_empty());
+        queue.push([path.clone()]);
+        assert_eq!(queue.pop(), Some((path, LoadRule::IfChanged)));
+    }
+}
