@@ -336,9 +336,6 @@ pub(super) const ROWS: &[JobSetting] = &[
     },
 ];
 
-const CATCH_UP_MODES: &[(&str, CatchUpMode)] =
-    &[("none", CatchUpMode::None), ("once", CatchUpMode::Once), ("all", CatchUpMode::All)];
-
 const MAIL_RULES: &[(&str, MailRule)] = &[
     ("output", MailRule::Output),
     ("failure", MailRule::Failure),
@@ -557,7 +554,7 @@ fn exit_statuses(value: &[u8]) -> Result<ExitStatuses, Complaint> {
 fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
     let [mode, max_age] = at_most_parts(value, "none, once or all, and a duration")?;
     let (_, mode) = mode.unwrap_or_default();
-    let mode = keyword(mode, CATCH_UP_MODES)?;
+    let mode = keyword(mode, &CatchUpMode::ALL)?;
     let max_age = max_age.map_or(Ok(CatchUp::default().max_age), |max_age| duration_part(max_age, 1))?;
     Ok(CatchUp { mode, max_age })
 }

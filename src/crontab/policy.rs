@@ -113,6 +113,17 @@ pub enum CatchUpMode {
     All,
 }
 
+impl CatchUpMode {
+    /// All of them with the words for them.
+    pub const ALL: [(&'static str, CatchUpMode); 3] =
+        [("none", CatchUpMode::None), ("once", CatchUpMode::Once), ("all", CatchUpMode::All)];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        CatchUpMode::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(word, _)| word)
+    }
+}
+
 /// Days on which an entry has no runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Exceptions {

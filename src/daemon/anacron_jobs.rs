@@ -59,7 +59,11 @@ impl Daemon {
                 if let Err(why) = written {
                     self.warn(&why.to_string());
                 }
-                if self.files.job_state.as_ref().is_none_or(|store| store.unwritten_stamps().is_empty()) {
+                // The stamp of a run that has just ended may not be queued yet.
+                let is_queued = |action: &Action| matches!(action, Action::WriteStamp { cause: StampCause::Ended, .. });
+                let has_queued = self.planner.actions.iter().any(is_queued);
+                if !has_queued && self.files.job_state.as_ref().is_none_or(|store| store.unwritten_stamps().is_empty())
+                {
                     self.release_reports();
                 }
             }
@@ -102,10 +106,6 @@ impl Daemon {
             }
             HeldReport::Decided(record) => {
                 self.publish_outcome(&record);
-                self.record_outcome(&record);
-            }
-            HeldReport::Updated(record) => {
-                self.metrics.note_outcome(&record);
                 self.record_outcome(&record);
             }
         }

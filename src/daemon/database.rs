@@ -260,7 +260,7 @@ impl CrontabDatabase {
             self.sort_hints(hints, now, events);
         }
         if take_expired(&mut self.deadlines.incomplete, now) {
-            let incomplete = self.queue.take_incomplete();
+            let incomplete = self.queue.incomplete();
             incomplete.into_iter().for_each(|path| self.enqueue(path));
         }
         if self.users.deadline_ms().is_some_and(|at| at <= now) {
@@ -402,7 +402,7 @@ impl CrontabDatabase {
             if directories.iter().any(|directory| directory.starts_with(&path)) {
                 self.watch.mark_stale();
             } else if is_table && !is_complete && may_still_be_written(&path) {
-                self.queue.push_incomplete(path);
+                self.queue.push_incomplete(path, LoadRule::IfChanged);
             } else if is_table {
                 self.enqueue(path);
             }
@@ -434,7 +434,7 @@ impl CrontabDatabase {
         for _ in 0..PATHS_A_TURN {
             let Some((path, rule)) = self.queue.pop() else { break };
             if was_just_emptied(&path) {
-                self.queue.push_incomplete(path);
+                self.queue.push_incomplete(path, rule);
                 self.deadlines.incomplete.get_or_insert(now + INCOMPLETE_MS);
                 continue;
             }

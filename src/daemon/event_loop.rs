@@ -354,7 +354,7 @@ impl Daemon {
         let Some(run) = self.runs.get(result.run) else { return };
         let is_start_known = run.started_at_ms.is_some();
         self.metrics.note_usage(&run.job, result);
-        // The end of a short run may be told before its begin.
+        // The end of a short run may be reported before its begin.
         if let Some(started_at_ms) = result.started_at_ms.filter(|_| !is_start_known) {
             self.measure_delay(result.run, started_at_ms);
         }
@@ -386,7 +386,10 @@ impl Daemon {
                 }
                 Action::SaveState(change) => self.save_state(*change),
                 Action::Record(record) => self.report_unless_held(HeldReport::Decided(record)),
-                Action::UpdateRow(record) => self.report_unless_held(HeldReport::Updated(record)),
+                Action::UpdateRow(record) => {
+                    self.metrics.note_outcome(&record);
+                    self.record_outcome(&record);
+                }
                 Action::Notice(notice) => self.publish_notice(&notice),
                 Action::ReadAnacrontab => self.load_anacrontab(),
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),

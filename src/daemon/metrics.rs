@@ -35,6 +35,12 @@ pub(super) struct Metrics {
     loaded_at_ms: i64,
     /// Counts the changes, so that the counts that were changed longest ago are known.
     changes: u64,
+    /// The newest survey that has been completed.
+    surveyed: u64,
+    /// What was counted of jobs that are not among the unlisted ones any more. It stays in their sums, which never fall.
+    remainder: JobCounters,
+    /// Rows of slots without a run that an earlier daemon began, as [`JobCounters::row`]: the slots that it counted.
+    restored_rows: HashMap<JobId, (i64, u32)>,
 }
 
 /// What is counted of a job, or of several.
@@ -54,6 +60,8 @@ pub(super) struct JobCounters {
     /// When this was changed, and when its entry was last seen, by the count of changes.
     changed: u64,
     seen: u64,
+    /// Whether it was summed with the unlisted jobs when its entry was last seen.
+    is_unlisted: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -177,7 +185,7 @@ impl Metrics {
         self.counters(job).delay.add(u64::try_from(delay_ms).unwrap_or(0), &DELAY_BOUNDS_MS);
     }
 
-    /// A run has ended and used this. How that counts is told later.
+    /// A run has ended and used this. How that counts is reported later.
     pub(super) fn note_usage(&mut self, job: &JobId, result: &RunResult) {
         if result.started_at_ms.is_none() {
             return;
@@ -193,6 +201,10 @@ impl Metrics {
 
     /// A run, or a slot without one, has ended.
     pub(super) fn note_outcome(&mut self, record: &RunRecord) {
+        if record.run.is_none() && record.trigger.is_manual() {
+            // A run by hand that was refused is no part of a row, which may go on.
+            return self.counters(&record.job).add_outcome(&record.outcome, 1);
+        }
         if record.run.is_none() {
             return self.note_slots(&record.job, &record.outcome, record.scheduled_at.0, record.count);
         }
@@ -212,17 +224,25 @@ impl Metrics {
         }
     }
 
-    /// Slots had no run: so many of a row that begins with the slot `first`. While the row goes on it is told again, each time as a whole.
+    /// Slots had no run: so many of a row that begins with the slot `first`. While the row goes on it is reported again, each time as a
+    /// whole.
     pub(super) fn note_slots(&mut self, job: &JobId, outcome: &Outcome, first: i64, count: u64) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let restored = self.restored_rows.remove(job);
         let counters = self.counters(job);
-        let counted = counters.row.filter(|(of, _)| *of == first).map_or(0, |(_, counted)| counted);
+        let counted = counters.row.or(restored).filter(|(of, _)| *of == first).map_or(0, |(_, counted)| counted);
         counters.add_outcome(outcome, count.saturating_sub(counted));
         counters.row = Some((first, count.max(counted)));
     }
 
-    /// Drops what was counted of the jobs that changed longest ago, where there are more than can be live. `entries` is the number of live
-    /// entries.
+    /// An earlier daemon has left these rows of slots without a run: the first slot of each, and how many slots it has.
+    pub(super) fn restore_rows<'a>(&mut self, rows: impl Iterator<Item = (&'a JobId, i64, u64)>) {
+        let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        self.restored_rows = rows.map(|(job, first, slots)| (job.clone(), (first, count(slots)))).collect();
+    }
+
+    /// Drops what was counted of the jobs that changed longest ago, where there are more than twice the number of live entries, `entries`, and
+    /// some spare ones.
     pub(super) fn limit(&mut self, entries: usize) {
         if self.jobs.len() <= 2 * entries + SPARE {
             return;
@@ -230,7 +250,7 @@ impl Metrics {
         let mut changes: Vec<u64> = self.jobs.values().map(|counters| counters.changed).collect();
         changes.sort_unstable_by(|one, other| other.cmp(one));
         if let Some(oldest) = changes.get(entries + SPARE / 2).copied() {
-            self.jobs.retain(|_, counters| counters.changed > oldest);
+            self.retain(|counters| counters.changed > oldest);
         }
     }
 
@@ -240,16 +260,37 @@ impl Metrics {
         self.changes
     }
 
-    /// The entry of a job was seen.
-    pub(super) fn note_seen(&mut self, job: &JobId, survey: u64) {
-        if let Some(counters) = self.jobs.get_mut(job) {
-            counters.seen = survey;
+    /// The entry of a job was seen. Of several surveys that go on at once, the one that began last counts.
+    pub(super) fn note_seen(&mut self, job: &JobId, survey: u64, is_unlisted: bool) {
+        let Some(counters) = self.jobs.get_mut(job) else { return };
+        if counters.is_unlisted && !is_unlisted {
+            self.remainder.merge(counters);
         }
+        (counters.seen, counters.is_unlisted) = (counters.seen.max(survey), is_unlisted);
     }
 
-    /// Drops what was counted of jobs whose entries are gone: all entries have been looked at, and theirs was not among them.
+    /// Drops what was counted of jobs whose entries are gone: two surveys in succession have not seen them. A table that is exchanged while
+    /// one goes on may be passed over by it.
     pub(super) fn end_survey(&mut self, survey: u64) {
-        self.jobs.retain(|_, counters| counters.seen >= survey || counters.changed > survey);
+        let since = self.surveyed.min(survey);
+        self.surveyed = self.surveyed.max(survey);
+        self.retain(|counters| counters.seen >= since || counters.changed > since);
+    }
+
+    /// What was counted of jobs that are not among the unlisted ones any more.
+    pub(super) fn remainder(&self) -> &JobCounters {
+        &self.remainder
+    }
+
+    fn retain(&mut self, is_kept: impl Fn(&JobCounters) -> bool) {
+        let remainder = &mut self.remainder;
+        self.jobs.retain(|_, counters| {
+            let is_kept = is_kept(counters);
+            if !is_kept && counters.is_unlisted {
+                remainder.merge(counters);
+            }
+            is_kept
+        });
     }
 
     fn counters(&mut self, job: &JobId) -> &mut JobCounters {
@@ -327,16 +368,31 @@ mod tests {
     }
 
     #[test]
-    fn a_row_of_skipped_slots_is_counted_once_however_often_it_is_told() {
+    fn a_row_of_skipped_slots_is_counted_once_however_often_it_is_reported() {
         let mut metrics = Metrics::default();
         let skipped = Outcome::Skipped(SkipReason::Paused);
         metrics.note_slots(&job("x"), &skipped, 60, 1);
         metrics.note_outcome(&record(None, skipped.clone(), 60, 5));
         metrics.note_outcome(&record(None, skipped.clone(), 60, 7));
         assert_eq!(runs(&metrics), [("skipped".to_owned(), 7)]);
-        metrics.note_outcome(&record(None, skipped, 600, 2));
+        metrics.note_outcome(&record(None, skipped.clone(), 600, 2));
         assert_eq!(runs(&metrics), [("skipped".to_owned(), 9)]);
         assert!(metrics.of_job(&job("x")).unwrap().shown().last_run.is_none());
+        // A run by hand that is refused does not end a row.
+        metrics.note_outcome(&RunRecord { trigger: Trigger::Manual, ..record(None, skipped.clone(), 630, 1) });
+        metrics.note_outcome(&record(None, skipped, 600, 3));
+        assert_eq!(runs(&metrics), [("skipped".to_owned(), 11)]);
+    }
+
+    #[test]
+    fn of_a_row_that_an_earlier_daemon_began_the_new_slots_are_counted() {
+        let mut metrics = Metrics::default();
+        metrics.restore_rows([(&job("x"), 60, 5)].into_iter());
+        assert!(metrics.of_job(&job("x")).is_none());
+        let skipped = Outcome::Skipped(SkipReason::Paused);
+        metrics.note_outcome(&record(None, skipped.clone(), 60, 7));
+        metrics.note_outcome(&record(None, skipped, 60, 8));
+        assert_eq!(runs(&metrics), [("skipped".to_owned(), 3)]);
     }
 
     #[test]
@@ -345,10 +401,19 @@ mod tests {
         metrics.note_retry(&job("gone"));
         metrics.note_retry(&job("live"));
         let survey = metrics.begin_survey();
-        metrics.note_seen(&job("live"), survey);
+        metrics.note_seen(&job("live"), survey, false);
+        metrics.note_seen(&job("gone"), survey, true);
         metrics.note_retry(&job("new"));
         metrics.end_survey(survey);
-        assert!(metrics.of_job(&job("gone")).is_none());
+        // An entry that is passed over once may have been in a table that was exchanged.
+        for retries in [0, 0, 1] {
+            assert_eq!(metrics.remainder().shown().retries, retries);
+            assert_eq!(metrics.of_job(&job("gone")).is_none(), retries == 1);
+            let survey = metrics.begin_survey();
+            metrics.note_seen(&job("live"), survey, false);
+            metrics.note_seen(&job("new"), survey, false);
+            metrics.end_survey(survey);
+        }
         assert!(metrics.of_job(&job("live")).is_some() && metrics.of_job(&job("new")).is_some());
         for number in 0..5_000 {
             metrics.note_retry(&job(&number.to_string()));

@@ -2,7 +2,7 @@
 
 use super::file_cache::LoadRule;
 use crate::sys::clock;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -16,16 +16,18 @@ pub struct ScanQueue {
     ready: VecDeque<PathBuf>,
     /// What a scan of everything has found, to be read after the paths of which a change was reported.
     found: BTreeMap<PathBuf, LoadRule>,
-    /// Files that are still being written.
-    incomplete: BTreeSet<PathBuf>,
+    /// Files that are still being written, and how they are to be read then.
+    incomplete: BTreeMap<PathBuf, LoadRule>,
 }
 
 impl ScanQueue {
     /// Adds paths that are complete.
     pub fn push(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
         for path in paths {
-            self.incomplete.remove(&path);
-            self.ready.push_back(path);
+            match self.incomplete.remove(&path) {
+                Some(LoadRule::Always) => self.push_found([path], LoadRule::Always),
+                Some(LoadRule::IfChanged) | None => self.ready.push_back(path),
+            }
         }
     }
 
@@ -37,9 +39,10 @@ impl ScanQueue {
         }
     }
 
-    /// Adds a path that waits until it is added as complete, or until [`ScanQueue::take_incomplete`].
-    pub fn push_incomplete(&mut self, path: PathBuf) {
-        self.incomplete.insert(path);
+    /// Adds a path that waits until it is added as complete, and keeps how it is to be read.
+    pub fn push_incomplete(&mut self, path: PathBuf, rule: LoadRule) {
+        let known = self.incomplete.entry(path).or_insert(rule);
+        *known = rule.max(*known);
     }
 
     /// Takes the next path that is complete.
@@ -47,9 +50,9 @@ impl ScanQueue {
         self.ready.pop_front().map(|path| (path, LoadRule::IfChanged)).or_else(|| self.found.pop_first())
     }
 
-    /// Takes the files that are still being written.
-    pub fn take_incomplete(&mut self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut self.incomplete)
+    /// The files that are still being written.
+    pub fn incomplete(&self) -> Vec<PathBuf> {
+        self.incomplete.keys().cloned().collect()
     }
 
     /// Whether no path is complete.
@@ -74,4 +77,22 @@ pub fn was_just_emptied(path: &Path) -> bool {
     let changed_ns = |file: &Metadata| file.ctime().saturating_mul(1_000_000_000).saturating_add(file.ctime_nsec());
     std::fs::symlink_metadata(path)
         .is_ok_and(|file| file.is_file() && file.len() == 0 && now_ns.abs_diff(changed_ns(&file)) < JUST_EMPTIED_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_to_be_read_anew_is_so_when_it_is_complete() {
+        let (mut queue, path) = (ScanQueue::default(), PathBuf::from("/t"));
+        queue.push_incomplete(path.clone(), LoadRule::Always);
+        queue.push_incomplete(path.clone(), LoadRule::IfChanged);
+        assert!(queue.is_empty() && queue.incomplete() == [path.clone()]);
+        queue.push([path.clone()]);
+        assert_eq!(queue.pop(), Some((path.clone(), LoadRule::Always)));
+        assert!(!queue.has_incomplete() && queue.is_empty());
+        queue.push([path.clone()]);
+        assert_eq!(queue.pop(), Some((path, LoadRule::IfChanged)));
+    }
 }

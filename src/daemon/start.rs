@@ -430,6 +430,7 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
+        self.metrics.restore_rows(saved.rows_of_slots());
         let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
         self.planner.handle_at(begin, moment);
         self.report_status("");

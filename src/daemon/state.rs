@@ -197,8 +197,6 @@ pub(super) enum HeldReport {
     },
     /// The scheduler has decided about the outcome.
     Decided(Box<RunRecord>),
-    /// The scheduler has decided again about a recorded outcome.
-    Updated(Box<RunRecord>),
 }
 
 impl HeldReport {
@@ -206,7 +204,7 @@ impl HeldReport {
     pub(super) fn run(&self) -> Option<RunId> {
         match self {
             HeldReport::Ended { result, .. } => Some(result.run),
-            HeldReport::Decided(record) | HeldReport::Updated(record) => record.run,
+            HeldReport::Decided(record) => record.run,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! How the scheduler handles the events of anacron jobs.
 
 use super::action::Action;
-use super::anacron::{JobActivity, SystemLines};
+use super::anacron::SystemLines;
 use super::event::Preparation;
 use super::naming::Touched;
 use super::now::Now;
@@ -27,6 +27,9 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let is_same = self.entries.anacron.has(source, table);
+        if !is_same {
+            self.note_leaving(Some(ANACRON));
+        }
         self.entries.anacron.load(source, table, stamps);
         if is_same {
             return;
@@ -40,6 +43,7 @@ impl Scheduler {
             scheduler.install_jobs(named, now, actions);
             scheduler.restore_late_table(ANACRON, now, actions);
         });
+        self.entries.leaving.clear();
     }
 
     /// Asks for what has to be known before the next step of an anacron job. Everything else that can be handed over comes first, so that a

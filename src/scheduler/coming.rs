@@ -44,17 +44,6 @@ impl ComingStarts<'_> {
         let of_day = of_day.map(|end| Timestamp(end.0 + delay));
         self.pause_end.filter(|end| start < *end).max(of_day)
     }
-
-    /// The first of the moments that follow each other by so many seconds and is not left out.
-    fn next_of_interval(&self, start: Timestamp, seconds: i64) -> Option<Timestamp> {
-        let mut at = start;
-        for _ in 0..MOST_DAYS {
-            let Some(end) = self.left_out_until(at) else { return Some(at) };
-            let left_out = end.0 - at.0;
-            at = Timestamp(at.0 + (left_out + seconds - 1) / seconds * seconds);
-        }
-        None
-    }
 }
 
 impl Iterator for ComingStarts<'_> {
@@ -64,16 +53,32 @@ impl Iterator for ComingStarts<'_> {
         if !self.policy.is_enabled {
             return None;
         }
-        for _ in 0..MOST_DAYS {
-            let start = self.live.starts_after(self.after).next()?;
-            self.after = start;
-            let Some(end) = self.left_out_until(start) else { return Some(start) };
-            self.after = match self.live.schedule().kind() {
-                // A moment that is left out counts as the end of a run.
-                Kind::Interval { seconds } => return self.next_of_interval(start, i64::from(seconds).max(1)),
-                Kind::Calendar | Kind::Reboot | Kind::After => start.max(Timestamp(end.0 - 1)),
-            };
-        }
-        None
+        let next_after = |after| self.live.starts_after(after).next();
+        let kind = self.live.schedule().kind();
+        let start = first_start(self.after, kind, next_after, |start| self.left_out_until(start))?;
+        self.after = start;
+        Some(start)
     }
+}
+
+/// The first start after a moment that is not left out. `next_after` has the first one after a moment, and `left_out_until` the end of the
+/// time in which a start is left out, if it is. A moment of an `@N` entry that is left out counts as the end of a run.
+pub fn first_start(
+    after: Timestamp,
+    kind: Kind,
+    next_after: impl Fn(Timestamp) -> Option<Timestamp>,
+    left_out_until: impl Fn(Timestamp) -> Option<Timestamp>,
+) -> Option<Timestamp> {
+    let mut start = next_after(after)?;
+    for _ in 0..MOST_DAYS {
+        let Some(end) = left_out_until(start) else { return Some(start) };
+        start = match kind {
+            Kind::Interval { seconds } => {
+                let (seconds, left_out) = (i64::from(seconds).max(1), (end.0 - start.0).max(1));
+                Timestamp(start.0 + (left_out + seconds - 1) / seconds * seconds)
+            }
+            Kind::Calendar | Kind::Reboot | Kind::After => next_after(start.max(Timestamp(end.0 - 1)))?,
+        };
+    }
+    None
 }

@@ -1,9 +1,10 @@
-//! The live entries of all crontabs and of the anacrontab: what each asks for, and when it is due. Everything here is a look-up.
+//! The live entries of all crontabs and of the anacrontab: what each asks for, and when it is due. The methods only look up;
+//! `loading` and `naming` make changes.
 
 use super::action::{Action, EntryComplaint};
 use super::anacron::Anacron;
 use super::job_id::JobId;
-use super::jobs::{GroupKey, JobSpec};
+use super::jobs::{GroupKey, JobSpec, Pause};
 use super::live_table::LiveCrontab;
 use super::run_id::RunId;
 use super::run_record::Trigger;
@@ -28,7 +29,7 @@ pub(super) struct Entries {
     pub(super) caller: String,
     /// The calendars that `CRON_EXCEPT` may name.
     pub(super) calendars: Calendars,
-    /// What the jobs ask for that have an attempt pending and whose table is being exchanged.
+    /// What the jobs ask for that have an attempt pending or in the start queue and whose entry is being exchanged.
     pub(super) leaving: BTreeMap<JobId, RunRequest>,
 }
 
@@ -165,9 +166,10 @@ impl Entries {
         })
     }
 
-    /// The path of the table that an entry is in. None: it is one of the anacrontab.
-    pub(super) fn table_path(&self, (number, _): EntryKey) -> Option<&str> {
-        self.tables.get(number).map(|table| table.source().path.as_str())
+    /// Whether a pause was given to an entry of another table than the one that has the job's name now. `key` is the entry that has it.
+    pub(super) fn is_of_other_table(&self, pause: &Pause, key: Option<EntryKey>) -> bool {
+        let table = key.and_then(|key| self.source_at(key)).map(|source| source.path.as_str());
+        pause.source.is_some() && pause.source.as_deref() != table
     }
 
     /// Whether the day of a slot, before its random delay, is an exception of a policy.
@@ -209,7 +211,8 @@ impl Entries {
         self.source_at(key).map(|source| source.path.clone()).unwrap_or_default()
     }
 
-    fn source_at(&self, (number, _): EntryKey) -> Option<&Source> {
+    /// The table that an entry is in.
+    pub(super) fn source_at(&self, (number, _): EntryKey) -> Option<&Source> {
         match number {
             ANACRON => self.anacron.source(),
             _ => self.tables.get(number).map(LiveCrontab::source),

@@ -99,7 +99,9 @@ impl Scheduler {
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         let foreign: BTreeSet<JobId> = specs
             .iter()
-            .filter(|(id, spec)| self.is_pause_of_other_table(id, spec))
+            .filter(|(id, spec)| {
+                self.jobs.paused(id).is_some_and(|pause| self.entries.is_of_other_table(pause, spec.entry))
+            })
             .map(|(id, _)| id.clone())
             .collect();
         self.with_jobs(now, actions, |jobs, turn| {
@@ -123,12 +125,6 @@ impl Scheduler {
             Phase::Loading => self.unchecked.extend(in_question),
             Phase::Running | Phase::Stopped => self.report_faults(&in_question, actions),
         }
-    }
-
-    /// Whether the pause of a job was given to an entry of another table that had its name before.
-    fn is_pause_of_other_table(&self, id: &JobId, spec: &JobSpec) -> bool {
-        let source = self.jobs.paused(id).and_then(|pause| pause.source.as_deref());
-        source.is_some() && spec.entry.and_then(|key| self.entries.table_path(key)) != source
     }
 
     /// The entries of a table that is not live any more are gone.
@@ -167,7 +163,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes a job managed that has no policy, since somebody steers it. False: there is no such job.
+    /// Makes a job managed that has no policy, since somebody controls it. False: there is no such job.
     pub(super) fn manage_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
         self.manage_jobs(&BTreeSet::from([id.clone()]), None, now, actions);
         self.jobs.entry(id).is_some()

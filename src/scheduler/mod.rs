@@ -113,7 +113,7 @@ mod zones;
 pub use crate::crontab::SharedBytes;
 pub use action::{Absence, Action, EntryComplaint, StampCause};
 pub use anacron::AnacronStatus;
-pub use coming::ComingStarts;
+pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use follow_up::{FollowUp, FollowUpTask};

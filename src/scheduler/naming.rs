@@ -171,6 +171,7 @@ impl Scheduler {
             let Some(spec) = self.entries.spec_at(key) else { continue };
             actions.extend(self.complaint(key, &id));
             passed.extend(gone.get(&id).cloned());
+            self.note_renamed(key, &before);
             passed.insert(before.clone());
             gone.insert(before);
             ids.insert(id.clone());

@@ -5,7 +5,6 @@ use super::earlier::EarlierEnds;
 use super::entries::table_owner;
 use super::event::{EarlierRun, Event};
 use super::job_id::JobId;
-use super::jobs::Pause;
 use super::jobs::RunStart;
 use super::late_tables::save_missed_since;
 use super::managed::save_first_seen;
@@ -110,8 +109,11 @@ impl Scheduler {
                 continue;
             }
             let pause = self.earlier.unclaimed.pauses.remove(&id);
-            if pause.as_ref().is_some_and(|pause| self.is_of_other_table(&id, pause)) {
-                actions.push(Action::SaveState(Box::new(StateChange::pause(id.clone(), None))));
+            let key = self.jobs.entry(&id);
+            if pause.as_ref().is_some_and(|pause| self.entries.is_of_other_table(pause, key)) {
+                // It may have a pause of all.
+                let own = self.jobs.paused(&id).cloned();
+                actions.push(Action::SaveState(Box::new(StateChange::pause(id.clone(), own))));
             } else if let Some(pause) = pause {
                 self.jobs.restore_pause(id.clone(), pause);
                 claimed.paused.push(id.clone());
@@ -134,12 +136,6 @@ impl Scheduler {
             self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
         }
         claimed
-    }
-
-    /// Whether a pause was that of an entry of another table than the one that has the name now.
-    fn is_of_other_table(&self, id: &JobId, pause: &Pause) -> bool {
-        let table = self.jobs.entry(id).and_then(|key| self.entries.table_path(key));
-        pause.source.is_some() && table != pause.source.as_deref()
     }
 
     /// Entries may have been added while no daemon was there and all were paused.

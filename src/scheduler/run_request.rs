@@ -23,7 +23,7 @@ pub struct RunRequest {
     pub source: Source,
     /// Line in the table, counted from 1.
     pub line: u32,
-    /// Whom it runs as: the entry's user in a system table, else the table's owner; empty for [`Owner::Caller`].
+    /// Whom it runs as: the entry's user in a system table, else the table's owner; empty for [`super::Owner::Caller`].
     pub user: String,
     /// The raw command, `%` and all.
     pub command: SharedBytes,

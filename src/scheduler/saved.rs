@@ -79,6 +79,11 @@ impl SavedState {
         self.handled = None;
     }
 
+    /// The rows of skipped slots that have not ended: the first slot of each (UTC), and how many slots it has.
+    pub fn rows_of_slots(&self) -> impl Iterator<Item = (&JobId, i64, u64)> {
+        self.jobs.iter().filter_map(|(id, state)| state.row.as_ref().map(|row| (id, row.first.0, row.count)))
+    }
+
     /// The newest of all runs that it has.
     pub(super) fn newest_run(&self) -> Option<RunId> {
         self.jobs.values().filter_map(JobState::newest_run).max()

@@ -31,7 +31,6 @@ pub struct Source {
     pub owner: Owner,
 }
 
-/// The form of table an owner has.
 impl Owner {
     /// User form or system form.
     pub fn form(&self) -> Form {

@@ -272,10 +272,10 @@ impl StartQueue {
 
     /// Whether [`StartQueue::pop`] would return a slot.
     pub(super) fn has_next(&self) -> bool {
-        let has_free_place = self
+        let has_room = self
             .limits
             .is_none_or(|limits| self.handed_over.len() < limits.starts && self.handed_over_bytes < limits.bytes);
-        has_free_place && !self.turns.is_empty()
+        has_room && !self.turns.is_empty()
     }
 
     /// Takes out everything that waits for the entries of a table, or for `None` of all tables.
@@ -355,11 +355,11 @@ impl StartQueue {
     /// Gives an owner a turn if it has something to hand over and room for it. Forgets an owner without any starts.
     fn give_turn(&mut self, owner: QueueOwner) {
         let Some(queue) = self.owners.get_mut(&owner) else { return };
-        let has_free_place = self.limits.is_none_or(|limits| {
+        let has_room = self.limits.is_none_or(|limits| {
             queue.handed_over < limits.starts_per_owner && queue.handed_over_bytes < limits.bytes_per_owner
         });
         match (queue.entries.is_empty(), queue.has_turn) {
-            (false, false) if has_free_place => {
+            (false, false) if has_room => {
                 queue.has_turn = true;
                 self.turns.push_back(owner);
             }

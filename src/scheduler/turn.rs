@@ -66,9 +66,9 @@ impl Turn<'_> {
         self.actions.push(Action::Record(Box::new(record)));
     }
 
-    /// Reports a slot that is skipped for another reason than the one before.
-    pub(super) fn report_skipped(&mut self, key: EntryKey, why: SkipReason, scheduled_at: Timestamp) {
-        let start = self.entries.request(key, RunId(0), scheduled_at, false).map(Box::new);
+    /// Reports a slot of a job that is skipped for another reason than the one before.
+    pub(super) fn report_skipped(&mut self, (job, key): (&JobId, EntryKey), why: SkipReason, scheduled_at: Timestamp) {
+        let start = self.entries.request_of(job, Some(key), RunId(0), scheduled_at).map(Box::new);
         let (count, first) = (1, scheduled_at);
         self.actions.extend(start.map(|start| Action::Skipped { start, why, count, first }));
     }

@@ -1,7 +1,6 @@
 //! What people ask for: runs by hand, kills and pauses.
 
 use super::action::Action;
-use super::anacron::JobActivity;
 use super::event::ManualStart;
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed, Pause, PauseScope, RefusedRun};
@@ -91,7 +90,8 @@ impl Scheduler {
     /// Pauses a job, if there is one.
     pub(super) fn pause(&mut self, id: &JobId, pause: Pause, now: Now, actions: &mut Vec<Action>) {
         if self.manage_job(id, now, actions) {
-            let source = self.jobs.entry(id).and_then(|key| self.entries.table_path(key)).map(str::to_owned);
+            let source =
+                self.jobs.entry(id).and_then(|key| self.entries.source_at(key)).map(|source| source.path.clone());
             self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, Pause { source, ..pause }, turn));
         }
     }

@@ -284,7 +284,8 @@ pub struct Why {
     pub verdict: String,
     /// The rules that were applied, in order, up to the one that decided.
     pub steps: Vec<WhyStep>,
-    /// The first slot in the minute that was asked for. None: the entry is not due then, or no minute was given.
+    /// The slot in the minute that was asked for: the last one up to the moment, else the first. None: the entry is not due then, or no moment
+    /// was given.
     #[serde(default)]
     pub slot: Option<Time>,
     /// What the entry does at a slot while a run goes on: `allow`, `skip`, `queue` or `replace`.

@@ -421,3 +421,49 @@ fn a_retry_that_is_given_up_with_its_entry_runs_the_hook_of_that_entry() {
         assert!(!machine.run(3_600).iter().any(|action| matches!(action, Action::FollowUp(_))));
     }
 }
+
+/// The follow-ups among some actions, with the job that each is of.
+fn follow_ups(actions: &[Action]) -> Vec<(String, String)> {
+    let follow_ups = actions.iter().filter_map(|action| match action {
+        Action::FollowUp(follow_up) => Some((follow_up.start.job.to_string(), follow_up.task.name())),
+        _ => None,
+    });
+    follow_ups.collect()
+}
+
+fn final_failure(job: &str) -> Vec<(String, String)> {
+    ["failure", "ping fail"].map(|name| (job.to_owned(), name.to_owned())).to_vec()
+}
+
+#[test]
+fn a_last_attempt_in_the_start_queue_that_is_given_up_with_its_entry_runs_the_hook() {
+    let many = "2 10 * * * other\n".repeat(100);
+    let settings = "CRON_ON_FAILURE=tell\nCRON_PING=http://h/p\nCRON_NAME=a\nCRON_RETRY=1,90s\n";
+    for after in [Some("0 0 1 1 * b\n"), None] {
+        let mut machine = Machine::with_table(&format!("{many}{settings}1 10 * * * a\n"), TEN);
+        machine.plan.limit_handover();
+        let actions = machine.run(60);
+        let run = started(&actions)[0].run;
+        machine.tell(ended(run, RunOutcome::Code(1)));
+        // The other jobs take all places that their owner has.
+        let actions = machine.run(120);
+        assert!(machine.plan.waiting() > 0 && !commands(&actions).contains(&"a".to_owned()), "{actions:?}");
+        let removed = match after {
+            Some(text) => machine.load("/spool/alice", text),
+            None => machine.tell(Event::Unload { path: "/spool/alice".into() }),
+        };
+        assert_eq!(follow_ups(&removed), final_failure("alice:a"), "{after:?}");
+    }
+}
+
+#[test]
+fn a_retry_that_is_given_up_with_the_name_of_its_entry_runs_the_hook_of_that_entry() {
+    let settings = "CRON_ON_FAILURE=tell\nCRON_PING=http://h/p\nCRON_NAME=a\nCRON_RETRY=1,10m\n";
+    let mut machine = Machine::with_table(&format!("{settings}1 10 * * * a\n"), TEN);
+    let actions = machine.run(60);
+    let run = started(&actions)[0].run;
+    machine.tell(ended(run, RunOutcome::Code(1)));
+    // An earlier table has the name from now on.
+    let changed = machine.load("/a", "CRON_NAME=a\n0 0 1 1 * b\n");
+    assert_eq!(follow_ups(&changed), final_failure("alice:a"));
+}

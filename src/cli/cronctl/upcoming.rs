@@ -2,12 +2,10 @@
 
 use crate::crontab::{Calendars, Policy};
 use crate::schedule::{Schedule, Timestamp, Zone};
+use crate::scheduler::first_start;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
-
-/// Days in a row without starts before a search ends.
-const MOST_DAYS: usize = 4_000;
 
 /// What determines the start times of an entry.
 #[derive(Clone, Debug)]
@@ -69,14 +67,16 @@ impl<'a> Recurring<'a> {
             return None;
         }
         let delay = i64::from(self.delay);
-        let mut after = Timestamp(moment.0.checked_sub(delay)?);
-        for _ in 0..MOST_DAYS {
-            let due = self.schedule.next_after(after, self.zone, None)?;
-            let end = self.calendars.and_then(|known| self.policy.except.end_of_day(due, self.zone, known));
-            let Some(end) = end else { return due.0.checked_add(delay).map(Timestamp) };
-            after = due.max(Timestamp(end.0 - 1));
-        }
-        None
+        let next_after = |after: Timestamp| {
+            let due = self.schedule.next_after(Timestamp(after.0.checked_sub(delay)?), self.zone, None)?;
+            due.0.checked_add(delay).map(Timestamp)
+        };
+        let left_out_until = |start: Timestamp| {
+            let slot = Timestamp(start.0 - delay);
+            let end = self.calendars.and_then(|known| self.policy.except.end_of_day(slot, self.zone, known));
+            end.map(|end| Timestamp(end.0 + delay))
+        };
+        first_start(moment, self.schedule.kind(), next_after, left_out_until)
     }
 }
 
@@ -112,6 +112,18 @@ mod tests {
         assert_eq!(runs(&entry), [1, 25, 3 * 24 + 25]);
         entry.policy = Arc::new(Policy { is_enabled: false, ..Policy::default() });
         assert!(runs(&entry).is_empty());
+    }
+
+    #[test]
+    fn a_moment_of_an_interval_that_is_left_out_counts_as_the_end_of_a_run() {
+        let (utc, calendars, schedule) = (Zone::utc(), Calendars::default(), schedule("@50000"));
+        let day = Day::parse(b"19700102").unwrap();
+        let except = Arc::new(Exceptions::new(vec![(day, day)], Vec::new()));
+        let policy = Arc::new(Policy { except, ..Policy::default() });
+        let entry = Recurring { policy, calendars: Some(&calendars), ..recurring(&schedule, &utc, 0) };
+        let runs: Vec<_> =
+            Upcoming::after(Timestamp(0), std::slice::from_ref(&entry)).take(3).map(|(at, _)| at.0).collect();
+        assert_eq!(runs, [50_000, 200_000, 250_000]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Daemon {
         filter: cron::Filter,
     ) -> MetricsPages {
         let cron::Filter { user, source, .. } = filter;
-        let is_whole = jobs.is_none() && self.control.rights.sees_all(peer);
+        let is_whole = jobs.is_none() && user.is_none() && source.is_none() && self.control.rights.sees_all(peer);
         MetricsPages {
             jobs,
             user,
@@ -45,6 +45,7 @@ impl Daemon {
     pub(super) fn send_last_metrics(&mut self, token: Token, peer: &Peer, more: bool, mut pages: MetricsPages) {
         if let Some(survey) = pages.survey {
             self.metrics.end_survey(survey);
+            pages.other.counters.merge(self.metrics.remainder());
         }
         let rest = pages.page.split_off(pages.page.len().min(JOBS_OF_PAGE));
         if !rest.is_empty() {
@@ -101,7 +102,7 @@ impl MetricsPages {
     ) {
         let Some(id) = live.id() else { return };
         if let Some(survey) = self.survey {
-            metrics.note_seen(&id, survey);
+            metrics.note_seen(&id, survey, self.left == 0);
         }
         let source = &live.source().path;
         self.note_source(source);
@@ -110,7 +111,7 @@ impl MetricsPages {
         }
         let (status, policy) = (scheduler.job_status(&id), live.policy());
         let counters = metrics.of_job(&id);
-        let next = live.next_start().filter(|_| policy.is_enabled).map(Time::from);
+        let next = live.coming_start(&id).map(Time::from);
         let running = u64::try_from(runs.of_job(&id).count()).unwrap_or(u64::MAX);
         if self.left == 0 {
             let gauges = (policy.is_enabled, status.pause.is_some(), status.is_late);
@@ -136,7 +137,7 @@ impl MetricsPages {
     pub(super) fn note_view(&mut self, view: &JobView, metrics: &mut Metrics) {
         let job = &view.job;
         if let Some(survey) = self.survey {
-            metrics.note_seen(&view.id, survey);
+            metrics.note_seen(&view.id, survey, self.left == 0);
         }
         self.note_source(&job.source);
         if !self.wants(&job.user, &job.source, &view.id) {

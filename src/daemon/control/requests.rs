@@ -365,8 +365,6 @@ impl Daemon {
             // A connection that has been closed has nobody to be answered.
             let Ok(peer) = self.peer(token) else { continue };
             let by = self.name_of(&peer);
-            let what = if self.control.rights.is_root(&peer) { "all tables" } else { "own table" };
-            self.log_request(&by, &peer, "RELOAD", RequestAbout::default(), what);
             self.publish("reload", None, None, None, &format!("asked for by {by}"));
             let summary = self.planner.scheduler.summary();
             let (tables, entries) = match self.control.rights.sees_all(&peer) {

@@ -299,7 +299,7 @@ pub(super) struct MetricsPages {
     /// The tables and entries that were seen.
     pub(super) sources: BTreeSet<String>,
     pub(super) entries: u64,
-    /// The number of the survey, if all entries are looked at for somebody who sees all.
+    /// The number of the survey, if all entries are wanted by somebody who sees all.
     pub(super) survey: Option<u64>,
 }
 

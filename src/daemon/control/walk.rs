@@ -242,7 +242,7 @@ impl Daemon {
             let what = if refused.access.sees < needed.sees {
                 format!("{id} is an entry of a system table: only root may see its settings")
             } else {
-                format!("{id} can be steered by its owner and by root only")
+                format!("{id} can be controlled by its owner and by root only")
             };
             return Err(cron::Error::NotAllowed { what }.into());
         }

@@ -3,7 +3,8 @@
 use super::jobs::outcome_of;
 use super::state::FoundJob;
 use crate::control::Visibility;
-use crate::crontab::{CatchUpMode, Overlap};
+use crate::crontab::Overlap;
+use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Kind, Timestamp, Zone};
@@ -59,8 +60,8 @@ impl Daemon {
             verdict: answer.verdict.unwrap_or_default(),
             steps: answer.steps,
             slot: answer.slot.map(Time::from),
-            overlap: Some(overlap_word(policy.overlap).to_owned()),
-            catch_up: Some(catch_up_word(policy.catch_up.mode).to_owned()),
+            overlap: Some(policy.overlap.as_str().to_owned()),
+            catch_up: Some(policy.catch_up.mode.as_str().to_owned()),
         };
         self.reply(token, &Reply::of(&why));
     }
@@ -167,11 +168,15 @@ impl Daemon {
         }
         let began = Timestamp(self.control.started_at_ms.div_euclid(1_000));
         let is_past = moment <= now().utc;
-        let earlier = self.runs.of_job(id).find(|(_, run)| run.scheduled_at < moment.0);
+        let is_earlier = |run: &LiveRun| {
+            let began = run.started_at_ms.map_or(run.scheduled_at, |ms| ms.div_euclid(1_000));
+            run.scheduled_at != moment.0 && began <= moment.0
+        };
+        let earlier = self.runs.of_job(id).find(|(_, run)| is_earlier(run));
         if let Some((run, earlier)) = earlier.filter(|_| is_past) {
             let began = earlier.started_at_ms.map_or(Timestamp(earlier.scheduled_at), |ms| Time::of_ms(ms).timestamp());
             let began = in_zone(live, began);
-            let word = overlap_word(policy.overlap);
+            let word = policy.overlap.as_str();
             answer.step("overlap", format!("run {run}, which began at {began}, still goes on; overlap is {word}"));
             if slot.is_some() && policy.overlap == Overlap::Skip {
                 answer.decide(format!(
@@ -223,25 +228,6 @@ fn why_of_anacron(job: &cron::Job) -> cron::Why {
     }
     let verdict = answer.verdict.unwrap_or_default();
     cron::Why { verdict, steps: answer.steps, slot: None, overlap: None, catch_up: None }
-}
-
-/// The values of `CRON_OVERLAP`.
-fn overlap_word(overlap: Overlap) -> &'static str {
-    match overlap {
-        Overlap::Allow => "allow",
-        Overlap::Skip => "skip",
-        Overlap::Queue => "queue",
-        Overlap::Replace => "replace",
-    }
-}
-
-/// The modes of `CRON_CATCHUP`.
-fn catch_up_word(mode: CatchUpMode) -> &'static str {
-    match mode {
-        CatchUpMode::None => "none",
-        CatchUpMode::Once => "once",
-        CatchUpMode::All => "all",
-    }
 }
 
 /// A moment as the clocks in the zone of an entry show it.

@@ -101,7 +101,7 @@ impl Jobs {
                     self.row_updates.add(at, id);
                 }
                 if let Some(entry) = job.spec.entry {
-                    turn.report_skipped(entry, reason, first);
+                    turn.report_skipped((id, entry), reason, first);
                 }
             }
         }

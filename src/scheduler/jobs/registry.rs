@@ -3,12 +3,11 @@
 use super::deadlines::Deadlines;
 use super::dependents::Dependents;
 use super::group::{GroupKey, Groups};
-use super::job::{Job, JobSpec, JobState, PendingRetry, RetryStage};
+use super::job::{ActiveRun, Job, JobSpec, JobState, PendingRetry, RetryStage};
 use super::pause::Pauses;
 use super::start_gate::StartGate;
 use crate::crontab::Policy;
 use crate::schedule::Timestamp;
-use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::SkipReason;
@@ -174,6 +173,14 @@ impl Jobs {
         })
     }
 
+    /// Whether a failure of a job will be followed by another attempt, which has not been handed over to the executor.
+    pub(in crate::scheduler) fn has_pending_attempt(&self, id: &JobId) -> bool {
+        let is_queued_attempt = |active: &ActiveRun| active.is_queued && active.failure.is_some();
+        self.jobs
+            .get(id)
+            .is_some_and(|job| job.state.retry.is_some() || job.state.running.iter().any(is_queued_attempt))
+    }
+
     /// Whether a run is one of a job known here.
     pub(in crate::scheduler) fn owns(&self, run: RunId) -> bool {
         self.runs.contains_key(&run)
@@ -194,14 +201,14 @@ impl Jobs {
     pub(in crate::scheduler) fn has_pause_or_state(&self, id: &JobId) -> bool {
         self.pauses.get(id).is_some() || self.jobs.get(id).is_some_and(|job| !job.state.is_empty())
     }
-}
 
-impl JobActivity for Jobs {
-    fn is_occupied(&self, id: &JobId) -> bool {
+    /// Whether a run of a job is going on, or something of it waits or will be retried.
+    pub(in crate::scheduler) fn is_occupied(&self, id: &JobId) -> bool {
         self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
     }
 
-    fn is_active(&self, id: &JobId) -> bool {
+    /// The same, but for the retry of a job that is paused.
+    pub(in crate::scheduler) fn is_active(&self, id: &JobId) -> bool {
         let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
         self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
     }
