@@ -209,4 +209,8 @@ fn another_user_of_the_machine_is_refused_even_with_the_cookie() {
         assert!(other.starts_with("HTTP/1.1 403") && other.contains("another user"), "{user}: {other}");
         assert!(!other.contains("hello"), "{user}: {other}");
     }
+    // Root's connections, which send nothing, take no place of alice.
+    let held: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(site.socket()).unwrap()).collect();
+    assert_eq!(site.get("/").status, 200);
+    drop(held);
 }

@@ -4,6 +4,8 @@ use crate::client::{Site, over_unix};
 use crate::common::{Deadline, Implementation, World};
 use crate::{prepare, world};
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::process::Child;
 
@@ -39,6 +41,7 @@ fn other_machines_cannot_be_let_in() {
         ("192.0.2.1:8080", "other machines can reach 192.0.2.1:8080"),
         ("example.org:8080", "expected 127.0.0.1:PORT, [::1]:PORT or unix:PATH, found \"example.org:8080\""),
         ("8080", "expected 127.0.0.1:PORT"),
+        ("127.0.0.2:8080", "expected 127.0.0.1:8080 or [::1]:8080"),
         ("unix:", "expected a path"),
     ] {
         let shown = world.run(&format!("timeout 10 cronctl web --listen {address}"));
@@ -51,6 +54,25 @@ fn other_machines_cannot_be_let_in() {
     assert!(site.host.ends_with(".localhost:8017"), "{}", site.host);
     let again = world.run("timeout 10 cronctl web --listen 127.0.0.1:8017");
     assert!(again.code() == 1 && again.stderr.contains("listening on 127.0.0.1:8017: "), "{again:?}");
+}
+
+#[test]
+fn no_other_user_can_have_the_same_port_of_ipv6() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let Ok(taken) = TcpListener::bind("[::1]:0") else { return };
+    let port = taken.local_addr().unwrap().port();
+    let refused = world.run_as("alice", &format!("timeout 10 cronctl web --listen 127.0.0.1:{port}"));
+    let says = format!("listening on [::1]:{port}: ");
+    assert!(refused.code() == 1 && refused.stderr.contains(&says), "{refused:?}");
+    let site = Site::start(&world, "root", "");
+    let address = format!("[::1]:{}", site.socket().port());
+    assert!(TcpListener::bind(&address).is_err(), "{address} is free");
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", site.host).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[test]
