@@ -125,6 +125,11 @@ impl Address {
 }
 
 impl Listening {
+    /// Whether it is a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Listening::Unix(..))
+    }
+
     /// The path of a Unix socket, if it has one.
     pub fn path(&self) -> Option<PathBuf> {
         match self {

@@ -5,7 +5,7 @@ use super::guard::refuse_other_user;
 use super::listen::Listening;
 use super::redirect_file::RedirectFile;
 use super::routes;
-use super::session::Session;
+use super::session::{Bearer, Session};
 use super::stall_limit::StallLimit;
 use crate::config::zones::SystemZones;
 use crate::control::Rights;
@@ -14,11 +14,11 @@ use crate::schedule::Zones;
 use crate::sys::error::OsError;
 use crate::sys::local_socket::Peer;
 use crate::sys::socket_owner::uid_of_client;
-use crate::sys::{files, process};
+use crate::sys::{files, interrupts, process};
 use crate::users::caller_name;
 use axum::Router;
 use axum::routing::any;
-use futures_util::future::{join_all, select};
+use futures_util::future::{join_all, select, select_all};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -97,7 +97,7 @@ impl Server {
                 let first = listeners.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
                 Transport::Loopback { port: first.local_addr()?.port(), session: Session::new(bearer)? }
             }
-            Listening::Unix(..) => Transport::Unix { names },
+            Listening::Unix(..) => Transport::Unix { names, bearer: bearer.map(Bearer::new) },
         };
         let (uid, gid) = (process::own_uid(), process::own_gid());
         let peer = Peer { uid, gid, pid: std::process::id(), groups: process::own_groups()? };
@@ -115,7 +115,7 @@ impl Server {
         Some(format!("http://{}:{port}/open?token={token}", session.host))
     }
 
-    /// Serves until the process is told to end (INT, TERM). A redirect file is removed once it has been used.
+    /// Serves until the process is told to end (INT, TERM, HUP). A redirect file is removed once it has been used.
     ///
     /// # Errors
     ///
@@ -124,14 +124,18 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(CALLS + 1)
+            .max_blocking_threads(CALLS + 2)
             .thread_keep_alive(IDLE_THREAD)
             .build()?;
         let Server { app, socket } = self;
         let result = runtime.block_on(async move {
-            let [mut interrupt, mut terminate] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-            let (interrupt, terminate) = (pin!(interrupt.recv()), pin!(terminate.recv()));
-            let end = select(interrupt, terminate);
+            let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+            // It stays ignored below nohup(1).
+            if !interrupts::is_hangup_ignored() {
+                kinds.push(SignalKind::hangup());
+            }
+            let signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
+            let end = select_all(signals.into_iter().map(|mut signal| Box::pin(async move { signal.recv().await })));
             let router = routes::router(Arc::clone(&app), redirect);
             match socket {
                 Listening::Tcp(listeners) => {
