@@ -186,7 +186,7 @@ fn a_timeline_asks_on_for_more_starts_and_says_what_is_left_out() {
     let often: String = (0..60).map(|number| format!("CRON_NAME=often{number}\n* * * * * true\n")).collect();
     world.crontab("alice", &often).ok();
     let site = Site::signed_in(&world, "alice", "");
-    site.wait_for("/jobs", "alice:</span>often59");
+    site.wait_for("/job/alice:often59", "* * * * *");
     // 10,800 starts are more than one answer of the daemon has. Only before now nothing has started.
     let page = site.get("/timeline?length=6h").body;
     assert!(!page.contains("More starts are in this time"), "{page}");

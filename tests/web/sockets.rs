@@ -7,7 +7,8 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::process::Child;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
 
 /// A server without an address to sign in; killed when dropped.
 struct Server(Child);
@@ -150,11 +151,13 @@ fn a_service_manager_passes_a_socket_and_the_page_shows_everything_to_its_group(
     let wrong = world.run("LISTEN_FDS=2 sh -c 'LISTEN_PID=$$ exec timeout 10 cronctl web' 3</dev/null 4</dev/null");
     // `timeout` has another process id, so that the socket is not for cronctl.
     assert!(wrong.code() == 124, "{wrong:?}");
-    let beside = format!(
-        "timeout 10 systemd-socket-activate --now -l /run/beside.sock cronctl web --any-host --listen unix:/run/x"
-    );
-    let beside = world.run(&beside);
-    assert!(beside.code() == 2 && beside.stderr.contains("--listen cannot be given beside the socket"), "{beside:?}");
+    let line = "exec systemd-socket-activate -l /run/beside.sock cronctl web --any-host --listen unix:/run/x";
+    let beside = world.command_as("root", line).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_socket("/run/beside.sock");
+    let _client = UnixStream::connect("/run/beside.sock").unwrap();
+    let beside = beside.wait_with_output().unwrap();
+    let says = String::from_utf8_lossy(&beside.stderr);
+    assert!(beside.status.code() == Some(2) && says.contains("--listen cannot be given beside the socket"), "{says}");
     let wrong = world.run("LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec cronctl web' 3</dev/null");
     assert!(wrong.code() == 1 && wrong.stderr.contains("the socket of the service manager"), "{wrong:?}");
 }
