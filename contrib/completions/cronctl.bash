@@ -1337,7 +1337,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__web)
-            opts="-h --listen --open --read-only --token-file --host --json --run-dir --profile --config --help"
+            opts="-h --listen --open --read-only --token-file --host --any-host --json --run-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

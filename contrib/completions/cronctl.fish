@@ -283,6 +283,7 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l open -d 'Open the page in a browser (xdg-open)'
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l read-only -d 'Show everything and change nothing'
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l any-host -d 'On a Unix socket, serve requests for any host name: the web server in front refuses others'
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l json -d 'Print the address as a JSON object'
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -f -a "(cronctl job-names 2>/dev/null)"

@@ -226,6 +226,11 @@ fn restore(before: &SigSet) {
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(before), None);
 }
 
+/// Whether the end of the terminal does not end this program, as below nohup(1).
+pub fn is_hangup_ignored() -> bool {
+    is_ignored(Signal::SIGHUP)
+}
+
 fn is_ignored(which: Signal) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: nothing is changed; the kernel's answer is written to `now`, for which all-zero bytes are valid, too.

@@ -137,6 +137,12 @@ fn lines_are_checked_and_tables_stay_as_they_are() {
         }
     }
     assert_eq!(site.post("/api/check", "{\"line\":\"a\\nb\"}").status, 400);
+    // The zone of the job is that of CRON_TZ.
+    let zoned = "{\"line\":\"0 3 * * * true\",\"zone\":\"Asia/Tokyo\"}";
+    let zoned = site.post("/api/check", zoned).body;
+    assert!(zoned.contains("the line is read in Asia/Tokyo"), "{zoned}");
+    let unknown = site.post("/api/check", "{\"line\":\"0 3 * * * true\",\"zone\":\"Nowhere\"}").body;
+    assert!(unknown.contains("There is no time zone Nowhere."), "{unknown}");
     assert_eq!(fs::read("/var/spool/cron/crontabs/alice").unwrap(), before);
 }
 
@@ -175,4 +181,22 @@ fn ten_thousand_jobs_are_shown_in_pages() {
     assert_eq!((pages, seen.len()), (201, 10_006));
     assert_eq!(site.get("/jobs?sort=name&page=100000").status, 400);
     assert_eq!(site.get(&format!("/jobs?q={}", "x".repeat(300))).status, 400);
+}
+
+#[test]
+fn a_timeline_asks_on_for_more_starts_and_says_what_is_left_out() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let often: String = (0..60).map(|number| format!("CRON_NAME=often{number}\n* * * * * true\n")).collect();
+    world.crontab("alice", &often).ok();
+    let site = Site::signed_in(&world, "alice", "");
+    site.wait_for("/job/alice:often59", "* * * * *");
+    // 10,800 starts are more than one answer of the daemon has. Only before now nothing has started.
+    let page = site.get("/timeline?length=6h").body;
+    assert!(!page.contains("More starts are in this time"), "{page}");
+    let table = page.split_once("id=\"facts\"").unwrap().1;
+    assert!(table.matches("nothing starts for").count() <= 1, "{table}");
+    assert!(table.contains("<td>") && !table.contains("coming: "), "{table}");
+    let page = site.get("/timeline?length=1d").body;
+    assert!(page.contains("More starts are in this time than the 20000 that are shown, those until "), "{page}");
 }

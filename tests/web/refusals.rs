@@ -91,6 +91,12 @@ fn the_address_works_once_and_headers_are_strict() {
     let port = site.host.rsplit_once(':').unwrap().1;
     let wrong = format!("GET /open?token=0 HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", site.host);
     assert_eq!(site.send(&wrong).status, 401);
+    let token = site.address.split_once("/open").unwrap().1;
+    for (method, host) in [("HEAD", site.host.clone()), ("GET", format!("localhost:{port}"))] {
+        let early = format!("{method} /open{token} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = site.send(&early);
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, None), "{method} {host}");
+    }
     let first = site.open();
     assert_eq!((first.status, first.header("location")), (303, Some("/")));
     let cookie = first.header("set-cookie").unwrap();
@@ -133,6 +139,39 @@ fn the_address_works_once_and_headers_are_strict() {
     );
     let again = site.send(&from_elsewhere);
     assert!(again.status == 200 && again.body.contains("0; url=/") && !again.body.contains("alice"), "{again:?}");
+}
+
+#[test]
+fn values_that_cannot_be_read_are_answered_with_a_page() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let site = Site::signed_in(&world, "alice", "");
+    for path in ["/job/alice:hello?before=x", "/job/%ff", "/run/x/output"] {
+        let page = site.get(path);
+        assert!(page.status == 400 && page.body.contains("<nav") && page.body.contains("address"), "{path}: {page:?}");
+    }
+}
+
+#[test]
+fn open_pages_leave_places_for_short_requests() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    let site = Site::signed_in(&world, "alice", "");
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\nCookie: {}\r\n\r\n", site.host, site.cookie);
+    let open = || {
+        let mut stream = site.connect();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).unwrap();
+        (stream, String::from_utf8_lossy(&head[9..]).into_owned())
+    };
+    let pages: Vec<(TcpStream, String)> = (0..40).map(|_| open()).collect();
+    assert!(pages.iter().all(|(_, status)| status == "200"));
+    assert_eq!(open().1, "503");
+    assert_eq!((site.get("/healthz").status, site.get("/jobs").status), (200, 200));
+    drop(pages);
+    Deadline::seconds(30).wait_for("a place", || (open().1 == "200").then_some(()));
 }
 
 #[test]
@@ -209,4 +248,8 @@ fn another_user_of_the_machine_is_refused_even_with_the_cookie() {
         assert!(other.starts_with("HTTP/1.1 403") && other.contains("another user"), "{user}: {other}");
         assert!(!other.contains("hello"), "{user}: {other}");
     }
+    // Root's connections, which send nothing, take no place of alice.
+    let held: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(site.socket()).unwrap()).collect();
+    assert_eq!(site.get("/").status, 200);
+    drop(held);
 }

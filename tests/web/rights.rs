@@ -26,6 +26,8 @@ fn the_page_can_do_what_its_user_can_do() {
     own.wait_for("/", "endless");
     let page = own.wait_for("/job/alice:endless", "data-post=\"/api/kill\"").body;
     assert!(page.contains("End the run"), "{page}");
+    // The run that is shown, whatever the job has begun meanwhile.
+    assert!(page.contains("data-body=\"{&quot;run&quot;:"), "{page}");
     assert!(own.post("/api/kill", "{\"job\":\"alice:endless\"}").message().ends_with("is being ended."));
     own.wait_for("/job/alice:endless", "killed by");
     assert_eq!(

@@ -126,6 +126,13 @@ pub(super) enum Error {
     #[cfg(feature = "top")]
     #[error("top needs a terminal as its standard input and output; cronctl list and cronctl status need none")]
     NoTerminal,
+    /// Options of `web` that do not go together.
+    #[cfg(feature = "web")]
+    #[error("{message}")]
+    WebOptions {
+        /// Which, and what to do.
+        message: &'static str,
+    },
     /// The web page cannot be served.
     #[cfg(feature = "web")]
     #[error("{message}")]
@@ -184,6 +191,8 @@ impl Error {
             | Error::NoAnswer { .. }
             | Error::NoRandomNumbers(_)
             | Error::Output(_) => 1,
+            #[cfg(feature = "web")]
+            Error::WebOptions { .. } => 2,
             #[cfg(feature = "web")]
             Error::Web { .. } => 1,
         }

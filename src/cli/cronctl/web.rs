@@ -10,11 +10,13 @@ use super::system_state::SystemState;
 use crate::control::Rights;
 use crate::crontab::printable;
 use crate::sys::contract::ProgramStart;
-use crate::sys::files;
+use crate::sys::{files, process};
 use crate::users::gid_of_group;
 use crate::web::site::{Address, ListenError, Listening, Options, RedirectFile, Server};
 use clap::ArgMatches;
 use serde_json::json;
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -66,10 +68,38 @@ fn listen(matches: &ArgMatches) -> Result<Listening, Error> {
     let start = ProgramStart::begin().map_err(|why| failed(&why))?;
     let wrong = |why: ListenError| failed(&why);
     if let Some(passed) = Listening::passed(&start).map_err(wrong)? {
+        if given_value(matches, "listen") {
+            let message = "--listen cannot be given beside the socket that the service manager passes: leave it out";
+            return Err(Error::WebOptions { message });
+        }
+        check_options(matches, passed.is_unix())?;
         return Ok(passed);
     }
     let address = value::<Address>(matches, "listen").cloned().unwrap_or(Address::USUAL);
+    check_options(matches, matches!(address, Address::Unix(_)))?;
     Listening::bind(&address, &start.finish()).map_err(wrong)
+}
+
+/// Refuses options that would do nothing, and a Unix socket of which it is not said which names it serves.
+fn check_options(matches: &ArgMatches, is_unix: bool) -> Result<(), Error> {
+    let has_host = given_value(matches, "host");
+    let message = match is_unix {
+        true if given(matches, "open") => {
+            "--open is for a page on loopback: behind a web server, open the address that this server has"
+        }
+        true if !has_host && !given(matches, "any-host") => {
+            "on a Unix socket, expected --host NAME, the name in the address of the page, or --any-host if the web server in front refuses others"
+        }
+        false if has_host || given(matches, "any-host") => {
+            "--host and --any-host are for a Unix socket: on loopback the name is drawn (leave them out, or --listen unix:PATH)"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::WebOptions { message })
+}
+
+fn given_value(matches: &ArgMatches, option: &str) -> bool {
+    matches.try_get_raw(option).ok().flatten().is_some()
 }
 
 /// The groups of the configuration, as the daemon has them.
@@ -80,13 +110,27 @@ fn rights(system: &SystemState) -> Rights {
 
 /// The token of a file, which only this user may be able to read.
 fn read_token(path: &Path) -> Result<String, Error> {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
     let failed = |message: String| Error::Web { message: format!("--token-file {}: {message}", path.display()) };
-    let about = std::fs::metadata(path).map_err(|why| failed(files::reason(&why)))?;
-    if about.mode() & 0o007 != 0 {
+    // A FIFO is not waited for.
+    let open = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = open.map_err(|why| failed(files::reason(&why)))?;
+    let about = file.metadata().map_err(|why| failed(files::reason(&why)))?;
+    if !about.is_file() {
+        return Err(failed("expected a regular file".to_owned()));
+    }
+    if about.uid() != 0 && about.uid() != process::own_uid() {
+        return Err(failed(format!(
+            "it belongs to the user id {}; expected your own file or one of root",
+            about.uid()
+        )));
+    }
+    if about.mode() & 0o027 != 0 {
         return Err(failed("other users can read or write it; expected mode 0600 or 0640 (chmod o= FILE)".to_owned()));
     }
-    let text = files::read_text(path, LARGEST_TOKEN_FILE).map_err(|why| failed(files::reason(&why)))?;
+    let bytes =
+        files::read_to_end(&file, about.len(), LARGEST_TOKEN_FILE).map_err(|why| failed(files::reason(&why)))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("expected a text in UTF-8".to_owned()))?;
     let token = text.lines().next().unwrap_or_default().trim().to_owned();
     if token.len() < SHORTEST_TOKEN {
         return Err(failed(format!(
@@ -101,6 +145,8 @@ fn read_token(path: &Path) -> Result<String, Error> {
 fn open(file: &RedirectFile) {
     let mut command = Command::new(OPENER);
     command.arg(file.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Ctrl-C ends this program and not the browser.
+    command.process_group(0);
     // It ends when the browser has been told, and this process soon after the user is done with the page.
     #[allow(clippy::zombie_processes)]
     if let Err(why) = command.spawn() {

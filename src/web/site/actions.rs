@@ -60,6 +60,8 @@ struct Line {
     line: String,
     #[serde(default)]
     system: bool,
+    #[serde(default)]
+    zone: Option<String>,
 }
 
 /// Runs a job.
@@ -130,7 +132,7 @@ pub async fn check_line(State(app): State<Shared>, body: Body) -> Response {
     if line.line.len() > check::LONGEST || line.line.trim().contains('\n') {
         return respond(StatusCode::BAD_REQUEST, "expected one line of at most 16 KiB");
     }
-    let result = app.ask_nobody(move |app| check::result(app, &line.line, line.system)).await;
+    let result = app.ask_nobody(move |app| check::result(app, &line.line, line.system, line.zone.as_deref())).await;
     match result {
         Ok(markup) => ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], markup.into_string()).into_response(),
         Err(fault) => respond(status_of(&fault), &fault.to_string()),

@@ -274,7 +274,7 @@ async function press(button) {
 
 async function check(form) {
   const result = form.querySelector(".result");
-  const body = { line: form.elements.line.value, system: form.elements.system.checked };
+  const body = { line: form.elements.line.value, system: form.elements.system.checked, zone: form.elements.zone?.value };
   const reply = await post(form.dataset.check, JSON.stringify(body));
   if (reply.isWell && reply.isHtml) {
     result.replaceChildren(...new DOMParser().parseFromString(reply.text, "text/html").body.childNodes);

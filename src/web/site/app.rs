@@ -1,23 +1,27 @@
 //! What all handlers share: where the daemon is, who asks it, and the bounds of what is asked at once.
 
 use super::backend::{Backend, Fault};
-use super::session::Session;
+use super::session::{Bearer, Session};
 use crate::control::{Access, JobOwner, Permission, Rights};
 use crate::profile::Profile;
 use crate::schedule::Zone;
 use crate::sys::local_socket::Peer;
 use crate::varlink::cron::Job;
 use axum::body::Bytes;
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit, broadcast};
+use tokio::sync::{AcquireError, Mutex, OwnedSemaphorePermit, Semaphore, broadcast};
 
 /// Requests that ask the daemon at the same time. It accepts eight connections of a user: each of these has at most two, and other programs of the
 /// user want some, too.
 pub const CALLS: usize = 2;
-/// Outputs that are followed at the same time.
+/// Outputs that are followed at the same time, each on a connection to the daemon. Root may have more of these than others.
 const STREAMS: usize = 2;
+const STREAMS_OF_ROOT: usize = 8;
+/// Pages that are told what happens. With all of these and the outputs, a quarter of the connections is left for short requests.
+const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,8 @@ pub enum Transport {
     Unix {
         /// The host names that are served. None: all, since the server in front decides.
         names: Vec<String>,
+        /// What programs send for the metrics and the calendar. None: nothing.
+        bearer: Option<Bearer>,
     },
 }
 
@@ -70,6 +76,9 @@ pub struct App {
     pub events: Mutex<Option<broadcast::Sender<Bytes>>>,
     calls: Semaphore,
     streams: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
+    exports: Arc<Semaphore>,
+    health: Semaphore,
 }
 
 /// The state as handlers have it.
@@ -86,8 +95,22 @@ impl App {
         transport: Transport,
         user: ServerUser,
     ) -> App {
-        let (calls, streams) = (Semaphore::new(CALLS), Arc::new(Semaphore::new(STREAMS)));
-        App { sockets, zone, profile, machine, is_read_only, transport, user, events: Mutex::new(None), calls, streams }
+        let streams = if user.peer.uid == 0 { STREAMS_OF_ROOT } else { STREAMS };
+        App {
+            sockets,
+            zone,
+            profile,
+            machine,
+            is_read_only,
+            transport,
+            user,
+            events: Mutex::new(None),
+            calls: Semaphore::new(CALLS),
+            streams: Arc::new(Semaphore::new(streams)),
+            listeners: Arc::new(Semaphore::new(LISTENERS)),
+            exports: Arc::new(Semaphore::new(1)),
+            health: Semaphore::new(1),
+        }
     }
 
     /// Asks the daemon, on a thread that may wait.
@@ -99,7 +122,27 @@ impl App {
         self: &Arc<App>,
         question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
-        let _permit = self.turn().await?;
+        self.ask_in_turn(&self.calls, question).await
+    }
+
+    /// The same for a short question whose answer does not wait for pages.
+    ///
+    /// # Errors
+    ///
+    /// As [`App::ask`].
+    pub async fn ask_shortly<T: Send + 'static>(
+        self: &Arc<App>,
+        question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.ask_in_turn(&self.health, question).await
+    }
+
+    async fn ask_in_turn<T: Send + 'static>(
+        self: &Arc<App>,
+        places: &Semaphore,
+        question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let _permit = turn(places.acquire()).await?;
         let app = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
             let mut backend = Backend::open(&app.sockets)?;
@@ -117,18 +160,31 @@ impl App {
         self: &Arc<App>,
         work: impl FnOnce(&App) -> T + Send + 'static,
     ) -> Result<T, Fault> {
-        let _permit = self.turn().await?;
+        let _permit = turn(self.calls.acquire()).await?;
         let app = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || work(&app)).await;
         done.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Fault> {
-        let busy = || Fault::Busy("too many pages are being made at once; try again".to_owned());
-        match tokio::time::timeout(PATIENCE, self.calls.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
-        }
+    /// The place of large answers for programs, which is kept until the answer has been sent.
+    ///
+    /// # Errors
+    ///
+    /// Another one is being sent all the time.
+    pub async fn export_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        turn(Arc::clone(&self.exports).acquire_owned()).await
+    }
+
+    /// A place among the pages that are told what happens.
+    ///
+    /// # Errors
+    ///
+    /// There are too many.
+    pub fn listener_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let place = Arc::clone(&self.listeners).try_acquire_owned();
+        place.map_err(|_| {
+            Fault::Busy(format!("{LISTENERS} pages are open already and told what happens; close one of them"))
+        })
     }
 
     /// A place among the outputs that are followed.
@@ -162,5 +218,13 @@ impl App {
             crate::profile::ProfileName::Debian => "systemctl start cron",
             crate::profile::ProfileName::Cronie => "systemctl start crond",
         }
+    }
+}
+
+/// Waits for a place, not for ever.
+async fn turn<P>(place: impl Future<Output = Result<P, AcquireError>>) -> Result<P, Fault> {
+    match tokio::time::timeout(PATIENCE, place).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(Fault::Busy("too many pages are being made at once; try again".to_owned())),
     }
 }

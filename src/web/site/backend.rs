@@ -3,7 +3,9 @@
 use crate::config::sockets::{CONTROL, HISTORY};
 use crate::control::{Client, ClientError};
 use crate::crontab::printable;
+use crate::schedule::Timestamp;
 use crate::sys::files::reason;
+use crate::varlink::Time;
 use crate::varlink::history::{self, Found, RunRecord, RunsArguments};
 use crate::varlink::{CallError, ReplyError, cron, service};
 use serde::Serialize;
@@ -13,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Starts that one call gives at most.
+const STARTS: u64 = 10_000;
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -166,6 +170,50 @@ impl Backend {
             found.len() < most
         })?;
         Ok(found)
+    }
+
+    /// Passes the coming starts after `from` and up to `until` to `take`, in order of time, at most `most`. One call gives fewer: it is asked again from
+    /// the last one on. Returns the time of the last start if there may be more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call_more`].
+    pub fn starts(
+        &mut self,
+        from: Timestamp,
+        until: Timestamp,
+        most: u64,
+        mut take: impl FnMut(&cron::NextStart),
+    ) -> Result<Option<Timestamp>, Fault> {
+        let (mut after, mut left) = (from, most);
+        // The starts of the last second of a page come again with the next.
+        let mut repeated: u64 = 0;
+        loop {
+            let wanted = left.saturating_add(repeated).min(STARTS);
+            let arguments = cron::NextArguments {
+                from: Some(Time::from(after).to_string()),
+                until: Some(Time::from(until).to_string()),
+                count: Some(wanted),
+                ..cron::NextArguments::default()
+            };
+            let (mut seen, mut last, mut of_last): (u64, Option<Timestamp>, u64) = (0, None, 0);
+            self.call_more("Next", &arguments, |start: cron::NextStart| {
+                let at = start.at.timestamp();
+                of_last = if last == Some(at) { of_last + 1 } else { 1 };
+                (seen, last) = (seen + 1, Some(at));
+                if seen > repeated && left > 0 {
+                    left -= 1;
+                    take(&start);
+                }
+                true
+            })?;
+            let Some(last) = last.filter(|_| seen == wanted) else { return Ok(None) };
+            if left == 0 {
+                return Ok(Some(last));
+            }
+            // More starts in one second than one call gives: the others are left out.
+            (after, repeated) = if of_last == seen { (last, 0) } else { (Timestamp(last.0 - 1), of_last) };
+        }
     }
 
     /// Rows of the history, newest first.

@@ -6,7 +6,7 @@ use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Diagnostic, Form, KnownNames, Parsed, Parser, Severity};
 use crate::profile::shared;
-use crate::schedule::{self, HostKey, Kind, Schedule, Seed, Timestamp, Zones};
+use crate::schedule::{self, HostKey, Kind, Schedule, Seed, Timestamp, Zone, Zones};
 use crate::spool::ThisMachine;
 use crate::sys::host;
 use crate::varlink::Time;
@@ -24,15 +24,16 @@ const NAME: &str = "line";
 pub fn page() -> Page {
     let body = html! {
         div.title { h1 { "Check a line" } p.quiet { "What a line of a crontab means, and when it would run. Nothing is installed." } }
-        section aria-label="Line" { (form("", false, false)) }
+        section aria-label="Line" { (form("", false, false, None)) }
     };
     Page::of(Nav::Check, "Check a line", body)
 }
 
-/// A form for a line, which the script sends.
-pub fn form(line: &str, is_system: bool, is_folded: bool) -> Markup {
+/// A form for a line, which the script sends; with the time zone in which it is read, unless that is the system's.
+pub fn form(line: &str, is_system: bool, is_folded: bool, zone: Option<&str>) -> Markup {
     let inner = html! {
         form.check hidden data-needs-script="" data-check="/api/check" {
+            @if let Some(zone) = zone { input type="hidden" name="zone" value=(zone); }
             label.field for="check-line" { "Line" }
             textarea #check-line name="line" rows="2" spellcheck="false" autocapitalize="off" autocomplete="off" maxlength=(LONGEST) placeholder="30 2 * * mon-fri /usr/local/bin/backup" { (shown(line)) }
             p.buttons {
@@ -50,10 +51,17 @@ pub fn form(line: &str, is_system: bool, is_folded: bool) -> Markup {
     }
 }
 
-/// What is to be said of a line.
-pub fn result(app: &App, line: &str, is_system: bool) -> Markup {
+/// What is to be said of a line that is read in a time zone, else that of the system.
+pub fn result(app: &App, line: &str, is_system: bool, zone: Option<&str>) -> Markup {
     let view = View::of(app);
     let zones = SystemZones::open();
+    let zone = match zone.filter(|zone| !zone.is_empty()) {
+        None => zones.system(),
+        Some(name) => match zones.named(name) {
+            Some(zone) => zone,
+            None => return html! { p.mark-bad { "There is no time zone " (shown(name)) "." } },
+        },
+    };
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let machine = ThisMachine::for_commands();
     let host = HostKey::of(&host::identity());
@@ -73,12 +81,12 @@ pub fn result(app: &App, line: &str, is_system: bool) -> Markup {
         @for diagnostic in &diagnostics { (picture(diagnostic)) }
         @if !is_faulty && table.entries.is_empty() { p { "This is not an entry: a comment, a setting or an empty line." } }
         @for entry in table.entries.iter().filter(|_| !is_faulty) {
-            (meaning(&view, line, host))
+            (meaning(&view, line, host, &zone))
             dl.facts {
                 @if let Some(user) = &entry.user { dt { "Runs as" } dd { (shown(user)) } }
                 dt { "Command" } dd { code { (crate::crontab::printable(table.command(entry))) } }
             }
-            (runs(&view, line, host, &zones))
+            (runs(&view, line, host, &zone))
         }
     }
 }
@@ -105,9 +113,9 @@ fn seed(line: &str, host: HostKey) -> Seed<'_> {
     Seed { host, table: "", entry: line.as_bytes() }
 }
 
-fn meaning(view: &View<'_>, line: &str, host: HostKey) -> Markup {
+fn meaning(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
     let Ok((prefix, _)) = Schedule::parse_line(line, &seed(line, host)) else { return html! {} };
-    let mut cautions = schedule::dst_warnings(&prefix.schedule, &view.app.zone, view.now);
+    let mut cautions = schedule::dst_warnings(&prefix.schedule, zone, view.now);
     cautions.truncate(4);
     html! {
         p.words { (sentence(&schedule::explain_as_written(&prefix))) }
@@ -115,12 +123,11 @@ fn meaning(view: &View<'_>, line: &str, host: HostKey) -> Markup {
     }
 }
 
-fn runs(view: &View<'_>, line: &str, host: HostKey, zones: &SystemZones) -> Markup {
+fn runs(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
     let Ok((prefix, _)) = Schedule::parse_line(line, &seed(line, host)) else { return html! {} };
-    let zone = zones.system();
     let mut at = view.now;
     let next = std::iter::from_fn(|| {
-        at = prefix.schedule.next_after(at, &zone, None)?;
+        at = prefix.schedule.next_after(at, zone, None)?;
         Some(at)
     });
     let next: Vec<Timestamp> = next.take(RUNS).collect();
@@ -131,7 +138,7 @@ fn runs(view: &View<'_>, line: &str, host: HostKey, zones: &SystemZones) -> Mark
     };
     html! {
         @if !next.is_empty() {
-            p { "Next runs" (condition) ":" }
+            p { "Next runs" (condition) @if zone.name() != view.app.zone.name() { " (the line is read in " (shown(zone.name())) ", times are in " (view.app.zone.name()) ")" } ":" }
             ul.plain { @for at in next { li { (view.moment(Time::from(at))) " " span.quiet { (view.time(Time::from(at))) } } } }
         }
     }

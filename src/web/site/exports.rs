@@ -10,12 +10,18 @@ use crate::varlink::cron::{Metrics, MetricsArguments, NextArguments, NextStart};
 use crate::varlink::history::{Summary, SummaryArguments};
 use crate::web::calendar::{ASKED_OF_DAY, Calendar, MOST_EVENTS, days};
 use crate::web::metrics::{Collected, Format};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
+/// Bytes that are given to a connection at once.
+const PIECE: usize = 16 << 10;
 /// The days of the calendar.
 const DAYS: u32 = 30;
 /// Jobs whose mean duration is looked up in the history. It answers a hundred questions a second, also those of other pages.
@@ -25,6 +31,10 @@ const PACE: Duration = Duration::from_millis(12);
 
 /// The metrics as OpenMetrics text, or as Prometheus' own to who does not ask for that.
 pub async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response {
+    let place = match app.export_place().await {
+        Ok(place) => place,
+        Err(fault) => return refuse(&fault),
+    };
     let format = Format::accepted(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
     let collected = match app.ask(|_, daemon| collect(daemon)).await {
         // Whoever collects them is to see that the daemon is down.
@@ -32,9 +42,22 @@ pub async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response 
         collected => collected,
     };
     match collected {
-        Ok(collected) => ([(header::CONTENT_TYPE, format.content_type())], collected.text(format)).into_response(),
-        Err(fault) => (page::status_of(&fault), format!("{fault}\n")).into_response(),
+        Ok(collected) => send(format.content_type(), collected.text(format), place),
+        Err(fault) => refuse(&fault),
     }
+}
+
+/// An answer in pieces, with the place until the last piece has been taken.
+fn send(content_type: &'static str, text: String, place: OwnedSemaphorePermit) -> Response {
+    let pieces = unfold((Bytes::from(text), place), |(mut rest, place)| async {
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then_some((Ok::<_, Infallible>(piece), (rest, place)))
+    });
+    ([(header::CONTENT_TYPE, content_type)], Body::from_stream(pieces)).into_response()
+}
+
+fn refuse(fault: &Fault) -> Response {
+    (page::status_of(fault), format!("{fault}\n")).into_response()
 }
 
 fn collect(daemon: &mut Backend) -> Result<Collected, Fault> {
@@ -48,10 +71,14 @@ fn collect(daemon: &mut Backend) -> Result<Collected, Fault> {
 
 /// The coming runs as iCalendar.
 pub async fn calendar(State(app): State<Shared>) -> Response {
+    let place = match app.export_place().await {
+        Ok(place) => place,
+        Err(fault) => return refuse(&fault),
+    };
     let calendar = app.ask(|app, daemon| coming_runs(daemon, &app.machine, &app.zone)).await;
     match calendar {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], text).into_response(),
-        Err(fault) => (page::status_of(&fault), format!("{fault}\n")).into_response(),
+        Ok(text) => send("text/calendar; charset=utf-8", text, place),
+        Err(fault) => refuse(&fault),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::app::{App, Shared, Transport};
 use super::page;
+use super::session::Session;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
@@ -41,6 +42,8 @@ pub enum Refusal {
     Origin,
     /// A POST that is not JSON, as forms of other sites can send it.
     ContentType,
+    /// The token of `--token-file` is missing or wrong, on a Unix socket.
+    NoToken,
     /// The process at the other end belongs to another user.
     OtherUser,
 }
@@ -84,17 +87,22 @@ fn check(transport: &Transport, request: &Request) -> Result<(), Refusal> {
     if !is_post && OPEN.contains(&path) {
         return Ok(());
     }
-    if let Transport::Loopback { session, .. } = transport {
-        let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-        let bearer = only(headers, &header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let is_program =
-            !is_post && FOR_PROGRAMS.contains(&path) && bearer.is_some_and(|token| session.has_bearer(token));
-        if !is_program && !session.has_cookie(cookies) {
-            return Err(if is_from_elsewhere(headers) && path == "/" {
-                Refusal::FromElsewhere
-            } else {
-                Refusal::NoCookie
-            });
+    let is_for_programs = !is_post && FOR_PROGRAMS.contains(&path);
+    let authorization = only(headers, &header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    match transport {
+        Transport::Loopback { session, .. } => {
+            let cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+            let is_program = is_for_programs && authorization.is_some_and(|token| session.has_bearer(token));
+            if !is_program && !session.has_cookie(cookies) {
+                let is_new = is_from_elsewhere(headers) && path == "/";
+                return Err(if is_new { Refusal::FromElsewhere } else { Refusal::NoCookie });
+            }
+        }
+        Transport::Unix { bearer, .. } => {
+            let has_token = bearer.as_ref().is_none_or(|bearer| authorization.is_some_and(|token| bearer.is_in(token)));
+            if is_for_programs && !has_token {
+                return Err(Refusal::NoToken);
+            }
         }
     }
     if is_post {
@@ -121,15 +129,9 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue
 fn serves(transport: &Transport, host: &str) -> bool {
     match transport {
         Transport::Loopback { port, session } => {
-            let names = [session.host.as_str(), "localhost", "127.0.0.1", "[::1]"];
-            let is_ours = |name: &str| {
-                host.len() > name.len()
-                    && host.get(..name.len()).is_some_and(|given| given.eq_ignore_ascii_case(name))
-                    && host.get(name.len()..).and_then(|rest| rest.strip_prefix(':')) == Some(port.to_string().as_str())
-            };
-            names.into_iter().any(is_ours) || (*port == 80 && names.iter().any(|name| host.eq_ignore_ascii_case(name)))
+            [session.host.as_str(), "localhost", "127.0.0.1", "[::1]"].into_iter().any(|name| is_at(host, name, *port))
         }
-        Transport::Unix { names } => {
+        Transport::Unix { names, .. } => {
             let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
             let name = name.map_or(host, |(name, _)| name);
             let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._[]:".contains(&byte);
@@ -138,6 +140,20 @@ fn serves(transport: &Transport, host: &str) -> bool {
                 && (names.is_empty() || names.iter().any(|own| own.eq_ignore_ascii_case(name)))
         }
     }
+}
+
+/// Whether a `Host` header is this name with this port.
+fn is_at(host: &str, name: &str, port: u16) -> bool {
+    let (given, rest) = host.split_at_checked(name.len()).unwrap_or_default();
+    given.eq_ignore_ascii_case(name)
+        && (rest.strip_prefix(':') == Some(port.to_string().as_str()) || (port == 80 && rest.is_empty()))
+}
+
+/// Whether a request may use up the one-time token: the cookie is for the random name alone, since others on this machine share `localhost`, and
+/// programs that look at a link first send HEAD.
+pub fn may_sign_in(port: u16, session: &Session, method: &Method, headers: &HeaderMap) -> bool {
+    let host = only(headers, &header::HOST).and_then(|host| host.to_str().ok());
+    *method == Method::GET && host.is_some_and(|host| is_at(host, &session.host, port))
 }
 
 /// Whether a page with that origin comes from this server. A server in front may have TLS.
@@ -178,6 +194,11 @@ impl Refusal {
             Refusal::ContentType => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not JSON", "Expected the content type application/json.")
             }
+            Refusal::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                "No token",
+                "Expected the first line of the file of --token-file (Authorization: Bearer).",
+            ),
             Refusal::OtherUser => (
                 StatusCode::FORBIDDEN,
                 "Another user's page",
@@ -191,7 +212,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::web::site::session::Session;
+    use crate::web::site::session::Bearer;
     use axum::body::Body;
 
     fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Request {
@@ -250,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_unix_socket_needs_no_cookie_and_may_have_names() {
-        let open = Transport::Unix { names: Vec::new() };
-        let named = Transport::Unix { names: vec!["cron.example.org".to_owned()] };
+        let open = Transport::Unix { names: Vec::new(), bearer: None };
+        let named = Transport::Unix { names: vec!["cron.example.org".to_owned()], bearer: None };
         let get = |host| request("GET", "/", &[("host", host)]);
         assert_eq!(check(&open, &get("anything")), Ok(()));
         assert_eq!(check(&open, &get("a/b")), Err(Refusal::Host));
@@ -266,5 +287,29 @@ mod tests {
         };
         assert_eq!(check(&open, &post("https://x")), Ok(()));
         assert_eq!(check(&open, &post("https://evil.example")), Err(Refusal::Origin));
+        let guarded = Transport::Unix { names: Vec::new(), bearer: Some(Bearer::new("scrape".to_owned())) };
+        let metrics = |token: &str| request("GET", "/metrics", &[("host", "x"), ("authorization", token)]);
+        assert_eq!(check(&guarded, &metrics("Bearer scrape")), Ok(()));
+        assert_eq!(check(&guarded, &metrics("Bearer other")), Err(Refusal::NoToken));
+        assert_eq!(check(&guarded, &request("HEAD", "/calendar.ics", &[("host", "x")])), Err(Refusal::NoToken));
+        assert_eq!(check(&guarded, &get("x")), Ok(()));
+    }
+
+    #[test]
+    fn the_token_is_for_a_get_with_the_random_name() {
+        let session = Session::new(None).unwrap();
+        let own = format!("{}:8080", session.host);
+        for (method, host, expected) in [
+            (Method::GET, own.as_str(), true),
+            (Method::HEAD, own.as_str(), false),
+            (Method::GET, "localhost:8080", false),
+            (Method::GET, "127.0.0.1:8080", false),
+            (Method::GET, session.host.as_str(), false),
+        ] {
+            let request = request("GET", "/open", &[("host", host)]);
+            assert_eq!(may_sign_in(8080, &session, &method, request.headers()), expected, "{method} {host}");
+        }
+        let request = request("GET", "/open", &[("host", session.host.as_str())]);
+        assert!(may_sign_in(80, &session, &Method::GET, request.headers()));
     }
 }

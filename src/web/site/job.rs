@@ -213,7 +213,7 @@ fn entry_section(view: &View<'_>, Facts { job, show, .. }: &Facts) -> Markup {
         @for warning in warnings { div.diagnostic.warning { p { span.mark-held { span.sign aria-hidden="true" { "! " } "warning: " } (shown(warning)) } } }
         p.quiet { "The table is edited where it is: " code { (edit_command(view, job)) } }
         @if job.kind == "user" || job.kind == "system" || job.kind == "standalone" {
-            (check::form(&line_of(job), job.kind == "system", true))
+            (check::form(&line_of(job), job.kind == "system", true, other_zone(view, job)))
         }
     }
 }
@@ -225,6 +225,11 @@ fn edit_command(view: &View<'_>, job: &Job) -> String {
         "user" => format!("crontab -u {} -e", shell_quoted(&job.user)),
         _ => format!("editor +{} {}", job.line, shell_quoted(&job.source)),
     }
+}
+
+/// The time zone of a job, unless it is that of the system.
+fn other_zone<'a>(view: &View<'_>, job: &'a Job) -> Option<&'a str> {
+    Some(job.zone.as_str()).filter(|zone| !zone.is_empty() && *zone != view.app.zone.name())
 }
 
 /// The line of a job, as far as it is known.

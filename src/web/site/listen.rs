@@ -4,7 +4,7 @@ use crate::sys::contract::{ProgramStart, SingleThreaded};
 use crate::sys::error::OsError;
 use crate::sys::handover;
 use crate::sys::local_socket::Listener as UnixSocket;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
@@ -13,6 +13,10 @@ use std::{fs, io};
 
 /// The number of the first descriptor that a service manager passes (sd_listen_fds(3)).
 const FIRST_PASSED: i32 = 3;
+/// How often another port is drawn if the one of IPv4 is taken for IPv6.
+const DRAWS: usize = 64;
+/// The addresses that names below `.localhost` have. Browsers ask one of them first, and which one differs.
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// An address that the page can be served on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,12 @@ pub enum AddressError {
         /// What was given.
         address: SocketAddr,
     },
+    /// No browser would connect.
+    #[error("browsers do not connect to {} for a name below .localhost: expected 127.0.0.1:{} or [::1]:{}", .address.ip(), .address.port(), .address.port())]
+    NotLocalhost {
+        /// What was given.
+        address: SocketAddr,
+    },
     /// A socket without a path.
     #[error("expected a path behind unix:")]
     NoPath,
@@ -57,9 +67,19 @@ pub enum ListenError {
         /// Why not.
         why: OsError,
     },
+    /// The same port of the other loopback address is in use.
+    #[error(
+        "listening on {address}: {why}; the page needs its port on 127.0.0.1 and on ::1, since browsers may connect to either: choose another port"
+    )]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        why: OsError,
+    },
     /// What the service manager passed is of no use.
     #[error(
-        "the socket of the service manager: expected one listening stream socket, a Unix socket or one on loopback"
+        "the socket of the service manager: expected one listening stream socket, a Unix socket or one on 127.0.0.1 or ::1"
     )]
     Passed,
 }
@@ -67,8 +87,8 @@ pub enum ListenError {
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listening {
-    /// On loopback.
-    Tcp(TcpListener),
+    /// On loopback: the same port of IPv4 and IPv6, so that no other user can have one of them.
+    Tcp(Vec<TcpListener>),
     /// A Unix socket. The path is removed at the end, if it was made here.
     Unix(UnixListener, Option<SocketPath>),
 }
@@ -96,15 +116,20 @@ impl Address {
         let numbers = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         let address: SocketAddr =
             numbers.as_deref().unwrap_or(text).parse().map_err(|_| AddressError::Unknown { found: text.to_owned() })?;
-        if address.ip().is_loopback() {
-            Ok(Address::Loopback(address))
-        } else {
-            Err(AddressError::NotLoopback { address })
+        match address.ip() {
+            ip if LOCALHOST.contains(&ip) => Ok(Address::Loopback(address)),
+            ip if ip.is_loopback() => Err(AddressError::NotLocalhost { address }),
+            _ => Err(AddressError::NotLoopback { address }),
         }
     }
 }
 
 impl Listening {
+    /// Whether it is a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Listening::Unix(..))
+    }
+
     /// The path of a Unix socket, if it has one.
     pub fn path(&self) -> Option<PathBuf> {
         match self {
@@ -141,7 +166,10 @@ impl Listening {
             Some(AddressFamily::Inet | AddressFamily::Inet6) if is_listening => {
                 let listener = TcpListener::from(socket);
                 match listener.local_addr() {
-                    Ok(address) if address.ip().is_loopback() => Ok(Listening::Tcp(listener)),
+                    Ok(address) if LOCALHOST.contains(&address.ip()) => {
+                        let other = beside(address)?;
+                        Ok(Listening::Tcp(std::iter::once(listener).chain(other).collect()))
+                    }
                     _ => Err(ListenError::Passed),
                 }
             }
@@ -157,12 +185,41 @@ impl Listening {
     pub fn bind(address: &Address, threads: &SingleThreaded) -> Result<Listening, ListenError> {
         let failed = |address: String| |why: io::Error| ListenError::Bind { address, why: why.into() };
         match address {
-            Address::Loopback(address) => {
-                TcpListener::bind(address).map(Listening::Tcp).map_err(failed(address.to_string()))
-            }
+            Address::Loopback(address) => bind_loopback(*address).map(Listening::Tcp),
             Address::Unix(path) => bind_unix(path, threads).map_err(failed(path.display().to_string())),
         }
     }
+}
+
+/// Listens on a port of both loopback addresses.
+fn bind_loopback(address: SocketAddr) -> Result<Vec<TcpListener>, ListenError> {
+    let mut draws = 0;
+    loop {
+        let failed = |why: io::Error| ListenError::Bind { address: address.to_string(), why: why.into() };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        draws += 1;
+        match beside(listener.local_addr().map_err(failed)?) {
+            Ok(other) => return Ok(std::iter::once(listener).chain(other).collect()),
+            Err(_) if address.port() == 0 && draws < DRAWS => {}
+            Err(why) => return Err(why),
+        }
+    }
+}
+
+/// Listens on the other loopback address with the same port. None: this machine does not have it.
+fn beside(address: SocketAddr) -> Result<Option<TcpListener>, ListenError> {
+    let Some(ip) = LOCALHOST.into_iter().find(|ip| *ip != address.ip()) else { return Ok(None) };
+    let address = SocketAddr::new(ip, address.port());
+    match TcpListener::bind(address) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(why) if is_missing(&why) => Ok(None),
+        Err(why) => Err(ListenError::Other { address, why: why.into() }),
+    }
+}
+
+/// Whether the machine has no such address: nobody else can listen there.
+fn is_missing(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::AddrNotAvailable || why.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
 }
 
 fn bind_unix(path: &Path, threads: &SingleThreaded) -> io::Result<Listening> {
@@ -196,7 +253,7 @@ mod tests {
 
     #[test]
     fn only_loopback_and_unix_sockets_are_addresses() {
-        for address in ["127.0.0.1:8080", "127.0.0.2:1", "[::1]:0", "localhost:80"] {
+        for address in ["127.0.0.1:8080", "[::1]:0", "localhost:80"] {
             assert!(matches!(Address::parse(address), Ok(Address::Loopback(_))), "{address}");
         }
         assert_eq!(Address::parse("unix:/run/x").unwrap(), Address::Unix("/run/x".into()));
@@ -204,8 +261,28 @@ mod tests {
             let error = Address::parse(address).unwrap_err();
             assert!(matches!(error, AddressError::NotLoopback { .. }), "{address}: {error}");
         }
+        let error = Address::parse("127.0.0.2:1").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "browsers do not connect to 127.0.0.2 for a name below .localhost: expected 127.0.0.1:1 or [::1]:1"
+        );
         for address in ["", "80", "127.0.0.1", "example.org:80", "unix:", "/run/x", "127.0.0.1:99999"] {
             assert!(Address::parse(address).is_err(), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_taken_on_both_loopback_addresses() {
+        let Ok(taken) = TcpListener::bind("[::1]:0") else { return };
+        let address = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), taken.local_addr().unwrap().port());
+        let error = bind_loopback(address).unwrap_err();
+        assert!(matches!(&error, ListenError::Other { address, .. } if address.is_ipv6()), "{error}");
+        drop(taken);
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let sockets = bind_loopback(address.parse().unwrap()).unwrap();
+            let addresses: Vec<SocketAddr> = sockets.iter().map(|socket| socket.local_addr().unwrap()).collect();
+            assert!(addresses.len() == 2 && addresses[0].port() == addresses[1].port(), "{addresses:?}");
+            assert!(LOCALHOST.iter().all(|ip| addresses.iter().any(|address| address.ip() == *ip)), "{addresses:?}");
         }
     }
 }

@@ -4,11 +4,12 @@ use super::app::Shared;
 use super::backend::{Fault, fault};
 use super::output::part_text;
 use super::page::status_of;
+use super::routes::Named;
 use crate::control::{Client, ClientError};
 use crate::varlink::cron::{Event, ListArguments, OutputArguments, OutputPart};
 use crate::varlink::{Call, FrameReader, Reply, ReplyError, cron};
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
@@ -90,12 +91,16 @@ fn refuse(fault: &Fault) -> Response {
 
 /// What happens, for the pages that show it. All share one connection to the daemon, which lasts as long as one of them is open.
 pub async fn events(State(app): State<Shared>) -> Response {
+    let place = match app.listener_place() {
+        Ok(place) => place,
+        Err(fault) => return refuse(&fault),
+    };
     match subscribe(&app).await {
         Ok(receiver) => {
             let hello = Some(Bytes::from_static(b"retry: 3000\n\n"));
-            stream(Body::from_stream(unfold((receiver, hello), |(mut receiver, hello)| async {
+            stream(Body::from_stream(unfold((receiver, hello, place), |(mut receiver, hello, place)| async {
                 if let Some(hello) = hello {
-                    return Some((Ok::<_, Infallible>(hello), (receiver, None)));
+                    return Some((Ok::<_, Infallible>(hello), (receiver, None, place)));
                 }
                 let bytes = match timeout(KEEP_ALIVE, receiver.recv()).await {
                     Ok(Ok(bytes)) => bytes,
@@ -103,7 +108,7 @@ pub async fn events(State(app): State<Shared>) -> Response {
                     Ok(Err(broadcast::error::RecvError::Closed)) => return None,
                     Err(_) => Bytes::from_static(b": nothing\n\n"),
                 };
-                Some((Ok(bytes), (receiver, None)))
+                Some((Ok(bytes), (receiver, None, place)))
             })))
         }
         Err(fault) => refuse(&fault),
@@ -157,7 +162,7 @@ struct Following {
 }
 
 /// What a run writes, from its beginning until its end.
-pub async fn output(State(app): State<Shared>, Path(run): Path<u64>) -> Response {
+pub async fn output(State(app): State<Shared>, Named(run): Named<u64>) -> Response {
     let place = match app.stream_place() {
         Ok(place) => place,
         Err(fault) => return refuse(&fault),

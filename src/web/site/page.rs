@@ -454,13 +454,16 @@ pub fn actions(view: &View<'_>, job: &Job, run: Option<u64>) -> Markup {
     if may == Permission::Nothing {
         return html! {};
     }
+    let is_whole = run.is_none();
     let is_busy = !job.running.is_empty() || job.waiting > 0 || job.retry_at.is_some();
-    let (to_end, end_words) = match (run, job.running.len()) {
-        (Some(run), _) => (serde_json::json!({ "run": run }).to_string(), "End the run"),
-        (None, 0) => (body(&[("job", &job.job)]), "Cancel what waits"),
-        (None, 1) => (body(&[("job", &job.job)]), "End the run"),
-        (None, _) => (body(&[("job", &job.job)]), "End the oldest run"),
+    // The run that the page shows, and not another one that has begun meanwhile.
+    let run = run.or_else(|| job.running.iter().map(|run| run.run).min());
+    let end_words = match (run, job.running.len()) {
+        (None, _) => "Cancel what waits",
+        (Some(_), 2..) if is_whole => "End the oldest run",
+        (Some(_), _) => "End the run",
     };
+    let to_end = run.map_or_else(|| body(&[("job", &job.job)]), |run| serde_json::json!({ "run": run }).to_string());
     let end_command = format!("cronctl kill {}", run.map_or_else(|| name.clone(), |run| run.to_string()));
     html! {
         div.actions {

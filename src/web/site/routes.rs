@@ -2,17 +2,19 @@
 
 use super::app::{Shared, Transport};
 use super::backend::{Backend, Fault};
-use super::guard::guard;
+use super::guard::{guard, may_sign_in};
 use super::page::{self, Nav, Page};
 use super::redirect_file::RedirectFile;
 use super::{actions, assets, check, exports, job, jobs, live, overview, run, timeline};
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::http::{StatusCode, header};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,9 +24,9 @@ type Redirect = Arc<Mutex<Option<RedirectFile>>>;
 /// All routes, behind the guard.
 pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
     let redirect: Redirect = Arc::new(Mutex::new(redirect));
-    let open = move |State(app): State<Shared>, Query(token): Query<Token>| {
+    let open = move |State(app): State<Shared>, method: Method, headers: HeaderMap, Asked(token): Asked<Token>| {
         let redirect = Arc::clone(&redirect);
-        async move { sign_in(&app, &token, &redirect) }
+        async move { sign_in(&app, &method, &headers, &token, &redirect) }
     };
     Router::new()
         .route("/", get(overview_page))
@@ -54,6 +56,40 @@ pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
         .with_state(app)
 }
 
+/// The part of an address behind `?`. What cannot be read is answered with a page.
+struct Asked<T>(T);
+
+/// The variable part of a path, likewise.
+pub struct Named<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Shared> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
+        let read = Query::from_request_parts(parts, app).await;
+        read.map(|Query(asked)| Asked(asked)).map_err(|_| {
+            page::respond(
+                app,
+                Err(Fault::Wrong("the part of the address behind ? has a value that is not known".to_owned())),
+            )
+        })
+    }
+}
+
+impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Named<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
+        let read = Path::from_request_parts(parts, app).await;
+        read.map(|Path(named)| Named(named)).map_err(|_| {
+            page::respond(
+                app,
+                Err(Fault::Wrong("the path of the address is not the name of a job or the number of a run".to_owned())),
+            )
+        })
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Token {
     #[serde(default)]
@@ -61,10 +97,12 @@ struct Token {
 }
 
 /// Gives a cookie for the one-time token. The address that follows has no secret.
-fn sign_in(app: &Shared, given: &Token, redirect: &Redirect) -> Response {
+fn sign_in(app: &Shared, method: &Method, headers: &HeaderMap, given: &Token, redirect: &Redirect) -> Response {
     let cookie = match &app.transport {
-        Transport::Loopback { session, .. } => session.redeem(&given.token),
-        Transport::Unix { .. } => None,
+        Transport::Loopback { port, session } if may_sign_in(*port, session, method, headers) => {
+            session.redeem(&given.token)
+        }
+        Transport::Loopback { .. } | Transport::Unix { .. } => None,
     };
     match cookie {
         Some(cookie) => {
@@ -87,7 +125,7 @@ async fn overview_page(State(app): State<Shared>) -> Response {
     page::respond(&app, page)
 }
 
-async fn jobs_page(State(app): State<Shared>, Query(search): Query<jobs::Search>) -> Response {
+async fn jobs_page(State(app): State<Shared>, Asked(search): Asked<jobs::Search>) -> Response {
     let page = app.ask(move |app, daemon| jobs::page(app, daemon, &search)).await;
     page::respond(&app, page)
 }
@@ -97,12 +135,12 @@ struct Before {
     before: Option<u64>,
 }
 
-async fn job_page(State(app): State<Shared>, Path(name): Path<String>, Query(page): Query<Before>) -> Response {
+async fn job_page(State(app): State<Shared>, Named(name): Named<String>, Asked(page): Asked<Before>) -> Response {
     let page = app.ask(move |app, daemon| job::page(app, daemon, &name, page.before)).await;
     page::respond(&app, page)
 }
 
-async fn run_page(State(app): State<Shared>, Path(number): Path<String>) -> Response {
+async fn run_page(State(app): State<Shared>, Named(number): Named<String>) -> Response {
     let page = match number.parse() {
         Ok(number) => app.ask(move |app, daemon| run::page(app, daemon, number)).await,
         Err(_) => Err(Fault::NotFound("expected the number of a run".to_owned())),
@@ -110,7 +148,7 @@ async fn run_page(State(app): State<Shared>, Path(number): Path<String>) -> Resp
     page::respond(&app, page)
 }
 
-async fn timeline_page(State(app): State<Shared>, Query(choice): Query<timeline::Choice>) -> Response {
+async fn timeline_page(State(app): State<Shared>, Asked(choice): Asked<timeline::Choice>) -> Response {
     let page = app.ask(move |app, daemon| timeline::page(app, daemon, &choice)).await;
     page::respond(&app, page)
 }
@@ -122,7 +160,7 @@ async fn check_page(State(app): State<Shared>) -> Response {
 
 /// Whether the daemon answers, for monitoring.
 async fn health(State(app): State<Shared>) -> Response {
-    let answer = app.ask(|_, daemon| ping(daemon)).await;
+    let answer = app.ask_shortly(|_, daemon| ping(daemon)).await;
     match answer {
         Ok(()) => (StatusCode::OK, "ok\n").into_response(),
         Err(fault) => (StatusCode::SERVICE_UNAVAILABLE, format!("{fault}\n")).into_response(),

@@ -5,7 +5,7 @@ use super::guard::refuse_other_user;
 use super::listen::Listening;
 use super::redirect_file::RedirectFile;
 use super::routes;
-use super::session::Session;
+use super::session::{Bearer, Session};
 use super::stall_limit::StallLimit;
 use crate::config::zones::SystemZones;
 use crate::control::Rights;
@@ -14,11 +14,11 @@ use crate::schedule::Zones;
 use crate::sys::error::OsError;
 use crate::sys::local_socket::Peer;
 use crate::sys::socket_owner::uid_of_client;
-use crate::sys::{files, process};
+use crate::sys::{files, interrupts, process};
 use crate::users::caller_name;
 use axum::Router;
 use axum::routing::any;
-use futures_util::future::select;
+use futures_util::future::{join_all, select, select_all};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -34,6 +34,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
+/// The same for other users of the machine, who are told that it is not theirs.
+const OTHERS: usize = 4;
 /// How long a client may take to send the head of a request, and how long a connection without a request stays.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
 /// Most headers of a request, and bytes of its head.
@@ -91,10 +93,11 @@ impl Server {
     pub fn new(options: Options, socket: Listening) -> Result<Server, ServerError> {
         let Options { sockets, profile, is_read_only, names, bearer, rights } = options;
         let transport = match &socket {
-            Listening::Tcp(listener) => {
-                Transport::Loopback { port: listener.local_addr()?.port(), session: Session::new(bearer)? }
+            Listening::Tcp(listeners) => {
+                let first = listeners.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+                Transport::Loopback { port: first.local_addr()?.port(), session: Session::new(bearer)? }
             }
-            Listening::Unix(..) => Transport::Unix { names },
+            Listening::Unix(..) => Transport::Unix { names, bearer: bearer.map(Bearer::new) },
         };
         let (uid, gid) = (process::own_uid(), process::own_gid());
         let peer = Peer { uid, gid, pid: std::process::id(), groups: process::own_groups()? };
@@ -112,7 +115,7 @@ impl Server {
         Some(format!("http://{}:{port}/open?token={token}", session.host))
     }
 
-    /// Serves until the process is told to end (INT, TERM). A redirect file is removed once it has been used.
+    /// Serves until the process is told to end (INT, TERM, HUP). A redirect file is removed once it has been used.
     ///
     /// # Errors
     ///
@@ -121,20 +124,28 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
-            .max_blocking_threads(CALLS + 1)
+            .max_blocking_threads(CALLS + 2)
             .thread_keep_alive(IDLE_THREAD)
             .build()?;
         let Server { app, socket } = self;
         let result = runtime.block_on(async move {
-            let [mut interrupt, mut terminate] = [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-            let (interrupt, terminate) = (pin!(interrupt.recv()), pin!(terminate.recv()));
-            let end = select(interrupt, terminate);
+            let mut kinds = vec![SignalKind::interrupt(), SignalKind::terminate()];
+            // It stays ignored below nohup(1).
+            if !interrupts::is_hangup_ignored() {
+                kinds.push(SignalKind::hangup());
+            }
+            let signals = kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()?;
+            let end = select_all(signals.into_iter().map(|mut signal| Box::pin(async move { signal.recv().await })));
             let router = routes::router(Arc::clone(&app), redirect);
             match socket {
-                Listening::Tcp(listener) => {
-                    listener.set_nonblocking(true)?;
-                    let listener = TcpListener::from_std(listener)?;
-                    select(pin!(serve_tcp(&listener, &app, &router)), end).await;
+                Listening::Tcp(listeners) => {
+                    let places = Places::new();
+                    let servers = listeners.into_iter().map(|listener| {
+                        listener.set_nonblocking(true)?;
+                        Ok(serve_tcp(TcpListener::from_std(listener)?, &app, &router, &places))
+                    });
+                    let servers = servers.collect::<io::Result<Vec<_>>>()?;
+                    select(pin!(join_all(servers)), end).await;
                 }
                 Listening::Unix(listener, _path) => {
                     listener.set_nonblocking(true)?;
@@ -150,22 +161,36 @@ impl Server {
     }
 }
 
-async fn serve_tcp(listener: &TcpListener, app: &Shared, router: &Router) {
-    let (connections, http) = (Arc::new(Semaphore::new(CONNECTIONS)), http());
+/// Connections at a time, on all sockets together.
+struct Places {
+    own: Arc<Semaphore>,
+    /// Those of other users, who cannot take the places of this one.
+    others: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new() -> Places {
+        Places { own: Arc::new(Semaphore::new(CONNECTIONS)), others: Arc::new(Semaphore::new(OTHERS)) }
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, app: &Shared, router: &Router, places: &Places) {
+    let http = http();
+    let mut short = http.clone();
+    short.keep_alive(false);
     let others = Router::new().fallback(any(refuse_other_user)).with_state(Arc::clone(app));
     loop {
         let Ok((stream, client)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&connections).try_acquire_owned() else { continue };
-        // Other users of this machine can connect to loopback, too.
-        let owner = stream.local_addr().and_then(|own| uid_of_client(client, own));
-        match owner {
-            Ok(Some(uid)) if uid == app.user.peer.uid => start(&http, stream, router, place),
-            Ok(Some(_)) => start(&http, stream, &others, place),
-            // It has closed the connection already, or cannot be known.
-            Ok(None) | Err(_) => {}
+        // Other users of this machine can connect to loopback, too. A connection that is closed already, or cannot be known, goes.
+        let Ok(Some(uid)) = stream.local_addr().and_then(|own| uid_of_client(client, own)) else { continue };
+        let is_own = uid == app.user.peer.uid;
+        let (http, router, places) =
+            if is_own { (&http, router, &places.own) } else { (&short, &others, &places.others) };
+        if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+            start(http, stream, router, place);
         }
     }
 }

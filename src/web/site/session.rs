@@ -21,8 +21,12 @@ pub struct Session {
     token: Mutex<Option<Secret>>,
     cookie: Secret,
     /// What programs send for the metrics and the calendar.
-    bearer: Option<Secret>,
+    bearer: Option<Bearer>,
 }
+
+/// What programs send for the metrics and the calendar.
+#[derive(Debug)]
+pub struct Bearer(Secret);
 
 impl Session {
     /// Draws new secrets.
@@ -33,7 +37,7 @@ impl Session {
     pub fn new(bearer: Option<String>) -> io::Result<Session> {
         let token = Mutex::new(Some(Secret::draw(32)?));
         let host = format!("{}.localhost", Secret::draw(8)?.0);
-        Ok(Session { host, token, cookie: Secret::draw(32)?, bearer: bearer.map(Secret) })
+        Ok(Session { host, token, cookie: Secret::draw(32)?, bearer: bearer.map(Bearer::new) })
     }
 
     /// The one-time token, if it is still unused.
@@ -60,9 +64,21 @@ impl Session {
 
     /// Whether an `Authorization` header has the token of the file.
     pub fn has_bearer(&self, header: &[u8]) -> bool {
+        self.bearer.as_ref().is_some_and(|bearer| bearer.is_in(header))
+    }
+}
+
+impl Bearer {
+    /// The token of a file.
+    pub fn new(token: String) -> Bearer {
+        Bearer(Secret(token))
+    }
+
+    /// Whether an `Authorization` header has it.
+    pub fn is_in(&self, header: &[u8]) -> bool {
         let given = std::str::from_utf8(header).ok().and_then(|text| text.split_once(' '));
         let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-        given.zip(self.bearer.as_ref()).is_some_and(|(given, token)| token.is(given))
+        given.is_some_and(|given| self.0.is(given))
     }
 }
 

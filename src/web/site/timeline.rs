@@ -7,8 +7,7 @@ use crate::report::{format_count, text};
 use crate::schedule::Timestamp;
 use crate::timeline::{Builder, Fact, FactKind, Grouping, Range, SvgOptions, Timeline, facts, svg};
 use crate::varlink::Time;
-use crate::varlink::cron::{NextArguments, NextStart};
-use crate::varlink::history::RunsArguments;
+use crate::varlink::history::{Found, RunsArguments};
 use maud::{Markup, PreEscaped, html};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -61,15 +60,24 @@ pub fn page(app: &App, daemon: &mut Backend, chosen: &Choice) -> Result<Page, Fa
     let range = Range::of(Timestamp(view.now.0 - half), Timestamp(view.now.0 + half));
     let grouping = if is_by_user { Grouping::User } else { Grouping::Job };
     let mut builder = Builder::new(range, view.now, Arc::clone(&app.zone), grouping, MOST_ROWS);
-    let is_cut = collect(daemon, range, view.now, &mut builder)?;
-    let body = body(&view, length, is_by_user, &builder.finish(), is_cut);
+    let cut = collect(daemon, range, view.now, &mut builder)?;
+    let body = body(&view, length, is_by_user, &builder.finish(), &cut);
     Ok(Page { is_live: true, ..Page::of(Nav::Timeline, "Timeline", body) })
 }
 
+/// What is left out.
+#[derive(Debug, Default)]
+struct Cut {
+    /// There are more past runs.
+    has_more_runs: bool,
+    /// The last start that is known, if there are more.
+    starts_until: Option<Timestamp>,
+}
+
 /// Collects past runs and coming starts. Returns whether there are more than are shown.
-fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Builder) -> Result<bool, Fault> {
+fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Builder) -> Result<Cut, Fault> {
     let time = |at: Timestamp| Some(Time::from(at).to_string());
-    let mut is_cut = false;
+    let mut has_more_runs = false;
     if let Ok(mut history) = daemon.history() {
         // A run that lasts into the range may have begun before, one that goes on long before.
         let since = time(Timestamp(range.from.0 - LONGEST_BEFORE));
@@ -79,29 +87,24 @@ fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Bui
             RunsArguments { outcome: Some(RUNNING.to_owned()), limit: Some(MOST_RUNS), ..RunsArguments::default() };
         builder.set_past_known();
         for (arguments, is_running) in [(ended, false), (running, true)] {
-            let runs = history.runs(&arguments)?;
-            is_cut |= runs.len() as u64 >= MOST_RUNS;
-            for run in runs.iter().filter(|run| (run.outcome == RUNNING) == is_running) {
-                builder.add_record(run, shown(&text::outcome(&outcome_of(run))));
-            }
+            // A row may have a command of 256 KiB: none is kept.
+            let mut count = 0;
+            history.call_more("Runs", &arguments, |Found { run }| {
+                count += 1;
+                if (run.outcome == RUNNING) == is_running {
+                    builder.add_record(&run, shown(&text::outcome(&outcome_of(&run))));
+                }
+                true
+            })?;
+            has_more_runs |= count >= MOST_RUNS;
         }
     }
-    let arguments = NextArguments {
-        from: time(now),
-        until: time(Timestamp(range.until.0 - 1)),
-        count: Some(MOST_STARTS),
-        ..NextArguments::default()
-    };
-    let mut starts = 0;
-    daemon.call_more("Next", &arguments, |start: NextStart| {
-        starts += 1;
-        builder.add_start(&start);
-        true
-    })?;
-    Ok(is_cut || starts >= MOST_STARTS)
+    let starts_until =
+        daemon.starts(now, Timestamp(range.until.0 - 1), MOST_STARTS, |start| builder.add_start(start))?;
+    Ok(Cut { has_more_runs, starts_until })
 }
 
-fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, is_cut: bool) -> Markup {
+fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, cut: &Cut) -> Markup {
     let Range { from, until } = timeline.range;
     let by = if is_by_user { "user" } else { "job" };
     let length_name = LENGTHS.get(length).map_or("", |(name, ..)| name);
@@ -124,7 +127,13 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, i
                 }
             }
         }
-        @if is_cut { p.quiet { "There is more in this time than is shown: choose a shorter one." } }
+        @if cut.has_more_runs { p.banner.held { span.sign aria-hidden="true" { "! " } "More runs are in this time than the " (MOST_RUNS) " that are shown: choose a shorter one." } }
+        @if let Some(last) = cut.starts_until {
+            p.banner.held {
+                span.sign aria-hidden="true" { "! " }
+                "More starts are in this time than the " (MOST_STARTS) " that are shown, those until " (view.full(Time::from(last))) ". After that it is not quiet: choose a shorter time."
+            }
+        }
         section #picture aria-label="Timeline" {
             div.scroll tabindex="0" role="group" aria-label="Timeline" { (PreEscaped(svg(timeline, &options))) }
         }

@@ -155,6 +155,8 @@ pub(super) fn web() -> Command {
                 .help("Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)"),
             super::repeated("host", "NAME", "On a Unix socket, serve requests for this host name only")
                 .value_parser(NonEmptyStringValueParser::new()),
+            switch("any-host", "On a Unix socket, serve requests for any host name: the web server in front refuses others")
+                .conflicts_with("host"),
             json("Print the address as a JSON object"),
             run_dir(),
         ])
@@ -162,6 +164,6 @@ pub(super) fn web() -> Command {
             "Examples:\n  \
              cronctl web --open\n  \
              cronctl web --listen 127.0.0.1:8080 --read-only\n  \
-             cronctl web --listen unix:/run/user/1000/cron.sock",
+             cronctl web --listen unix:/run/user/1000/cron.sock --host cron.example.org",
         )
 }
