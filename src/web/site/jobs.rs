@@ -157,13 +157,15 @@ fn find(daemon: &mut Backend, search: &Search) -> Result<Found, Fault> {
         return Ok(Found { jobs, count: all.unwrap_or(count).max(count) });
     }
     let end = first + OF_PAGE;
-    let is_behind = end > MOST_SORTED;
+    if end > MOST_SORTED {
+        return Err(Fault::Wrong(format!(
+            "expected one of the first {MOST_SORTED} jobs; search for a part of the name"
+        )));
+    }
     daemon.another()?.call_more("List", &arguments, |list: List| {
         for job in list.jobs.into_iter().filter(|job| search.takes(job, &wanted)) {
             count += 1;
-            if !is_behind {
-                jobs.push(job);
-            }
+            jobs.push(job);
         }
         if jobs.len() > end + MOST_SORTED {
             sort(&mut jobs, &search.sort);

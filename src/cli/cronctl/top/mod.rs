@@ -129,6 +129,7 @@ impl View<'_> {
             {
                 let taken = self.daemon.take_output(log);
                 if let Err(error) = taken {
+                    log.is_lost = true;
                     log.end();
                     self.daemon.output = None;
                     self.state.message = Some((Ink::Bad, error.to_string()));
@@ -209,6 +210,7 @@ impl View<'_> {
             if let Page::Log(log) = &mut self.state.page
                 && log.is_live
             {
+                log.is_lost = true;
                 log.end();
                 let message = "the connection was lost: there may be more output; q and Enter ask again";
                 self.state.message = Some((Ink::Bad, message.to_owned()));

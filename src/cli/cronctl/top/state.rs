@@ -33,6 +33,8 @@ pub(super) struct Log {
     pub(super) run: u64,
     /// Whether the run goes on.
     pub(super) is_live: bool,
+    /// Whether the connection ended before the run.
+    pub(super) is_lost: bool,
     /// Harmless lines.
     pub(super) lines: Vec<String>,
     /// How many bytes these lines have.

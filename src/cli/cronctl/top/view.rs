@@ -188,7 +188,11 @@ fn help() -> Vec<ScreenLine> {
 
 /// The part of the output that fits above the end.
 fn log_lines(log: &Log, room: usize, width: usize) -> Vec<ScreenLine> {
-    let what = if log.is_live { "running" } else { "ended" };
+    let what = match (log.is_lost, log.is_live) {
+        (true, _) => "connection lost",
+        (_, true) => "running",
+        (_, false) => "ended",
+    };
     let mut lines = vec![line(vec![(Ink::Heading, format!("Output of run {} of {}, {what}", log.run, log.job))])];
     let fitting = room.saturating_sub(1);
     let end = log.lines.len().saturating_sub(log.above_end);
