@@ -51,9 +51,32 @@ pub fn output(bytes: &[u8]) -> String {
     text
 }
 
+/// How many bytes at the end begin a letter in UTF-8 whose other bytes may follow.
+pub fn unfinished(bytes: &[u8]) -> usize {
+    let is_begun = |end: &[u8]| {
+        let read = std::str::from_utf8(end);
+        read.is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    let mut counts = 1..=bytes.len().min(3);
+    counts.find(|count| bytes.get(bytes.len() - count..).is_some_and(is_begun)).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_beginning_of_a_letter_is_known_from_what_is_none() {
+        for letter in ["é", "…", "😀"].map(str::as_bytes) {
+            assert_eq!(unfinished(&[b"a", letter].concat()), 0);
+            for count in 1..letter.len() {
+                assert_eq!(unfinished(&[b"a", &letter[..count]].concat()), count);
+            }
+        }
+        for none in [b"".as_slice(), b"abc", b"\xff", b"\x80\x80", b"\xe2a"] {
+            assert_eq!(unfinished(none), 0, "{none:?}");
+        }
+    }
 
     #[test]
     fn output_is_shown_with_its_control_characters_as_escapes() {

@@ -5,14 +5,21 @@
 
 use crate::crontab::printable;
 use crate::schedule::{Day, Timestamp, Zone};
-use crate::varlink::cron::NextStart;
+use crate::varlink::Time;
+use crate::varlink::cron::{Filter, NextArguments, NextStart};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
 /// Most runs of a job on a day that have an event each.
 pub const MOST_OF_DAY: usize = 24;
-/// How many starts of each job are to be asked for, for one day. One more tells that there are more.
-pub const ASKED_OF_DAY: u64 = MOST_OF_DAY as u64 + 1;
+/// How many starts of each job are asked for, for one day. One more tells that there are more.
+pub const ASKED_OF_DAY: usize = MOST_OF_DAY + 1;
+/// Starts that the daemon answers with at most.
+const MOST_ANSWERED: usize = 10_000;
+/// Jobs that are asked for together where there are many: they have fewer starts than one answer can have.
+const ASKED_TOGETHER: usize = MOST_ANSWERED / ASKED_OF_DAY - 1;
+/// Most jobs that are asked for in this way.
+pub const MOST_JOBS: usize = 20_000;
 /// Most events of a calendar.
 pub const MOST_EVENTS: usize = 10_000;
 /// Most days of a calendar.
@@ -21,6 +28,18 @@ pub const MOST_DAYS: u32 = 366;
 const LONGEST_LINE: usize = 75;
 /// Most characters of a command in a description.
 const LONGEST_COMMAND: usize = 500;
+
+/// What a calendar has that has no events: the zone of the times that it would have.
+const NO_EVENTS: [&str; 8] = [
+    "BEGIN:VTIMEZONE",
+    "TZID:Etc/UTC",
+    "BEGIN:STANDARD",
+    "DTSTART:19700101T000000",
+    "TZOFFSETFROM:+0000",
+    "TZOFFSETTO:+0000",
+    "END:STANDARD",
+    "END:VTIMEZONE",
+];
 
 /// A day, or what is left of the first one: the starts after `from` and up to `until` are of that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +63,24 @@ pub fn days(now: Timestamp, count: u32, zone: &Zone) -> impl Iterator<Item = Day
     std::iter::successors(Some(range(now)), next).take(count.min(MOST_DAYS) as usize)
 }
 
+/// A daemon that tells the starts of a calendar.
+pub trait Daemon {
+    /// Why it does not.
+    type Error;
+    /// Its starts that these arguments ask for.
+    ///
+    /// # Errors
+    ///
+    /// It refuses, or does not answer.
+    fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Self::Error>;
+    /// The ids of the jobs of a filter, at most [`MOST_JOBS`].
+    ///
+    /// # Errors
+    ///
+    /// It refuses, or does not answer.
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, Self::Error>;
+}
+
 /// A calendar that is being made.
 #[derive(Debug)]
 pub struct Calendar {
@@ -52,6 +89,8 @@ pub struct Calendar {
     events: Vec<Event>,
     /// The day with which the calendar ends because it has too many events.
     cut_at: Option<Day>,
+    /// The jobs that are asked for together, once one answer does not have the starts of all.
+    groups: Vec<Vec<String>>,
 }
 
 /// One run, or the runs of a job on a day.
@@ -65,28 +104,68 @@ struct Event {
 impl Calendar {
     /// A calendar without events. `host` is a part of the identifiers of its events.
     pub fn new(host: &str, written_at: Timestamp) -> Calendar {
-        Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None }
+        Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None, groups: Vec::new() }
     }
 
-    /// Adds the starts of a day, of each job at most [`ASKED_OF_DAY`]. `is_all`: there are no more. Returns whether the calendar takes a further
-    /// day.
-    pub fn add_day(&mut self, range: DayRange, starts: Vec<NextStart>, is_all: bool) -> bool {
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for start in &starts {
-            *counts.entry(start.job.clone()).or_default() += 1;
+    /// Asks a daemon for the starts of a day, as often as it takes, and adds them. Returns them if they are `wanted`, and whether the calendar
+    /// takes a further day.
+    ///
+    /// A further question for the starts behind the last one would mostly be answered with those of jobs that run often, of which 25 are enough.
+    /// So each question is for other jobs.
+    ///
+    /// # Errors
+    ///
+    /// Those of the daemon.
+    pub fn ask_day<D: Daemon>(
+        &mut self,
+        range: DayRange,
+        filter: &Filter,
+        wanted: bool,
+        daemon: &mut D,
+    ) -> Result<(Vec<NextStart>, bool), D::Error> {
+        let arguments = |jobs: Option<Vec<String>>| NextArguments {
+            filter: Some(Filter { jobs: jobs.or_else(|| filter.jobs.clone()), ..filter.clone() }),
+            from: Some(Time::from(range.from).to_string()),
+            until: Some(Time::from(range.until).to_string()),
+            count: Some(MOST_ANSWERED as u64),
+            per_job: Some(ASKED_OF_DAY as u64),
+        };
+        if self.groups.is_empty() {
+            let starts = daemon.starts(&arguments(None))?;
+            if starts.len() < MOST_ANSWERED {
+                let told = if wanted { starts.clone() } else { Vec::new() };
+                let takes_more = self.add_day(range, starts);
+                return Ok((told, takes_more));
+            }
+            self.groups = daemon.jobs(filter)?.chunks(ASKED_TOGETHER).map(<[String]>::to_vec).collect();
         }
-        let is_often = |job: &str| counts.get(job).is_some_and(|count| *count > MOST_OF_DAY);
-        let mut events: Vec<Event> = Vec::new();
-        let mut seen = BTreeMap::new();
-        for start in starts {
-            if is_often(&start.job) {
-                if seen.insert(start.job.clone(), ()).is_none() {
-                    events.push(Event { start, whole_day: Some(range) });
-                }
-            } else {
-                events.push(Event { start, whole_day: None });
+        let (mut told, mut events) = (Vec::new(), Vec::new());
+        // More jobs than that are not asked for.
+        let mut is_all = self.groups.iter().map(Vec::len).sum::<usize>() < MOST_JOBS;
+        for group in &self.groups {
+            let starts = daemon.starts(&arguments(Some(group.clone())))?;
+            is_all &= starts.len() < MOST_ANSWERED;
+            if wanted {
+                told.extend_from_slice(&starts);
+            }
+            events.extend(events_of(range, starts));
+            if events.len() > MOST_EVENTS {
+                is_all = false;
+                break;
             }
         }
+        told.sort_by_key(|start| start.at);
+        events.sort_by_key(|event: &Event| event.start.at);
+        Ok((told, self.add_events(range, events, is_all)))
+    }
+
+    /// Adds the starts of a day, of each job at most [`ASKED_OF_DAY`]. Returns whether the calendar takes a further day.
+    pub fn add_day(&mut self, range: DayRange, starts: Vec<NextStart>) -> bool {
+        self.add_events(range, events_of(range, starts), true)
+    }
+
+    /// Adds the events of a day. `is_all`: there are no more.
+    fn add_events(&mut self, range: DayRange, mut events: Vec<Event>, is_all: bool) -> bool {
         if !is_all || self.events.len() + events.len() > MOST_EVENTS {
             // Whole days only: a part of one would look as if nothing else ran on it. The first day is better than nothing.
             if self.events.is_empty() {
@@ -134,6 +213,12 @@ impl Calendar {
         }
         text.line("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
         text.line("X-PUBLISHED-TTL:PT1H");
+        if self.events.is_empty() {
+            // A calendar has at least one component (RFC 5545, 3.4).
+            for line in NO_EVENTS {
+                text.line(line);
+            }
+        }
         for event in &self.events {
             self.write_event(event, durations, &mut text);
         }
@@ -173,6 +258,27 @@ impl Calendar {
         text.line("TRANSP:TRANSPARENT");
         text.line("END:VEVENT");
     }
+}
+
+/// The events of the starts of a day.
+fn events_of(range: DayRange, starts: Vec<NextStart>) -> Vec<Event> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for start in &starts {
+        *counts.entry(start.job.clone()).or_default() += 1;
+    }
+    let is_often = |job: &str| counts.get(job).is_some_and(|count| *count > MOST_OF_DAY);
+    let mut events: Vec<Event> = Vec::new();
+    let mut seen = BTreeMap::new();
+    for start in starts {
+        if is_often(&start.job) {
+            if seen.insert(start.job.clone(), ()).is_none() {
+                events.push(Event { start, whole_day: Some(range) });
+            }
+        } else {
+            events.push(Event { start, whole_day: None });
+        }
+    }
+    events
 }
 
 /// Lines that end with CR and LF, and are folded where they are long.
@@ -230,8 +336,13 @@ fn length(seconds: f64) -> String {
     const LONGEST: f64 = 366.0 * 86_400.0;
     let seconds = seconds.round().clamp(1.0, LONGEST) as u64;
     let mut text = "PT".to_owned();
-    for (number, unit) in [(seconds / 3600, 'H'), (seconds / 60 % 60, 'M'), (seconds % 60, 'S')] {
-        if number > 0 {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    // Hours are not followed by seconds alone.
+    let has_minutes = minutes > 0 || (hours > 0 && seconds > 0);
+    for (number, unit, is_written) in
+        [(hours, 'H', hours > 0), (minutes, 'M', has_minutes), (seconds, 'S', seconds > 0)]
+    {
+        if is_written {
             // Writing to a string cannot fail.
             let _ = write!(text, "{number}{unit}");
         }
@@ -242,7 +353,6 @@ fn length(seconds: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::varlink::Time;
 
     const NOON: Timestamp = Timestamp(1_795_780_800);
 
@@ -277,7 +387,7 @@ mod tests {
     #[test]
     fn a_run_is_an_event_with_its_mean_duration() {
         let mut calendar = Calendar::new("host", NOON);
-        assert!(calendar.add_day(range(&Zone::utc()), vec![start("alice:a", NOON.0 + 60)], true));
+        assert!(calendar.add_day(range(&Zone::utc()), vec![start("alice:a", NOON.0 + 60)]));
         assert_eq!(calendar.jobs(10), ["alice:a"]);
         let text = calendar.text(&HashMap::from([("alice:a".to_owned(), 3_725.4)]));
         assert!(
@@ -302,7 +412,7 @@ mod tests {
         let mut calendar = Calendar::new("host", NOON);
         let often = (1..=25).map(|number| start("alice:often", NOON.0 + 60 * number));
         let seldom = (1..=24).map(|number| start("alice:seldom", NOON.0 + 60 * number));
-        assert!(calendar.add_day(range(&Zone::utc()), often.chain(seldom).collect(), true));
+        assert!(calendar.add_day(range(&Zone::utc()), often.chain(seldom).collect()));
         let text = calendar.text(&HashMap::new());
         assert_eq!(text.matches("BEGIN:VEVENT").count(), 25);
         assert_eq!(text.matches("DTSTART;VALUE=DATE:20261127").count(), 1);
@@ -314,20 +424,70 @@ mod tests {
         let mut calendar = Calendar::new("host", NOON);
         let mut ranges = days(NOON, 30, &Zone::utc()).collect::<Vec<_>>().into_iter();
         let day = |count: usize| (0..count).map(|number| start(&format!("alice:{number}"), NOON.0 + 60)).collect();
-        assert!(calendar.add_day(ranges.next().unwrap(), day(6_000), true));
+        assert!(calendar.add_day(ranges.next().unwrap(), day(6_000)));
         let second = ranges.next().unwrap();
-        assert!(!calendar.add_day(second, day(6_000), true));
+        assert!(!calendar.add_day(second, day(6_000)));
         assert_eq!(calendar.cut_at(), Some(second.day));
         let text = calendar.text(&HashMap::new());
         assert!(text.matches("BEGIN:VEVENT").count() == 6_000 && text.contains("ends before or on 2026-11-28"));
         let mut calendar = Calendar::new("host", NOON);
-        assert!(!calendar.add_day(range(&Zone::utc()), day(10_000), false));
+        assert!(!calendar.add_day(range(&Zone::utc()), day(10_001)));
         assert_eq!(calendar.text(&HashMap::new()).matches("BEGIN:VEVENT").count(), MOST_EVENTS);
     }
 
     #[test]
+    fn a_calendar_without_events_has_a_component() {
+        let text = Calendar::new("host", NOON).text(&HashMap::new());
+        assert!(text.contains("\r\nBEGIN:VTIMEZONE\r\n") && !text.contains("VEVENT"), "{text}");
+    }
+
+    /// Jobs that start each minute, and one that starts in the evening.
+    struct Many {
+        jobs: Vec<String>,
+        questions: usize,
+    }
+
+    impl Daemon for Many {
+        type Error = ();
+
+        fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, ()> {
+            self.questions += 1;
+            let of_day = |name: &String| if name == "z:evening" { 1 } else { arguments.per_job.unwrap() as i64 };
+            let wanted = arguments.filter.clone().unwrap().jobs.unwrap_or_else(|| self.jobs.clone());
+            let from = Timestamp::parse_rfc3339(arguments.from.as_deref().unwrap()).unwrap();
+            let at = |name: &String, number: i64| from.0 + if name == "z:evening" { 3_600 * 8 } else { 60 * number };
+            let starts =
+                wanted.iter().flat_map(|name| (1..=of_day(name)).map(move |number| start(name, at(name, number))));
+            let mut starts: Vec<NextStart> = starts.collect();
+            starts.sort_by_key(|start| start.at);
+            starts.truncate(arguments.count.unwrap() as usize);
+            Ok(starts)
+        }
+
+        fn jobs(&mut self, _: &Filter) -> Result<Vec<String>, ()> {
+            Ok(self.jobs.clone())
+        }
+    }
+
+    #[test]
+    fn a_day_with_more_starts_than_one_answer_has_is_asked_for_in_parts() {
+        let jobs = (0..450).map(|number| format!("a:{number}")).chain(["z:evening".to_owned()]).collect();
+        let mut daemon = Many { jobs, questions: 0 };
+        let mut calendar = Calendar::new("host", NOON);
+        for range in days(NOON, 5, &Zone::utc()) {
+            let (told, takes_more) = calendar.ask_day(range, &Filter::default(), true, &mut daemon).unwrap();
+            assert!(takes_more && told.len() == 450 * ASKED_OF_DAY + 1 && told.is_sorted_by_key(|start| start.at));
+        }
+        assert_eq!((calendar.cut_at(), daemon.questions), (None, 1 + 5 * 2));
+        let text = calendar.text(&HashMap::new());
+        assert_eq!((text.matches("VALUE=DATE:").count(), text.matches("BEGIN:VEVENT").count()), (450 * 5, 451 * 5));
+    }
+
+    #[test]
     fn durations_have_units() {
-        for (seconds, text) in [(0.0, "PT1S"), (59.6, "PT1M"), (3600.0, "PT1H"), (90_061.0, "PT25H1M1S")] {
+        for (seconds, text) in
+            [(0.0, "PT1S"), (59.6, "PT1M"), (3600.0, "PT1H"), (90_061.0, "PT25H1M1S"), (3605.0, "PT1H0M5S")]
+        {
             assert_eq!(length(seconds), text);
         }
     }

@@ -180,6 +180,12 @@ fn ten_thousand_jobs_are_shown_in_pages() {
     }
     assert_eq!((pages, seen.len()), (201, 10_006));
     assert_eq!(site.get("/jobs?sort=name&page=100000").status, 400);
+    let behind = site.get("/jobs?page=202").body;
+    assert!(behind.contains("There is no page 202") && behind.contains("/jobs?page=201"), "{behind}");
+    // In an order there are no links to pages that are refused.
+    let last = site.get("/jobs?sort=name&page=200").body;
+    assert!(last.contains("page 200 of 200") && last.contains("No more are put in order"), "{last}");
+    assert!(!last.contains("page=201"), "{last}");
     assert_eq!(site.get(&format!("/jobs?q={}", "x".repeat(300))).status, 400);
 }
 

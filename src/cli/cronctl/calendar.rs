@@ -10,19 +10,15 @@ use super::source;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::sys::files;
-use crate::varlink::Time;
-use crate::varlink::cron::{Filter, NextArguments, NextStart};
+use crate::varlink::cron::{Filter, List, ListArguments, NextArguments, NextStart};
 use crate::varlink::history::{Summary, SummaryArguments};
-use crate::web::calendar::{ASKED_OF_DAY, Calendar, DayRange, MOST_EVENTS, days};
+use crate::web::calendar::{ASKED_OF_DAY, Calendar, Daemon, DayRange, MOST_EVENTS, MOST_JOBS, days};
 use clap::ArgMatches;
-use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 /// The days of a calendar.
 const DAYS: u32 = 30;
-/// Starts of one day that the daemon is asked for. More do not fit into a calendar.
-const ASKED_AT_ONCE: u64 = MOST_EVENTS as u64;
 /// The daemon answers a hundred questions a second. After so many questions there is a pause before each further one.
 const UNPACED: usize = 50;
 const PACE: Duration = Duration::from_millis(12);
@@ -40,12 +36,13 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let mut history = None;
     match Connection::open(system) {
         Ok(mut daemon) => {
-            for (number, range) in ranges.enumerate() {
-                if number >= UNPACED {
-                    std::thread::sleep(PACE);
-                }
-                let (starts, is_all) = query.ask(&mut daemon, range, json.then_some(&mut *out))?;
-                if !calendar.add_day(range, starts, is_all) {
+            let jobs = (!query.names.is_empty()).then(|| query.names.clone());
+            let filter = Filter { jobs, user: query.user.clone(), ..Filter::default() };
+            let mut asked = Asked { daemon: &mut daemon, questions: 0 };
+            for range in ranges {
+                let (starts, takes_more) = calendar.ask_day(range, &filter, json, &mut asked)?;
+                starts.iter().try_for_each(|start| out.json(start))?;
+                if !takes_more {
                     break;
                 }
             }
@@ -66,6 +63,41 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     Ok(Verdict::Clean)
 }
 
+/// The daemon, and how often it was asked.
+struct Asked<'a> {
+    daemon: &'a mut Connection,
+    questions: usize,
+}
+
+impl Daemon for Asked<'_> {
+    type Error = Error;
+
+    fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Error> {
+        self.questions += 1;
+        if self.questions > UNPACED {
+            std::thread::sleep(PACE);
+        }
+        let mut starts = Vec::new();
+        self.daemon.call_more("Next", arguments, |start: NextStart| {
+            starts.push(start);
+            Ok(true)
+        })?;
+        Ok(starts)
+    }
+
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, Error> {
+        let mut jobs = Vec::new();
+        let arguments = ListArguments { filter: Some(filter.clone()) };
+        // After an answer that is not read to its end, a connection is of no more use.
+        self.daemon.another()?.call_more("List", &arguments, |list: List| {
+            jobs.extend(list.jobs.into_iter().map(|job| job.job));
+            Ok(jobs.len() < MOST_JOBS)
+        })?;
+        jobs.truncate(MOST_JOBS);
+        Ok(jobs)
+    }
+}
+
 /// The jobs that are wanted.
 struct Query {
     names: Vec<String>,
@@ -73,34 +105,6 @@ struct Query {
 }
 
 impl Query {
-    /// Asks the daemon for the starts of a day, and prints them as they are if `out` is given. Returns whether that is all.
-    fn ask(
-        &self,
-        daemon: &mut Connection,
-        range: DayRange,
-        mut out: Option<&mut Output>,
-    ) -> Result<(Vec<NextStart>, bool), Error> {
-        let jobs = (!self.names.is_empty()).then(|| self.names.clone());
-        let arguments = NextArguments {
-            filter: Some(Filter { jobs, user: self.user.clone(), ..Filter::default() }),
-            from: Some(Time::from(range.from).to_string()),
-            until: Some(Time::from(range.until).to_string()),
-            count: Some(ASKED_AT_ONCE),
-            per_job: Some(ASKED_OF_DAY),
-        };
-        let mut starts = Vec::new();
-        daemon.call_more("Next", &arguments, |reply: serde_json::Value| {
-            if let Some(out) = out.as_deref_mut() {
-                out.json(&reply)?;
-            }
-            let start = NextStart::deserialize(reply).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
-            starts.push(start);
-            Ok(true)
-        })?;
-        let is_all = (starts.len() as u64) < ASKED_AT_ONCE;
-        Ok((starts, is_all))
-    }
-
     /// Adds what the tables say that the caller may read.
     fn compute(
         &self,
@@ -124,7 +128,7 @@ impl Query {
                     continue;
                 }
                 let of_day = live.coming_starts(&id, range.from).take_while(|at| *at <= range.until);
-                starts.extend(of_day.take(ASKED_OF_DAY as usize).map(|at| NextStart {
+                starts.extend(of_day.take(ASKED_OF_DAY).map(|at| NextStart {
                     at: at.into(),
                     job: id.to_string(),
                     user: user.to_owned(),
@@ -139,7 +143,7 @@ impl Query {
             if let Some(out) = out.as_deref_mut() {
                 starts.iter().try_for_each(|start| out.json(start))?;
             }
-            if !calendar.add_day(range, starts, true) {
+            if !calendar.add_day(range, starts) {
                 break;
             }
         }

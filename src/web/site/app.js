@@ -1,7 +1,8 @@
 // Lets pages live: times go on, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
 "use strict";
 
-const REFRESH_MS = 1500;
+// How long changes are collected. Pages that look at much are asked for less often.
+const REFRESH_MS = { "/": 3000, "/timeline": 10000 }[location.pathname] || 1500;
 const RETRY_MS = 5000;
 const LONGEST_OUTPUT = 262144;
 
@@ -219,7 +220,8 @@ function follow(box) {
   });
   source.addEventListener("cut", () => {
     source.close();
-    say("There is more output than this page shows; see cronctl logs -f.");
+    delete box.dataset.follow;
+    add("\n[more output is not shown here; see cronctl logs -f]\n", true);
   });
   source.addEventListener("error", () => {
     source.close();

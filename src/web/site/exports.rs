@@ -5,10 +5,9 @@ use super::backend::{Backend, Fault};
 use super::page;
 use crate::schedule::{Timestamp, Zone};
 use crate::sys::clock;
-use crate::varlink::Time;
-use crate::varlink::cron::{Metrics, MetricsArguments, NextArguments, NextStart};
+use crate::varlink::cron::{Filter, Metrics, MetricsArguments, NextArguments, NextStart};
 use crate::varlink::history::{Summary, SummaryArguments};
-use crate::web::calendar::{ASKED_OF_DAY, Calendar, MOST_EVENTS, days};
+use crate::web::calendar::{Calendar, Daemon, MOST_JOBS, days};
 use crate::web::metrics::{Collected, Format};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -26,7 +25,7 @@ const PIECE: usize = 16 << 10;
 const DAYS: u32 = 30;
 /// Jobs whose mean duration is looked up in the history. It answers a hundred questions a second, also those of other pages.
 const LOOKED_UP: usize = 40;
-/// The pause before each question for a further day, for the same reason.
+/// The pause before each question for starts, for the same reason.
 const PACE: Duration = Duration::from_millis(12);
 
 /// The metrics as OpenMetrics text, or as Prometheus' own to who does not ask for that.
@@ -82,27 +81,31 @@ pub async fn calendar(State(app): State<Shared>) -> Response {
     }
 }
 
-fn coming_runs(daemon: &mut Backend, host: &str, zone: &Zone) -> Result<String, Fault> {
-    let now = clock::wall().seconds;
-    let mut calendar = Calendar::new(host, Timestamp(now));
-    for (number, range) in days(Timestamp(now), DAYS, zone).enumerate() {
-        if number > 0 {
-            std::thread::sleep(PACE);
-        }
-        let arguments = NextArguments {
-            from: Some(Time::from(range.from).to_string()),
-            until: Some(Time::from(range.until).to_string()),
-            count: Some(MOST_EVENTS as u64),
-            per_job: Some(ASKED_OF_DAY),
-            ..NextArguments::default()
-        };
+impl Daemon for Backend {
+    type Error = Fault;
+
+    fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Fault> {
+        std::thread::sleep(PACE);
         let mut starts = Vec::new();
-        daemon.call_more("Next", &arguments, |start: NextStart| {
+        self.call_more("Next", arguments, |start: NextStart| {
             starts.push(start);
             true
         })?;
-        let is_all = starts.len() < MOST_EVENTS;
-        if !calendar.add_day(range, starts, is_all) {
+        Ok(starts)
+    }
+
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, Fault> {
+        let jobs = Backend::jobs(self, filter.clone(), MOST_JOBS)?;
+        Ok(jobs.into_iter().map(|job| job.job).collect())
+    }
+}
+
+fn coming_runs(daemon: &mut Backend, host: &str, zone: &Zone) -> Result<String, Fault> {
+    let now = clock::wall().seconds;
+    let mut calendar = Calendar::new(host, Timestamp(now));
+    for range in days(Timestamp(now), DAYS, zone) {
+        let (_, takes_more) = calendar.ask_day(range, &Filter::default(), false, daemon)?;
+        if !takes_more {
             break;
         }
     }

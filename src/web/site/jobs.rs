@@ -67,6 +67,12 @@ impl Search {
         self.page.parse().unwrap_or(1).clamp(1, 1_000_000)
     }
 
+    /// How many pages so many jobs have.
+    fn pages(&self, count: usize) -> usize {
+        let most = if self.sort.is_empty() { count } else { count.min(MOST_SORTED) };
+        most.div_ceil(OF_PAGE).max(1)
+    }
+
     /// Whether the daemon chooses the jobs, or none is left out.
     fn is_of_daemon(&self) -> bool {
         self.q.is_empty() && !matches!(self.state.as_str(), "failing" | "late")
@@ -200,7 +206,7 @@ fn add_last_runs(daemon: &mut Backend, jobs: &mut [Job]) {
 }
 
 fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
-    let (page, pages) = (search.page(), found.count.div_ceil(OF_PAGE).max(1));
+    let (page, pages) = (search.page(), search.pages(found.count));
     let first = (page - 1) * OF_PAGE;
     html! {
         div.title { h1 { "Jobs" } }
@@ -215,7 +221,9 @@ fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
             div #found {
                 @if found.jobs.is_empty() {
                     p.empty {
-                        @if search.is_unfiltered() { "There are no jobs that you may see." } @else { "No job matches. " a href="/jobs" { "Show all" } }
+                        @if found.count > 0 {
+                            "There is no page " (page) ". " a href=(search.address(pages)) { "Show the last one" }
+                        } @else if search.is_unfiltered() { "There are no jobs that you may see." } @else { "No job matches. " a href="/jobs" { "Show all" } }
                     }
                 } @else {
                     (table(view, &found.jobs))
@@ -228,6 +236,9 @@ fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
                                 @if page > 1 { li { a href=(search.address(page - 1)) rel="prev" { "← Previous" } } }
                                 li { "page " (page) " of " (pages) }
                                 @if page < pages { li { a href=(search.address(page + 1)) rel="next" { "Next →" } } }
+                            }
+                            @if page == pages && page * OF_PAGE < found.count {
+                                p.quiet { "No more are put in order: search for a part of the name." }
                             }
                         }
                     }
@@ -271,5 +282,19 @@ pub fn beginning(command: &str) -> String {
     match command.char_indices().nth(COMMAND) {
         Some((at, _)) => format!("{}…", command.get(..at).unwrap_or_default()),
         None => command.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_pages_end_where_jobs_are_not_put_in_order_any_more() {
+        let sorted = Search { sort: "name".to_owned(), ..Search::default() };
+        for (count, pages) in [(0, 1), (50, 1), (51, 2), (10_000, 200), (10_001, 200), (100_000, 200)] {
+            assert_eq!(sorted.pages(count), pages, "{count}");
+        }
+        assert_eq!(Search::default().pages(100_000), 2_000);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::app::Shared;
 use super::backend::{Fault, fault};
-use super::output::part_text;
+use super::output::Letters;
 use super::page::status_of;
 use super::routes::Named;
 use crate::control::{Client, ClientError};
@@ -158,6 +158,7 @@ struct Following {
     /// Nothing follows.
     is_over: bool,
     sent: usize,
+    letters: Letters,
     _place: OwnedSemaphorePermit,
 }
 
@@ -171,7 +172,7 @@ pub async fn output(State(app): State<Shared>, Named(run): Named<u64>) -> Respon
     let call = Call { more: true, ..Call::new(format!("{}.Output", cron::INTERFACE), &arguments) };
     match begin(&app, call).await {
         Ok(replies) => {
-            let following = Following { replies, is_over: false, sent: 0, _place: place };
+            let following = Following { replies, is_over: false, sent: 0, letters: Letters::default(), _place: place };
             stream(Body::from_stream(unfold(following, follow)))
         }
         Err(fault) => refuse(&fault),
@@ -188,11 +189,14 @@ async fn follow(mut following: Following) -> Option<(Result<Bytes, Infallible>, 
             following.is_over = !reply.continues;
             let mut bytes = Vec::new();
             if let Ok(part) = reply.result::<OutputPart>() {
-                let (is_error, text) = part_text(&part);
+                let (is_error, text) = following.letters.text(&part);
                 following.sent += text.len();
                 bytes.extend(event("output", &json!({ "error": is_error, "text": text })));
             }
             if following.is_over {
+                for (is_error, text) in following.letters.rest() {
+                    bytes.extend(event("output", &json!({ "error": is_error, "text": text })));
+                }
                 bytes.extend(event("end", &json!({})));
             }
             bytes.into()

@@ -41,20 +41,41 @@ pub fn of_run(daemon: &mut Backend, run: u64) -> Shown {
 }
 
 fn live(daemon: &mut Backend, run: u64) -> Result<Markup, Fault> {
-    let (mut parts, mut size) = (Vec::new(), 0);
+    let (mut parts, mut size, mut letters) = (Vec::new(), 0, Letters::default());
     daemon.another()?.call_more("Output", &OutputArguments { run, follow: Some(false) }, |part: OutputPart| {
         size += part.data.len();
-        parts.push(part_text(&part));
+        parts.push(letters.text(&part));
         size < MOST
     })?;
+    parts.extend(letters.rest());
     Ok(html! {
         @for (is_error, text) in parts { @if is_error { span.error { (text) } } @else { (text) } }
     })
 }
 
-/// Whether a part was written to standard error, and its text.
-pub fn part_text(part: &OutputPart) -> (bool, String) {
-    (part.stream == "error", text::output(&decoded(&part.data, part.base64)))
+/// The beginnings of letters at the ends of the last parts of standard output and of standard error. Their other bytes come with the next parts.
+#[derive(Debug, Default)]
+pub struct Letters {
+    begun: [Vec<u8>; 2],
+}
+
+impl Letters {
+    /// Whether a part was written to standard error, and its text, of whole letters.
+    pub fn text(&mut self, part: &OutputPart) -> (bool, String) {
+        let is_error = part.stream == "error";
+        let [of_output, of_error] = &mut self.begun;
+        let begun = if is_error { of_error } else { of_output };
+        let mut bytes = std::mem::take(begun);
+        bytes.extend(decoded(&part.data, part.base64));
+        *begun = bytes.split_off(bytes.len() - text::unfinished(&bytes));
+        (is_error, text::output(&bytes))
+    }
+
+    /// What is left when nothing follows.
+    pub fn rest(&mut self) -> Vec<(bool, String)> {
+        let begun = std::mem::take(&mut self.begun).into_iter().zip([false, true]);
+        begun.filter(|(bytes, _)| !bytes.is_empty()).map(|(bytes, is_error)| (is_error, text::output(&bytes))).collect()
+    }
 }
 
 fn kept_output(output: &history::Output) -> Markup {
@@ -86,5 +107,24 @@ pub fn output_box(run: u64, shown: &Shown) -> Markup {
             }
             Shown::None(why) => p.empty { (super::page::sentence(why)) },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(stream: &str, bytes: &[u8]) -> OutputPart {
+        OutputPart { stream: stream.to_owned(), data: BASE64_STANDARD.encode(bytes), base64: true }
+    }
+
+    #[test]
+    fn a_letter_that_comes_in_two_parts_is_whole() {
+        let mut letters = Letters::default();
+        assert_eq!(letters.text(&part("output", b"a\xe2\x80")), (false, "a".to_owned()));
+        assert_eq!(letters.text(&part("error", b"b\xc3")), (true, "b".to_owned()));
+        assert_eq!(letters.text(&part("output", b"\xa6c")), (false, "…c".to_owned()));
+        assert_eq!(letters.rest(), [(true, "\\xc3".to_owned())]);
+        assert_eq!(letters.rest(), []);
     }
 }

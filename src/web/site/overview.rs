@@ -12,6 +12,8 @@ use serde_json::json;
 
 /// Jobs of a kind that are shown.
 const MOST: usize = 25;
+/// Failing jobs that are put in order.
+const MOST_FAILING: usize = 1_000;
 /// Coming starts that are shown.
 const NEXT: u64 = 10;
 /// Past runs that are shown.
@@ -69,12 +71,16 @@ fn failing(daemon: &Backend) -> Result<Vec<Job>, Fault> {
     let mut found = Vec::new();
     daemon.another()?.call_more("List", &ListArguments::default(), |list: List| {
         found.extend(list.jobs.into_iter().filter(|job| job.failures > 0 || job.late));
-        found.len() < MOST
+        found.len() < MOST_FAILING
     })?;
-    found.truncate(MOST);
-    // Those that fail for the longest time first.
-    found.sort_by_key(|job| std::cmp::Reverse(job.failures));
-    Ok(found)
+    Ok(worst(found))
+}
+
+/// Those that fail for the longest time, these first.
+fn worst(mut jobs: Vec<Job>) -> Vec<Job> {
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.failures));
+    jobs.truncate(MOST);
+    jobs
 }
 
 fn body(view: &View<'_>, facts: &Facts) -> Markup {
@@ -269,5 +275,24 @@ fn recent_section(view: &View<'_>, facts: &Facts) -> Markup {
             Ok(runs) => (runs_table(view, runs, true, "Recent runs, newest first")),
             Err(why) => p.empty { (super::page::sentence(&why.to_string())) },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_jobs_that_fail_for_the_longest_time_are_shown() {
+        let job = |failures: u32| -> Job {
+            let slots = json!({
+                "job": "alice:a", "user": "alice", "name": "a", "named": true, "source": "/t", "line": 1, "kind": "user",
+                "schedule": "@daily", "zone": "UTC", "command": "true", "state": "idle", "enabled": true,
+                "failures": failures, "late": false, "running": [], "waiting": 0,
+            });
+            serde_json::from_value(slots).unwrap()
+        };
+        let shown: Vec<_> = worst((1..=40).map(job).collect()).into_iter().map(|job| job.failures).collect();
+        assert_eq!(shown, (16..=40).rev().collect::<Vec<_>>());
     }
 }

@@ -9,7 +9,6 @@ use crate::cli::cronctl::screen::{Ink, Screen};
 use crate::cli::cronctl::timeline::add_past;
 use crate::cli::cronctl::{job_text, starts};
 use crate::crontab::printable;
-use crate::report::text;
 use crate::schedule::{Timestamp, Zone};
 use crate::timeline::{Builder, Grouping, Range, Timeline};
 use crate::varlink::Time;
@@ -34,7 +33,7 @@ const PAUSE: i64 = 3_600;
 const HALF: i64 = 1_800;
 /// Rows of the history and starts that it is made of.
 const MOST_RUNS: u64 = 2_000;
-const MOST_STARTS: u64 = 2_000;
+const MOST_STARTS: u64 = 20_000;
 
 /// The connections to a daemon.
 pub(super) struct Daemon {
@@ -119,8 +118,13 @@ impl Daemon {
         Ok(())
     }
 
-    /// The timeline of the hour around now.
-    pub(super) fn timeline(&mut self, now: Timestamp, zone: &Arc<Zone>, rows: usize) -> Result<Timeline, Error> {
+    /// The timeline of the hour around now, and until when the coming starts are known if there are too many.
+    pub(super) fn timeline(
+        &mut self,
+        now: Timestamp,
+        zone: &Arc<Zone>,
+        rows: usize,
+    ) -> Result<(Timeline, Option<Timestamp>), Error> {
         let range = Range::of(Timestamp(now.0 - HALF), Timestamp(now.0 + HALF));
         let mut builder = Builder::new(range, now, Arc::clone(zone), Grouping::Job, rows);
         if let Some(mut history) = self.calls.history() {
@@ -129,11 +133,13 @@ impl Daemon {
             let _ = add_past(&mut history, range, HALF, MOST_RUNS, self.user.as_ref(), &mut builder)?;
         }
         let filter = self.user.clone().map(|user| Filter { user: Some(user), ..Filter::default() });
+        let (mut count, mut last) = (0, now);
         starts::fetch(&mut self.calls, filter.as_ref(), now, Some(range.until), MOST_STARTS, |_, start| {
             builder.add_start(start);
+            (count, last) = (count + 1, start.at.timestamp());
             Ok(())
         })?;
-        Ok(builder.finish())
+        Ok((builder.finish(), (count >= MOST_STARTS).then_some(last)))
     }
 
     /// Runs a job, and says what came of it.
@@ -166,8 +172,10 @@ impl Daemon {
         Ok((Ink::Good, format!("{} {what}", printable(job.as_bytes()))))
     }
 
-    pub(super) fn kill(&mut self, job: &str) -> Result<(Ink, String), Error> {
-        let arguments = KillArguments { run: 0, signal: None, job: Some(job.to_owned()) };
+    /// Ends a run of a job, not a later one. None: cancels what waits of it.
+    pub(super) fn kill(&mut self, job: &str, run: Option<u64>) -> Result<(Ink, String), Error> {
+        let only = run.is_none().then(|| job.to_owned());
+        let arguments = KillArguments { run: run.unwrap_or(0), signal: None, job: only };
         let Killed { run } = self.calls.call("Kill", &arguments)?;
         self.changed.insert(job.to_owned());
         let job = printable(job.as_bytes());
@@ -217,11 +225,10 @@ impl Daemon {
             let Some((part, continues)) = received else { return Ok(()) };
             if let Some(part) = part {
                 let bytes = job_output::decoded(&part.data, part.base64)?;
-                log.add(&text::output(&bytes), log.is_line_open);
-                log.is_line_open = bytes.last().is_some_and(|last| *last != b'\n');
+                log.add(&bytes);
             }
             if !continues {
-                log.is_live = false;
+                log.end();
                 self.output = None;
                 return Ok(());
             }
@@ -232,6 +239,7 @@ impl Daemon {
 /// Adds what the history has kept of the output of a run, which may have ended a moment ago.
 fn add_kept(history: &mut Connection, log: &mut Log) -> Result<(), Error> {
     let output = logs::ended_output(history, log.run)?;
-    log.add(&text::output(&job_output::kept(&output)?), false);
+    log.add(&job_output::kept(&output)?);
+    log.end();
     Ok(())
 }

@@ -106,6 +106,8 @@ struct View<'a> {
 impl View<'_> {
     /// Shows what happens until the user quits, the terminal is gone (None), or a signal asks the program to end.
     fn work(&mut self) -> Result<Option<crate::sys::interrupts::EndRequest>, Error> {
+        // The first answers may take a while.
+        self.draw()?;
         loop {
             self.keep_up();
             self.draw()?;
@@ -127,7 +129,8 @@ impl View<'_> {
             {
                 let taken = self.daemon.take_output(log);
                 if let Err(error) = taken {
-                    log.is_live = false;
+                    log.is_lost = true;
+                    log.end();
                     self.daemon.output = None;
                     self.state.message = Some((Ink::Bad, error.to_string()));
                 }
@@ -178,7 +181,10 @@ impl View<'_> {
         if is_old && rows > 0 && self.state.problem.is_none() {
             self.timeline_ms = Some(now_ms);
             let made = self.daemon.timeline(self.system.now(), self.system.system_zone(), rows);
-            let made = made.map(|timeline| self.state.timeline = Some(timeline));
+            let made = made.map(|(timeline, known_until)| {
+                self.state.timeline = Some(timeline);
+                self.state.known_until = known_until;
+            });
             self.note(made);
         }
     }
@@ -201,6 +207,14 @@ impl View<'_> {
     fn reconnect(&mut self) {
         let Ok(daemon) = self.daemon.reconnect() else { return };
         if self.poll.add(&daemon.events, EVENTS).is_ok() {
+            if let Page::Log(log) = &mut self.state.page
+                && log.is_live
+            {
+                log.is_lost = true;
+                log.end();
+                let message = "the connection was lost: there may be more output; q and Enter ask again";
+                self.state.message = Some((Ink::Bad, message.to_owned()));
+            }
             self.daemon = daemon;
             self.state.problem = None;
             self.state.status = None;
@@ -256,7 +270,7 @@ impl View<'_> {
             Action::Run(job) => self.daemon.run(&job),
             Action::Pause(job) => self.daemon.pause(&job, &self.screen),
             Action::Resume(job) => self.daemon.resume(&job),
-            Action::Kill(job) => self.daemon.kill(&job),
+            Action::Kill(job, run) => self.daemon.kill(&job, run),
         };
         let noted = told.map(|message| self.state.message = Some(message));
         self.note(noted);

@@ -2,11 +2,17 @@
 
 use super::keys::Key;
 use crate::cli::cronctl::screen::Ink;
+use crate::report::text;
+use crate::schedule::Timestamp;
 use crate::timeline::Timeline;
 use crate::varlink::cron::{Job, Status};
 
-/// Lines of output that are kept.
+/// Lines of output that are kept, and bytes of them together.
 const MOST_LINES: usize = 5_000;
+const MOST_BYTES: usize = 4 << 20;
+/// Bytes of a line that are kept, and what is shown for the rest.
+const LONGEST_LINE: usize = 4 << 10;
+const REST: &str = " [...]";
 /// Letters of a filter.
 const LONGEST_FILTER: usize = 60;
 
@@ -27,19 +33,33 @@ pub(super) struct Log {
     pub(super) run: u64,
     /// Whether the run goes on.
     pub(super) is_live: bool,
-    /// Whether the last line has not ended yet.
-    pub(super) is_line_open: bool,
+    /// Whether the connection ended before the run.
+    pub(super) is_lost: bool,
     /// Harmless lines.
     pub(super) lines: Vec<String>,
+    /// How many bytes these lines have.
+    pub(super) size: usize,
+    /// The last line as the job has written it, while it has not ended.
+    pub(super) open: Option<OpenLine>,
     /// How many lines are below the screen.
     pub(super) above_end: usize,
+}
+
+/// The beginning of a line.
+#[derive(Debug, Default)]
+pub(super) struct OpenLine {
+    bytes: Vec<u8>,
+    /// Whether bytes are left out because the line is long.
+    is_cut: bool,
+    /// Whether a carriage return was last: what follows takes the place of the line.
+    is_returned: bool,
 }
 
 /// What waits for an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// Whether the oldest run of this job shall be ended; what is asked.
-    Kill { job: String, text: String },
+    /// Whether this run of a job shall be ended, or what waits of it; what is asked.
+    Kill { job: String, run: Option<u64>, text: String },
 }
 
 /// What a key asks for that the view cannot do itself.
@@ -48,7 +68,8 @@ pub(super) enum Action {
     Run(String),
     Pause(String),
     Resume(String),
-    Kill(String),
+    /// A run of a job. None: what waits of it.
+    Kill(String, Option<u64>),
     OpenLog(String),
     CloseLog,
     Suspend,
@@ -63,6 +84,8 @@ pub(super) struct State {
     /// In the order in which they are shown, without regard to the filter.
     jobs: Vec<Job>,
     pub(super) timeline: Option<Timeline>,
+    /// Until when its coming starts are known, if there are too many for all.
+    pub(super) known_until: Option<Timestamp>,
     /// Whether there are more jobs than are looked at.
     pub(super) has_more: bool,
     /// Why there is nothing new: the daemon does not answer.
@@ -102,6 +125,13 @@ impl State {
             let key = |job: &Job| (rank(job), job.next.is_none(), job.next);
             key(one).cmp(&key(other)).then_with(|| one.job.cmp(&other.job))
         });
+    }
+
+    /// How many jobs fail that are not among those that are looked at.
+    pub(super) fn unseen_failing(&self) -> usize {
+        let seen = self.jobs.iter().filter(|job| job.failures > 0).count();
+        let all = self.status.as_ref().filter(|_| self.has_more).map_or(0, |status| status.failing);
+        all.saturating_sub(seen)
     }
 
     /// How many jobs there are.
@@ -150,9 +180,9 @@ impl State {
             Key::Redraw => return Some(Action::Redraw),
             _ => {}
         }
-        if let Some(Question::Kill { job, .. }) = self.question.take() {
+        if let Some(Question::Kill { job, run, .. }) = self.question.take() {
             self.message = None;
-            return matches!(key, Key::Letter('y' | 'Y')).then_some(Action::Kill(job));
+            return matches!(key, Key::Letter('y' | 'Y')).then_some(Action::Kill(job, run));
         }
         self.message = None;
         match &self.page {
@@ -235,28 +265,81 @@ impl State {
 }
 
 impl Log {
-    /// Adds harmless text. Its first line continues the last one if that has not ended.
-    pub(super) fn add(&mut self, text: &str, is_continued: bool) {
-        for (number, line) in text.split_terminator('\n').enumerate() {
-            match self.lines.last_mut().filter(|_| number == 0 && is_continued) {
-                Some(last) => *last += line,
-                None => self.lines.push(line.to_owned()),
-            }
-            self.above_end += usize::from(self.above_end > 0);
+    /// Adds what the job has written. It continues the last line if that has not ended.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (part, is_end) = piece.strip_suffix(b"\n").map_or((piece, false), |part| (part, true));
+            let mut open = self.open.take().unwrap_or_else(|| {
+                self.lines.push(String::new());
+                self.above_end += usize::from(self.above_end > 0);
+                OpenLine::default()
+            });
+            open.add(part);
+            self.set_last(open.text(is_end));
+            self.open = (!is_end).then_some(open);
         }
-        let too_many = self.lines.len().saturating_sub(MOST_LINES);
+        let mut too_many = self.lines.len().saturating_sub(MOST_LINES);
+        let mut left: usize = self.lines.iter().skip(too_many).map(String::len).sum();
+        while left > MOST_BYTES {
+            left -= self.lines.get(too_many).map_or(left, String::len);
+            too_many += 1;
+        }
         self.lines.drain(..too_many);
+        self.size = left;
+    }
+
+    /// Nothing follows: shows the beginning of a letter whose other bytes have not come.
+    pub(super) fn end(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.set_last(open.text(true));
+        }
+        self.is_live = false;
+    }
+
+    fn set_last(&mut self, line: String) {
+        if let Some(last) = self.lines.last_mut() {
+            self.size = self.size - last.len() + line.len();
+            *last = line;
+        }
+    }
+}
+
+impl OpenLine {
+    /// Adds a part without line ends.
+    fn add(&mut self, part: &[u8]) {
+        // A carriage return at the end may be one of a line end.
+        let end = part.iter().rposition(|byte| *byte != b'\r').map_or(0, |at| at + 1);
+        let (text, returns) = part.split_at(end);
+        if !text.is_empty() {
+            let begin = text.iter().rposition(|byte| *byte == b'\r').map(|at| at + 1);
+            if self.is_returned || begin.is_some() {
+                *self = OpenLine::default();
+            }
+            let text = text.get(begin.unwrap_or(0)..).unwrap_or_default();
+            let room = LONGEST_LINE - self.bytes.len();
+            self.bytes.extend(text.iter().take(room));
+            self.is_cut |= text.len() > room;
+        }
+        self.is_returned |= !returns.is_empty();
+    }
+
+    /// The line as it is shown. `is_end`: nothing follows.
+    fn text(&self, is_end: bool) -> String {
+        let unfinished = if is_end { 0 } else { text::unfinished(&self.bytes) };
+        let whole = self.bytes.get(..self.bytes.len() - unfinished).unwrap_or_default();
+        text::output(whole) + if self.is_cut { REST } else { "" }
     }
 }
 
 /// What is asked before something is ended.
 fn question(job: &Job) -> Question {
-    let text = match job.running.iter().map(|run| run.run).min() {
+    let run = job.running.iter().map(|run| run.run).min();
+    let text = match run {
         Some(run) => format!("End run {run} of {}?", job.job),
         None if job.waiting > 0 || job.retry_at.is_some() => format!("Cancel what waits of {}?", job.job),
         None => format!("{} does not run. End it all the same?", job.job),
     };
-    Question::Kill { job: job.job.clone(), text }
+    Question::Kill { job: job.job.clone(), run, text }
 }
 
 /// Whether the last runs of a job failed, or a success is overdue.
@@ -358,7 +441,7 @@ pub(super) mod tests {
     #[test]
     fn only_y_ends_a_run() {
         for (answer, action) in [
-            (Key::Letter('y'), Some(Action::Kill("runs".into()))),
+            (Key::Letter('y'), Some(Action::Kill("runs".into(), Some(7)))),
             (Key::Letter('n'), None),
             (Key::Enter, None),
             (Key::Letter('k'), None),
@@ -395,10 +478,48 @@ pub(super) mod tests {
     #[test]
     fn a_log_keeps_its_place_while_lines_come() {
         let mut log = Log::default();
-        log.add("one\ntwo", false);
-        log.add(" and a half\nthree\n", true);
+        log.add(b"one\ntwo");
+        log.add(b" and a half\nthree\n");
         assert_eq!(log.lines, ["one", "two and a half", "three"]);
-        log.add(&"line\n".repeat(2 * MOST_LINES), false);
+        log.add("line\n".repeat(2 * MOST_LINES).as_bytes());
         assert_eq!((log.lines.len(), log.above_end), (MOST_LINES, 0));
+    }
+
+    #[test]
+    fn a_log_is_bounded_also_without_line_ends() {
+        let mut log = Log::default();
+        for _ in 0..1_000 {
+            log.add(&[b'a'; 1_000]);
+        }
+        assert_eq!(log.lines, [format!("{}{REST}", "a".repeat(LONGEST_LINE))]);
+        log.add(b"\nnext\n");
+        assert_eq!(log.lines[1..], ["next"]);
+        // Control characters take four letters each.
+        let long = [&[1; LONGEST_LINE], b"\n".as_slice()].concat();
+        (0..MOST_LINES).for_each(|_| log.add(&long));
+        assert_eq!(log.size, log.lines.iter().map(String::len).sum::<usize>());
+        assert!(log.size <= MOST_BYTES && log.size > MOST_BYTES / 2, "{}", log.size);
+    }
+
+    #[test]
+    fn a_line_that_is_written_anew_is_replaced() {
+        let mut log = Log::default();
+        for part in ["begin\r\n", " 1 %\r", " 2 %", "\r100 %\r", "\n", "end"] {
+            log.add(part.as_bytes());
+        }
+        assert_eq!(log.lines, ["begin", "100 %", "end"]);
+        log.add(&[b"\r".as_slice(), &[b'b'; LONGEST_LINE + 1], b"\rshort\n"].concat());
+        assert_eq!(log.lines, ["begin", "100 %", "short"]);
+    }
+
+    #[test]
+    fn a_letter_that_comes_in_two_parts_is_shown_when_it_is_whole() {
+        let mut log = Log::default();
+        log.add(b"caf\xc3");
+        assert_eq!(log.lines, ["caf"]);
+        log.add(b"\xa9 \xe2\x80");
+        assert_eq!(log.lines, ["café "]);
+        log.end();
+        assert_eq!(log.lines, ["café \\xe2\\x80"]);
     }
 }

@@ -5,7 +5,7 @@ use super::tty::{Piece, ScreenLine};
 use crate::cli::cronctl::job_text;
 use crate::cli::cronctl::screen::{self, Cell, Column, Ink, Screen, cells, fit};
 use crate::crontab::printable;
-use crate::schedule::rounded_duration;
+use crate::schedule::{Zone, rounded_duration};
 use crate::timeline::{Charset, TextOptions, text};
 use crate::varlink::cron::Job;
 
@@ -53,7 +53,7 @@ pub(super) fn lines(state: &mut State, screen: &Screen, height: usize) -> Vec<Sc
     let room = height.saturating_sub(AROUND - 1);
     match &state.page {
         Page::Jobs => {
-            let below = timeline(state, width, height);
+            let below = timeline(state, &screen.zone, width, height);
             let fitting = height.saturating_sub(AROUND + below.len());
             state.scroll(fitting);
             lines.extend(jobs(state, screen, fitting));
@@ -123,7 +123,11 @@ fn jobs(state: &State, screen: &Screen, fitting: usize) -> Vec<ScreenLine> {
         lines.push(ScreenLine { pieces: pieces(row, &widths), is_selected: number == selected });
     }
     if shown.is_empty() {
-        let what = if state.filter.is_empty() { "there are no jobs that you may see" } else { "no job has this text" };
+        let what = match &state.status {
+            None => "",
+            Some(_) if state.filter.is_empty() => "there are no jobs that you may see",
+            Some(_) => "no job has this text",
+        };
         lines.push(line(vec![(Ink::Faint, what.to_owned())]));
     }
     lines.resize(fitting + 1, ScreenLine::default());
@@ -154,14 +158,23 @@ fn pieces(row: Vec<Cell>, widths: &[usize]) -> Vec<Piece> {
 }
 
 /// The timeline of the hour.
-fn timeline(state: &State, width: usize, height: usize) -> Vec<ScreenLine> {
+fn timeline(state: &State, zone: &Zone, width: usize, height: usize) -> Vec<ScreenLine> {
     let (Some(timeline), rows @ 1..) = (&state.timeline, timeline_rows(height)) else { return Vec::new() };
     let charset = screen::charset();
     let options = TextOptions { width, charset, is_complete: false };
     let drawn = text(timeline, &options).into_iter().take(rows + AXIS);
     let drawn = drawn.map(|spans| line(spans.into_iter().map(|span| (screen::ink_of(span.role), span.text)).collect()));
     let rule = if charset == Charset::Unicode { "─" } else { "-" };
-    let mut lines = vec![line(vec![(Ink::Faint, rule.repeat(width))])];
+    let rule = match state.known_until {
+        Some(until) => {
+            let known = zone.to_rfc3339(until);
+            let text = format!("{0}{0} starts are shown until {1} only ", rule, known.get(11..19).unwrap_or_default());
+            let rest = rule.repeat(width.saturating_sub(cells(&text)));
+            line(vec![(Ink::Held, fit(&text, width)), (Ink::Faint, rest)])
+        }
+        None => line(vec![(Ink::Faint, rule.repeat(width))]),
+    };
+    let mut lines = vec![rule];
     lines.extend(drawn);
     lines
 }
@@ -175,7 +188,11 @@ fn help() -> Vec<ScreenLine> {
 
 /// The part of the output that fits above the end.
 fn log_lines(log: &Log, room: usize, width: usize) -> Vec<ScreenLine> {
-    let what = if log.is_live { "running" } else { "ended" };
+    let what = match (log.is_lost, log.is_live) {
+        (true, _) => "connection lost",
+        (_, true) => "running",
+        (_, false) => "ended",
+    };
     let mut lines = vec![line(vec![(Ink::Heading, format!("Output of run {} of {}, {what}", log.run, log.job))])];
     let fitting = room.saturating_sub(1);
     let end = log.lines.len().saturating_sub(log.above_end);
@@ -201,6 +218,11 @@ fn last_line(state: &State, width: usize) -> ScreenLine {
         (None, None, Page::Jobs) if !state.filter.is_empty() => {
             vec![(Ink::Held, format!("Filter: {}   Esc shows all", state.filter))]
         }
+        (None, None, Page::Jobs) if state.unseen_failing() > 0 => {
+            let (count, failing) = (state.job_count(), state.unseen_failing());
+            let text = format!("only {count} jobs are looked at; {failing} of the others fail: cronctl status");
+            vec![(Ink::Bad, text)]
+        }
         (None, None, Page::Jobs) if state.has_more => {
             vec![(Ink::Faint, format!("only {} jobs are looked at   ? help   q quit", state.job_count()))]
         }
@@ -218,7 +240,10 @@ mod tests {
     use super::super::keys::Key;
     use super::super::state::tests::job;
     use super::*;
-    use crate::schedule::{Timestamp, Zone};
+    use crate::schedule::Timestamp;
+    use crate::timeline::{Builder, Grouping, Range};
+    use crate::varlink::Time;
+    use crate::varlink::cron::Status;
 
     fn drawn(state: &mut State, width: usize, height: usize) -> Vec<String> {
         let screen = Screen { width: Some(width), has_colours: true, now: Timestamp(60), zone: Zone::utc() };
@@ -252,5 +277,43 @@ mod tests {
         state.press(Key::Letter('n'));
         state.problem = Some("no daemon answers".to_owned());
         assert_eq!(drawn(&mut state, 80, 24)[1], "no daemon answers");
+        let first = drawn(&mut State::default(), 80, 24);
+        assert_eq!(first[1], "asking the daemon");
+        assert!(!first.iter().any(|line| line.contains("no job")), "{first:#?}");
+    }
+
+    #[test]
+    fn what_is_not_looked_at_is_told() {
+        let status = Status {
+            version: "1".to_owned(),
+            pid: 1,
+            profile: "debian".to_owned(),
+            standalone: false,
+            started_at: Time(0),
+            tables: 1,
+            entries: 9,
+            refused: Vec::new(),
+            running: 0,
+            waiting: 0,
+            paused: 0,
+            failing: 3,
+            late: 0,
+            next: None,
+            history: "on".to_owned(),
+            log_dropped: 0,
+            old_executors: 0,
+            paused_all_until: None,
+        };
+        let mut state = State::default();
+        (state.status, state.has_more) = (Some(status), true);
+        state.set_jobs(vec![Job { failures: 1, ..job("alice:fails", "idle", 100) }]);
+        let last = drawn(&mut state, 80, 24).remove(23);
+        assert!(last.starts_with("only 1 jobs are looked at; 2 of the others fail"), "{last}");
+        let range = Range::of(Timestamp(0), Timestamp(3_600));
+        let builder = Builder::new(range, Timestamp(60), Zone::utc(), Grouping::Job, 5);
+        state.timeline = Some(builder.finish());
+        state.known_until = Some(Timestamp(600));
+        let lines = drawn(&mut state, 80, 24);
+        assert!(lines.iter().any(|line| line.contains("starts are shown until 00:10:00 only")), "{lines:#?}");
     }
 }
