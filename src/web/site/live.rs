@@ -1,10 +1,10 @@
 //! What happens and what runs write, as server-sent events, while a page is open.
 
+use super::address::Named;
 use super::app::Shared;
 use super::backend::{Fault, fault};
 use super::output::Letters;
 use super::page::status_of;
-use super::routes::Named;
 use crate::control::{Client, ClientError};
 use crate::varlink::cron::{Event, ListArguments, OutputArguments, OutputPart};
 use crate::varlink::{Call, FrameReader, Reply, ReplyError, cron};

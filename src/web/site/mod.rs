@@ -11,6 +11,7 @@
 //! | `app` | what all handlers share |
 //! | `backend` | calls of the daemon and its recorder |
 //! | `routes` | addresses and what answers them |
+//! | `address` | what handlers read of an address |
 //! | `page` | the frame of pages and their common parts |
 //! | `overview` `jobs` `job` `run` `timeline` `check` | the pages, one file each |
 //! | `chart` `output` | parts of these |
@@ -23,6 +24,7 @@
 //! looks at a page, nothing is asked and nothing runs.
 
 mod actions;
+mod address;
 mod app;
 mod assets;
 mod backend;

@@ -1,5 +1,6 @@
 //! The addresses of the pages, and what answers them.
 
+use super::address::{Asked, Named};
 use super::app::{Shared, Transport};
 use super::backend::{Backend, Fault};
 use super::guard::{guard, may_sign_in};
@@ -7,14 +8,12 @@ use super::page::{self, Nav, Page};
 use super::redirect_file::RedirectFile;
 use super::{actions, assets, check, exports, job, jobs, live, overview, run, timeline};
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,40 +53,6 @@ pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
         .fallback(not_found)
         .layer(from_fn_with_state(Arc::clone(&app), guard))
         .with_state(app)
-}
-
-/// The part of an address behind `?`. What cannot be read is answered with a page.
-struct Asked<T>(T);
-
-/// The variable part of a path, likewise.
-pub struct Named<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequestParts<Shared> for Asked<T> {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
-        let read = Query::from_request_parts(parts, app).await;
-        read.map(|Query(asked)| Asked(asked)).map_err(|_| {
-            page::respond(
-                app,
-                Err(Fault::Wrong("the part of the address behind ? has a value that is not known".to_owned())),
-            )
-        })
-    }
-}
-
-impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Named<T> {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
-        let read = Path::from_request_parts(parts, app).await;
-        read.map(|Path(named)| Named(named)).map_err(|_| {
-            page::respond(
-                app,
-                Err(Fault::Wrong("the path of the address is not the name of a job or the number of a run".to_owned())),
-            )
-        })
-    }
 }
 
 #[derive(Debug, Deserialize)]
