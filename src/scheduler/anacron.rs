@@ -12,7 +12,7 @@ use super::action::{Action, StampCause};
 use super::environment::Environment;
 use super::event::EarlierRun;
 use super::job_id::JobId;
-use super::jobs::{GroupKey, JobSpec, Jobs};
+use super::jobs::{GroupKey, JobSpec};
 use super::live_table::LiveCrontab;
 use super::run_id::RunId;
 use super::run_record::Trigger;
@@ -123,13 +123,22 @@ enum Question {
     Start(PlannedJob),
 }
 
+/// What runs or waits of jobs.
+pub(super) trait JobActivity {
+    /// Whether a run of the job is going on, or something of it waits or will be retried.
+    fn is_occupied(&self, id: &JobId) -> bool;
+
+    /// The same, but for the retry of a job that is paused.
+    fn is_active(&self, id: &JobId) -> bool;
+}
+
 /// What is known besides: the lines of system tables, which may run the directory of an anacron job, and what runs or waits of jobs.
 #[derive(Clone, Copy)]
 pub(super) struct SystemLines<'a> {
     pub(super) tables: &'a LiveTables,
     pub(super) timers: &'a Timers,
     pub(super) zones: &'a Zones,
-    pub(super) jobs: &'a Jobs,
+    pub(super) jobs: &'a dyn JobActivity,
 }
 
 impl Anacron {
@@ -279,7 +288,7 @@ impl Anacron {
     }
 
     /// Asks for what has to be known before the next step, if that is due.
-    pub(super) fn next_question(&mut self, jobs: &Jobs, now: Timestamp) -> Option<Action> {
+    pub(super) fn next_question(&mut self, jobs: &dyn JobActivity, now: Timestamp) -> Option<Action> {
         if self.question.is_some() {
             return None;
         }
@@ -402,7 +411,7 @@ impl Anacron {
 
     /// Whether a job runs, waits for a place in its group, or will be retried. Others wait for it: they run one after the other. The retry of
     /// a paused job may be far away.
-    fn has_active_job(&self, jobs: &Jobs) -> bool {
+    fn has_active_job(&self, jobs: &dyn JobActivity) -> bool {
         !self.running.is_empty() || self.ids.values().any(|id| jobs.is_active(id))
     }
 
@@ -419,7 +428,7 @@ impl Anacron {
     }
 
     /// When the anacron jobs need attention next.
-    pub(super) fn wake_at(&self, jobs: &Jobs) -> Option<Timestamp> {
+    pub(super) fn wake_at(&self, jobs: &dyn JobActivity) -> Option<Timestamp> {
         if self.question.is_some() {
             return None;
         }

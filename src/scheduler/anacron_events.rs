@@ -1,7 +1,7 @@
 //! How the scheduler handles the events of anacron jobs.
 
 use super::action::Action;
-use super::anacron::SystemLines;
+use super::anacron::{JobActivity, SystemLines};
 use super::event::Preparation;
 use super::naming::Touched;
 use super::now::Now;

@@ -1,6 +1,7 @@
 //! The beginning, and tables that are loaded, replaced and unloaded.
 
 use super::action::Action;
+use super::anacron::JobActivity;
 use super::clock::SHORT_BACK;
 use super::due::Due;
 use super::live_table::{EntryState, LiveCrontab, Waiting};

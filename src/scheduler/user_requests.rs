@@ -1,6 +1,7 @@
 //! What people ask for: runs by hand, kills and pauses.
 
 use super::action::Action;
+use super::anacron::JobActivity;
 use super::event::ManualStart;
 use super::job_id::JobId;
 use super::jobs::{Jobs, Killed, Pause, PauseScope, RefusedRun};

@@ -8,6 +8,7 @@ use super::pause::Pauses;
 use super::start_gate::StartGate;
 use crate::crontab::Policy;
 use crate::schedule::Timestamp;
+use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::SkipReason;
@@ -201,14 +202,14 @@ impl Jobs {
     pub(in crate::scheduler) fn has_pause_or_state(&self, id: &JobId) -> bool {
         self.pauses.get(id).is_some() || self.jobs.get(id).is_some_and(|job| !job.state.is_empty())
     }
+}
 
-    /// Whether a run of a job is going on, or something of it waits or will be retried.
-    pub(in crate::scheduler) fn is_occupied(&self, id: &JobId) -> bool {
+impl JobActivity for Jobs {
+    fn is_occupied(&self, id: &JobId) -> bool {
         self.jobs.get(id).is_some_and(|job| job.is_busy() || job.state.retry.is_some())
     }
 
-    /// The same, but for the retry of a job that is paused.
-    pub(in crate::scheduler) fn is_active(&self, id: &JobId) -> bool {
+    fn is_active(&self, id: &JobId) -> bool {
         let will_retry = |job: &Job| job.state.retry.is_some() && self.pauses.get(id).is_none();
         self.jobs.get(id).is_some_and(|job| job.is_busy() || will_retry(job))
     }

@@ -5,6 +5,7 @@ use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
 use crate::schedule::Timestamp;
+use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
