@@ -135,7 +135,7 @@ impl ExecutorState {
             self.start_follow_ups(now);
             self.context.log.flush();
             self.flush_relay();
-            self.report_begun();
+            self.report_begun(now);
             self.journal.flush(&mut self.context);
             self.flush_main()?;
             if !self.mains.has_own() && self.has_no_work() {
@@ -170,6 +170,7 @@ impl ExecutorState {
             self.jobs.graces.first().map(|(until, _)| *until),
             self.starts.users.next_deadline(),
             self.starts.next_start(now_ms),
+            self.starts.report_processes_ms,
             self.mails.next_ms(),
             self.follow_ups.next_ms(),
             self.kept.undecided_until_ms.filter(|_| self.kept.holds_output()),

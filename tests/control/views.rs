@@ -173,3 +173,18 @@ fn timeline_has_past_and_future(world: &crate::common::World) {
     cronctl(world, "alice", "kill endless").ok();
     wait_for_state(world, "alice:endless", "idle");
 }
+
+#[test]
+fn a_job_that_runs_alone_has_a_process_and_the_time_of_its_start() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    cronctl(&world, "alice", "run endless").ok();
+    // Nothing else happens that the executor could report it with.
+    let running = Deadline::seconds(10).wait_for("the process of the job", || {
+        let jobs = json_lines(&cronctl(&world, "alice", "list endless --json"));
+        let running = jobs[0]["jobs"][0]["running"][0].clone();
+        running["pid"].is_i64().then_some(running)
+    });
+    assert!(running["started_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{running}");
+    cronctl(&world, "alice", "kill endless").ok();
+}

@@ -69,11 +69,12 @@ impl ExecutorState {
         }
     }
 
-    /// Reports to main which starts have been begun, so that it can request others, and with that or with another event which processes have
-    /// been started.
-    pub(super) fn report_begun(&mut self) {
-        let has_company = !self.starts.new_processes.is_empty() && self.mains.wants_to_write();
-        if !self.starts.begun.is_empty() || has_company {
+    /// Reports to main which starts have been begun, so that it can request others. Which processes have been started is reported with that or
+    /// with another event, or when it has waited for a second: most jobs have ended by then, and main need not be woken twice.
+    pub(super) fn report_begun(&mut self, now_ms: i64) {
+        let has_company = self.mains.wants_to_write();
+        let has_waited = self.starts.report_processes_ms.is_some_and(|until| until <= now_ms);
+        if !self.starts.begun.is_empty() || !self.starts.new_processes.is_empty() && (has_company || has_waited) {
             self.report_processes();
         }
     }
@@ -81,6 +82,7 @@ impl ExecutorState {
     fn report_processes(&mut self) {
         let runs = std::mem::take(&mut self.starts.begun);
         let processes = std::mem::take(&mut self.starts.new_processes);
+        self.starts.report_processes_ms = None;
         self.mains.send_to_same_version(&ExecutorEvent::Begun { runs, processes });
     }
 
@@ -88,6 +90,9 @@ impl ExecutorState {
     pub(super) fn report_end(&mut self, result: RunResult) {
         self.journal.journal().ended(&result);
         self.starts.new_processes.retain(|process| process.run != result.run);
+        if self.starts.new_processes.is_empty() {
+            self.starts.report_processes_ms = None;
+        }
         self.mains.report(ExecutorEvent::Ended(Box::new(result)));
     }
 

@@ -35,6 +35,8 @@ const BATCH: usize = 8;
 pub(super) const BEHIND_MS: i64 = 10;
 const FIRST_HOLD_MS: i64 = 50;
 const LONGEST_HOLD_MS: i64 = 2_000;
+/// For so long a process is not reported to main unless another event is.
+const PROCESSES_UNREPORTED_MS: i64 = 1_000;
 
 impl ExecutorState {
     pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, wants_pid: bool) {
@@ -401,6 +403,7 @@ impl ExecutorState {
         self.starts.limiter.has_process(id, job.started_ms);
         let run = job.start.run;
         self.starts.new_processes.extend(job.run_process());
+        self.starts.report_processes_ms.get_or_insert(job.started_ms + PROCESSES_UNREPORTED_MS);
         if job.wants_pid {
             // An event is far shorter than the longest message.
             self.mains.send_to_own(&ExecutorEvent::Started { run: job.start.run, pid });

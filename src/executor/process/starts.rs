@@ -20,6 +20,8 @@ pub(super) struct Starts {
     pub(super) begun: Vec<RunId>,
     /// Processes of running jobs that have not been reported to main.
     pub(super) new_processes: Vec<RunProcess>,
+    /// When they are reported at the latest (monotonic), if no other event takes them along.
+    pub(super) report_processes_ms: Option<i64>,
     /// Runs that were to be ended before they were started.
     pub(super) cancelled: HashSet<RunId>,
     /// No more starts are made.
@@ -42,6 +44,7 @@ impl Starts {
             has_more: false,
             begun: Vec::new(),
             new_processes: Vec::new(),
+            report_processes_ms: None,
             cancelled: HashSet::new(),
             is_stopping: false,
             limiter,
