@@ -28,6 +28,8 @@ use std::time::Duration;
 const ACTIONS_A_TURN: usize = 256;
 /// Most signals read in one turn; there are six kinds.
 const SIGNALS_A_TURN: usize = 8;
+/// The least time between two logs of the state. Each asks the executor, and starts behind many such requests would be late.
+const STATE_LOG_MS: i64 = 1_000;
 
 /// How long the end of the program waits for the state of jobs to be on the disk.
 const STATE_FLUSH: Duration = Duration::from_secs(5);
@@ -195,6 +197,7 @@ impl Daemon {
         let deadlines = [
             self.timers.log_retry_at,
             self.timers.watchdog_at,
+            self.timers.log_state_at,
             self.stopping.as_ref().and_then(Stopping::next),
             self.executors.old.check_at_ms(),
             self.files.wake_ups.resume_at(),
@@ -218,6 +221,10 @@ impl Daemon {
         if self.timers.watchdog_at.is_some_and(|at| at <= now) {
             self.files.manager.send("WATCHDOG=1");
             self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
+        }
+        if self.timers.log_state_at.is_some_and(|at| at <= now) {
+            (self.timers.log_state_at, self.timers.state_logged_at) = (None, now);
+            self.log_state();
         }
         if self.timers.log_retry_at.is_none_or(|at| at <= now) {
             self.log.flush();
@@ -288,7 +295,9 @@ impl Daemon {
             match signal {
                 SignalEvent::Reload => self.ask_for_reload(),
                 SignalEvent::Stop => self.begin_to_stop(),
-                SignalEvent::LogState => self.log_state(),
+                SignalEvent::LogState => {
+                    self.timers.log_state_at.get_or_insert(self.timers.state_logged_at + STATE_LOG_MS);
+                }
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {

@@ -182,6 +182,10 @@ pub(super) struct InternalTimers {
     pub(super) log_retry_at: Option<i64>,
     /// The service manager expects a sign of life.
     pub(super) watchdog_at: Option<i64>,
+    /// The state is logged, which a signal has asked for.
+    pub(super) log_state_at: Option<i64>,
+    /// When it was logged last; 0: never.
+    pub(super) state_logged_at: i64,
 }
 
 /// A report about a run whose stamp is being written.
