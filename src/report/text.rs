@@ -4,6 +4,7 @@ use crate::crontab::printable;
 use crate::schedule::distance;
 use crate::sys::signal;
 use crate::varlink::cron::Outcome;
+use crate::varlink::history::RunRecord;
 
 /// How far off a moment is that comes in so many seconds: `now`, `3 min ago`, `in 12 min`.
 pub fn relative(seconds: i64) -> String {
@@ -59,6 +60,23 @@ pub fn unfinished(bytes: &[u8]) -> usize {
     };
     let mut counts = 1..=bytes.len().min(3);
     counts.find(|count| bytes.get(bytes.len() - count..).is_some_and(is_begun)).unwrap_or(0)
+}
+
+/// The outcome in a row of the history.
+pub fn outcome_of(record: &RunRecord) -> Outcome {
+    Outcome {
+        run: record.run,
+        scheduled_at: record.scheduled_at,
+        started_at: record.started_at,
+        ended_at: record.ended_at,
+        outcome: record.outcome.clone(),
+        reason: record.reason.clone(),
+        exit_code: record.exit_code,
+        signal: record.signal,
+        attempt: record.attempt,
+        count: record.count,
+        until: record.until,
+    }
 }
 
 #[cfg(test)]

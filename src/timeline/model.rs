@@ -17,9 +17,9 @@ const LEAST_QUIET: usize = 5;
 /// What has a row of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
-    /// Each job.
+    /// A row for each job.
     Job,
-    /// Each user.
+    /// A row for each user, with all jobs of theirs.
     User,
 }
 

@@ -87,7 +87,7 @@ pub(super) struct Layout {
     /// The panel with the starts a minute.
     pub(super) panel: f64,
     pub(super) base: f64,
-    /// The rows.
+    /// Where the first row begins and the last one ends, in pixels from the top.
     pub(super) rows: f64,
     pub(super) rows_end: f64,
     pub(super) height: f64,

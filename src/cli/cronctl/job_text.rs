@@ -3,7 +3,7 @@
 use super::cli::value;
 use super::connection::Connection;
 use super::screen::{Cell, Ink, Screen};
-pub(super) use crate::report::text::outcome;
+pub(super) use crate::report::text::{outcome, outcome_of};
 use crate::schedule::rounded_duration;
 use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
@@ -68,23 +68,6 @@ pub(super) fn last(job: &Job, screen: &Screen) -> Cell {
 pub(super) fn seconds(outcome: &Outcome) -> Option<f64> {
     let (started, ended) = (outcome.started_at?, outcome.ended_at?);
     Some((ended.0.saturating_sub(started.0)).max(0) as f64 / 1e6)
-}
-
-/// The outcome in a row of the history.
-pub(super) fn outcome_of(record: &RunRecord) -> Outcome {
-    Outcome {
-        run: record.run,
-        scheduled_at: record.scheduled_at,
-        started_at: record.started_at,
-        ended_at: record.ended_at,
-        outcome: record.outcome.clone(),
-        reason: record.reason.clone(),
-        exit_code: record.exit_code,
-        signal: record.signal,
-        attempt: record.attempt,
-        count: record.count,
-        until: record.until,
-    }
 }
 
 /// The last run of a job in the history that has ended.

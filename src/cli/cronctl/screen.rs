@@ -200,8 +200,8 @@ impl<'a> Table<'a> {
         let rows = std::mem::take(&mut self.rows);
         let is_first = self.widths.is_none();
         let widths = self.widths.get_or_insert_with(|| {
-            let room = self.screen.width.map(|width| width.saturating_sub(self.indent.len()));
-            widths(self.columns, &rows, room)
+            let available = self.screen.width.map(|width| width.saturating_sub(self.indent.len()));
+            widths(self.columns, &rows, available)
         });
         if is_first {
             let headings: Vec<Cell> =
@@ -230,20 +230,20 @@ fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String
     text
 }
 
-/// The widths of columns: what their texts need, and less if that is more than the room. A last column for which nothing is left is left out.
-pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<usize> {
+/// The widths of columns: what their texts need, and less if that is more than the available width. A last column for which nothing is left is left out.
+pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], available: Option<usize>) -> Vec<usize> {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(number, column)| {
             let widest = rows.iter().filter_map(|row| row.get(number)).map(|cell| cells(&cell.text)).max().unwrap_or(0);
             let wanted = widest.max(column.heading.len());
-            if room.is_some() { wanted.min(column.most) } else { wanted }
+            if available.is_some() { wanted.min(column.most) } else { wanted }
         })
         .collect();
-    let Some(room) = room else { return widths };
+    let Some(available) = available else { return widths };
     let total = |widths: &[usize]| widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum::<usize>();
-    while total(&widths) > room + GAP {
+    while total(&widths) > available + GAP {
         // The widest column has the most to lose; the last of them first.
         let widest = (0..widths.len()).max_by_key(|number| widths.get(*number).copied());
         match widest.and_then(|number| widths.get_mut(number)) {

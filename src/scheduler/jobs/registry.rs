@@ -140,7 +140,7 @@ impl Jobs {
     }
 }
 
-/// Questions.
+/// What others ask about jobs: their state, pauses and runs. Nothing here changes them.
 impl Jobs {
     /// The policy of a job.
     pub(in crate::scheduler) fn policy(&self, id: &JobId) -> Option<&Policy> {

@@ -5,6 +5,7 @@ use super::backend::Fault;
 use crate::control::Permission;
 use crate::crontab::printable;
 use crate::report::text;
+pub use crate::report::text::outcome_of;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::sys::clock;
 use crate::varlink::Time;
@@ -334,23 +335,6 @@ pub fn class_of(outcome: &str) -> (&'static str, &'static str) {
 pub fn outcome(outcome: &Outcome) -> Markup {
     let (class, sign) = class_of(&outcome.outcome);
     html! { span class={ "mark-" (class) } { span.sign aria-hidden="true" { (sign) } " " (shown(&text::outcome(outcome))) } }
-}
-
-/// The outcome in a row of the history.
-pub fn outcome_of(record: &RunRecord) -> Outcome {
-    Outcome {
-        run: record.run,
-        scheduled_at: record.scheduled_at,
-        started_at: record.started_at,
-        ended_at: record.ended_at,
-        outcome: record.outcome.clone(),
-        reason: record.reason.clone(),
-        exit_code: record.exit_code,
-        signal: record.signal,
-        attempt: record.attempt,
-        count: record.count,
-        until: record.until,
-    }
 }
 
 /// How long a run took, in seconds.

@@ -18,10 +18,10 @@ pub(super) enum Key {
     Suspend,
     /// Ctrl-L
     Redraw,
-    Letter(char),
+    Character(char),
 }
 
-/// The sequences of keys without a letter, behind ESC.
+/// The sequences of keys without a character, behind ESC.
 const SEQUENCES: [(&[u8], Key); 16] = [
     (b"[A", Key::Up),
     (b"OA", Key::Up),
@@ -41,7 +41,7 @@ const SEQUENCES: [(&[u8], Key); 16] = [
     (b"[3~", Key::Backspace),
 ];
 
-/// The keys in what was read. Sequences that have no meaning here are left out, so that their letters are not taken for keys.
+/// The keys in what was read. Sequences that have no meaning here are left out, so that their characters are not taken for keys.
 pub(super) fn keys_of(bytes: &[u8]) -> Vec<Key> {
     let (mut keys, mut rest) = (Vec::new(), bytes);
     while let Some((first, after)) = rest.split_first() {
@@ -68,11 +68,11 @@ pub(super) fn keys_of(bytes: &[u8]) -> Vec<Key> {
             0x0c => keys.push(Key::Redraw),
             0x7f | 0x08 => keys.push(Key::Backspace),
             first if first.is_ascii() => {
-                keys.extend((!first.is_ascii_control()).then(|| Key::Letter(char::from(*first))));
+                keys.extend((!first.is_ascii_control()).then(|| Key::Character(char::from(*first))));
             }
             _ => {
-                let (letter, after) = letter_of(*first, after);
-                keys.extend(letter.map(Key::Letter));
+                let (character, after) = character_of(*first, after);
+                keys.extend(character.map(Key::Character));
                 rest = after;
             }
         }
@@ -80,7 +80,7 @@ pub(super) fn keys_of(bytes: &[u8]) -> Vec<Key> {
     keys
 }
 
-/// What follows a sequence that is not known: CSI sequences end with a letter or `~`, others are one byte.
+/// What follows a sequence that is not known: CSI sequences end with a character or `~`, others are one byte.
 fn skip_sequence(bytes: &[u8]) -> &[u8] {
     let parameters = match bytes.split_first() {
         Some((b'[' | b'O', parameters)) => parameters,
@@ -91,8 +91,8 @@ fn skip_sequence(bytes: &[u8]) -> &[u8] {
     end.and_then(|end| parameters.get(end + 1..)).unwrap_or_default()
 }
 
-/// A letter of several bytes, and what follows.
-fn letter_of(first: u8, after: &[u8]) -> (Option<char>, &[u8]) {
+/// A character of several bytes, and what follows.
+fn character_of(first: u8, after: &[u8]) -> (Option<char>, &[u8]) {
     let more = match first {
         0xc0..=0xdf => 1,
         0xe0..=0xef => 2,
@@ -101,9 +101,9 @@ fn letter_of(first: u8, after: &[u8]) -> (Option<char>, &[u8]) {
     };
     let mut bytes = vec![first];
     bytes.extend(after.iter().take(more));
-    let letter = std::str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
-    let rest = if letter.is_some() { after.get(more..).unwrap_or_default() } else { after };
-    (letter.filter(|letter| !letter.is_control()), rest)
+    let character = std::str::from_utf8(&bytes).ok().and_then(|text| text.chars().next());
+    let rest = if character.is_some() { after.get(more..).unwrap_or_default() } else { after };
+    (character.filter(|character| !character.is_control()), rest)
 }
 
 #[cfg(test)]
@@ -111,18 +111,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_letters_and_sequences() {
+    fn keys_are_characters_and_sequences() {
         use Key::*;
         for (bytes, keys) in [
-            (&b"q"[..], &[Letter('q')][..]),
-            (b"\x1b[A\x1b[Bk", &[Up, Down, Letter('k')]),
+            (&b"q"[..], &[Character('q')][..]),
+            (b"\x1b[A\x1b[Bk", &[Up, Down, Character('k')]),
             (b"\x1b", &[Escape]),
             (b"\x1b\x1b[6~", &[Escape, PageDown]),
-            (b"\x1b[1;5Cx", &[Letter('x')]),
-            (b"\x1b[200~kill", &[Letter('k'), Letter('i'), Letter('l'), Letter('l')]),
+            (b"\x1b[1;5Cx", &[Character('x')]),
+            (b"\x1b[200~kill", &[Character('k'), Character('i'), Character('l'), Character('l')]),
             (b"\r\x7f\x03\x1a\x0c", &[Enter, Backspace, Interrupt, Suspend, Redraw]),
-            ("ä日".as_bytes(), &[Letter('ä'), Letter('日')]),
-            (b"\xffa\xc3", &[Letter('a')]),
+            ("ä日".as_bytes(), &[Character('ä'), Character('日')]),
+            (b"\xffa\xc3", &[Character('a')]),
             (b"", &[]),
         ] {
             assert_eq!(keys_of(bytes), keys, "{bytes:?}");

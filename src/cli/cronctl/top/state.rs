@@ -35,7 +35,7 @@ pub(super) struct Log {
     pub(super) is_live: bool,
     /// Whether the connection ended before the run.
     pub(super) is_lost: bool,
-    /// Harmless lines.
+    /// The newest lines of the output, with control characters as escapes.
     pub(super) lines: Vec<String>,
     /// How many bytes these lines have.
     pub(super) size: usize,
@@ -182,7 +182,7 @@ impl State {
         }
         if let Some(Question::Kill { job, run, .. }) = self.question.take() {
             self.message = None;
-            return matches!(key, Key::Letter('y' | 'Y')).then_some(Action::Kill(job, run));
+            return matches!(key, Key::Character('y' | 'Y')).then_some(Action::Kill(job, run));
         }
         self.message = None;
         match &self.page {
@@ -207,17 +207,17 @@ impl State {
             Key::Down => self.select(place + 1),
             Key::PageUp => self.select(place.saturating_sub(page)),
             Key::PageDown => self.select(place + page),
-            Key::Home | Key::Letter('g') => self.select(0),
-            Key::End | Key::Letter('G') => self.select(usize::MAX - 1),
-            Key::Letter('/') => self.is_filter_typed = true,
-            Key::Letter('?' | 'h') => self.page = Page::Help,
+            Key::Home | Key::Character('g') => self.select(0),
+            Key::End | Key::Character('G') => self.select(usize::MAX - 1),
+            Key::Character('/') => self.is_filter_typed = true,
+            Key::Character('?' | 'h') => self.page = Page::Help,
             Key::Escape => self.filter.clear(),
-            Key::Letter('q' | 'Q') => return Some(Action::Quit),
-            Key::Letter('k') => self.question = self.selected_job().map(question),
-            Key::Letter('r') => return self.selected_name().map(Action::Run),
-            Key::Letter('p') => return self.selected_name().map(Action::Pause),
-            Key::Letter('u') => return self.selected_name().map(Action::Resume),
-            Key::Letter('l') | Key::Enter => return self.selected_name().map(Action::OpenLog),
+            Key::Character('q' | 'Q') => return Some(Action::Quit),
+            Key::Character('k') => self.question = self.selected_job().map(question),
+            Key::Character('r') => return self.selected_name().map(Action::Run),
+            Key::Character('p') => return self.selected_name().map(Action::Pause),
+            Key::Character('u') => return self.selected_name().map(Action::Resume),
+            Key::Character('l') | Key::Enter => return self.selected_name().map(Action::OpenLog),
             _ => {}
         }
         None
@@ -233,7 +233,7 @@ impl State {
             Key::Backspace => {
                 self.filter.pop();
             }
-            Key::Letter(letter) if self.filter.chars().count() < LONGEST_FILTER => self.filter.push(letter),
+            Key::Character(letter) if self.filter.chars().count() < LONGEST_FILTER => self.filter.push(letter),
             _ => {}
         }
     }
@@ -247,9 +247,9 @@ impl State {
             Key::Down => log.above_end.saturating_sub(1),
             Key::PageUp => log.above_end + page,
             Key::PageDown => log.above_end.saturating_sub(page),
-            Key::Home | Key::Letter('g') => most,
-            Key::End | Key::Letter('G') => 0,
-            Key::Escape | Key::Letter('q' | 'l') => {
+            Key::Home | Key::Character('g') => most,
+            Key::End | Key::Character('G') => 0,
+            Key::Escape | Key::Character('q' | 'l') => {
                 self.page = Page::Jobs;
                 return Some(Action::CloseLog);
             }
@@ -441,15 +441,15 @@ pub(super) mod tests {
     #[test]
     fn only_y_ends_a_run() {
         for (answer, action) in [
-            (Key::Letter('y'), Some(Action::Kill("runs".into(), Some(7)))),
-            (Key::Letter('n'), None),
+            (Key::Character('y'), Some(Action::Kill("runs".into(), Some(7)))),
+            (Key::Character('n'), None),
             (Key::Enter, None),
-            (Key::Letter('k'), None),
+            (Key::Character('k'), None),
             (Key::Escape, None),
         ] {
             let mut state = state();
             state.press(Key::Down);
-            assert_eq!(state.press(Key::Letter('k')), None);
+            assert_eq!(state.press(Key::Character('k')), None);
             assert!(matches!(&state.question, Some(Question::Kill { text, .. }) if text == "End run 7 of runs?"));
             assert_eq!(state.press(answer), action);
             assert_eq!(state.question, None);
@@ -459,18 +459,18 @@ pub(super) mod tests {
     #[test]
     fn letters_of_a_filter_are_no_commands() {
         let mut state = state();
-        state.press(Key::Letter('/'));
+        state.press(Key::Character('/'));
         for letter in "qrun".chars() {
-            assert_eq!(state.press(Key::Letter(letter)), None);
+            assert_eq!(state.press(Key::Character(letter)), None);
         }
         state.press(Key::Home);
         for key in [Key::Backspace; 4] {
             state.press(key);
         }
-        "RUN".chars().for_each(|letter| drop(state.press(Key::Letter(letter))));
+        "RUN".chars().for_each(|letter| drop(state.press(Key::Character(letter))));
         state.press(Key::Enter);
         assert_eq!(names(&state), ["runs"]);
-        assert_eq!(state.press(Key::Letter('r')), Some(Action::Run("runs".into())));
+        assert_eq!(state.press(Key::Character('r')), Some(Action::Run("runs".into())));
         state.press(Key::Escape);
         assert_eq!(names(&state).len(), 5);
     }

@@ -257,7 +257,7 @@ mod tests {
             let mut state = State::default();
             let hostile = job("alice:\u{1b}[2J日本語日本語日本語日本語", "running", 100);
             state.set_jobs(vec![hostile, job("bob:next", "idle", 90)]);
-            for key in [None, Some(Key::Letter('?')), Some(Key::Escape), Some(Key::Letter('/'))] {
+            for key in [None, Some(Key::Character('?')), Some(Key::Escape), Some(Key::Character('/'))] {
                 key.map(|key| state.press(key));
                 let lines = drawn(&mut state, width, height);
                 assert_eq!(lines.len(), height);
@@ -272,9 +272,9 @@ mod tests {
     fn questions_and_problems_are_told() {
         let mut state = State::default();
         state.set_jobs(vec![job("alice:endless", "running", 100)]);
-        state.press(Key::Letter('k'));
+        state.press(Key::Character('k'));
         assert!(drawn(&mut state, 80, 24)[23].starts_with("End run 7 of alice:endless? (y/n)"));
-        state.press(Key::Letter('n'));
+        state.press(Key::Character('n'));
         state.problem = Some("no daemon answers".to_owned());
         assert_eq!(drawn(&mut state, 80, 24)[1], "no daemon answers");
         let first = drawn(&mut State::default(), 80, 24);
