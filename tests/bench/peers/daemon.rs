@@ -55,7 +55,8 @@ pub fn daemons(cronie: Option<&str>) -> Vec<Daemon> {
     mount_groups();
     let daemon = |name: &'static str, words: &[&str]| Daemon {
         name,
-        place: name.to_owned(),
+        // Part of a path in the command of its jobs.
+        place: name.replace(' ', "-"),
         by_seconds: None,
         pam: false,
         root_owns: false,
