@@ -1,11 +1,10 @@
 //! The daemon and its history, as the handlers of pages ask them: blocking, on threads of their own.
 
 use crate::config::sockets::{CONTROL, HISTORY};
-use crate::control::{Client, ClientError};
+use crate::control::{Client, ClientError, NextPages};
 use crate::crontab::printable;
 use crate::schedule::Timestamp;
 use crate::sys::files::reason;
-use crate::varlink::Time;
 use crate::varlink::history::{self, Found, RunRecord, RunsArguments};
 use crate::varlink::{CallError, ReplyError, cron, service};
 use serde::Serialize;
@@ -15,14 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Starts that one call gives at most.
-const STARTS: u64 = 10_000;
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often a call is made again that comes too soon after others of the same user, and the pauses between.
-const ATTEMPTS: usize = 4;
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a page cannot be shown, or something cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,14 +92,7 @@ impl Backend {
     ///
     /// The daemon refuses, or does not answer.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, Fault> {
-        let name = format!("{}.{method}", self.interface);
-        for _ in 0..ATTEMPTS {
-            match self.client.call(&name, arguments) {
-                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
-                called => return called.map_err(fault),
-            }
-        }
-        self.client.call(&name, arguments).map_err(fault)
+        self.client.call(&format!("{}.{method}", self.interface), arguments).map_err(fault)
     }
 
     /// Asks the service what it is, which shows that it answers.
@@ -128,17 +114,9 @@ impl Backend {
         &mut self,
         method: &str,
         arguments: &impl Serialize,
-        mut take: impl FnMut(T) -> bool,
+        take: impl FnMut(T) -> bool,
     ) -> Result<(), Fault> {
-        let name = format!("{}.{method}", self.interface);
-        for _ in 0..ATTEMPTS {
-            match self.client.call_more(&name, arguments, &mut take) {
-                // That is refused before the first reply.
-                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
-                called => return called.map_err(fault),
-            }
-        }
-        self.client.call_more(&name, arguments, take).map_err(fault)
+        self.client.call_more(&format!("{}.{method}", self.interface), arguments, take).map_err(fault)
     }
 
     /// A further connection to the same daemon.
@@ -172,8 +150,8 @@ impl Backend {
         Ok(found)
     }
 
-    /// Passes the coming starts after `from` and up to `until` to `take`, in order of time, at most `most`. One call gives fewer: it is asked again from
-    /// the last one on. Returns the time of the last start if there may be more.
+    /// Passes the coming starts after `from` and up to `until` to `take`, in order of time, at most `most`. Returns the time of the last start if
+    /// there may be more.
     ///
     /// # Errors
     ///
@@ -185,35 +163,16 @@ impl Backend {
         most: u64,
         mut take: impl FnMut(&cron::NextStart),
     ) -> Result<Option<Timestamp>, Fault> {
-        let (mut after, mut left) = (from, most);
-        // The starts of the last second of a page come again with the next.
-        let mut repeated: u64 = 0;
-        loop {
-            let wanted = left.saturating_add(repeated).min(STARTS);
-            let arguments = cron::NextArguments {
-                from: Some(Time::from(after).to_string()),
-                until: Some(Time::from(until).to_string()),
-                count: Some(wanted),
-                ..cron::NextArguments::default()
-            };
-            let (mut seen, mut last, mut of_last): (u64, Option<Timestamp>, u64) = (0, None, 0);
+        let mut pages = NextPages::new(None, from, Some(until), most);
+        while let Some(arguments) = pages.next_page() {
             self.call_more("Next", &arguments, |start: cron::NextStart| {
-                let at = start.at.timestamp();
-                of_last = if last == Some(at) { of_last + 1 } else { 1 };
-                (seen, last) = (seen + 1, Some(at));
-                if seen > repeated && left > 0 {
-                    left -= 1;
+                if pages.takes(&start) {
                     take(&start);
                 }
                 true
             })?;
-            let Some(last) = last.filter(|_| seen == wanted) else { return Ok(None) };
-            if left == 0 {
-                return Ok(Some(last));
-            }
-            // More starts in one second than one call gives: the others are left out.
-            (after, repeated) = if of_last == seen { (last, 0) } else { (Timestamp(last.0 - 1), of_last) };
         }
+        Ok(pages.last_if_more())
     }
 
     /// Rows of the history, newest first.
@@ -229,11 +188,6 @@ impl Backend {
         })?;
         Ok(found)
     }
-}
-
-/// Whether this user has asked the daemon too often in the last moment.
-fn is_briefly_busy(error: &ClientError) -> bool {
-    matches!(error, ClientError::Reply(ReplyError::Refused(CallError::Cron(cron::Error::Busy { retry_after }))) if *retry_after < 1.0)
 }
 
 /// What the end of a call means for a page.
