@@ -44,6 +44,13 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// Whether the metrics and the calendar are given to programs with a token only.
+    pub fn needs_token(&self) -> bool {
+        matches!(self, Transport::Unix { bearer: Some(_), .. })
+    }
+}
+
 /// Who asks the daemon.
 #[derive(Debug)]
 pub struct ServerUser {
