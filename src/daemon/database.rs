@@ -105,9 +105,10 @@ impl CrontabDatabase {
             stamps: settings.config.anacron_stamps.clone(),
             is_changed: false,
         });
+        let users = tables.new_users();
         CrontabDatabase {
             tables,
-            users: DaemonUsers::default(),
+            users,
             known: KnownFiles {
                 zones: SystemZones::open(),
                 calendars: SystemCalendars::new(shared::CALENDARS.into()),

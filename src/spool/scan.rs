@@ -128,6 +128,10 @@ impl Finder {
         self.policy = Policy::of_machine();
         self
     }
+    /// Whether labels are checked.
+    pub fn has_label_check(&self) -> bool {
+        self.policy.is_some()
+    }
     /// The paths that it scans.
     pub fn places(&self) -> &Places {
         &self.places
@@ -338,7 +342,7 @@ impl Finder {
             Some((fd, stat))
         };
         match self.expected_owner(&source, users).ok().and_then(|uid| Some((uid, open()?))) {
-            Some((uid, opened)) => self.report(source, uid, opened, Vec::new(), visitor),
+            Some((uid, opened)) => self.report(source, uid, opened, Vec::new(), users, visitor),
             None => self.examine(place, source.path, directory, name, users, visitor),
         }
     }
@@ -383,7 +387,7 @@ impl Finder {
         if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
-        self.report(source, uid, (fd, stat), watch, visitor);
+        self.report(source, uid, (fd, stat), watch, users, visitor);
     }
 
     /// Checks an open file and reports it.
@@ -393,13 +397,14 @@ impl Finder {
         uid: Option<u32>,
         (fd, stat): (OwnedFd, Stat),
         watch: Vec<PathBuf>,
+        users: &mut dyn Users,
         visitor: &mut dyn Visitor,
     ) {
         let stamp = Stamp::from(&stat);
         if let Err(kind) = self.judge(&stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
+        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source, users)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });

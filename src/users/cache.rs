@@ -4,6 +4,7 @@
 //! Where look-ups read local files only, the executor looks up users itself. Otherwise it forks a child for that, with a time limit: a
 //! directory server that hangs delays only the jobs of its own users.
 
+use super::look_up_child::context_of;
 use super::lookup::LIMIT_MS;
 use super::user::{User, UserWithGroups};
 use crate::sys::clock;
@@ -15,7 +16,6 @@ use crate::sys::process::{self, Ask, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::stamp::Stamp;
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -209,10 +209,7 @@ fn look_up(name: &str) -> Result<Option<UserWithGroups>, UserError> {
 
 /// Looks a user up and, if there is a policy, the context of the user's jobs.
 fn look_up_with_context(look_up: LookUp, policy: Option<Policy>, name: &str) -> LookUpAnswer {
-    let context = |policy: Policy| {
-        let name = CString::new(name).map_err(|error| error.to_string())?;
-        policy.context_of_user(&name).map_err(|error| error.to_string())
-    };
+    let context = |policy: Policy| context_of(&policy, name);
     Ok(look_up(name)?.map(|user| UserWithGroups { context: policy.map(context), ..user }))
 }
 
