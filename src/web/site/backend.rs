@@ -46,6 +46,8 @@ pub struct Backend {
     client: Client,
     directory: PathBuf,
     interface: &'static str,
+    /// Whose jobs are asked for. None: all that this process may see.
+    user: Option<String>,
 }
 
 impl Backend {
@@ -68,7 +70,36 @@ impl Backend {
     fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
         let failed = |why: io::Error| Fault::Down(reason(&why));
         client.set_patience(Some(PATIENCE)).map_err(failed)?;
-        Ok(Backend { client, directory: directory.to_owned(), interface })
+        Ok(Backend { client, directory: directory.to_owned(), interface, user: None })
+    }
+
+    /// Asks for the jobs of this user only, if there is one.
+    pub fn of_user(self, user: Option<String>) -> Backend {
+        Backend { user, ..self }
+    }
+
+    /// A filter for the jobs that are asked for.
+    pub fn filter(&self, filter: cron::Filter) -> cron::Filter {
+        cron::Filter { user: self.user.clone().or(filter.user), ..filter }
+    }
+
+    /// The same for rows of the history.
+    pub fn rows(&self, arguments: &RunsArguments) -> RunsArguments {
+        RunsArguments { user: self.user.clone().or(arguments.user.clone()), ..arguments.clone() }
+    }
+
+    /// That a job, or a run of it, is one of those that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// It runs as another user.
+    pub fn require_shown(&self, user: &str) -> Result<(), Fault> {
+        match &self.user {
+            Some(wanted) if wanted != user => {
+                Err(Fault::NotFound(format!("only jobs of {} are shown here", printable(wanted.as_bytes()))))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A connection to the recorder of the same daemon.
@@ -78,7 +109,10 @@ impl Backend {
     /// There is no history, and why.
     pub fn history(&mut self) -> Result<Backend, Fault> {
         let why = match Client::connect(&self.directory.join(HISTORY)) {
-            Ok(client) => return Backend::new(client, &self.directory, history::INTERFACE),
+            Ok(client) => {
+                let history = Backend::new(client, &self.directory, history::INTERFACE)?;
+                return Ok(history.of_user(self.user.clone()));
+            }
             Err(why) => reason(&why),
         };
         let status: cron::Status = self.call("Status", &json!({}))?;
@@ -125,7 +159,7 @@ impl Backend {
     ///
     /// It does not answer any more.
     pub fn another(&self) -> Result<Backend, Fault> {
-        Backend::open(std::slice::from_ref(&self.directory))
+        Ok(Backend::open(std::slice::from_ref(&self.directory))?.of_user(self.user.clone()))
     }
 
     /// The connection itself, for replies that come over a long time.
@@ -140,7 +174,7 @@ impl Backend {
     /// As [`Backend::call_more`].
     pub fn jobs(&self, filter: cron::Filter, most: usize) -> Result<Vec<cron::Job>, Fault> {
         let mut found = Vec::new();
-        let arguments = cron::ListArguments { filter: Some(filter) };
+        let arguments = cron::ListArguments { filter: Some(self.filter(filter)) };
         // The rest of a long list is not waited for.
         self.another()?.call_more("List", &arguments, |list: cron::List| {
             let room = most - found.len();
@@ -163,7 +197,7 @@ impl Backend {
         most: u64,
         mut take: impl FnMut(&cron::NextStart),
     ) -> Result<Option<Timestamp>, Fault> {
-        let mut pages = NextPages::new(None, from, Some(until), most);
+        let mut pages = NextPages::new(Some(self.filter(cron::Filter::default())), from, Some(until), most);
         while let Some(arguments) = pages.next_page() {
             self.call_more("Next", &arguments, |start: cron::NextStart| {
                 if pages.takes(&start) {
@@ -175,6 +209,35 @@ impl Backend {
         Ok(pages.last_if_more())
     }
 
+    /// What `Status` says, with the figures of the jobs that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call_more`].
+    pub fn status(&mut self) -> Result<cron::Status, Fault> {
+        let status: cron::Status = self.call("Status", &json!({}))?;
+        if self.user.is_none() {
+            return Ok(status);
+        }
+        let arguments = cron::ListArguments { filter: Some(self.filter(cron::Filter::default())) };
+        let none =
+            cron::Status { entries: 0, running: 0, waiting: 0, paused: 0, failing: 0, late: 0, next: None, ..status };
+        let mut counted = none;
+        self.call_more("List", &arguments, |list: cron::List| {
+            for job in list.jobs {
+                counted.entries += 1;
+                counted.running += job.running.len();
+                counted.waiting += job.waiting as usize;
+                counted.paused += usize::from(job.paused_until.is_some());
+                counted.failing += usize::from(job.failures > 0);
+                counted.late += usize::from(job.late);
+                counted.next = [counted.next, job.next].into_iter().flatten().min();
+            }
+            true
+        })?;
+        Ok(counted)
+    }
+
     /// Rows of the history, newest first.
     ///
     /// # Errors
@@ -182,7 +245,8 @@ impl Backend {
     /// As [`Backend::call_more`].
     pub fn runs(&mut self, arguments: &RunsArguments) -> Result<Vec<RunRecord>, Fault> {
         let mut found = Vec::new();
-        self.call_more("Runs", arguments, |Found { run }| {
+        let arguments = self.rows(arguments);
+        self.call_more("Runs", &arguments, |Found { run }| {
             found.push(run);
             true
         })?;

@@ -4,11 +4,10 @@ use super::app::App;
 use super::backend::{Backend, Fault};
 use super::page::{Nav, Page, View, job_link, last, outcome_of, percent_encoded, schedule, shown, state};
 use crate::report::format_count;
-use crate::varlink::cron::{Filter, Job, List, ListArguments, Status};
+use crate::varlink::cron::{Filter, Job, List, ListArguments};
 use crate::varlink::history::RunsArguments;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
 use std::collections::{HashMap, HashSet};
 
 /// Jobs of one page.
@@ -164,7 +163,7 @@ fn find(daemon: &mut Backend, search: &Search) -> Result<Found, Fault> {
 }
 
 fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) -> Result<Found, Fault> {
-    let all = if search.is_unfiltered() { Some(daemon.call::<Status>("Status", &json!({}))?.entries) } else { None };
+    let all = if search.is_unfiltered() { Some(daemon.status()?.entries) } else { None };
     let (mut jobs, mut count) = (Vec::new(), 0);
     for_each(daemon, search, |job| {
         if count >= first && jobs.len() < OF_PAGE {
@@ -180,7 +179,7 @@ fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) 
 /// Passes the jobs of a search to `take`, which says whether more are wanted.
 fn for_each(daemon: &Backend, search: &Search, mut take: impl FnMut(Job) -> bool) -> Result<(), Fault> {
     let wanted = search.q.trim().to_lowercase();
-    let arguments = ListArguments { filter: Some(search.filter()) };
+    let arguments = ListArguments { filter: Some(daemon.filter(search.filter())) };
     // After an answer that is not read to its end, a connection is of no more use.
     daemon.another()?.call_more("List", &arguments, |list: List| {
         list.jobs.into_iter().filter(|job| Search::takes(job, &wanted)).all(&mut take)
@@ -312,6 +311,7 @@ pub fn beginning(command: &str) -> String {
 mod tests {
     use super::*;
     use crate::varlink::Time;
+    use serde_json::json;
 
     fn job(name: &str, next: Option<i64>, failures: u32) -> Job {
         let job = json!({

@@ -8,7 +8,6 @@ use crate::report::format_count;
 use crate::varlink::cron::{Filter, Job, NextArguments, NextStart, Status};
 use crate::varlink::history::{RunRecord, RunsArguments};
 use maud::{Markup, html};
-use serde_json::json;
 
 /// Jobs of a kind that are shown.
 const MOST: usize = 25;
@@ -47,7 +46,7 @@ pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
 }
 
 fn collect(daemon: &mut Backend) -> Result<Facts, Fault> {
-    let status: Status = daemon.call("Status", &json!({}))?;
+    let status = daemon.status()?;
     let in_state = |daemon: &Backend, state: &str| {
         daemon.jobs(Filter { state: Some(state.to_owned()), ..Filter::default() }, MOST)
     };
@@ -60,7 +59,8 @@ fn collect(daemon: &mut Backend) -> Result<Facts, Fault> {
         Vec::new()
     };
     let mut next = Vec::new();
-    let arguments = NextArguments { count: Some(NEXT), ..NextArguments::default() };
+    let filter = Some(daemon.filter(Filter::default()));
+    let arguments = NextArguments { filter, count: Some(NEXT), ..NextArguments::default() };
     daemon.call_more("Next", &arguments, |start: NextStart| {
         next.push(start);
         true
@@ -276,6 +276,7 @@ fn recent_section(view: &View<'_>, facts: &Facts) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_jobs_that_fail_for_the_longest_time_are_shown() {

@@ -108,6 +108,7 @@ fn frame(app: &App, nav: Nav, title: &str, head: Markup, main: Markup) -> Markup
                         "cronwheel " (env!("CARGO_PKG_VERSION")) " · times in " (app.zone.name())
                         @if app.is_read_only { " · read-only" }
                         " · acts as " (printable(app.user.name.as_bytes()))
+                        @if let Some(user) = &app.user.only { " · only jobs of " (printable(user.as_bytes())) }
                     }
                     p {
                         // Where programs need a token, a browser has none.
