@@ -212,7 +212,7 @@ function listen() {
 
 async function sayWhyNotLive() {
   const why = await refusalOf("/events");
-  if (why && !events) notice(`Live updates are refused: ${why}. Until then this page is asked for every ${RETRY_MS / 1000} s.`);
+  if (why && !events) notice(`Live updates are refused: ${why}. Meanwhile this page is asked for every ${RETRY_MS / 1000} s.`);
 }
 
 document.addEventListener("visibilitychange", () => {
