@@ -2,6 +2,9 @@
 
 use crate::common::{Deadline, Implementation};
 use crate::{TABLE, cronctl, json, json_lines, prepare, wait_for_state, world};
+use cronwheel::control::Client;
+use cronwheel::varlink::Call;
+use std::path::Path;
 
 /// The state of a job, as root sees it. None: there is no such job.
 fn state(world: &crate::common::World, job: &str) -> Option<String> {
@@ -128,4 +131,23 @@ fn no_byte_of_a_run_that_is_waited_for_is_missed_however_early_it_was_written() 
     // As JSON, a call with output has it between the run and its outcome.
     let shown = cronctl(&world, "alice", "run --wait --json short");
     assert!(json_lines(&shown).iter().all(|reply| reply.get("output").is_none()), "{shown:?}");
+}
+
+#[test]
+fn after_a_pause_of_very_many_jobs_verbs_wait_until_they_are_answered() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let many: String = (0..2_000).map(|number| format!("CRON_NAME=job-{number}\n0 0 1 1 * alice true\n")).collect();
+    world.drop_in("many", &many);
+    let _daemon = prepare(&world);
+    let pause = || cronctl(&world, "root", "pause --all --for 1h");
+    assert_eq!(pause().code(), 0);
+    // A call that is made once is refused.
+    let mut client = Client::connect(Path::new("/run/cronwheel/io.cronwheel.Cron")).unwrap();
+    client.send(&Call::new("io.cronwheel.Cron.Status", &serde_json::json!({}))).unwrap();
+    assert_eq!(client.receive().unwrap().error.as_deref(), Some("io.cronwheel.Cron.Busy"));
+    for verb in ["ping", "list hello", "status", "show hello", "next", "why hello", "metrics", "resume alice:hello"] {
+        assert_eq!(pause().code(), 0, "before {verb}");
+        let shown = cronctl(&world, "root", verb);
+        assert!(shown.code() == 0 && shown.stderr.is_empty(), "{verb}: {shown:?}");
+    }
 }
