@@ -78,12 +78,17 @@ fn each_kill_of_a_job_takes_another_run_and_then_what_waits() {
     world
         .crontab(
             "alice",
-            "CRON_GRACE=600s\nCRON_NAME=stubborn\n@daily trap '' TERM; sleep 600 & wait; wait\n\
-             CRON_NAME=queued\nCRON_OVERLAP=queue\n@daily trap '' TERM; sleep 600 & wait; wait\n",
+            "CRON_GRACE=600s\nCRON_NAME=stubborn\n@daily trap '' TERM; echo >/tmp/deaf-$CRON_RUN_ID; sleep 600 & wait; wait\n\
+             CRON_NAME=queued\nCRON_OVERLAP=queue\n@daily trap '' TERM; echo >/tmp/deaf-$CRON_RUN_ID; sleep 600 & wait; wait\n",
         )
         .ok();
     wait_for_state(&world, "alice:queued", "idle");
-    let run = |job: &str| json(&cronctl(&world, "alice", &format!("run --json {job}")))["run"].as_u64().unwrap();
+    // A run that is ended before it ignores the signal does not go on.
+    let run = |job: &str| {
+        let run = json(&cronctl(&world, "alice", &format!("run --json {job}")))["run"].as_u64().unwrap();
+        world.wait_for_file(&format!("/tmp/deaf-{run}"), Deadline::seconds(20));
+        run
+    };
     let (first, second) = (run("stubborn"), run("stubborn"));
     for run in [first, second, first] {
         // When all of its runs end already, that is said again of the oldest.
