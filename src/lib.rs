@@ -37,10 +37,11 @@
 //! | from, to | type | format |
 //! |---|---|---|
 //! | main, executor | `executor::wire`: `ExecutorRequest`, `ExecutorEvent` | frames of postcard over a socket |
-//! | executor, its PAM template | `executor::pam_monitor`: a start with descriptors | frame of postcard, SCM_RIGHTS |
+//! | executor, its PAM template | `executor::template`: `MonitorStart` | four descriptors with one byte (SCM_RIGHTS) |
 //! | executor, PAM monitor | `executor::pam_monitor`: `MonitorRequest`, `MonitorEvent` | frames of postcard over a socket |
 //! | child, executor | `executor::exec_spec`: `Failure` | stage and errno over a pipe |
-//! | look-up child, executor | `users::cache`: the result of a look-up | postcard over a pipe |
+//! | look-up child, executor | `users::cache`: `LookUpAnswer` | postcard over a pipe |
+//! | look-up child, main | `users::look_up_child`: `NamedUser`; without SELinux the lines of getent(1) | lines of JSON over a pipe |
 //! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
 //! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |
 //! | crontab, main | `sys::wake_socket` | datagram |

@@ -471,7 +471,7 @@ fn a_terminal_shows_what_is_there_and_a_pipe_gets_every_byte() {
     world.crontab("alice", table).ok();
     assert_eq!(listed(&world, "alice"), table);
     let shown = world.run_as("alice", "script -qec 'crontab -l' /dev/null").ok();
-    assert_eq!(shown.replace("\r\n", "\n"), "# ^H^M^[[2J\\u{202e}x\n@daily y\n");
+    assert_eq!(shown.replace("\r\n", "\n"), "# \\x08\\r\\x1b[2J\\u{202e}x\n@daily y\n");
 }
 
 #[test]

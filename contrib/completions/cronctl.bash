@@ -1337,7 +1337,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__web)
-            opts="-h --listen --open --read-only --token-file --host --any-host --json --run-dir --profile --config --help"
+            opts="-h --listen --open --read-only --user --token-file --host --any-host --json --run-dir --profile --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1345,6 +1345,10 @@ _cronctl() {
             case "${prev}" in
                 --listen)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
                     return 0
                     ;;
                 --token-file)

@@ -275,6 +275,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l system -d '
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -l json -d 'Print what the diagram shows, one JSON object on each line: first the range, then each fact'
 complete -c cronctl -n "__fish_cronctl_using_subcommand timeline" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l listen -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l user -d 'Show only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l token-file -d 'Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l host -d 'On a Unix socket, serve requests for this host name only; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand web" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"

@@ -1,8 +1,9 @@
 //! A connection to a service, for commands, which can wait.
 
+use crate::sys::clock;
 use crate::sys::error::OsError;
 use crate::sys::local_socket;
-use crate::varlink::{Call, FrameReader, Reply, ReplyError};
+use crate::varlink::{Call, CallError, FrameReader, Reply, ReplyError, cron};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 /// Most bytes of a reply. The largest is a page of jobs.
 const LONGEST_REPLY: usize = 64 << 20;
+/// How long a call is made again that is refused as one too many, and the shortest pause before that, in milliseconds.
+const BUSY_MS: i64 = 3_000;
+const LEAST_PAUSE_MS: f64 = 20.0;
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -55,23 +59,50 @@ impl Client {
         Ok(Client { socket, reader: FrameReader::new(LONGEST_REPLY) })
     }
 
-    /// Calls a method that has one reply.
+    /// Calls a method that has one reply. If the service refuses the call as one too many, it is made again for up to three seconds.
     ///
     /// # Errors
     ///
     /// The call was refused, or the connection failed.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, ClientError> {
-        self.send(&Call::new(method, arguments))?;
-        Ok(self.receive()?.result()?)
+        let mut refusals = Refusals::default();
+        loop {
+            let called = self.send(&Call::new(method, arguments)).map_err(ClientError::from);
+            let called = called.and_then(|()| Ok(self.receive()?.result()?));
+            match called {
+                Err(error) => refusals.wait(error)?,
+                called => return called,
+            }
+        }
     }
 
     /// Calls a method and passes each reply to `take`, which says whether more are wanted. An empty reply, the end of an answer without results, is
-    /// not passed on.
+    /// not passed on. If the service refuses the call as one too many, it is made again for up to three seconds.
     ///
     /// # Errors
     ///
     /// The call was refused, or the connection failed.
     pub fn call_more<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        arguments: &impl Serialize,
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), ClientError> {
+        let mut refusals = Refusals::default();
+        loop {
+            let mut has_taken = false;
+            let called = self.call_more_once(method, arguments, |reply| {
+                has_taken = true;
+                take(reply)
+            });
+            match called {
+                Err(error) if !has_taken => refusals.wait(error)?,
+                called => return called,
+            }
+        }
+    }
+
+    fn call_more_once<T: DeserializeOwned>(
         &mut self,
         method: &str,
         arguments: &impl Serialize,
@@ -143,6 +174,37 @@ impl Client {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+}
+
+/// How often a call was refused as one too many.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When the call is not made again any more (milliseconds of the monotonic clock), once it was refused.
+    until_ms: Option<i64>,
+    last: Option<ClientError>,
+}
+
+impl Refusals {
+    /// Waits as long as the service asks for.
+    ///
+    /// # Errors
+    ///
+    /// The call failed for another reason, or the time is over. That of the refusal, if the service has closed the connection after it.
+    fn wait(&mut self, error: ClientError) -> Result<(), ClientError> {
+        let ClientError::Reply(ReplyError::Refused(CallError::Cron(cron::Error::Busy { retry_after }))) = &error else {
+            let is_end = matches!(error, ClientError::Closed | ClientError::Io(_));
+            return Err(self.last.take().filter(|_| is_end).unwrap_or(error));
+        };
+        let now_ms = clock::monotonic_ms();
+        let until_ms = *self.until_ms.get_or_insert(now_ms + BUSY_MS);
+        let pause_ms = (retry_after * 1_000.0).ceil().clamp(LEAST_PAUSE_MS, f64::from(u16::MAX));
+        if now_ms + pause_ms as i64 > until_ms {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(pause_ms as u64));
+        self.last = Some(error);
+        Ok(())
     }
 }
 

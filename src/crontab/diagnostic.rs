@@ -1,7 +1,8 @@
 //! Diagnostics: messages about a line, with their place in it.
 
-use super::excerpt::{Excerpt, characters, printable};
+use super::excerpt::{Excerpt, characters};
 use super::line::Line;
+use crate::schedule::printable;
 use std::ops::Range;
 
 /// The severity of a diagnostic.

@@ -1,6 +1,6 @@
 //! The piece of a line that a diagnostic shows: printable, not too long, with the place of its caret.
 
-use crate::schedule::{character_name, find_odd_character};
+use crate::schedule::{escape_of, escape_of_byte, find_odd_character, printable};
 use std::ops::Range;
 
 /// Most characters of a line that are shown.
@@ -58,12 +58,6 @@ pub(super) fn characters(text: &[u8]) -> usize {
     text.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum()
 }
 
-/// The text without anything that a terminal or a log would interpret: control and direction characters and bytes that are not UTF-8 become
-/// escapes like `\x1b`, a tab becomes a blank.
-pub fn printable(text: &[u8]) -> String {
-    cells(text).map(|cell| cell.shown).collect()
-}
-
 /// How many cells of a terminal a text takes that [`printable`] has made.
 pub fn terminal_width(text: &str) -> usize {
     text.chars().map(cells_of).sum()
@@ -94,17 +88,15 @@ impl Cell {
     fn of(c: char) -> Cell {
         match c {
             '\t' => Cell { shown: ' '.into(), width: 1 },
-            '\0' => Cell::escape("\\0".into()),
-            '\r' => Cell::escape("\\r".into()),
-            '\n' => Cell::escape("\\n".into()),
-            c if c.is_ascii_control() => Cell::escape(format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() || character_name(c).is_some() => Cell::escape(format!("\\u{{{:x}}}", u32::from(c))),
-            c => Cell { shown: c.into(), width: cells_of(c) },
+            c => match escape_of(c) {
+                Some(escape) => Cell::escape(escape),
+                None => Cell { shown: c.into(), width: cells_of(c) },
+            },
         }
     }
 
     fn byte(byte: u8) -> Cell {
-        Cell::escape(format!("\\x{byte:02x}"))
+        Cell::escape(escape_of_byte(byte))
     }
 
     fn escape(shown: String) -> Cell {
@@ -186,23 +178,6 @@ pub(super) fn found_value(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_printable_can_steer_a_terminal() {
-        for (raw, shown) in [
-            (&b"plain"[..], "plain"),
-            (b"a\tb", "a b"),
-            (b"a\x1b[31mb", "a\\x1b[31mb"),
-            (b"a\0b\r", "a\\0b\\r"),
-            (b"caf\xc3\xa9", "caf\u{e9}"),
-            (b"caf\xe9!", "caf\\xe9!"),
-            ("x\u{202e}y\u{feff}".as_bytes(), "x\\u{202e}y\\u{feff}"),
-            ("0\u{a0}3".as_bytes(), "0\\u{a0}3"),
-            ("\u{85}".as_bytes(), "\\u{85}"),
-        ] {
-            assert_eq!(printable(raw), shown);
-        }
-    }
 
     #[test]
     fn characters_are_counted_not_bytes() {

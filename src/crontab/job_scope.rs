@@ -1,4 +1,5 @@
-//! What the job settings of a table hold for the entries below them: one policy, shared until a setting changes it.
+//! The job settings in force while a table is read from top to bottom. A setting (`CRON_TIMEOUT=1h`) holds for all entries below it, so each entry gets
+//! the policy as it is at its line; entries without a setting between them share one.
 
 use super::calendar::Calendars;
 use super::diagnostic::Complaint;

@@ -43,6 +43,7 @@ mod random_tests;
 #[cfg(test)]
 mod tables_tests;
 
+pub use crate::schedule::{printable, printable_lines};
 pub use anacrontab::{AnacronJob, Anacrontab, Hours, LARGEST_ANACRONTAB, Period};
 pub use calendar::{Calendars, FaultyCalendar, parse_calendar};
 pub use command::{Backslash, Command};
@@ -51,7 +52,7 @@ pub use diagnostic::{Diagnostic, Severity};
 pub use duration::parse as parse_duration;
 pub use entry::BAD_USER;
 pub use environment::LARGEST_ENVIRONMENT;
-pub use excerpt::{fit_width, printable, terminal_width};
+pub use excerpt::{fit_width, terminal_width};
 pub use form::Form;
 pub use job_setting::{Applies, JobSetting, is_calendar_name, is_hidden_from_jobs, is_job_setting, job_settings};
 pub use memory::OutOfMemory;

@@ -55,7 +55,7 @@ impl Unlisted {
         };
         let counts: Vec<String> =
             [count(self.errors, "error"), count(self.warnings, "warning")].into_iter().flatten().collect();
-        let file = super::excerpt::printable(file.as_bytes());
+        let file = crate::schedule::printable(file.as_bytes());
         (!counts.is_empty()).then(|| format!("{file}: {}, not listed\n", counts.join(" and ")))
     }
 

@@ -51,6 +51,15 @@ struct AnacronPaths {
     is_changed: bool,
 }
 
+/// All known files are being looked at for changes, a few in each turn of the loop.
+#[derive(Debug, Default)]
+struct FileCheck {
+    /// The last path that was looked at.
+    after: Option<String>,
+    /// Whether all are to be looked at again afterwards, as that was asked for meanwhile.
+    is_followed: bool,
+}
+
 /// What crontabs refer to by name.
 #[derive(Debug)]
 struct KnownFiles {
@@ -74,6 +83,8 @@ pub struct CrontabDatabase {
     known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
+    /// None: no files are being looked at.
+    file_check: Option<FileCheck>,
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).
     reloaded_at: i64,
@@ -94,9 +105,10 @@ impl CrontabDatabase {
             stamps: settings.config.anacron_stamps.clone(),
             is_changed: false,
         });
+        let users = tables.new_users();
         CrontabDatabase {
             tables,
-            users: DaemonUsers::default(),
+            users,
             known: KnownFiles {
                 zones: SystemZones::open(),
                 calendars: SystemCalendars::new(shared::CALENDARS.into()),
@@ -104,6 +116,7 @@ impl CrontabDatabase {
             },
             watch: ChangeWatch::new(settings.config.watch),
             queue: ScanQueue::default(),
+            file_check: None,
             deadlines: Deadlines::new(now + RESCAN_MS),
             reloaded_at: now - RELOAD_MS,
             is_reloading: false,
@@ -178,7 +191,7 @@ impl CrontabDatabase {
 
     /// Whether no crontab that is known to have changed is still to be read.
     pub fn has_scanned_all(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.file_check.is_none()
     }
 
     fn begin_reload(&mut self, now: i64, events: &mut dyn EventSink) {
@@ -189,7 +202,7 @@ impl CrontabDatabase {
 
     /// Whether a reload has just been completed, and none is to follow.
     fn take_completed_reload(&mut self) -> bool {
-        let is_completed = self.is_reloading && self.queue.is_empty() && self.deadlines.reload.is_none();
+        let is_completed = self.is_reloading && self.has_scanned_all() && self.deadlines.reload.is_none();
         self.is_reloading &= !is_completed;
         is_completed
     }
@@ -206,7 +219,7 @@ impl CrontabDatabase {
 
     /// When [`CrontabDatabase::run_timers`] is to be called at the latest (milliseconds of the monotonic clock).
     pub fn next_deadline_ms(&self) -> i64 {
-        if !self.queue.is_empty() || (self.is_reloading && self.deadlines.reload.is_none()) {
+        if !self.has_scanned_all() || (self.is_reloading && self.deadlines.reload.is_none()) {
             return i64::MIN;
         }
         let others = [self.users.deadline_ms(), self.watch.mount_check_at()];
@@ -287,29 +300,37 @@ impl CrontabDatabase {
         self.take_completed_reload()
     }
 
-    /// Watches what is to be watched now and scans everything, again for as long as that leads to more directories. Changed crontabs are queued.
+    /// Watches what is to be watched now, lists everything and begins to look at all files. What has changed is queued. If a crontab that is read then
+    /// leads to further directories, [`CrontabDatabase::scan_queue`] has all of this done again.
     fn rescan(&mut self, rule: LoadRule, events: &mut dyn EventSink) {
-        // Each round can find links that lead to further directories, which must be watched before they are read.
-        const MOST_ROUNDS: usize = 4;
         self.remove_leftovers(events);
         self.refresh_calendars(events);
-        for round in 0..MOST_ROUNDS {
-            let has_more = self.watch_directories(events);
-            if round > 0 && !has_more {
-                break;
-            }
-            let depth = match (rule, self.watch.reports_everything()) {
-                (LoadRule::Always, _) if round == 0 => Depth::Anew,
-                (_, true) => Depth::Changes,
-                (_, false) => Depth::Names,
-            };
-            let changed = self.tables.find_changed(depth, &mut self.users, self.known.names(), events);
-            self.queue.push_found(changed, depth.load_rule());
-            if self.watcher().is_none() {
-                break;
-            }
+        self.watch_directories(events);
+        let depth = match (rule, self.watch.reports_everything()) {
+            (LoadRule::Always, _) => Depth::Anew,
+            (LoadRule::IfChanged, true) => Depth::Changes,
+            (LoadRule::IfChanged, false) => Depth::Names,
+        };
+        let listed = self.tables.list(depth, &mut self.users, self.known.names(), events);
+        self.queue.push_found(listed, depth.load_rule());
+        match &mut self.file_check {
+            _ if depth == Depth::Anew => {}
+            Some(check) => check.is_followed = true,
+            check @ None => *check = Some(FileCheck::default()),
         }
         self.finish_rescan();
+    }
+
+    /// Looks at a few files for changes that nobody has reported.
+    fn advance_file_check(&mut self, stop_at: i64) {
+        let Some(FileCheck { after, is_followed }) = self.file_check.take() else { return };
+        let is_enough = |count| count >= PATHS_A_TURN || clock::monotonic_ms() >= stop_at;
+        let (changed, after) = self.tables.check_some(after.as_deref(), &mut self.users, is_enough);
+        self.queue.push_found(changed, LoadRule::IfChanged);
+        self.file_check = match after {
+            Some(after) => Some(FileCheck { after: Some(after), is_followed }),
+            None => is_followed.then(FileCheck::default),
+        };
     }
 
     /// Removes what a killed crontab command has left in the spool, at most once in ten minutes.
@@ -431,6 +452,7 @@ impl CrontabDatabase {
     fn scan_queue(&mut self, now: i64, events: &mut dyn EventSink) {
         let directories_before = self.tables.directories();
         let stop_at = clock::monotonic_ms() + SCAN_TURN_MS;
+        self.advance_file_check(stop_at);
         for _ in 0..PATHS_A_TURN {
             let Some((path, rule)) = self.queue.pop() else { break };
             if was_just_emptied(&path) {

@@ -193,4 +193,18 @@ fn a_reload_of_many_changed_tables_gives_way_after_each_few_and_ends_with_the_la
     }
     assert!(turns > 3, "all in {turns} turns");
     assert!(!database.run_timers(&mut events), "it is reported once");
+    // Without changes, all files are looked at, a few in each turn. A further scan that is asked for meanwhile follows.
+    fs::write(path(1), ENTRY).unwrap();
+    database.rescan(LoadRule::IfChanged, &mut events);
+    let mut turns = 0;
+    while !database.has_scanned_all() {
+        if turns == 1 {
+            database.rescan(LoadRule::IfChanged, &mut events);
+        }
+        database.run_timers(&mut events);
+        turns += 1;
+    }
+    let of_one = TABLES.div_ceil(PATHS_A_TURN);
+    assert!((2 * of_one..100).contains(&turns), "{turns} turns");
+    assert_eq!(events.loaded.values().sum::<usize>(), 2 * TABLES - 1);
 }

@@ -294,6 +294,16 @@ impl FileCache {
         }
     }
 
+    /// The files with paths behind this one, in order, each with whether it is loaded in the state that has a stamp.
+    pub(super) fn loaded_after<'a>(
+        &'a self,
+        path: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, impl Fn(&Stamp) -> bool + 'a)> {
+        let from = path.map_or(Bound::Unbounded, Bound::Excluded);
+        let files = self.files.range::<str, _>((from, Bound::Unbounded));
+        files.map(|(path, file)| (path.as_str(), |stamp: &Stamp| file.is_loaded() && file.is_as_read(stamp)))
+    }
+
     /// The files that the current scan did not find, except in directories that could not be listed.
     pub(super) fn unfound(&self) -> Vec<String> {
         let is_listed = |path: &str| Path::new(path).parent().is_none_or(|parent| !self.unlistable.contains(parent));
@@ -316,27 +326,30 @@ pub(super) struct Scan<'a> {
     pub(super) cache: &'a mut FileCache,
     pub(super) reader: TableReader<'a>,
     pub(super) depth: Depth,
-    /// Where the paths of new and changed files are added, which are then read later. None: they are read during the scan.
-    pub(super) changed: Option<&'a mut Vec<PathBuf>>,
+    /// Where the paths of files are added that are not known yet, or all with [`Depth::Anew`]. They are looked at later, and so are those that are
+    /// known. None: all are looked at during the scan, and read if they have changed.
+    pub(super) listed: Option<&'a mut Vec<PathBuf>>,
     pub(super) events: &'a mut dyn EventSink,
 }
 
 impl Visitor for Scan<'_> {
     fn knows(&self, path: &str) -> bool {
-        // A file that is to be read later must not be opened now.
-        self.changed.is_some() || self.cache.contains(path)
+        self.cache.contains(path)
+    }
+
+    fn defers(&mut self, path: &str) -> bool {
+        let Some(listed) = &mut self.listed else { return false };
+        if !self.cache.contains(path) || self.depth == Depth::Anew {
+            listed.push(PathBuf::from(path));
+        }
+        self.cache.mark_found(path);
+        true
     }
 
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool {
         let FileCache { files, scan, .. } = &mut *self.cache;
         let file = files.get_mut(path).filter(|_| self.depth != Depth::Anew);
-        if file.is_some_and(|file| file.is_unchanged(stamp, *scan)) {
-            return true;
-        }
-        let Some(changed) = &mut self.changed else { return false };
-        self.cache.mark_found(path);
-        changed.push(PathBuf::from(path));
-        true
+        file.is_some_and(|file| file.is_unchanged(stamp, *scan))
     }
 
     fn found(&mut self, found: Found) {
@@ -353,7 +366,12 @@ impl Visitor for Scan<'_> {
         for (path, file) in files.range_mut::<str, _>(from_directory) {
             let Some(name) = path.strip_prefix(directory) else { break };
             // Files in a directory below this one do not belong to it.
-            if !name.contains('/') && !state(name).is_some_and(|stamp| file.is_unchanged(&stamp, *scan)) {
+            if name.contains('/') {
+                continue;
+            }
+            if self.listed.is_some() {
+                file.scan = *scan;
+            } else if !state(name).is_some_and(|stamp| file.is_unchanged(&stamp, *scan)) {
                 changed.push(name.to_owned());
             }
         }

@@ -79,6 +79,7 @@ use crate::sys::error::{self, os};
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::process::set_umask;
 use crate::sys::{daemon as process, descriptor, files, signal};
+use crate::users::look_up_child;
 use execution::{Execution, Resumed};
 use settings::{Command, Mode, Settings, SettingsError};
 use start::StartError;
@@ -118,6 +119,10 @@ pub fn main() -> ExitCode {
     let name = start::program_name(arguments.first().map(OsString::as_os_str));
     if execute_as::is_meant(&arguments) {
         return fail(&name, &execute_as::execute(&arguments).to_string());
+    }
+    if look_up_child::is_meant(&arguments) {
+        return look_up_child::answer(&arguments)
+            .map_or_else(|why| fail(&name, &files::reason(&why)), |()| ExitCode::SUCCESS);
     }
     // Before anything else, so that no signal can end the process from here on.
     let blocked = signal::block();

@@ -53,6 +53,14 @@ impl CrontabFiles {
         }
     }
 
+    /// The users that these crontabs need, none of whom has been looked up yet.
+    pub fn new_users(&self) -> DaemonUsers {
+        match &self.origin {
+            Origin::System(finder) if finder.has_label_check() => DaemonUsers::with_contexts(),
+            Origin::System(_) | Origin::StandaloneFiles(_) => DaemonUsers::default(),
+        }
+    }
+
     /// The directories in which crontabs are, or that links to crontabs lead through.
     pub fn directories(&self) -> BTreeSet<PathBuf> {
         let mut directories: BTreeSet<PathBuf> = self.cache.link_directories().cloned().collect();
@@ -134,23 +142,45 @@ impl CrontabFiles {
         }
     }
 
-    /// Scans everything without reading it. Returns the paths of crontabs that are new, changed or gone, for [`CrontabFiles::scan_path`].
-    /// Standalone files, which are few, are read at once, and refusals are reported at once.
-    pub fn find_changed(
+    /// Lists everything without looking at the files. Returns the paths of those that are new or gone, or of all with [`Depth::Anew`], for
+    /// [`CrontabFiles::scan_path`]; [`CrontabFiles::check_some`] finds those that have changed. Standalone files, which are few, are read at once.
+    pub fn list(
         &mut self,
         depth: Depth,
         users: &mut DaemonUsers,
         known: KnownNames<'_>,
         events: &mut dyn EventSink,
     ) -> Vec<PathBuf> {
-        let mut changed = Vec::new();
-        self.scan(depth, users, known, Some(&mut changed), events);
+        let mut listed = Vec::new();
+        self.scan(depth, users, known, Some(&mut listed), events);
         let gone = self.cache.unfound();
         match &self.origin {
-            Origin::System(_) => changed.extend(gone.into_iter().map(PathBuf::from)),
+            Origin::System(_) => listed.extend(gone.into_iter().map(PathBuf::from)),
             Origin::StandaloneFiles(_) => gone.iter().for_each(|path| self.cache.remove(path, events)),
         }
-        changed
+        listed
+    }
+
+    /// Looks at known files, without opening them, from the first one behind a path on, until there are no more or `is_enough` of so many. Returns
+    /// the paths of those that have changed or may not be used as they are, and the last path that was looked at if more follow.
+    pub fn check_some(
+        &self,
+        after: Option<&str>,
+        users: &mut DaemonUsers,
+        is_enough: impl Fn(usize) -> bool,
+    ) -> (Vec<PathBuf>, Option<String>) {
+        let mut changed = Vec::new();
+        let Origin::System(finder) = &self.origin else { return (changed, None) };
+        let mut states = finder.file_states();
+        for (count, (path, is_loaded_as)) in self.cache.loaded_after(after).enumerate() {
+            if !states.stamp(Path::new(path), users).is_some_and(|stamp| is_loaded_as(&stamp)) {
+                changed.push(PathBuf::from(path));
+            }
+            if is_enough(count + 1) {
+                return (changed, Some(path.to_owned()));
+            }
+        }
+        (changed, None)
     }
 
     fn scan(
@@ -158,14 +188,14 @@ impl CrontabFiles {
         depth: Depth,
         users: &mut DaemonUsers,
         known: KnownNames<'_>,
-        changed: Option<&mut Vec<PathBuf>>,
+        listed: Option<&mut Vec<PathBuf>>,
         events: &mut dyn EventSink,
     ) {
         self.cache.begin_scan();
         let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
             Origin::System(finder) => {
-                let mut scan = Scan { cache: &mut self.cache, reader, depth, changed, events };
+                let mut scan = Scan { cache: &mut self.cache, reader, depth, listed, events };
                 let errors = finder.scan(users, &mut scan);
                 self.cache.report_unlistable(&errors, events);
                 let was_missing = std::mem::replace(&mut self.is_spool_missing, finder.is_spool_missing());

@@ -28,7 +28,35 @@ use crate::sys::process_list;
 use crate::sys::selinux::Policy;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// The request to the template process: to fork a PAM monitor with these descriptors. It is sent as they are (SCM_RIGHTS), in this order.
+#[derive(Debug)]
+struct MonitorStart<Descriptor> {
+    /// The monitor's end of its connection to the executor, over which the [`MonitorRequest`](super::pam_monitor::MonitorRequest) comes.
+    link: Descriptor,
+    /// The job's ends of its pipes: input, output, errors.
+    stdio: [Descriptor; 3],
+}
+
+impl MonitorStart<BorrowedFd<'_>> {
+    fn send(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        let [input, output, error] = self.stdio;
+        descriptor::send_descriptors(socket, &[self.link, input, output, error])
+    }
+}
+
+impl MonitorStart<OwnedFd> {
+    /// Waits for the next request. None: the executor has gone. Whatever is no request is passed over.
+    fn receive(socket: BorrowedFd<'_>) -> Option<MonitorStart<OwnedFd>> {
+        loop {
+            let descriptors = descriptor::receive_descriptors(socket).ok().flatten()?;
+            if let Ok([link, input, output, error]) = <[OwnedFd; 4]>::try_from(descriptors) {
+                return Some(MonitorStart { link, stdio: [input, output, error] });
+            }
+        }
+    }
+}
 
 /// The executor's connection to the template process.
 #[derive(Debug)]
@@ -63,7 +91,8 @@ impl MonitorTemplate {
     /// Requests a PAM monitor for a job with these ends of its pipes. Returns the connection to it.
     pub(super) fn make_monitor(&self, stdio: Stdio<'_>) -> io::Result<Link> {
         let (ours, theirs) = descriptor::stream_pair()?;
-        descriptor::send_descriptors(self.socket.as_fd(), &[theirs.as_fd(), stdio.input, stdio.output, stdio.error])?;
+        let start = MonitorStart { link: theirs.as_fd(), stdio: [stdio.input, stdio.output, stdio.error] };
+        start.send(self.socket.as_fd())?;
         Ok(Link::new(ours))
     }
 }
@@ -86,10 +115,9 @@ fn template(
     if let (Some(library), Ok(service)) = (&library, CString::new(profile.pam_service)) {
         library.keep_modules(&service);
     }
-    while let Ok(Some(descriptors)) = descriptor::receive_descriptors(socket.as_fd()) {
-        let Ok([link, input, output, error]) = <[OwnedFd; 4]>::try_from(descriptors) else { continue };
+    while let Some(MonitorStart { link, stdio }) = MonitorStart::receive(socket.as_fd()) {
         let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, cgroup, link: Link::new(link) };
-        let mut ends = Some([input, output, error]);
+        let mut ends = Some(stdio);
         let forked = process::fork(child.threads(), |child| match ends.take() {
             Some(ends) => {
                 let [input, output, error] = ends.each_ref().map(AsFd::as_fd);

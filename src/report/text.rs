@@ -1,6 +1,6 @@
 //! Texts for people about times, durations, the ends of runs and what runs wrote, for the commands and the web page.
 
-use crate::crontab::printable;
+use crate::crontab::printable_lines;
 use crate::schedule::distance;
 use crate::sys::signal;
 use crate::varlink::cron::Outcome;
@@ -37,19 +37,13 @@ pub fn outcome(outcome: &Outcome) -> String {
     text + &times
 }
 
-/// What a job has written, as it can be shown: line ends and tabs stay, other control characters become escapes like `\x1b`.
+/// What a job has written, as it can be shown: [`printable_lines`], with line ends of other systems as those of this one.
 pub fn output(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let (line, end) = match line.strip_suffix(b"\n") {
-            Some(line) => (line.strip_suffix(b"\r").unwrap_or(line), "\n"),
-            None => (line, ""),
-        };
-        let parts: Vec<String> = line.split(|byte| *byte == b'\t').map(printable).collect();
-        text += &parts.join("\t");
-        text += end;
-    }
-    text
+    let line = |line: &[u8]| match line.strip_suffix(b"\r\n") {
+        Some(line) => printable_lines(line) + "\n",
+        None => printable_lines(line),
+    };
+    bytes.split_inclusive(|byte| *byte == b'\n').map(line).collect()
 }
 
 /// How many bytes at the end begin a letter in UTF-8 whose other bytes may follow.

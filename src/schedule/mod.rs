@@ -5,6 +5,7 @@
 //! | file | content |
 //! |---|---|
 //! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
+//! | `printable` | how text of others is shown to people |
 //! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
 //! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |
 //! | `zone`, `history`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
@@ -37,6 +38,7 @@ mod odd_character;
 #[cfg(test)]
 mod only_utc;
 mod parse;
+mod printable;
 mod quartz;
 mod rule;
 mod time;
@@ -60,6 +62,7 @@ pub use odd_character::{character_name, find_odd_character};
 #[cfg(test)]
 pub use only_utc::OnlyUtc;
 pub use parse::Prefix;
+pub use printable::{escape_of, escape_of_byte, printable, printable_lines};
 pub use rule::Unusable;
 pub use time::{LocalMinute, TimeError, Timestamp};
 pub use words::{explain, explain_as_written, join_with_or};

@@ -15,6 +15,7 @@ use super::fields::Fields;
 use super::hint;
 use super::nickname::{self, Meaning};
 use super::odd_character::find_odd_character;
+use super::printable::escape_of;
 use super::quartz::{self, Quartz};
 use super::unit::{DAY, HOUR, MINUTE, MONTH, Unit, WEEKDAY};
 use std::ops::Range;
@@ -757,7 +758,10 @@ fn shown(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::new();
     for c in text.chars().take(MOST) {
-        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        match escape_of(c) {
+            Some(escape) => shown.push_str(&escape),
+            None => shown.push(c),
+        }
     }
     if text.chars().nth(MOST).is_some() {
         shown.push_str("...");

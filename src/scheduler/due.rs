@@ -1,4 +1,5 @@
-//! Entries that are due, or will be at a known moment.
+//! What is to be started and is not in the timer wheel any more: entries that are due now, in the order in which they are started, tables with starts
+//! that wait for a known second (random delays, intervals of `@N`), and `@after` entries whose jobs have ended.
 
 use super::job_id::JobId;
 use crate::schedule::Timestamp;

@@ -1,4 +1,5 @@
-//! Catch-up for tables that are first loaded after the begin, because their user was unknown or their file system was mounted late.
+//! Missed slots of tables that are loaded for the first time only after the daemon's start, because their user was not known or their file system
+//! was not mounted: since when slots of their jobs were missed is kept until then, and they are caught up with as if the table had been there.
 
 use super::action::Action;
 use super::earlier::LateTables;

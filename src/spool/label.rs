@@ -3,6 +3,7 @@
 
 use crate::scheduler::{Owner, Source};
 use crate::sys::selinux::{self, Policy};
+use crate::users::Users;
 use std::ffi::CString;
 use std::os::fd::AsFd;
 
@@ -11,7 +12,7 @@ use std::os::fd::AsFd;
 pub(super) enum Unauthorized {
     /// The policy has no context for the owner, or the file has no label.
     #[error("{0}")]
-    Unknown(#[from] crate::sys::error::Error),
+    Unknown(String),
     /// The policy does not permit the file as an entry point to the context.
     #[error("context={} file_context={}", context.to_string_lossy(), label.to_string_lossy())]
     NoEntryPoint {
@@ -22,24 +23,27 @@ pub(super) enum Unauthorized {
     },
 }
 
-/// Checks the label of an open crontab.
-pub(super) fn admits(policy: &Policy, file: impl AsFd, source: &Source) -> Result<(), Unauthorized> {
-    match may_enter(policy, file, source) {
+/// Checks the label of an open crontab, whose owner is known to `users`.
+pub(super) fn admits(
+    policy: &Policy,
+    file: impl AsFd,
+    source: &Source,
+    users: &mut dyn Users,
+) -> Result<(), Unauthorized> {
+    match may_enter(policy, file, source, users) {
         // A failed query refuses the crontab only if the policy is enforced.
         Err(Unauthorized::Unknown(_)) if !selinux::is_enforcing() => Ok(()),
         judged => judged,
     }
 }
 
-fn may_enter(policy: &Policy, file: impl AsFd, source: &Source) -> Result<(), Unauthorized> {
+fn may_enter(policy: &Policy, file: impl AsFd, source: &Source, users: &mut dyn Users) -> Result<(), Unauthorized> {
+    let unknown = |error: crate::sys::error::Error| Unauthorized::Unknown(error.to_string());
     let context = match &source.owner {
-        // libselinux asks the name service about the user (getpwnam(3) in getseuserbyname(3)), without a time limit, in the event loop of the daemon.
-        // For a user of /etc/passwd that is the file; others have been looked up in a child right before, so that a directory server has just
-        // answered. If it hangs in that moment, or seusers(5) has groups, the daemon waits for as long as the name service does.
-        Owner::User { name, .. } => policy.context_of_user(&CString::new(name.as_str()).unwrap_or_default())?,
-        Owner::System | Owner::Caller => policy.context_of_system()?,
+        Owner::User { name, .. } => users.context(policy, name).map_err(Unauthorized::Unknown)?,
+        Owner::System | Owner::Caller => policy.context_of_system().map_err(unknown)?,
     };
-    let label = selinux::label(file)?;
+    let label = selinux::label(file).map_err(unknown)?;
     if policy.allows(&context, &label, c"file", c"entrypoint") {
         return Ok(());
     }

@@ -41,6 +41,10 @@ pub trait Visitor {
     fn knows(&self, _path: &str) -> bool {
         false
     }
+    /// Receives the path of a table before its file is looked at. Returns whether the file is to be left alone, as the visitor looks at it later.
+    fn defers(&mut self, _path: &str) -> bool {
+        false
+    }
     /// Whether the table of that path is loaded in exactly this state; then it is neither opened nor reported. Called once for
     /// each table whose file may be used.
     fn has(&mut self, path: &str, stamp: &Stamp) -> bool;
@@ -124,6 +128,10 @@ impl Finder {
         self.policy = Policy::of_machine();
         self
     }
+    /// Whether labels are checked.
+    pub fn has_label_check(&self) -> bool {
+        self.policy.is_some()
+    }
     /// The paths that it scans.
     pub fn places(&self) -> &Places {
         &self.places
@@ -157,7 +165,7 @@ impl Finder {
     }
 
     fn look_in(&self, place: Place, path: &Path, users: &mut dyn Users) -> Look {
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Look::NoTable };
+        let (Some(directory), Some(name)) = (directory_of(path), path.file_name()) else { return Look::NoTable };
         let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return Look::NoTable };
         let Ok(directory) = files::open_dir(directory) else { return Look::Gone(path.to_owned()) };
         struct One(Option<Found>);
@@ -239,10 +247,10 @@ impl Finder {
 
     fn scan_system_crontab(&self, users: &mut dyn Users, visitor: &mut dyn Visitor, errors: &mut Vec<ScanError>) {
         let path = &self.places.system_crontab;
-        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let (Some(directory), Some(name)) = (directory_of(path), path.file_name()) else { return };
         let Some((path_text, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return };
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         match files::open_dir(directory) {
+            Ok(fd) if files::stat_at(&fd, name.as_c_str()).is_ok() && visitor.defers(path_text) => {}
             Ok(fd) => self.examine(Place::SystemCrontab, path_text.to_owned(), fd.as_fd(), &name, users, visitor),
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(source) => errors.push(ScanError { path: directory.to_path_buf(), source: source.into() }),
@@ -281,6 +289,9 @@ impl Finder {
                 // A name that is not UTF-8 is not a user's, and paths here are text.
                 let Some(file_name) = text(name) else { return };
                 let path = [&prefix, file_name].concat();
+                if visitor.defers(&path) {
+                    return;
+                }
                 let look = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
                 look(self, place, path, directory.as_fd(), name, users, visitor);
             })?;
@@ -292,6 +303,11 @@ impl Finder {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(source) => errors.push(ScanError { path: path.clone(), source: source.into() }),
         }
+    }
+
+    /// Looks at single files, those of one directory after each other.
+    pub fn file_states(&self) -> FileStates<'_> {
+        FileStates { finder: self, directory: None }
     }
 
     /// The stamp of a file that may be used as a crontab. None if it is a link or not a regular file, or may not be used.
@@ -326,7 +342,7 @@ impl Finder {
             Some((fd, stat))
         };
         match self.expected_owner(&source, users).ok().and_then(|uid| Some((uid, open()?))) {
-            Some((uid, (fd, stat))) => self.report(source, uid, fd, &stat, Vec::new(), visitor),
+            Some((uid, opened)) => self.report(source, uid, opened, Vec::new(), users, visitor),
             None => self.examine(place, source.path, directory, name, users, visitor),
         }
     }
@@ -371,7 +387,7 @@ impl Finder {
         if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
-        self.report(source, uid, fd, &stat, watch, visitor);
+        self.report(source, uid, (fd, stat), watch, users, visitor);
     }
 
     /// Checks an open file and reports it.
@@ -379,16 +395,16 @@ impl Finder {
         &self,
         mut source: Source,
         uid: Option<u32>,
-        fd: OwnedFd,
-        stat: &Stat,
+        (fd, stat): (OwnedFd, Stat),
         watch: Vec<PathBuf>,
+        users: &mut dyn Users,
         visitor: &mut dyn Visitor,
     ) {
-        let stamp = Stamp::from(stat);
-        if let Err(kind) = self.judge(stat, uid) {
+        let stamp = Stamp::from(&stat);
+        if let Err(kind) = self.judge(&stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source)) {
+        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source, users)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
@@ -462,6 +478,28 @@ impl Finder {
     }
 }
 
+/// Looks at single files without opening them.
+#[derive(Debug)]
+pub struct FileStates<'a> {
+    finder: &'a Finder,
+    /// The directory of the last one, open.
+    directory: Option<(PathBuf, OwnedFd)>,
+}
+
+impl FileStates<'_> {
+    /// The stamp of a file at which a crontab may be, with a path as [`Finder::look`] has it. None: there is none, or it is a link or not a regular
+    /// file, or may not be used.
+    pub fn stamp(&mut self, path: &Path, users: &mut dyn Users) -> Option<Stamp> {
+        let place = self.finder.place_of(path)?;
+        let (parent, name) = (directory_of(path)?, path.file_name()?.to_str()?);
+        if self.directory.as_ref().is_none_or(|(open, _)| open != parent) {
+            self.directory = Some((parent.to_owned(), files::open_dir(parent).ok()?));
+        }
+        let (_, directory) = self.directory.as_ref()?;
+        self.finder.state(place, directory.as_fd(), name, users)
+    }
+}
+
 /// For tables that no user owns: nobody is known, and nothing is read.
 #[derive(Debug)]
 struct NoUsers;
@@ -470,6 +508,11 @@ impl Users for NoUsers {
     fn uid(&mut self, _: &str) -> Lookup {
         Lookup::Unknown
     }
+}
+
+/// The directory that a file is in, also for a mere name.
+fn directory_of(path: &Path) -> Option<&Path> {
+    path.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
 /// Whether something in a directory could be read as a file: it is no directory.

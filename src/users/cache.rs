@@ -4,6 +4,7 @@
 //! Where look-ups read local files only, the executor looks up users itself. Otherwise it forks a child for that, with a time limit: a
 //! directory server that hangs delays only the jobs of its own users.
 
+use super::look_up_child::context_of;
 use super::lookup::LIMIT_MS;
 use super::user::{User, UserWithGroups};
 use crate::sys::clock;
@@ -15,7 +16,6 @@ use crate::sys::process::{self, Ask, Pid};
 use crate::sys::selinux::Policy;
 use crate::sys::stamp::Stamp;
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,7 +35,7 @@ pub enum UserError {
     TimedOut,
 }
 
-/// The result of looking up a user.
+/// The result of looking up a user, as the cache has it.
 type Found = Result<Rc<UserWithGroups>, UserError>;
 
 /// What the cache says at once.
@@ -55,8 +55,11 @@ struct Query {
     deadline_ms: i64,
 }
 
-/// Looks a user up and waits. None: nobody has that name.
-type LookUp = fn(&str) -> Result<Option<UserWithGroups>, UserError>;
+/// What a look-up has found, as its child sends it. None: nobody has that name.
+pub type LookUpAnswer = Result<Option<UserWithGroups>, UserError>;
+
+/// Looks a user up and waits.
+type LookUp = fn(&str) -> LookUpAnswer;
 
 /// The users of this minute, and the queries under way.
 pub struct UserCache {
@@ -147,8 +150,8 @@ impl UserCache {
                 Ok(_) | Err(_) => break,
             }
         }
-        let found = match postcard::from_bytes(&query.answer) {
-            Ok(found) => found_of(found),
+        let found = match postcard::from_bytes::<LookUpAnswer>(&query.answer) {
+            Ok(answer) => found_of(answer),
             Err(_) => Err(UserError::Failed("the look-up gave no answer".into())),
         };
         self.finish_query(token, found);
@@ -188,8 +191,8 @@ impl Query {
         let pid = process::fork(threads, |child| {
             // Pipes of jobs must not stay open in this child, however long it takes: their readers wait for the end.
             let _ = descriptor::close_from(&child, 3, &[answer.as_fd()]);
-            let found = look_up_with_context(look_up, policy, name);
-            let sent = postcard::to_stdvec(&found)
+            let answer_of_user: LookUpAnswer = look_up_with_context(look_up, policy, name);
+            let sent = postcard::to_stdvec(&answer_of_user)
                 .map_err(io::Error::other)
                 .and_then(|bytes| files::write_all(&answer, &bytes));
             i32::from(sent.is_err())
@@ -205,19 +208,12 @@ fn look_up(name: &str) -> Result<Option<UserWithGroups>, UserError> {
 }
 
 /// Looks a user up and, if there is a policy, the context of the user's jobs.
-fn look_up_with_context(
-    look_up: LookUp,
-    policy: Option<Policy>,
-    name: &str,
-) -> Result<Option<UserWithGroups>, UserError> {
-    let context = |policy: Policy| {
-        let name = CString::new(name).map_err(|error| error.to_string())?;
-        policy.context_of_user(&name).map_err(|error| error.to_string())
-    };
+fn look_up_with_context(look_up: LookUp, policy: Option<Policy>, name: &str) -> LookUpAnswer {
+    let context = |policy: Policy| context_of(&policy, name);
     Ok(look_up(name)?.map(|user| UserWithGroups { context: policy.map(context), ..user }))
 }
 
-fn found_of(answer: Result<Option<UserWithGroups>, UserError>) -> Found {
+fn found_of(answer: LookUpAnswer) -> Found {
     answer?.map(Rc::new).ok_or(UserError::Unknown)
 }
 

@@ -1,10 +1,14 @@
 //! Users for the daemon, which never waits for a directory server: /etc/passwd is read here; for other names a child runs getent(1), whose
-//! answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc.
+//! answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc. With SELinux the child is one that looks up the
+//! contexts of their jobs, too.
 
+use super::look_up_child::{self, NamedUser};
 use super::lookup::{LIMIT_MS, Lookup, Users};
 use super::passwd_file::{PasswdFile, name_and_uid};
 use crate::sys::clock;
+use crate::sys::selinux::Policy;
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::CString;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -22,6 +26,9 @@ const GETENT: &str = "/usr/bin/getent";
 pub struct DaemonUsers {
     file: PasswdFile,
     answers: HashMap<String, Lookup>,
+    /// Whether the contexts of users' jobs are looked up with them, and those of the users in `answers`.
+    wants_contexts: bool,
+    contexts: HashMap<String, Result<CString, String>>,
     wanted: BTreeSet<String>,
     query: Option<Query>,
 }
@@ -46,9 +53,15 @@ pub enum Progress {
 }
 
 impl DaemonUsers {
+    /// Users whose SELinux contexts will be asked for.
+    pub fn with_contexts() -> DaemonUsers {
+        DaemonUsers { wants_contexts: true, ..DaemonUsers::default() }
+    }
+
     /// Forgets the answers of the name service, and reads /etc/passwd again if it has changed.
     pub fn refresh(&mut self) {
         self.answers.clear();
+        self.contexts.clear();
         self.file.refresh();
     }
 
@@ -74,10 +87,8 @@ impl DaemonUsers {
         }
         let names: Vec<String> = self.wanted.iter().take(NAMES_AT_ONCE).cloned().collect();
         self.wanted.retain(|name| !names.contains(name));
-        let started = Command::new(GETENT)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .args(["passwd", "--"])
+        let mut command = if self.wants_contexts { look_up_child::command() } else { getent() };
+        let started = command
             .args(&names)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -133,7 +144,17 @@ impl DaemonUsers {
 
     fn finish_query(&mut self) {
         let Some(query) = self.query.take() else { return };
-        let found = users_of(&query.answer);
+        let mut found: HashMap<&[u8], u32> = HashMap::new();
+        let users: Vec<NamedUser>;
+        if self.wants_contexts {
+            users = look_up_child::read(&query.answer).collect();
+            for NamedUser { name, uid, context } in &users {
+                found.insert(name.as_bytes(), *uid);
+                self.contexts.extend(context.clone().map(|context| (name.clone(), context)));
+            }
+        } else {
+            found = users_of(&query.answer);
+        }
         for name in query.names {
             let answer = found.get(name.as_bytes()).map_or(Lookup::Unknown, |uid| Lookup::Known(*uid));
             self.answers.insert(name, answer);
@@ -155,6 +176,18 @@ impl Users for DaemonUsers {
         }
         Lookup::NotYet
     }
+
+    /// For a user who was looked up by a child, what that has found. For one of /etc/passwd, libselinux is asked here: it reads that file, unless
+    /// seusers(5) has groups, and then asks the name service for these.
+    fn context(&mut self, policy: &Policy, name: &str) -> Result<CString, String> {
+        self.contexts.get(name).cloned().unwrap_or_else(|| look_up_child::context_of(policy, name))
+    }
+}
+
+fn getent() -> Command {
+    let mut command = Command::new(GETENT);
+    command.env_clear().env("PATH", "/usr/bin:/bin").args(["passwd", "--"]);
+    command
 }
 
 /// The users in an answer of getent. It looks up a uid for a name of digits; only the name in the answer counts.

@@ -1,8 +1,11 @@
 //! Looking up the uid of a login name.
 
+use super::look_up_child::context_of;
 use super::passwd_file::PasswdFile;
 use super::user::User;
+use crate::sys::selinux::Policy;
 use std::collections::HashMap;
+use std::ffi::CString;
 
 /// How long a child may take to look users up, in milliseconds.
 pub(super) const LIMIT_MS: i64 = 10_000;
@@ -22,6 +25,15 @@ pub enum Lookup {
 pub trait Users {
     /// The uid of that login name.
     fn uid(&mut self, name: &str) -> Lookup;
+
+    /// The SELinux context of the jobs of a user whose uid is known, or why there is none.
+    ///
+    /// # Errors
+    ///
+    /// The policy has none.
+    fn context(&mut self, policy: &Policy, name: &str) -> Result<CString, String> {
+        context_of(policy, name)
+    }
 }
 
 /// Users for a command, which can wait: those of /etc/passwd, and for other names the answer of the name service, which is asked once

@@ -6,6 +6,7 @@
 mod cache;
 mod daemon_users;
 mod group_file;
+pub mod look_up_child;
 mod lookup;
 mod passwd_file;
 mod user;

@@ -125,7 +125,14 @@ pub struct Filter {
     /// Only jobs of this file.
     #[serde(default)]
     pub source: Option<String>,
+    /// Only jobs in any of these states, of which `failing` and `late` are two here. Only `List` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub states: Option<Vec<String>>,
 }
+
+/// The words of [`Filter::states`].
+pub const STATES: [&str; 9] =
+    ["idle", "running", "waiting", "retrying", "paused", "disabled", "removed", "failing", "late"];
 
 /// A table that is not used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

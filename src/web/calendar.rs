@@ -198,6 +198,11 @@ impl Calendar {
 
     /// The text. `durations`: mean durations of jobs in seconds.
     pub fn text(&self, durations: &HashMap<String, f64>) -> String {
+        self.head() + &self.rest(durations)
+    }
+
+    /// The beginning of the text, which does not depend on what runs.
+    pub fn head(&self) -> String {
         let mut text = Text::default();
         text.line("BEGIN:VCALENDAR");
         text.line("VERSION:2.0");
@@ -206,13 +211,19 @@ impl Calendar {
         let name = escaped(&format!("cron jobs of {}", self.host));
         text.line(&format!("NAME:{name}"));
         text.line(&format!("X-WR-CALNAME:{name}"));
+        text.line("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
+        text.line("X-PUBLISHED-TTL:PT1H");
+        text.text
+    }
+
+    /// The text behind [`Calendar::head`], to its end.
+    pub fn rest(&self, durations: &HashMap<String, f64>) -> String {
+        let mut text = Text::default();
         if let Some(day) = self.cut_at {
             let why = format!("More than {MOST_EVENTS} runs: the calendar ends before or on {}.", iso(day));
             text.line(&format!("DESCRIPTION:{}", escaped(&why)));
             text.line(&format!("X-WR-CALDESC:{}", escaped(&why)));
         }
-        text.line("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
-        text.line("X-PUBLISHED-TTL:PT1H");
         if self.events.is_empty() {
             // A calendar has at least one component (RFC 5545, 3.4).
             for line in NO_EVENTS {

@@ -66,9 +66,20 @@ impl Collected {
 
     /// The text. Without a reply it says that no daemon answers.
     pub fn text(&self, format: Format) -> String {
+        Collected::head(format, self.daemon.is_some()) + &self.rest(format)
+    }
+
+    /// The beginning of the text: whether the daemon answers, which is known before all jobs have been collected.
+    pub fn head(format: Format, is_up: bool) -> String {
         let mut text = Text { format, text: String::new() };
         text.family(Kind::Gauge, "up", None, "Whether the daemon answers.");
-        text.sample("up", "", u8::from(self.daemon.is_some()));
+        text.sample("up", "", u8::from(is_up));
+        text.text
+    }
+
+    /// The text behind [`Collected::head`], to its end.
+    pub fn rest(&self, format: Format) -> String {
+        let mut text = Text { format, text: String::new() };
         if let Some(daemon) = &self.daemon {
             write_daemon(daemon, &mut text);
             self.write_jobs(&mut text);

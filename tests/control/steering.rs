@@ -2,6 +2,9 @@
 
 use crate::common::{Deadline, Implementation};
 use crate::{TABLE, cronctl, json, json_lines, prepare, wait_for_state, world};
+use cronwheel::control::Client;
+use cronwheel::varlink::Call;
+use std::path::Path;
 
 /// The state of a job, as root sees it. None: there is no such job.
 fn state(world: &crate::common::World, job: &str) -> Option<String> {
@@ -75,12 +78,17 @@ fn each_kill_of_a_job_takes_another_run_and_then_what_waits() {
     world
         .crontab(
             "alice",
-            "CRON_GRACE=600s\nCRON_NAME=stubborn\n@daily trap '' TERM; sleep 600 & wait; wait\n\
-             CRON_NAME=queued\nCRON_OVERLAP=queue\n@daily trap '' TERM; sleep 600 & wait; wait\n",
+            "CRON_GRACE=600s\nCRON_NAME=stubborn\n@daily trap '' TERM; echo >/tmp/deaf-$CRON_RUN_ID; sleep 600 & wait; wait\n\
+             CRON_NAME=queued\nCRON_OVERLAP=queue\n@daily trap '' TERM; echo >/tmp/deaf-$CRON_RUN_ID; sleep 600 & wait; wait\n",
         )
         .ok();
     wait_for_state(&world, "alice:queued", "idle");
-    let run = |job: &str| json(&cronctl(&world, "alice", &format!("run --json {job}")))["run"].as_u64().unwrap();
+    // A run that is ended before it ignores the signal does not go on.
+    let run = |job: &str| {
+        let run = json(&cronctl(&world, "alice", &format!("run --json {job}")))["run"].as_u64().unwrap();
+        world.wait_for_file(&format!("/tmp/deaf-{run}"), Deadline::seconds(20));
+        run
+    };
     let (first, second) = (run("stubborn"), run("stubborn"));
     for run in [first, second, first] {
         // When all of its runs end already, that is said again of the oldest.
@@ -128,4 +136,23 @@ fn no_byte_of_a_run_that_is_waited_for_is_missed_however_early_it_was_written() 
     // As JSON, a call with output has it between the run and its outcome.
     let shown = cronctl(&world, "alice", "run --wait --json short");
     assert!(json_lines(&shown).iter().all(|reply| reply.get("output").is_none()), "{shown:?}");
+}
+
+#[test]
+fn after_a_pause_of_very_many_jobs_verbs_wait_until_they_are_answered() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let many: String = (0..2_000).map(|number| format!("CRON_NAME=job-{number}\n0 0 1 1 * alice true\n")).collect();
+    world.drop_in("many", &many);
+    let _daemon = prepare(&world);
+    let pause = || cronctl(&world, "root", "pause --all --for 1h");
+    assert_eq!(pause().code(), 0);
+    // A call that is made once is refused.
+    let mut client = Client::connect(Path::new("/run/cronwheel/io.cronwheel.Cron")).unwrap();
+    client.send(&Call::new("io.cronwheel.Cron.Status", &serde_json::json!({}))).unwrap();
+    assert_eq!(client.receive().unwrap().error.as_deref(), Some("io.cronwheel.Cron.Busy"));
+    for verb in ["ping", "list hello", "status", "show hello", "next", "why hello", "metrics", "resume alice:hello"] {
+        assert_eq!(pause().code(), 0, "before {verb}");
+        let shown = cronctl(&world, "root", verb);
+        assert!(shown.code() == 0 && shown.stderr.is_empty(), "{verb}: {shown:?}");
+    }
 }

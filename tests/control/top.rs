@@ -160,3 +160,29 @@ fn without_a_terminal_it_says_so() {
     let list = json(&cronctl(&world, "alice", "top --json </dev/null"));
     assert_eq!(list["jobs"].as_array().unwrap().len(), 7);
 }
+
+#[test]
+fn with_very_many_jobs_those_that_fail_or_come_next_are_shown_and_a_text_finds_the_others() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let many: String =
+        (0..3_000).map(|number| format!("CRON_NAME=job-{number}\n0 0 1 {} * alice true\n", 2 + number % 10)).collect();
+    world.drop_in("many", &format!("{many}CRON_NAME=soon\n0 0 * * * alice true\n"));
+    let _daemon = prepare(&world);
+    assert_eq!(cronctl(&world, "alice", "run --wait fails").code(), 3);
+    let shown = top(
+        &world,
+        "root",
+        &[
+            ("that fail, run, wait or are next", "/job-2999"),
+            ("alice:job-2999", "\r"),
+            ("Esc shows all", "\u{1b}"),
+            ("that fail, run, wait or are next", "q"),
+        ],
+    );
+    assert_restored(&shown, 0);
+    let lines = |screen: usize| shown["screens"][screen].as_str().unwrap().lines().skip(3).take(2).collect::<Vec<_>>();
+    let first = lines(0);
+    assert!(first[0].starts_with("alice:fails") && first[1].starts_with("alice:soon"), "{first:#?}");
+    let found = lines(2);
+    assert!(found[0].starts_with("alice:job-2999") && found[1].trim().is_empty(), "{found:#?}");
+}

@@ -1,8 +1,11 @@
 //! What the verbs show.
 
 use crate::common::{Deadline, Implementation};
-use crate::{cronctl, json, json_lines, prepare, wait_for_state, world};
+use crate::{TABLE, cronctl, json, json_lines, prepare, wait_for_state, world};
+use cronwheel::control::Client;
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 
 #[test]
@@ -187,4 +190,43 @@ fn a_job_that_runs_alone_has_a_process_and_the_time_of_its_start() {
     });
     assert!(running["started_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{running}");
     cronctl(&world, "alice", "kill endless").ok();
+}
+
+/// The jobs that `List` gives for these states, or why it does not.
+fn in_states(states: &[&str]) -> Result<Vec<String>, String> {
+    let socket = Path::new("/run/cronwheel/io.cronwheel.Cron");
+    let mut jobs = Vec::new();
+    let arguments = json!({ "filter": { "states": states } });
+    let called = Client::connect(socket).unwrap().call_more("io.cronwheel.Cron.List", &arguments, |page: Value| {
+        jobs.extend(page["jobs"].as_array().unwrap().iter().map(|job| job["job"].as_str().unwrap().to_owned()));
+        true
+    });
+    called.map(|()| jobs).map_err(|why| why.to_string())
+}
+
+#[test]
+fn the_list_of_jobs_in_some_states_has_all_of_these_and_no_others() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    assert_eq!(cronctl(&world, "alice", "run --wait fails").code(), 3);
+    assert_eq!(cronctl(&world, "alice", "run endless").code(), 0);
+    assert_eq!(cronctl(&world, "alice", "pause hello --for 1h").code(), 0);
+    wait_for_state(&world, "alice:endless", "running");
+    let jobs = |states: &[&str]| in_states(states).unwrap();
+    assert_eq!(jobs(&["failing"]), ["alice:fails"]);
+    assert_eq!(jobs(&["running", "running"]), ["alice:endless"]);
+    let mut found = jobs(&["paused", "failing", "running"]);
+    found.sort();
+    assert_eq!(found, ["alice:endless", "alice:fails", "alice:hello"]);
+    assert_eq!(jobs(&["removed"]), [""; 0]);
+    assert_eq!(jobs(&[]), [""; 0]);
+    // A run of a job whose entry is gone is found among those that run, and nowhere else.
+    world.crontab("alice", &TABLE.replace("CRON_NAME=endless", "CRON_NAME=other")).ok();
+    let removed =
+        Deadline::seconds(20).wait_for("the table", || Some(jobs(&["removed"])).filter(|jobs| !jobs.is_empty()));
+    assert_eq!(removed, ["alice:endless"]);
+    let refused = in_states(&["asleep"]).unwrap_err();
+    assert!(refused.contains("expected any of idle, running") && refused.contains("asleep"), "{refused}");
+    world.crontab("bob", "CRON_NAME=often\nCRON_LATE=1s\n* * * * * exec sleep 600\n").ok();
+    Deadline::seconds(90).wait_for("a late job", || Some(jobs(&["late"])).filter(|jobs| *jobs == ["bob:often"]));
 }

@@ -12,8 +12,11 @@ static int give(char **to, const char *context)
 
 int is_selinux_enabled(void) { return 1; }
 
+/* As when a directory server does not answer: for remy as long as there is a file. */
 int getseuserbyname(const char *name, char **user, char **level)
 {
+    while (!strcmp(name, "remy") && !access("/run/hang", F_OK))
+        usleep(10000);
     give(user, strcmp(name, "alice") ? "user_u" : "staff_u");
     return give(level, "s0-s0:c0.c9");
 }

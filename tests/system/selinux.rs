@@ -67,6 +67,48 @@ fn with_a_stand_in_for_libselinux_jobs_run_in_their_contexts_and_only_from_table
     daemon.stop();
 }
 
+/// A user database of one user.
+const REMOTE: &str = r#"
+#include <nss.h>
+#include <pwd.h>
+#include <string.h>
+enum nss_status _nss_remote_getpwnam_r(const char *name, struct passwd *p, char *b, size_t l, int *e) {
+    if (strcmp(name, "remy")) return NSS_STATUS_NOTFOUND;
+    *p = (struct passwd) { "remy", "x", 4242, 100, "", "/tmp", "/bin/sh" };
+    return NSS_STATUS_SUCCESS;
+}
+"#;
+
+#[test]
+fn with_a_stand_in_for_libselinux_a_context_whose_look_up_hangs_holds_up_nobody_else() {
+    let Some(world) = world!(Implementation::OursCronie, ["cc", "setfattr"]) else { return };
+    pretend_selinux(&world);
+    fs::write("/tmp/remote.c", REMOTE).unwrap();
+    world.run("cc -shared -fPIC -o /usr/lib/$(cc -print-multiarch)/libnss_remote.so.2 /tmp/remote.c").ok();
+    world.run("sed -i 's/^passwd:.*/passwd: files remote/' /etc/nsswitch.conf").ok();
+    fs::write("/var/spool/cron/remy", "@every_second date +\\%s >>/tmp/remy\n").unwrap();
+    world.run("chown remy /var/spool/cron/remy && chmod 600 /var/spool/cron/remy && chmod 1777 /tmp").ok();
+    label(&world, "/var/spool/cron/remy", "user_cron_spool_t");
+    world.drop_in("each-second", "@every_second root date +\\%s >>/run/seconds\n");
+    label(&world, "/etc/cron.d/each-second", "system_cron_spool_t");
+    // The user is in no file that PAM's usual modules read.
+    fs::write("/etc/pam.d/crond", "account required pam_permit.so\nsession required pam_permit.so\n").unwrap();
+    fs::write("/run/hang", "").unwrap();
+    let daemon = world.start_daemon_with(&[], &[LIBRARY]);
+    let seconds = Deadline::seconds(30).wait_for("four seconds", || {
+        let text = fs::read_to_string("/run/seconds").ok()?;
+        let seconds: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        (seconds.len() >= 5).then_some(seconds)
+    });
+    assert!(seconds[seconds.len() - 1] - seconds[0] <= seconds.len() as u64, "a gap in {seconds:?}");
+    assert!(!fs::exists("/tmp/remy").unwrap(), "a job whose context is not known");
+    fs::remove_file("/run/hang").unwrap();
+    Deadline::seconds(20).wait_for("the job", || fs::exists("/tmp/remy").unwrap().then_some(()));
+    let contexts = fs::read_to_string("/run/contexts").unwrap();
+    assert!(contexts.contains("user_u:cron_r:cronjob_t:s0-s0:c0.c9"), "{contexts}");
+    daemon.stop();
+}
+
 #[test]
 fn with_a_stand_in_for_libselinux_a_permissive_policy_stops_nothing() {
     let Some(world) = world!(Implementation::OursCronie, ["cc", "setfattr"]) else { return };

@@ -203,6 +203,30 @@ def many(browser):
     browser.open(SITE + "/timeline?length=1d")
     browser.wait_for_text("Starts a minute")
     check_logs(browser)
+    refused_events(browser)
+
+
+def refused_events(browser):
+    """As many pages are open as are told what happens: one more says that it is not, and goes on by itself."""
+    cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in browser.ask("/cookie", method="GET"))
+    port = HOST.rsplit(":", 1)[1]
+    browser.open("about:blank")
+    streams = []
+    for _ in range(60):
+        stream = socket.create_connection(("127.0.0.1", int(port)), timeout=20)
+        stream.sendall(f"GET /events HTTP/1.1\r\nHost: {HOST}\r\nCookie: {cookies}\r\n\r\n".encode())
+        streams.append(stream)
+        if b" 503 " in stream.recv(64):
+            break
+    else:
+        raise AssertionError("no stream was refused")
+    browser.open(SITE + "/jobs")
+    browser.wait_for_text("Live updates are refused: ")
+    browser.shoot("refused")
+    for stream in streams:
+        stream.close()
+    browser.wait("live updates", lambda: "Live updates are refused" not in browser.text())
+    check_logs(browser, allowed=("503",))
 
 
 def screenshots(browser):

@@ -72,3 +72,27 @@ fn read_only_is_read_only() {
     }
     assert_eq!(world.run("cronctl history --json").stdout, "");
 }
+
+#[test]
+fn a_page_of_one_user_has_no_jobs_of_others() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    world.run("cronctl run bob:nightly").ok();
+    assert_eq!(world.run("cronctl run --wait alice:fails").code(), 3);
+    let all = Site::signed_in(&world, "root", "");
+    let shown = all.wait_for("/", "1</b> <span>running").body;
+    assert!(shown.contains("<b>6</b> <span>jobs") && shown.contains("bob:nightly"), "{shown}");
+    let only = Site::signed_in(&world, "root", "--user alice");
+    let shown = only.get("/").body;
+    assert!(shown.contains("<b>0</b> <span>running") && shown.contains("<b>5</b> <span>jobs"), "{shown}");
+    assert!(shown.contains("<b>1</b> <span>failing") && shown.contains("only jobs of alice"), "{shown}");
+    let run = world.run("cronctl history bob:nightly --json").ok();
+    let run =
+        run.split("\"run\":").filter_map(|rest| rest.split([',', '}']).next()?.parse::<u64>().ok()).next().unwrap();
+    for path in ["/", "/jobs", "/jobs?sort=name", "/jobs?user=bob", "/timeline", "/metrics", "/calendar.ics"] {
+        let page = only.get(path);
+        assert!(page.status == 200 && !page.body.contains("nightly"), "{path}: {page:?}");
+    }
+    assert_eq!((only.get("/job/bob:nightly").status, only.get(&format!("/run/{run}")).status), (404, 404));
+    assert_eq!((only.get("/job/alice:hello").status, all.get(&format!("/run/{run}")).status), (200, 200));
+}

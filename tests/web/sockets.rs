@@ -1,6 +1,7 @@
 //! Where it listens: loopback only, Unix sockets, sockets of a service manager; the token for programs; the browser.
 
 use crate::client::{Site, over_unix};
+use crate::common::implementation::package;
 use crate::common::{Deadline, Implementation, World};
 use crate::{prepare, world};
 use std::fs;
@@ -205,6 +206,10 @@ fn programs_send_the_token_of_a_file() {
             format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n");
         assert_eq!(over_unix(path, &request).status, status, "{token}");
     }
+    // A browser has no token there, so that its pages have no links that would be refused.
+    let overview = over_unix(path, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(overview.status == 200 && overview.body.contains("href=\"/healthz\""), "{overview:?}");
+    assert!(["/metrics", "/calendar.ics"].iter().all(|path| !overview.body.contains(path)), "{overview:?}");
     // Another user could change it.
     world.run(&format!("chown bob: {file}; chmod 644 {file}; chmod o+x /home/alice")).ok();
     let shown = world.run_as("alice", &format!("timeout 10 cronctl web --token-file {file}"));
@@ -238,4 +243,35 @@ fn a_browser_is_opened_with_a_file_so_that_no_command_line_has_the_token() {
     assert!(fs::exists(path).unwrap());
     world.run(&format!("kill -HUP {}", site.pid())).ok();
     Deadline::seconds(20).wait_for("the end of the file", || (!fs::exists(path).unwrap()).then_some(()));
+}
+
+/// The configuration of nginx that contrib/README shows.
+fn nginx_of_the_readme() -> String {
+    let readme = include_str!("../../contrib/README.md");
+    let (_, rest) = readme.split_once("```nginx\n").expect("the example");
+    rest.split_once("```").expect("its end").0.to_owned()
+}
+
+#[test]
+fn nginx_as_the_readme_configures_it_asks_for_a_login_and_passes_pages_buttons_and_live_output_on() {
+    let Some(world) = world!(Implementation::OursDebian, ["nginx", "python3", "openssl"]) else { return };
+    let _daemon = prepare(&world);
+    let socket = "/run/cronwheel-web.sock";
+    let _web = Server::start(&world, "root", &format!("exec cronctl web --listen unix:{socket} --any-host"));
+    wait_for_socket(socket);
+    let configuration = format!(
+        "user root;\npid /run/nginx.pid;\ndaemon off;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{}\n}}\n",
+        nginx_of_the_readme()
+    );
+    fs::write("/run/nginx.conf", configuration).unwrap();
+    let login =
+        "mkdir -p /etc/nginx /var/log/nginx /var/lib/nginx; printf 'admin:{PLAIN}secret\\n' >/etc/nginx/cron.htpasswd";
+    let certificate = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=cron.example.org \
+                       -keyout /etc/ssl/private/cron.example.org.key -out /etc/ssl/cron.example.org.pem";
+    world.run(&format!("{login}; mkdir -p /etc/ssl/private; {certificate}")).ok();
+    let nginx = package("nginx").join("usr/sbin/nginx");
+    let _nginx = Server::start(&world, "root", &format!("exec {} -c /run/nginx.conf", nginx.display()));
+    fs::write("/run/proxy.py", include_str!("proxy.py")).unwrap();
+    let used = world.run("python3 /run/proxy.py 2>&1");
+    assert_eq!(used.code(), 0, "{}", used.stdout);
 }

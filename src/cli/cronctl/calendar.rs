@@ -33,7 +33,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let json = given(matches, "json");
     let host = String::from_utf8_lossy(&files::host_name().unwrap_or_default()).into_owned();
     let mut calendar = Calendar::new(if host.is_empty() { "localhost" } else { &host }, system.now());
-    let mut history = None;
+    let (mut history, mut has_begun) = (None, false);
     match Connection::open(system) {
         Ok(mut daemon) => {
             let jobs = (!query.names.is_empty()).then(|| query.names.clone());
@@ -41,6 +41,11 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
             let mut asked = Asked { daemon: &mut daemon, questions: 0 };
             for range in ranges {
                 let (starts, takes_more) = calendar.ask_day(range, &filter, json, &mut asked)?;
+                // The other days take a while where there are very many jobs. Nothing is printed if the question itself is wrong.
+                if !json && !std::mem::replace(&mut has_begun, true) {
+                    out.text(&calendar.head())?;
+                    out.flush()?;
+                }
                 starts.iter().try_for_each(|start| out.json(start))?;
                 if !takes_more {
                     break;
@@ -58,7 +63,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
     if !json {
         let durations = history.map(|history| durations(history, &calendar.jobs(LOOKED_UP))).unwrap_or_default();
-        out.text(&calendar.text(&durations))?;
+        out.text(&if has_begun { calendar.rest(&durations) } else { calendar.text(&durations) })?;
     }
     Ok(Verdict::Clean)
 }

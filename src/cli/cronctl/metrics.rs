@@ -31,32 +31,47 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         Some("prometheus") => Format::Prometheus,
         _ => Format::Common,
     };
-    let collected = collect(system, &arguments);
+    let file = value::<PathBuf>(matches, "output").map(PathBuf::as_path).filter(|file| *file != Path::new("-"));
+    let mut has_begun = false;
+    let collected = collect(system, &arguments, || {
+        // With very many jobs, the other replies take a while. A text without its last line is one that readers refuse.
+        if file.is_none() && !std::mem::replace(&mut has_begun, true) {
+            out.text(&Collected::head(format, true))?;
+            out.flush()?;
+        }
+        Ok(())
+    });
     let text = match &collected {
+        Ok(collected) if has_begun => collected.rest(format),
         Ok(collected) => collected.text(format),
         // Whoever collects a file would else go on to see what was true before.
-        Err(Error::NoDaemon { .. } | Error::DaemonGone) => Collected::default().text(format),
+        Err(Error::NoDaemon { .. } | Error::DaemonGone) if !has_begun => Collected::default().text(format),
         Err(_) => String::new(),
     };
     if !text.is_empty() {
-        write(value::<PathBuf>(matches, "output").map(PathBuf::as_path), &text, out)?;
+        write(file, &text, out)?;
     }
     collected.map(|_| Verdict::Clean)
 }
 
-fn collect(system: &SystemState, arguments: &MetricsArguments) -> Result<Collected, Error> {
+/// Collects all replies. `on_reply` is called after each.
+fn collect(
+    system: &SystemState,
+    arguments: &MetricsArguments,
+    mut on_reply: impl FnMut() -> Result<(), Error>,
+) -> Result<Collected, Error> {
     let mut daemon = Connection::open(system)?;
     daemon.set_patience(PATIENCE)?;
     let mut collected = Collected::default();
     daemon.call_more("Metrics", arguments, |page: Metrics| {
         collected.add(page);
-        Ok(true)
+        on_reply().map(|()| true)
     })?;
     Ok(collected)
 }
 
 fn write(file: Option<&Path>, text: &str, out: &mut Output) -> Result<(), Error> {
-    match file.filter(|file| *file != Path::new("-")) {
+    match file {
         None => out.text(text),
         Some(file) => state_file::replace_durably(file, text.as_bytes(), FILE_MODE)
             .map_err(|source| Error::WriteFile { path: file.to_owned(), source: source.into() }),

@@ -5,14 +5,11 @@ use super::error::Error;
 use super::source;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
+use crate::control::NextPages;
 use crate::schedule::Timestamp;
-use crate::varlink::Time;
-use crate::varlink::cron::{Filter, NextArguments, NextStart};
+use crate::varlink::cron::{Filter, NextStart};
 use clap::ArgMatches;
 use std::path::Path;
-
-/// Starts that one call gives at most.
-const PAGE: u64 = 10_000;
 
 /// Options that ask for other tables, or other times, than those of the daemon.
 const OTHERS: [&str; 7] = ["expr", "file", "path", "tz", "spool", "system-crontab", "cron-d"];
@@ -47,34 +44,16 @@ pub(super) fn fetch(
     count: u64,
     mut take: impl FnMut(&serde_json::Value, &NextStart) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (mut after, mut left) = (from, count);
-    // The starts of the last second of a page come again with the next.
-    let mut repeated: u64 = 0;
-    while left > 0 {
-        let wanted = (left.saturating_add(repeated)).min(PAGE);
-        let arguments = NextArguments {
-            filter: filter.cloned(),
-            from: Some(Time::from(after).to_string()),
-            until: until.map(|until| Time::from(until).to_string()),
-            count: Some(wanted),
-            per_job: None,
-        };
-        let (mut seen, mut last, mut of_last): (u64, Option<Timestamp>, u64) = (0, None, 0);
+    let mut pages = NextPages::new(filter.cloned(), from, until, count);
+    while let Some(arguments) = pages.next_page() {
         daemon.call_more("Next", &arguments, |reply: serde_json::Value| {
             let start: NextStart = serde::Deserialize::deserialize(&reply)
                 .map_err(|why: serde_json::Error| Error::NoAnswer { message: why.to_string() })?;
-            let at = start.at.timestamp();
-            of_last = if last == Some(at) { of_last + 1 } else { 1 };
-            (seen, last) = (seen + 1, Some(at));
-            if seen > repeated && left > 0 {
-                left -= 1;
+            if pages.takes(&start) {
                 take(&reply, &start)?;
             }
             Ok(true)
         })?;
-        let Some(last) = last.filter(|_| seen == wanted) else { return Ok(()) };
-        // More starts in one second than one call gives: the others are left out.
-        (after, repeated) = if of_last == seen { (last, 0) } else { (Timestamp(last.0 - 1), of_last) };
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         names: matches.get_many::<String>("host").into_iter().flatten().cloned().collect(),
         bearer,
         rights: rights(system),
+        only_user: value::<String>(matches, "user").cloned(),
     };
     let path = socket.path();
     let server = Server::new(options, socket).map_err(|why| failed(why.to_string()))?;

@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::header;
 use super::session::Session;
+use crate::crontab::printable_lines;
 use crate::profile::ProfileName;
 use crate::sys::descriptor::StandardStream;
 use crate::sys::{descriptor, files};
@@ -24,7 +25,7 @@ pub fn list(session: &Session<'_>) -> Result<(), Failure> {
     } else if session.profile.profile == ProfileName::Cronie && session.inherited.variable("NO_COLOR").is_none() {
         colored(table)
     } else {
-        visible(table)
+        printable_lines(table).into_bytes()
     };
     write_out(session, &text)
 }
@@ -49,40 +50,15 @@ fn write_out(session: &Session<'_>, text: &[u8]) -> Result<(), Failure> {
         .map_err(|source| Failure::Output { program: session.program.to_owned(), source: source.into() })
 }
 
-/// Whether a character could make a terminal show something other than the text of the crontab.
-fn deceives(c: char) -> bool {
-    let bidirectional = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (c.is_control() && !matches!(c, '\n' | '\t')) || bidirectional
-}
-
-/// Escapes characters that could mislead a reader: `^H`, `\xff`, `\u{202e}`.
-fn visible(table: &[u8]) -> Vec<u8> {
-    let mut text = String::with_capacity(table.len());
-    for chunk in table.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                c if !deceives(c) => text.push(c),
-                '\u{7f}' => text.push_str("^?"),
-                c if c.is_ascii() => text.extend(['^', char::from(c as u8 ^ 0x40)]),
-                c => text.extend(c.escape_unicode()),
-            }
-        }
-        for byte in chunk.invalid() {
-            text.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    text.into_bytes()
-}
-
 /// cronie's colours: for comments, and for a last line without a newline.
 fn colored(table: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(table.len() + 64);
     for line in table.split_inclusive(|b| *b == b'\n') {
         let (body, end) = line.strip_suffix(b"\n").map_or((line, b"".as_slice()), |body| (body, b"\n"));
         if body.first() == Some(&b'#') {
-            text.extend([COMMENT_COLOR, &visible(body), RESET_COLOR].concat());
+            text.extend([COMMENT_COLOR, printable_lines(body).as_bytes(), RESET_COLOR].concat());
         } else {
-            text.extend(visible(body));
+            text.extend(printable_lines(body).into_bytes());
         }
         text.extend(end);
     }
@@ -96,20 +72,6 @@ fn colored(table: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_could_deceive_a_reader_is_spelled_out() {
-        for (table, shown) in [
-            ("* * * * * x\ty\n".as_bytes(), "* * * * * x\ty\n"),
-            (b"rm\r# nothing\x08\n", "rm^M# nothing^H\n"),
-            (b"\x1b[2J\x7f\n", "^[[2J^?\n"),
-            ("a\u{202e}b żółw\n".as_bytes(), "a\\u{202e}b żółw\n"),
-            ("\u{9b}31m\n".as_bytes(), "\\u{9b}31m\n"),
-            (b"\xff\xfe\n", "\\xff\\xfe\n"),
-        ] {
-            assert_eq!(String::from_utf8(visible(table)).unwrap(), shown);
-        }
-    }
 
     #[test]
     fn comments_are_blue_and_an_unfinished_line_is_told_in_red() {

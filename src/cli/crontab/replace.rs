@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::header;
 use super::messages;
 use super::session::Session;
+use crate::crontab::printable;
 use crate::profile::ProfileName;
 use crate::sys::files::{self, Stat};
 use crate::sys::interrupts::BlockedSignals;
@@ -89,7 +90,7 @@ pub fn finish(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Res
 
 fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     let mut bytes = match session.profile.profile {
-        ProfileName::Debian => header::header(&one_line(&table.file)),
+        ProfileName::Debian => header::header(&printable(table.file.as_bytes())),
         ProfileName::Cronie => Vec::new(),
     };
     bytes.try_reserve_exact(table.text.len()).map_err(|_| Failure::Input {
@@ -107,11 +108,6 @@ fn install(session: &Session<'_>, table: &NewTable) -> Result<(), Failure> {
     session.wake_daemon();
     session.log("REPLACE", name);
     Ok(())
-}
-
-/// A file name made safe for a comment.
-fn one_line(file: &str) -> String {
-    file.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn read(session: &Session<'_>, input: &Input) -> Result<NewTable, Failure> {

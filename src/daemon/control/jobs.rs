@@ -147,7 +147,8 @@ fn kind_of(owner: &Owner) -> &'static str {
     }
 }
 
-fn state_of(is_running: bool, waiting: usize, status: &JobStatus, is_enabled: bool) -> &'static str {
+/// The state of a job, as `List` has it.
+pub(super) fn state_of(is_running: bool, waiting: usize, status: &JobStatus, is_enabled: bool) -> &'static str {
     match status {
         _ if is_running => "running",
         JobStatus { pause: Some(_), .. } => "paused",

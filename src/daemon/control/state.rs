@@ -273,9 +273,7 @@ pub(super) enum NextStep {
 pub(super) struct Listing {
     /// None: all jobs.
     pub(super) jobs: Option<BTreeSet<JobId>>,
-    pub(super) user: Option<String>,
-    pub(super) state: Option<String>,
-    pub(super) source: Option<String>,
+    pub(super) filter: cron::Filter,
     /// The page that is being made, and about how many bytes it has.
     pub(super) page: Vec<cron::Job>,
     pub(super) bytes: usize,

@@ -1,7 +1,7 @@
 //! Looks at all jobs in pieces, so that the loop is not held for long.
 
 use super::connections::{needed_access, time_of};
-use super::jobs::{JobView, Viewer};
+use super::jobs::{JobView, Viewer, state_of};
 use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
@@ -93,9 +93,7 @@ impl Daemon {
                     }
                 }
                 Purpose::List(listing) => {
-                    if let Some(job) = JobView::of_entry(scheduler, runs, &live) {
-                        listing.take(job, access);
-                    }
+                    listing.note_entry(scheduler, runs, &live, access);
                     if listing.is_full() {
                         break;
                     }
@@ -139,7 +137,7 @@ impl Daemon {
             }
             Purpose::List(mut listing) => {
                 for (view, access) in anacron.into_iter().chain(self.removed_views(&peer, &listing.seen_running)) {
-                    listing.take(view, access);
+                    listing.note_view(view, access);
                 }
                 while listing.page.len() > JOBS_OF_PAGE {
                     if !more {
@@ -257,8 +255,7 @@ impl Daemon {
         let only = found.as_ref().and_then(|found| found.first().cloned());
         match (then, only) {
             (NextStep::List(filter), _) => {
-                let cron::Filter { user, state, source, .. } = filter;
-                let listing = Listing { jobs, user, state, source, ..Listing::default() };
+                let listing = Listing { jobs, filter: with_known_states(filter)?, ..Listing::default() };
                 self.begin_walk(token, walk(Purpose::List(listing)));
             }
             (NextStep::Metrics(filter), _) => {
@@ -297,10 +294,24 @@ impl Daemon {
 
 /// Starts and events are not those of a state.
 fn refuse_state(filter: &cron::Filter) -> Result<(), CallError> {
-    match filter.state {
-        Some(_) => Err(CallError::InvalidParameter { parameter: "state: only List has it".to_owned() }),
-        None => Ok(()),
+    match (&filter.state, &filter.states) {
+        (Some(_), _) => Err(CallError::InvalidParameter { parameter: "state: only List has it".to_owned() }),
+        (None, Some(_)) => Err(CallError::InvalidParameter { parameter: "states: only List has it".to_owned() }),
+        (None, None) => Ok(()),
     }
+}
+
+/// A filter in which each state is there once, however often a client has sent it: they are compared with those of all jobs.
+fn with_known_states(mut filter: cron::Filter) -> Result<cron::Filter, CallError> {
+    if let Some(states) = &mut filter.states {
+        if let Some(unknown) = states.iter().find(|state| !cron::STATES.contains(&state.as_str())) {
+            let parameter = format!("states: expected any of {}, found {unknown:?}", cron::STATES.join(", "));
+            return Err(CallError::InvalidParameter { parameter });
+        }
+        states.sort();
+        states.dedup();
+    }
+    Ok(filter)
 }
 
 impl Search {
@@ -346,19 +357,52 @@ impl Listing {
         std::mem::take(&mut self.page)
     }
 
-    fn take(&mut self, view: JobView, access: Access) {
-        if !view.job.running.is_empty() {
-            self.seen_running.insert(view.id.clone());
+    /// Adds the job of an entry if it is wanted. Only then it is described, which takes much longer than to see whether it is.
+    fn note_entry(&mut self, scheduler: &Scheduler, runs: &LiveRuns, live: &Live<'_>, access: Access) {
+        let Some(id) = live.id() else { return };
+        let is_running = runs.of_job(&id).next().is_some();
+        if is_running {
+            self.seen_running.insert(id.clone());
         }
-        let is_wanted = self.jobs.as_ref().is_none_or(|jobs| jobs.contains(&view.id))
-            && self.user.as_ref().is_none_or(|user| *user == view.job.user)
-            && self.state.as_ref().is_none_or(|state| *state == view.job.state)
-            && self.source.as_ref().is_none_or(|source| *source == view.job.source);
-        if is_wanted {
-            let job = view.job_for(access);
-            self.bytes += 400 + job.command.len() + job.schedule.len();
-            self.page.push(job);
+        let is_wanted = self.selects(&id, live.user_or_caller(), &live.source().path) && {
+            let status = scheduler.job_status(&id);
+            let waiting = status.waiting + live.queued();
+            let state = state_of(is_running, waiting, &status, live.policy().is_enabled);
+            self.selects_state(state, runs.is_failing(&id) || status.failures > 0, status.is_late)
+        };
+        if is_wanted && let Some(view) = JobView::of_entry(scheduler, runs, live) {
+            self.push(view, access);
         }
+    }
+
+    /// Adds a job that is no entry of a table if it is wanted.
+    fn note_view(&mut self, view: JobView, access: Access) {
+        let job = &view.job;
+        if self.selects(&view.id, &job.user, &job.source) && self.selects_state(&job.state, view.is_failing, job.late) {
+            self.push(view, access);
+        }
+    }
+
+    fn selects(&self, id: &JobId, user: &str, source: &str) -> bool {
+        self.jobs.as_ref().is_none_or(|jobs| jobs.contains(id))
+            && self.filter.user.as_ref().is_none_or(|wanted| wanted == user)
+            && self.filter.source.as_ref().is_none_or(|wanted| wanted == source)
+    }
+
+    fn selects_state(&self, state: &str, is_failing: bool, is_late: bool) -> bool {
+        let is_in = |wanted: &String| match wanted.as_str() {
+            "failing" => is_failing,
+            "late" => is_late,
+            wanted => wanted == state,
+        };
+        self.filter.state.as_ref().is_none_or(|wanted| wanted == state)
+            && self.filter.states.as_ref().is_none_or(|states| states.iter().any(is_in))
+    }
+
+    fn push(&mut self, view: JobView, access: Access) {
+        let job = view.job_for(access);
+        self.bytes += 400 + job.command.len() + job.schedule.len();
+        self.page.push(job);
     }
 }
 

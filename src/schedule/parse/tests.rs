@@ -195,7 +195,7 @@ fn a_fault_has_a_place_and_says_what_was_expected_and_what_was_found() {
         ("@quartz 0 0 24 * * ? *", 12..14, "an hour from 0 to 23", "24"),
         ("@quartz 0 0 12 L * ? *", 15..16, "a day of the month from 1 to 31", "L"),
         ("é * * * *", 0..2, "a minute from 0 to 59", "é"),
-        ("\u{1} * * * *", 0..1, "a minute from 0 to 59", "\\u{1}"),
+        ("\u{1} * * * *", 0..1, "a minute from 0 to 59", "\\x01"),
     ] {
         let fault = fault(text);
         assert_eq!((fault.span.clone(), &*fault.expected, &*fault.found), (at, expected, found), "{text}");

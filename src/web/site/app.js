@@ -54,6 +54,34 @@ function say(message) {
   say.timer = setTimeout(() => toast.replaceChildren(), 6000);
 }
 
+// Says what does not work for as long as it does not.
+function notice(message) {
+  const place = document.getElementById("notice");
+  if (!place) return;
+  if (!message) {
+    place.replaceChildren();
+  } else if (place.textContent !== message) {
+    const line = document.createElement("p");
+    line.className = "banner held";
+    line.textContent = message;
+    place.replaceChildren(line);
+  }
+}
+
+// Why the server refuses a stream: an EventSource is not told. Null if it does not refuse it, or does not answer.
+async function refusalOf(address) {
+  const request = new AbortController();
+  try {
+    const response = await fetch(address, { cache: "no-store", signal: request.signal });
+    if (response.status !== 503 && response.status !== 429) return null;
+    return (await response.text()).trim();
+  } catch {
+    return null;
+  } finally {
+    request.abort();
+  }
+}
+
 // Parts of the page that have an id are replaced by their new state, unless somebody is using them.
 let refreshing = false;
 let again = false;
@@ -124,7 +152,10 @@ function sameBut(one, other) {
   const plain = (part) => {
     const copy = part.cloneNode(true);
     for (const time of copy.querySelectorAll("time")) time.textContent = "";
-    for (const output of copy.querySelectorAll("[data-follow]")) output.textContent = "";
+    for (const output of copy.querySelectorAll("[data-follow]")) {
+      output.textContent = "";
+      delete output.dataset.refused;
+    }
     for (const hidden of copy.querySelectorAll("[data-needs-script]")) hidden.hidden = true;
     for (const button of copy.querySelectorAll("button")) {
       button.disabled = false;
@@ -156,8 +187,13 @@ function listen() {
   if (!main || !("live" in main.dataset) || document.hidden || events) return;
   clearTimeout(retry);
   events = new EventSource("/events");
-  // A page in place of another one, as the daemon did not answer: now it does.
-  events.addEventListener("open", () => main.dataset.live === "retry" && later());
+  let isOpen = false;
+  events.addEventListener("open", () => {
+    isOpen = true;
+    notice("");
+    // A page in place of another one, as the daemon did not answer: now it does.
+    if (main.dataset.live === "retry") later();
+  });
   events.addEventListener("change", (event) => {
     const about = JSON.parse(event.data);
     if (!main.dataset.job || !about.job || about.job === main.dataset.job) later();
@@ -170,7 +206,13 @@ function listen() {
       refresh();
       listen();
     }, RETRY_MS);
+    if (!isOpen && main.dataset.live !== "retry") sayWhyNotLive();
   });
+}
+
+async function sayWhyNotLive() {
+  const why = await refusalOf("/events");
+  if (why && !events) notice(`Live updates are refused: ${why}. Meanwhile this page is asked for every ${RETRY_MS / 1000} s.`);
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -188,7 +230,11 @@ document.addEventListener("visibilitychange", () => {
 // Output of a run that goes on.
 function follow(box) {
   const source = new EventSource(box.dataset.follow);
-  let isFirst = true;
+  let [isFirst, isOpen] = [true, false];
+  source.addEventListener("open", () => {
+    isOpen = true;
+    delete box.dataset.refused;
+  });
   const add = (text, isError) => {
     const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
     if (isFirst) box.replaceChildren();
@@ -223,8 +269,13 @@ function follow(box) {
     delete box.dataset.follow;
     add("\n[more output is not shown here; see cronctl logs -f]\n", true);
   });
-  source.addEventListener("error", () => {
+  source.addEventListener("error", async () => {
     source.close();
+    const why = isOpen || "refused" in box.dataset ? null : await refusalOf(box.dataset.follow);
+    if (why && document.contains(box)) {
+      box.dataset.refused = "";
+      add(`[the output is not followed: ${why}; trying again every ${RETRY_MS / 1000} s]\n`, true);
+    }
     if (document.contains(box)) setTimeout(() => document.contains(box) && "follow" in box.dataset && follow(box), RETRY_MS);
   });
   const gone = new MutationObserver(() => {

@@ -44,6 +44,13 @@ pub enum Transport {
     },
 }
 
+impl Transport {
+    /// Whether the metrics and the calendar are given to programs with a token only.
+    pub fn needs_token(&self) -> bool {
+        matches!(self, Transport::Unix { bearer: Some(_), .. })
+    }
+}
+
 /// Who asks the daemon.
 #[derive(Debug)]
 pub struct ServerUser {
@@ -53,6 +60,8 @@ pub struct ServerUser {
     pub peer: Peer,
     /// The groups with more rights.
     pub rights: Rights,
+    /// Whose jobs are shown. None: all that the daemon lets this process see.
+    pub only: Option<String>,
 }
 
 /// The state of the server.
@@ -145,7 +154,7 @@ impl App {
         let _permit = turn(places.acquire()).await?;
         let app = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
-            let mut backend = Backend::open(&app.sockets)?;
+            let mut backend = Backend::open(&app.sockets)?.of_user(app.user.only.clone());
             question(&app, &mut backend)
         });
         answer.await.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))?

@@ -1,11 +1,10 @@
 //! The daemon and its history, as the handlers of pages ask them: blocking, on threads of their own.
 
 use crate::config::sockets::{CONTROL, HISTORY};
-use crate::control::{Client, ClientError};
+use crate::control::{Client, ClientError, NextPages};
 use crate::crontab::printable;
 use crate::schedule::Timestamp;
 use crate::sys::files::reason;
-use crate::varlink::Time;
 use crate::varlink::history::{self, Found, RunRecord, RunsArguments};
 use crate::varlink::{CallError, ReplyError, cron, service};
 use serde::Serialize;
@@ -15,14 +14,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Starts that one call gives at most.
-const STARTS: u64 = 10_000;
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often a call is made again that comes too soon after others of the same user, and the pauses between.
-const ATTEMPTS: usize = 4;
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a page cannot be shown, or something cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +46,8 @@ pub struct Backend {
     client: Client,
     directory: PathBuf,
     interface: &'static str,
+    /// Whose jobs are asked for. None: all that this process may see.
+    user: Option<String>,
 }
 
 impl Backend {
@@ -75,7 +70,36 @@ impl Backend {
     fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
         let failed = |why: io::Error| Fault::Down(reason(&why));
         client.set_patience(Some(PATIENCE)).map_err(failed)?;
-        Ok(Backend { client, directory: directory.to_owned(), interface })
+        Ok(Backend { client, directory: directory.to_owned(), interface, user: None })
+    }
+
+    /// Asks for the jobs of this user only, if there is one.
+    pub fn of_user(self, user: Option<String>) -> Backend {
+        Backend { user, ..self }
+    }
+
+    /// A filter for the jobs that are asked for.
+    pub fn filter(&self, filter: cron::Filter) -> cron::Filter {
+        cron::Filter { user: self.user.clone().or(filter.user), ..filter }
+    }
+
+    /// The same for rows of the history.
+    pub fn rows(&self, arguments: &RunsArguments) -> RunsArguments {
+        RunsArguments { user: self.user.clone().or(arguments.user.clone()), ..arguments.clone() }
+    }
+
+    /// That a job, or a run of it, is one of those that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// It runs as another user.
+    pub fn require_shown(&self, user: &str) -> Result<(), Fault> {
+        match &self.user {
+            Some(wanted) if wanted != user => {
+                Err(Fault::NotFound(format!("only jobs of {} are shown here", printable(wanted.as_bytes()))))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// A connection to the recorder of the same daemon.
@@ -85,7 +109,10 @@ impl Backend {
     /// There is no history, and why.
     pub fn history(&mut self) -> Result<Backend, Fault> {
         let why = match Client::connect(&self.directory.join(HISTORY)) {
-            Ok(client) => return Backend::new(client, &self.directory, history::INTERFACE),
+            Ok(client) => {
+                let history = Backend::new(client, &self.directory, history::INTERFACE)?;
+                return Ok(history.of_user(self.user.clone()));
+            }
             Err(why) => reason(&why),
         };
         let status: cron::Status = self.call("Status", &json!({}))?;
@@ -99,14 +126,7 @@ impl Backend {
     ///
     /// The daemon refuses, or does not answer.
     pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, Fault> {
-        let name = format!("{}.{method}", self.interface);
-        for _ in 0..ATTEMPTS {
-            match self.client.call(&name, arguments) {
-                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
-                called => return called.map_err(fault),
-            }
-        }
-        self.client.call(&name, arguments).map_err(fault)
+        self.client.call(&format!("{}.{method}", self.interface), arguments).map_err(fault)
     }
 
     /// Asks the service what it is, which shows that it answers.
@@ -128,17 +148,9 @@ impl Backend {
         &mut self,
         method: &str,
         arguments: &impl Serialize,
-        mut take: impl FnMut(T) -> bool,
+        take: impl FnMut(T) -> bool,
     ) -> Result<(), Fault> {
-        let name = format!("{}.{method}", self.interface);
-        for _ in 0..ATTEMPTS {
-            match self.client.call_more(&name, arguments, &mut take) {
-                // That is refused before the first reply.
-                Err(error) if is_briefly_busy(&error) => std::thread::sleep(BUSY_PAUSE),
-                called => return called.map_err(fault),
-            }
-        }
-        self.client.call_more(&name, arguments, take).map_err(fault)
+        self.client.call_more(&format!("{}.{method}", self.interface), arguments, take).map_err(fault)
     }
 
     /// A further connection to the same daemon.
@@ -147,7 +159,7 @@ impl Backend {
     ///
     /// It does not answer any more.
     pub fn another(&self) -> Result<Backend, Fault> {
-        Backend::open(std::slice::from_ref(&self.directory))
+        Ok(Backend::open(std::slice::from_ref(&self.directory))?.of_user(self.user.clone()))
     }
 
     /// The connection itself, for replies that come over a long time.
@@ -162,7 +174,7 @@ impl Backend {
     /// As [`Backend::call_more`].
     pub fn jobs(&self, filter: cron::Filter, most: usize) -> Result<Vec<cron::Job>, Fault> {
         let mut found = Vec::new();
-        let arguments = cron::ListArguments { filter: Some(filter) };
+        let arguments = cron::ListArguments { filter: Some(self.filter(filter)) };
         // The rest of a long list is not waited for.
         self.another()?.call_more("List", &arguments, |list: cron::List| {
             let room = most - found.len();
@@ -172,8 +184,8 @@ impl Backend {
         Ok(found)
     }
 
-    /// Passes the coming starts after `from` and up to `until` to `take`, in order of time, at most `most`. One call gives fewer: it is asked again from
-    /// the last one on. Returns the time of the last start if there may be more.
+    /// Passes the coming starts after `from` and up to `until` to `take`, in order of time, at most `most`. Returns the time of the last start if
+    /// there may be more.
     ///
     /// # Errors
     ///
@@ -185,35 +197,45 @@ impl Backend {
         most: u64,
         mut take: impl FnMut(&cron::NextStart),
     ) -> Result<Option<Timestamp>, Fault> {
-        let (mut after, mut left) = (from, most);
-        // The starts of the last second of a page come again with the next.
-        let mut repeated: u64 = 0;
-        loop {
-            let wanted = left.saturating_add(repeated).min(STARTS);
-            let arguments = cron::NextArguments {
-                from: Some(Time::from(after).to_string()),
-                until: Some(Time::from(until).to_string()),
-                count: Some(wanted),
-                ..cron::NextArguments::default()
-            };
-            let (mut seen, mut last, mut of_last): (u64, Option<Timestamp>, u64) = (0, None, 0);
+        let mut pages = NextPages::new(Some(self.filter(cron::Filter::default())), from, Some(until), most);
+        while let Some(arguments) = pages.next_page() {
             self.call_more("Next", &arguments, |start: cron::NextStart| {
-                let at = start.at.timestamp();
-                of_last = if last == Some(at) { of_last + 1 } else { 1 };
-                (seen, last) = (seen + 1, Some(at));
-                if seen > repeated && left > 0 {
-                    left -= 1;
+                if pages.takes(&start) {
                     take(&start);
                 }
                 true
             })?;
-            let Some(last) = last.filter(|_| seen == wanted) else { return Ok(None) };
-            if left == 0 {
-                return Ok(Some(last));
-            }
-            // More starts in one second than one call gives: the others are left out.
-            (after, repeated) = if of_last == seen { (last, 0) } else { (Timestamp(last.0 - 1), of_last) };
         }
+        Ok(pages.last_if_more())
+    }
+
+    /// What `Status` says, with the figures of the jobs that are asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Backend::call_more`].
+    pub fn status(&mut self) -> Result<cron::Status, Fault> {
+        let status: cron::Status = self.call("Status", &json!({}))?;
+        if self.user.is_none() {
+            return Ok(status);
+        }
+        let arguments = cron::ListArguments { filter: Some(self.filter(cron::Filter::default())) };
+        let none =
+            cron::Status { entries: 0, running: 0, waiting: 0, paused: 0, failing: 0, late: 0, next: None, ..status };
+        let mut counted = none;
+        self.call_more("List", &arguments, |list: cron::List| {
+            for job in list.jobs {
+                counted.entries += 1;
+                counted.running += job.running.len();
+                counted.waiting += job.waiting as usize;
+                counted.paused += usize::from(job.paused_until.is_some());
+                counted.failing += usize::from(job.failures > 0);
+                counted.late += usize::from(job.late);
+                counted.next = [counted.next, job.next].into_iter().flatten().min();
+            }
+            true
+        })?;
+        Ok(counted)
     }
 
     /// Rows of the history, newest first.
@@ -223,17 +245,13 @@ impl Backend {
     /// As [`Backend::call_more`].
     pub fn runs(&mut self, arguments: &RunsArguments) -> Result<Vec<RunRecord>, Fault> {
         let mut found = Vec::new();
-        self.call_more("Runs", arguments, |Found { run }| {
+        let arguments = self.rows(arguments);
+        self.call_more("Runs", &arguments, |Found { run }| {
             found.push(run);
             true
         })?;
         Ok(found)
     }
-}
-
-/// Whether this user has asked the daemon too often in the last moment.
-fn is_briefly_busy(error: &ClientError) -> bool {
-    matches!(error, ClientError::Reply(ReplyError::Refused(CallError::Cron(cron::Error::Busy { retry_after }))) if *retry_after < 1.0)
 }
 
 /// What the end of a call means for a page.

@@ -61,7 +61,8 @@ fn refuse(fault: &Fault) -> Response {
 
 fn collect(daemon: &mut Backend) -> Result<Collected, Fault> {
     let mut collected = Collected::default();
-    daemon.call_more("Metrics", &MetricsArguments::default(), |page: Metrics| {
+    let arguments = MetricsArguments { filter: Some(daemon.filter(Filter::default())) };
+    daemon.call_more("Metrics", &arguments, |page: Metrics| {
         collected.add(page);
         true
     })?;
@@ -104,7 +105,8 @@ fn coming_runs(daemon: &mut Backend, host: &str, zone: &Zone) -> Result<String, 
     let now = clock::wall().seconds;
     let mut calendar = Calendar::new(host, Timestamp(now));
     for range in days(Timestamp(now), DAYS, zone) {
-        let (_, takes_more) = calendar.ask_day(range, &Filter::default(), false, daemon)?;
+        let filter = daemon.filter(Filter::default());
+        let (_, takes_more) = calendar.ask_day(range, &filter, false, daemon)?;
         if !takes_more {
             break;
         }

@@ -57,6 +57,7 @@ fn collect(daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Fact
             daemon.jobs(filter, 1)?.pop().ok_or_else(|| Fault::NotFound(format!("there is no job {name:?}")))?
         }
     };
+    daemon.require_shown(&job.user)?;
     let why = daemon.call("Why", &WhyArguments { job: job.job.clone(), at: None }).ok();
     let mut history = daemon.history();
     let runs = match &mut history {

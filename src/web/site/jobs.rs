@@ -4,17 +4,18 @@ use super::app::App;
 use super::backend::{Backend, Fault};
 use super::page::{Nav, Page, View, job_link, last, outcome_of, percent_encoded, schedule, shown, state};
 use crate::report::format_count;
-use crate::varlink::cron::{Filter, Job, List, ListArguments, Status};
+use crate::varlink::cron::{Filter, Job, List, ListArguments};
 use crate::varlink::history::RunsArguments;
 use maud::{Markup, html};
 use serde::Deserialize;
-use serde_json::json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Jobs of one page.
 const OF_PAGE: usize = 50;
-/// Jobs that are put in order. Behind these, a search helps more than another page.
-const MOST_SORTED: usize = 10_000;
+/// Jobs that are kept while they are put in order. For pages behind these, the daemon is asked twice.
+const MOST_KEPT: usize = 10_000;
+/// Jobs that are put in order at all.
+const MOST_SORTED: usize = 200_000;
 /// Letters of a command that are shown.
 const COMMAND: usize = 160;
 /// Rows of the history in which the last runs of jobs are looked for that the daemon does not know.
@@ -68,36 +69,23 @@ impl Search {
     }
 
     /// How many pages so many jobs have.
-    fn pages(&self, count: usize) -> usize {
-        let most = if self.sort.is_empty() { count } else { count.min(MOST_SORTED) };
-        most.div_ceil(OF_PAGE).max(1)
-    }
-
-    /// Whether the daemon chooses the jobs, or none is left out.
-    fn is_of_daemon(&self) -> bool {
-        self.q.is_empty() && !matches!(self.state.as_str(), "failing" | "late")
+    fn pages(count: usize) -> usize {
+        count.div_ceil(OF_PAGE).max(1)
     }
 
     fn is_unfiltered(&self) -> bool {
-        self.is_of_daemon() && self.state.is_empty() && self.user.is_empty()
+        self.q.is_empty() && self.state.is_empty() && self.user.is_empty()
     }
 
+    /// What the daemon selects. It has no search for texts.
     fn filter(&self) -> Filter {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let state = given(&self.state).filter(|_| !matches!(self.state.as_str(), "failing" | "late"));
-        Filter { user: given(&self.user), state, ..Filter::default() }
+        Filter { user: given(&self.user), states: given(&self.state).map(|state| vec![state]), ..Filter::default() }
     }
 
-    fn takes(&self, job: &Job, wanted: &str) -> bool {
+    fn takes(job: &Job, wanted: &str) -> bool {
         let has = |text: &str| text.to_lowercase().contains(wanted);
-        let is_in_state = match self.state.as_str() {
-            "failing" => job.failures > 0,
-            "late" => job.late,
-            _ => true,
-        };
-        is_in_state
-            && (wanted.is_empty()
-                || [&job.job, &job.command, &job.schedule, &job.source].into_iter().any(|text| has(text)))
+        wanted.is_empty() || [&job.job, &job.command, &job.schedule, &job.source].into_iter().any(|text| has(text))
     }
 
     /// The address of another page of the same search.
@@ -136,55 +124,89 @@ pub fn page(app: &App, daemon: &mut Backend, search: &Search) -> Result<Page, Fa
 
 fn find(daemon: &mut Backend, search: &Search) -> Result<Found, Fault> {
     let first = (search.page() - 1) * OF_PAGE;
-    let wanted = search.q.trim().to_lowercase();
-    let arguments = ListArguments { filter: Some(search.filter()) };
-    let (mut jobs, mut count) = (Vec::new(), 0);
     if search.sort.is_empty() {
-        let all =
-            if search.is_unfiltered() { Some(daemon.call::<Status>("Status", &json!({}))?.entries) } else { None };
-        daemon.another()?.call_more("List", &arguments, |list: List| {
-            for job in list.jobs {
-                if search.takes(&job, &wanted) {
-                    if count >= first && jobs.len() < OF_PAGE {
-                        jobs.push(job);
-                    }
-                    count += 1;
-                }
-            }
-            // The rest of the list only counts, and how long it is may be known.
-            all.is_none() || jobs.len() < OF_PAGE
-        })?;
-        return Ok(Found { jobs, count: all.unwrap_or(count).max(count) });
+        return find_in_order_of_tables(daemon, search, first);
     }
     let end = first + OF_PAGE;
-    if end > MOST_SORTED {
-        return Err(Fault::Wrong(format!(
-            "expected one of the first {MOST_SORTED} jobs; search for a part of the name"
-        )));
-    }
-    daemon.another()?.call_more("List", &arguments, |list: List| {
-        for job in list.jobs.into_iter().filter(|job| search.takes(job, &wanted)) {
+    if end <= MOST_KEPT {
+        let (mut jobs, mut count) = (Vec::new(), 0);
+        for_each(daemon, search, |job| {
+            jobs.push(job);
             count += 1;
+            if jobs.len() >= end + MOST_KEPT {
+                sort(&mut jobs, &search.sort);
+                jobs.truncate(end);
+            }
+            true
+        })?;
+        sort(&mut jobs, &search.sort);
+        return Ok(Found { jobs: jobs.into_iter().skip(first).take(OF_PAGE).collect(), count });
+    }
+    // Far behind, only the keys of all jobs are kept, and those of the page are asked for again.
+    let mut keys = Vec::new();
+    for_each(daemon, search, |job| {
+        keys.push(key(&job, &search.sort));
+        keys.len() < MOST_SORTED
+    })?;
+    let count = keys.len();
+    keys.sort();
+    let wanted: HashSet<String> = keys.into_iter().skip(first).take(OF_PAGE).map(|key| key.job).collect();
+    let mut jobs = Vec::new();
+    if !wanted.is_empty() {
+        for_each(daemon, search, |job| {
+            jobs.extend(Some(job).filter(|job| wanted.contains(&job.job)));
+            jobs.len() < wanted.len()
+        })?;
+    }
+    sort(&mut jobs, &search.sort);
+    Ok(Found { jobs, count })
+}
+
+fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) -> Result<Found, Fault> {
+    let all = if search.is_unfiltered() { Some(daemon.status()?.entries) } else { None };
+    let (mut jobs, mut count) = (Vec::new(), 0);
+    for_each(daemon, search, |job| {
+        if count >= first && jobs.len() < OF_PAGE {
             jobs.push(job);
         }
-        if jobs.len() > end + MOST_SORTED {
-            sort(&mut jobs, &search.sort);
-            jobs.truncate(end);
-        }
-        true
+        count += 1;
+        // The rest of the list only counts, and how long it is may be known.
+        all.is_none() || jobs.len() < OF_PAGE
     })?;
-    sort(&mut jobs, &search.sort);
-    Ok(Found { jobs: jobs.into_iter().skip(first).take(OF_PAGE).collect(), count })
+    Ok(Found { jobs, count: all.unwrap_or(count).max(count) })
+}
+
+/// Passes the jobs of a search to `take`, which says whether more are wanted.
+fn for_each(daemon: &Backend, search: &Search, mut take: impl FnMut(Job) -> bool) -> Result<(), Fault> {
+    let wanted = search.q.trim().to_lowercase();
+    let arguments = ListArguments { filter: Some(daemon.filter(search.filter())) };
+    // After an answer that is not read to its end, a connection is of no more use.
+    daemon.another()?.call_more("List", &arguments, |list: List| {
+        list.jobs.into_iter().filter(|job| Search::takes(job, &wanted)).all(&mut take)
+    })
+}
+
+/// What jobs are ordered by: two numbers, then the id.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct SortKey {
+    first: i64,
+    second: i64,
+    job: String,
+}
+
+fn key(job: &Job, order: &str) -> SortKey {
+    let ended = || job.last.as_ref().map_or(i64::MIN, |last| last.ended_at.unwrap_or(last.scheduled_at).0);
+    let (first, second) = match order {
+        "next" => (i64::from(job.next.is_none()), job.next.map_or(0, |next| next.0)),
+        "last" => (ended().saturating_neg(), 0),
+        "failures" => (-i64::from(job.failures), -i64::from(job.late)),
+        _ => (0, 0),
+    };
+    SortKey { first, second, job: job.job.clone() }
 }
 
 fn sort(jobs: &mut [Job], order: &str) {
-    let ended = |job: &Job| job.last.as_ref().map(|last| last.ended_at.unwrap_or(last.scheduled_at));
-    match order {
-        "next" => jobs.sort_by_key(|job| (job.next.is_none(), job.next)),
-        "last" => jobs.sort_by_key(|job| std::cmp::Reverse(ended(job))),
-        "failures" => jobs.sort_by_key(|job| std::cmp::Reverse((job.failures, job.late))),
-        _ => jobs.sort_by(|one, other| one.job.cmp(&other.job)),
-    }
+    jobs.sort_by_cached_key(|job| key(job, order));
 }
 
 /// Fills in the last runs that the daemon does not know, because it was started later.
@@ -206,7 +228,7 @@ fn add_last_runs(daemon: &mut Backend, jobs: &mut [Job]) {
 }
 
 fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
-    let (page, pages) = (search.page(), search.pages(found.count));
+    let (page, pages) = (search.page(), Search::pages(found.count));
     let first = (page - 1) * OF_PAGE;
     html! {
         div.title { h1 { "Jobs" } }
@@ -237,8 +259,8 @@ fn body(view: &View<'_>, search: &Search, found: &Found) -> Markup {
                                 li { "page " (page) " of " (pages) }
                                 @if page < pages { li { a href=(search.address(page + 1)) rel="next" { "Next →" } } }
                             }
-                            @if page == pages && page * OF_PAGE < found.count {
-                                p.quiet { "No more are put in order: search for a part of the name." }
+                            @if !search.sort.is_empty() && found.count >= MOST_SORTED && page == pages {
+                                p.quiet { "No more than " (MOST_SORTED) " jobs are put in order: search for a part of the name." }
                             }
                         }
                     }
@@ -288,13 +310,25 @@ pub fn beginning(command: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::varlink::Time;
+    use serde_json::json;
+
+    fn job(name: &str, next: Option<i64>, failures: u32) -> Job {
+        let job = json!({
+            "job": name, "user": "alice", "name": name, "named": true, "source": "/t", "line": 1, "kind": "user",
+            "schedule": "@daily", "zone": "UTC", "command": "true", "state": "idle", "enabled": true,
+            "failures": failures, "late": false, "running": [], "waiting": 0,
+        });
+        Job { next: next.map(Time), ..serde_json::from_value(job).unwrap() }
+    }
 
     #[test]
-    fn sorted_pages_end_where_jobs_are_not_put_in_order_any_more() {
-        let sorted = Search { sort: "name".to_owned(), ..Search::default() };
-        for (count, pages) in [(0, 1), (50, 1), (51, 2), (10_000, 200), (10_001, 200), (100_000, 200)] {
-            assert_eq!(sorted.pages(count), pages, "{count}");
+    fn jobs_are_ordered_by_what_is_asked_for_and_then_by_id() {
+        let jobs = || [job("c", Some(5), 0), job("b", None, 3), job("a", Some(9), 0), job("d", Some(5), 1)];
+        for (order, expected) in [("name", "abcd"), ("next", "cdab"), ("failures", "bdac"), ("last", "abcd")] {
+            let mut jobs = jobs();
+            sort(&mut jobs, order);
+            assert_eq!(jobs.iter().map(|job| job.job.as_str()).collect::<String>(), expected, "{order}");
         }
-        assert_eq!(Search::default().pages(100_000), 2_000);
     }
 }

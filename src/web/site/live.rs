@@ -6,7 +6,7 @@ use super::backend::{Fault, fault};
 use super::output::Letters;
 use super::page::status_of;
 use crate::control::{Client, ClientError};
-use crate::varlink::cron::{Event, ListArguments, OutputArguments, OutputPart};
+use crate::varlink::cron::{Event, Filter, ListArguments, OutputArguments, OutputPart};
 use crate::varlink::{Call, FrameReader, Reply, ReplyError, cron};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -120,7 +120,8 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
     if let Some(sender) = events.as_ref() {
         return Ok(sender.subscribe());
     }
-    let call = Call { more: true, ..Call::new(format!("{}.Events", cron::INTERFACE), &ListArguments::default()) };
+    let filter = app.user.only.clone().map(|user| Filter { user: Some(user), ..Filter::default() });
+    let call = Call { more: true, ..Call::new(format!("{}.Events", cron::INTERFACE), &ListArguments { filter }) };
     let mut replies = begin(app, call).await?;
     let (sender, receiver) = broadcast::channel(BEHIND);
     *events = Some(sender.clone());

@@ -5,10 +5,9 @@ use super::backend::{Backend, Fault};
 use super::jobs::beginning;
 use super::page::{Nav, Page, View, job_link, last, runs_table, shown, state};
 use crate::report::format_count;
-use crate::varlink::cron::{Filter, Job, List, ListArguments, NextArguments, NextStart, Status};
+use crate::varlink::cron::{Filter, Job, NextArguments, NextStart, Status};
 use crate::varlink::history::{RunRecord, RunsArguments};
 use maud::{Markup, html};
-use serde_json::json;
 
 /// Jobs of a kind that are shown.
 const MOST: usize = 25;
@@ -47,15 +46,21 @@ pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
 }
 
 fn collect(daemon: &mut Backend) -> Result<Facts, Fault> {
-    let status: Status = daemon.call("Status", &json!({}))?;
+    let status = daemon.status()?;
     let in_state = |daemon: &Backend, state: &str| {
         daemon.jobs(Filter { state: Some(state.to_owned()), ..Filter::default() }, MOST)
     };
     let running = if status.running > 0 { in_state(daemon, "running")? } else { Vec::new() };
     let paused = if status.paused > 0 { in_state(daemon, "paused")? } else { Vec::new() };
-    let failing = if status.failing + status.late > 0 { failing(daemon)? } else { Vec::new() };
+    let failing = if status.failing + status.late > 0 {
+        let states = Some(vec!["failing".to_owned(), "late".to_owned()]);
+        worst(daemon.jobs(Filter { states, ..Filter::default() }, MOST_FAILING)?)
+    } else {
+        Vec::new()
+    };
     let mut next = Vec::new();
-    let arguments = NextArguments { count: Some(NEXT), ..NextArguments::default() };
+    let filter = Some(daemon.filter(Filter::default()));
+    let arguments = NextArguments { filter, count: Some(NEXT), ..NextArguments::default() };
     daemon.call_more("Next", &arguments, |start: NextStart| {
         next.push(start);
         true
@@ -64,16 +69,6 @@ fn collect(daemon: &mut Backend) -> Result<Facts, Fault> {
         .history()
         .and_then(|mut history| history.runs(&RunsArguments { limit: Some(RUNS), ..RunsArguments::default() }));
     Ok(Facts { status, failing, running, paused, next, runs })
-}
-
-/// The jobs that fail or are late. All are looked at, as the daemon has no filter for that.
-fn failing(daemon: &Backend) -> Result<Vec<Job>, Fault> {
-    let mut found = Vec::new();
-    daemon.another()?.call_more("List", &ListArguments::default(), |list: List| {
-        found.extend(list.jobs.into_iter().filter(|job| job.failures > 0 || job.late));
-        found.len() < MOST_FAILING
-    })?;
-    Ok(worst(found))
 }
 
 /// Those that fail for the longest time, these first.
@@ -281,6 +276,7 @@ fn recent_section(view: &View<'_>, facts: &Facts) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn the_jobs_that_fail_for_the_longest_time_are_shown() {

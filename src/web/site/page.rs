@@ -108,9 +108,15 @@ fn frame(app: &App, nav: Nav, title: &str, head: Markup, main: Markup) -> Markup
                         "cronwheel " (env!("CARGO_PKG_VERSION")) " · times in " (app.zone.name())
                         @if app.is_read_only { " · read-only" }
                         " · acts as " (printable(app.user.name.as_bytes()))
+                        @if let Some(user) = &app.user.only { " · only jobs of " (printable(user.as_bytes())) }
                     }
-                    p { a href="/metrics" { "Metrics" } " · " a href="/calendar.ics" { "Calendar" } " · " a href="/healthz" { "Health" } }
+                    p {
+                        // Where programs need a token, a browser has none.
+                        @if !app.transport.needs_token() { a href="/metrics" { "Metrics" } " · " a href="/calendar.ics" { "Calendar" } " · " }
+                        a href="/healthz" { "Health" }
+                    }
                 }
+                div #notice role="status" aria-live="polite" {}
                 div #toast role="status" aria-live="polite" {}
             }
         }

@@ -40,7 +40,10 @@ pub fn page(app: &App, daemon: &mut Backend, run: u64) -> Result<Page, Fault> {
 fn collect(daemon: &mut Backend, run: u64) -> Result<Facts, Fault> {
     let found = daemon.history().and_then(|mut history| history.call::<Found>("Run", &RunArguments { run }));
     let record = match found {
-        Ok(Found { run }) => Some(run),
+        Ok(Found { run }) => {
+            daemon.require_shown(&run.user)?;
+            Some(run)
+        }
         Err(Fault::NotFound(_)) => None,
         Err(fault) => return Err(fault),
     };

@@ -61,6 +61,8 @@ pub struct Options {
     pub bearer: Option<String>,
     /// The groups with more rights.
     pub rights: Rights,
+    /// Whose jobs are shown. None: all.
+    pub only_user: Option<String>,
 }
 
 /// Why there is no server.
@@ -91,7 +93,7 @@ impl Server {
     ///
     /// The kernel has no random numbers, or does not say who this is.
     pub fn new(options: Options, socket: Listening) -> Result<Server, ServerError> {
-        let Options { sockets, profile, is_read_only, names, bearer, rights } = options;
+        let Options { sockets, profile, is_read_only, names, bearer, rights, only_user } = options;
         let transport = match &socket {
             Listening::Tcp(listeners) => {
                 let first = listeners.first().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
@@ -101,7 +103,7 @@ impl Server {
         };
         let (uid, gid) = (process::own_uid(), process::own_gid());
         let peer = Peer { uid, gid, pid: std::process::id(), groups: process::own_groups()? };
-        let user = ServerUser { name: caller_name(), peer, rights };
+        let user = ServerUser { name: caller_name(), peer, rights, only: only_user };
         let machine = String::from_utf8_lossy(&files::host_name()?).into_owned();
         let zone = SystemZones::open().system();
         let app = App::new(sockets, zone, profile, machine, is_read_only, transport, user);

@@ -89,6 +89,7 @@ fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Bui
         for (arguments, is_running) in [(ended, false), (running, true)] {
             // A row may have a command of 256 KiB: none is kept.
             let mut count = 0;
+            let arguments = history.rows(&arguments);
             history.call_more("Runs", &arguments, |Found { run }| {
                 count += 1;
                 if (run.outcome == RUNNING) == is_running {

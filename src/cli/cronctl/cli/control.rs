@@ -147,6 +147,7 @@ pub(super) fn web() -> Command {
                 .help("127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1"),
             switch("open", "Open the page in a browser (xdg-open)"),
             switch("read-only", "Show everything and change nothing"),
+            user("Show only jobs that run as this user"),
             Arg::new("token-file")
                 .long("token-file")
                 .value_name("FILE")

@@ -226,7 +226,8 @@ pub(super) fn top() -> Command {
         .long_about(
             "Show live on a terminal what fails, what runs and what comes next, with a timeline of the hour. Keys: Enter or l \
              shows the output of the selected job, r runs it, p pauses it for an hour, u resumes it, k ends its run (and asks \
-             first), / filters, ? shows all keys, q quits. If the daemon goes away, that is said, and it is connected to \
+             first), / filters, ? shows all keys, q quits. With more than 1,000 jobs, those are listed that fail, run, wait or are among the next \
+             hundred to run; / then searches all. If the daemon goes away, that is said, and it is connected to \
              again.",
         )
         .args([

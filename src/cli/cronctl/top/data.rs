@@ -1,6 +1,6 @@
 //! What the daemon and the history say, and what is asked of the daemon.
 
-use super::state::{Log, State};
+use super::state::{Log, State, has_text};
 use crate::cli::cronctl::connection::Connection;
 use crate::cli::cronctl::error::Error;
 use crate::cli::cronctl::job_output;
@@ -13,16 +13,20 @@ use crate::schedule::{Timestamp, Zone};
 use crate::timeline::{Builder, Grouping, Range, Timeline};
 use crate::varlink::Time;
 use crate::varlink::cron::{
-    Event, EventsArguments, Filter, Job, KillArguments, Killed, List, ListArguments, OutputArguments, OutputPart,
-    PauseArguments, Paused, ResumeArguments, Resumed, RunArguments, RunResult,
+    Event, EventsArguments, Filter, Job, KillArguments, Killed, List, ListArguments, NextArguments, NextStart,
+    OutputArguments, OutputPart, PauseArguments, Paused, ResumeArguments, Resumed, RunArguments, RunResult,
 };
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Jobs that are looked at.
-const MOST_JOBS: usize = 20_000;
+/// With more jobs than these, only those are listed that a text is searched for, or else those that fail, run, wait or come next.
+const MOST_LISTED: usize = 1_000;
+/// Of these, jobs that come next.
+const NEXT_JOBS: u64 = 100;
+/// The states of the others, as the daemon's filter has them.
+const PRESSING: [&str; 5] = ["failing", "late", "running", "waiting", "retrying"];
 /// Changed jobs that are asked for by name. If more have changed, all are asked for.
 const MOST_CHANGED: usize = 200;
 /// How long an answer may take.
@@ -43,8 +47,31 @@ pub(super) struct Daemon {
     /// On which the output of a run arrives.
     pub(super) output: Option<Connection>,
     user: Option<String>,
+    /// Which jobs were asked for last.
+    listed: Listed,
     changed: BTreeSet<String>,
     is_all_changed: bool,
+}
+
+/// Which jobs are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Listed {
+    All,
+    /// Those that fail, run, wait or come next.
+    Pressing,
+    /// Those with this text.
+    Matching(String),
+}
+
+impl Listed {
+    /// Those that are to be listed in this state.
+    fn wanted(state: &State) -> Listed {
+        match &state.status {
+            Some(status) if status.entries > MOST_LISTED && state.filter.is_empty() => Listed::Pressing,
+            Some(status) if status.entries > MOST_LISTED => Listed::Matching(state.filter.clone()),
+            _ => Listed::All,
+        }
+    }
 }
 
 impl Daemon {
@@ -54,7 +81,8 @@ impl Daemon {
         let mut events = calls.another()?;
         let filter = Some(Filter { user: user.clone(), ..Filter::default() });
         events.begin("Events", &EventsArguments { filter })?;
-        Ok(Daemon { calls, events, output: None, user, changed: BTreeSet::new(), is_all_changed: true })
+        let (listed, changed) = (Listed::All, BTreeSet::new());
+        Ok(Daemon { calls, events, output: None, user, listed, changed, is_all_changed: true })
     }
 
     /// Connects anew to the same daemon, or to the one that is there now.
@@ -76,9 +104,19 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether something has changed since the last [`Daemon::refresh`].
-    pub(super) fn has_changes(&self) -> bool {
-        self.is_all_changed || !self.changed.is_empty()
+    /// Whether something has changed since the last [`Daemon::refresh`], or other jobs are to be listed.
+    pub(super) fn has_changes(&self, state: &State) -> bool {
+        self.is_all_changed || !self.changed.is_empty() || self.are_others_wanted(state)
+    }
+
+    /// Whether other jobs are to be listed than those that were asked for last.
+    pub(super) fn are_others_wanted(&self, state: &State) -> bool {
+        self.listed != Listed::wanted(state)
+    }
+
+    /// Whether only some jobs are listed, which are asked for anew after each change.
+    pub(super) fn lists_some(&self) -> bool {
+        self.listed != Listed::All
     }
 
     /// Notes that nothing is known for sure.
@@ -88,34 +126,86 @@ impl Daemon {
 
     /// Asks for what has changed.
     pub(super) fn refresh(&mut self, state: &mut State) -> Result<(), Error> {
+        state.status = Some(self.calls.call("Status", &json!({}))?);
+        let wanted = Listed::wanted(state);
+        let is_same = wanted == self.listed && wanted == Listed::All;
         let changed: Vec<String> = std::mem::take(&mut self.changed).into_iter().collect();
-        if !std::mem::take(&mut self.is_all_changed) {
-            let filter = Filter { jobs: Some(changed), user: self.user.clone(), ..Filter::default() };
-            let listed: Result<List, Error> = self.calls.call("List", &ListArguments { filter: Some(filter) });
-            match listed {
-                Ok(list) => state.update_jobs(list.jobs),
-                // One of them is no more.
-                Err(Error::Denied { .. }) => self.is_all_changed = true,
+        if !std::mem::take(&mut self.is_all_changed) && is_same {
+            let filter = Filter { jobs: Some(changed), ..self.filter() };
+            match self.calls.call::<List>("List", &ListArguments { filter: Some(filter) }) {
+                Ok(list) => {
+                    state.update_jobs(list.jobs);
+                    return Ok(());
+                }
+                // One of them is no more: all are asked for.
+                Err(Error::Denied { .. }) => {}
                 Err(error) => return Err(error),
             }
-            if !std::mem::take(&mut self.is_all_changed) {
-                state.status = Some(self.calls.call("Status", &json!({}))?);
-                return Ok(());
-            }
         }
-        let filter = Some(Filter { user: self.user.clone(), ..Filter::default() });
+        let mut jobs = match &wanted {
+            Listed::All => self.list(self.filter(), |_| true)?,
+            Listed::Matching(text) => {
+                let text = text.to_lowercase();
+                self.list(self.filter(), |job| has_text(job, &text))?
+            }
+            Listed::Pressing => {
+                let states = Some(PRESSING.map(str::to_owned).to_vec());
+                self.list(Filter { states, ..self.filter() }, |_| true)?
+            }
+        };
+        state.has_more = jobs.len() >= MOST_LISTED;
+        if wanted == Listed::Pressing {
+            let next = self.next_jobs(&jobs)?;
+            jobs.extend(next);
+        }
+        state.lists_some = wanted == Listed::Pressing;
+        state.set_jobs(jobs);
+        self.listed = wanted;
+        Ok(())
+    }
+
+    fn filter(&self) -> Filter {
+        Filter { user: self.user.clone(), ..Filter::default() }
+    }
+
+    /// The first [`MOST_LISTED`] jobs of a filter that are wanted.
+    fn list(&self, filter: Filter, is_wanted: impl Fn(&Job) -> bool) -> Result<Vec<Job>, Error> {
         let mut jobs: Vec<Job> = Vec::new();
         // After an answer that is not read to its end, a connection is of no more use.
         let mut connection = self.calls.another()?;
         connection.set_patience(PATIENCE)?;
-        connection.call_more("List", &ListArguments { filter }, |list: List| {
-            jobs.extend(list.jobs);
-            Ok(jobs.len() < MOST_JOBS)
+        connection.call_more("List", &ListArguments { filter: Some(filter) }, |list: List| {
+            let most = MOST_LISTED - jobs.len();
+            jobs.extend(list.jobs.into_iter().filter(&is_wanted).take(most));
+            Ok(jobs.len() < MOST_LISTED)
         })?;
-        state.has_more = jobs.len() >= MOST_JOBS;
-        state.set_jobs(jobs);
-        state.status = Some(self.calls.call("Status", &json!({}))?);
-        Ok(())
+        Ok(jobs)
+    }
+
+    /// The jobs that come next, without those that are known.
+    fn next_jobs(&mut self, known: &[Job]) -> Result<Vec<Job>, Error> {
+        let known: BTreeSet<&str> = known.iter().map(|job| job.job.as_str()).collect();
+        let arguments = NextArguments {
+            filter: Some(self.filter()),
+            count: Some(NEXT_JOBS),
+            per_job: Some(1),
+            ..NextArguments::default()
+        };
+        let mut names = Vec::new();
+        self.calls.call_more("Next", &arguments, |start: NextStart| {
+            names.extend(Some(start.job).filter(|job| !known.contains(job.as_str())));
+            Ok(true)
+        })?;
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filter = Filter { jobs: Some(names), ..self.filter() };
+        match self.calls.call::<List>("List", &ListArguments { filter: Some(filter) }) {
+            Ok(list) => Ok(list.jobs),
+            // One of them has been removed meanwhile; an event says so.
+            Err(Error::Denied { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The timeline of the hour around now, and until when the coming starts are known if there are too many.

@@ -40,8 +40,9 @@ const SIGNALS: u64 = 1;
 const EVENTS: u64 = 2;
 const OUTPUT: u64 = 3;
 
-/// How long changes are collected before they are asked for, in milliseconds.
+/// How long changes are collected before they are asked for, in milliseconds; and with so many jobs that all have to be looked at for it.
 const COLLECT_MS: i64 = 200;
+const COLLECT_OF_MANY_MS: i64 = 2_000;
 /// How long after a refusal it is asked again, in milliseconds.
 const RETRY_MS: i64 = 1_000;
 /// How often a daemon that is gone is looked for, in milliseconds.
@@ -145,8 +146,13 @@ impl View<'_> {
     fn pause_ms(&self) -> u64 {
         let now = clock::wall();
         let to_second = 1_000 - i64::from(now.nanos / 1_000_000);
-        let to_changes = self.changed_ms.map_or(to_second, |since| since + COLLECT_MS - clock::monotonic_ms());
+        let to_changes = self.changed_ms.map_or(to_second, |since| since + self.collect_ms() - clock::monotonic_ms());
         u64::try_from(to_second.min(to_changes)).unwrap_or(0).max(1)
+    }
+
+    fn collect_ms(&self) -> i64 {
+        let is_slow = self.daemon.lists_some() && !self.daemon.are_others_wanted(&self.state);
+        if is_slow { COLLECT_OF_MANY_MS } else { COLLECT_MS }
     }
 
     /// Asks for what has changed, and connects anew if the daemon is gone.
@@ -159,10 +165,10 @@ impl View<'_> {
             }
             return;
         }
-        if self.daemon.has_changes() {
+        if self.daemon.has_changes(&self.state) {
             let since = *self.changed_ms.get_or_insert(now_ms);
             let is_first = self.state.status.is_none() && since <= now_ms;
-            if now_ms - since >= COLLECT_MS || is_first {
+            if now_ms - since >= self.collect_ms() || is_first {
                 self.changed_ms = None;
                 let refreshed = self.daemon.refresh(&mut self.state);
                 if refreshed.is_err() {

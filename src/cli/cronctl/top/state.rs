@@ -88,6 +88,8 @@ pub(super) struct State {
     pub(super) known_until: Option<Timestamp>,
     /// Whether there are more jobs than are looked at.
     pub(super) has_more: bool,
+    /// Whether only those are listed that fail, run, wait or come next.
+    pub(super) lists_some: bool,
     /// Why there is nothing new: the daemon does not answer.
     pub(super) problem: Option<String>,
     pub(super) page: Page,
@@ -142,10 +144,7 @@ impl State {
     /// The jobs that pass the filter.
     pub(super) fn shown(&self) -> impl Iterator<Item = &Job> {
         let wanted = self.filter.to_lowercase();
-        self.jobs.iter().filter(move |job| {
-            let has = |text: &str| text.to_lowercase().contains(&wanted);
-            wanted.is_empty() || has(&job.job) || has(&job.command) || has(&job.state)
-        })
+        self.jobs.iter().filter(move |job| has_text(job, &wanted))
     }
 
     /// The place of the selected job among those that are shown.
@@ -340,6 +339,11 @@ fn question(job: &Job) -> Question {
         None => format!("{} does not run. End it all the same?", job.job),
     };
     Question::Kill { job: job.job.clone(), run, text }
+}
+
+/// Whether a job has a text in lower case in its name, command or state.
+pub(super) fn has_text(job: &Job, text: &str) -> bool {
+    text.is_empty() || [&job.job, &job.command, &job.state].into_iter().any(|of| of.to_lowercase().contains(text))
 }
 
 /// Whether the last runs of a job failed, or a success is overdue.

@@ -121,3 +121,49 @@ fn style(ink: Ink, has_colours: bool) -> Style {
     let style = Style::new().add_modifier(modifier);
     colour.filter(|_| has_colours).map_or(style, |colour| style.fg(colour))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::pty::openpty;
+    use nix::sys::termios::{LocalFlags, tcgetattr};
+    use std::env;
+    use std::fs::File;
+    use std::io::Read as _;
+    use std::process::Command;
+
+    /// Set for a child that panics on its terminal.
+    const CHILD: &str = "CRONWHEEL_TEST_PANIC";
+
+    /// Not a test of its own: [`a_panic_gives_the_terminal_back_before_its_message`] runs it on a terminal.
+    #[test]
+    fn panic_on_the_terminal() {
+        if env::var_os(CHILD).is_some() {
+            let _tty = Tty::open(true).unwrap();
+            panic!("the message");
+        }
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_its_message() {
+        let pty = openpty(None, None).unwrap();
+        let before = tcgetattr(&pty.slave).unwrap();
+        assert!(before.local_flags.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+        let name = format!("{}::panic_on_the_terminal", module_path!().split_once("::").unwrap().1);
+        let ends = [(); 3].map(|()| pty.slave.try_clone().unwrap());
+        let [input, output, error] = ends;
+        let mut child = Command::new(env::current_exe().unwrap());
+        child.args(["--exact", &name, "--nocapture"]).env(CHILD, "1").stdin(input).stdout(output).stderr(error);
+        let status = child.status().unwrap();
+        drop(child);
+        assert!(!status.success());
+        assert_eq!(tcgetattr(&pty.slave).unwrap(), before);
+        drop(pty.slave);
+        let mut shown = Vec::new();
+        // Its end is an error: nobody has the other side open any more.
+        let _ = File::from(pty.master).read_to_end(&mut shown);
+        let shown = String::from_utf8_lossy(&shown);
+        let places = ["\u{1b}[?1049h", "\u{1b}[?1049l", "\u{1b}[?25h", "the message"].map(|text| shown.find(text));
+        assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{places:?} in {shown:?}");
+    }
+}

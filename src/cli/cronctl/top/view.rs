@@ -223,8 +223,10 @@ fn last_line(state: &State, width: usize) -> ScreenLine {
             let text = format!("only {count} jobs are looked at; {failing} of the others fail: cronctl status");
             vec![(Ink::Bad, text)]
         }
-        (None, None, Page::Jobs) if state.has_more => {
-            vec![(Ink::Faint, format!("only {} jobs are looked at   ? help   q quit", state.job_count()))]
+        (None, None, Page::Jobs) if state.lists_some => {
+            let text =
+                format!("{} jobs that fail, run, wait or are next   / searches all  ? help  q quit", state.job_count());
+            vec![(Ink::Faint, text)]
         }
         (None, None, Page::Jobs) => {
             vec![(Ink::Faint, "Enter output  r run  p pause  u resume  k kill  / filter  ? help  q quit".to_owned())]
