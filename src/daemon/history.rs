@@ -413,6 +413,8 @@ impl OpenHistory {
             None => Command::new(&self.program),
         };
         command.arg(VERB).env_clear().current_dir("/");
+        // The recorder can write nowhere else, so SQLite's temporary files are there, too.
+        command.envs(self.settings.directory.iter().map(|directory| ("SQLITE_TMPDIR", directory)));
         command.stdin(Stdio::from(theirs)).stdout(Stdio::null()).stderr(Stdio::null());
         // The loop reaps all children.
         #[allow(clippy::zombie_processes)]

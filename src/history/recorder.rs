@@ -84,11 +84,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Receives what main begins with, waits for an earlier recorder to end, and opens the database. Returns the listening socket, too, if there is one.
+    /// Receives what main begins with. Returns the listening socket, too, if there is one.
     ///
     /// # Errors
     ///
-    /// This process was not started by main, or cannot work.
+    /// This process was not started by main.
     pub fn begin(main: OwnedFd) -> Result<(Recorder, Option<OwnedFd>), RecorderError> {
         descriptor::set_nonblocking(main.as_fd(), false)?;
         let received = descriptor::receive_descriptors(main.as_fd())?.ok_or(RecorderError::NotStartedByMain)?;
@@ -97,7 +97,7 @@ impl Recorder {
         let listener = received.next();
         let settings: RecorderSettings =
             serde_json::from_slice(&read_line(main.as_fd())?).map_err(|_| RecorderError::NotStartedByMain)?;
-        let mut recorder = Recorder {
+        let recorder = Recorder {
             main,
             settings,
             journal: JournalReader::new(journal.into()),
@@ -111,9 +111,17 @@ impl Recorder {
             unreadable_since: None,
             is_failing: false,
         };
-        recorder.take_lock()?;
-        recorder.open()?;
         Ok((recorder, listener))
+    }
+
+    /// Waits for an earlier recorder to end, and opens the database.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses a lock, main is gone, or the database is of another version.
+    pub fn open_database(&mut self) -> Result<(), RecorderError> {
+        self.take_lock()?;
+        self.open()
     }
 
     fn take_lock(&mut self) -> io::Result<()> {
@@ -316,6 +324,15 @@ impl Recorder {
             }
         }
         Ok(())
+    }
+
+    /// Has main log something at level info.
+    ///
+    /// # Errors
+    ///
+    /// The connection fails.
+    pub fn inform(&self, text: String) -> io::Result<()> {
+        self.report(&RecorderMessage::Info(text))
     }
 
     /// Sends a message to main.

@@ -28,7 +28,10 @@ impl Store {
         let deleted = deleted?;
         let free: i64 = self.connection().query_row("PRAGMA freelist_count", [], |row| row.get(0))?;
         if free > 0 {
-            self.connection().execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+            // Each row of the answer is a page that was given back.
+            let mut statement = self.connection().prepare(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
+            let mut pages = statement.query([])?;
+            while pages.next()?.is_some() {}
         }
         Ok(deleted > 0 || free > 0)
     }

@@ -312,6 +312,19 @@ fn trim(store: &mut Store, keep: Retention, now_ms: i64) {
 }
 
 #[test]
+fn a_step_gives_back_many_free_pages() {
+    let mut store = store();
+    apply(&mut store, (1..=2000).map(|run| begun(run, "alice:many", run as i64)).collect());
+    store.connection().execute_batch("DELETE FROM runs").unwrap();
+    let free =
+        |store: &Store| -> i64 { store.connection().query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap() };
+    let before = free(&store);
+    assert!(before > 50, "{before}");
+    store.trim(EVERYTHING, 0).unwrap();
+    assert_eq!(free(&store), (before - 200).max(0));
+}
+
+#[test]
 fn old_rows_and_rows_above_the_number_for_a_job_are_deleted() {
     let mut store = store();
     let day = 86_400_000;

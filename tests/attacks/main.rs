@@ -14,6 +14,8 @@ mod late_output;
 mod memory;
 mod mounts;
 mod restarts;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 
 use common::{Daemon, Deadline, Implementation, World};
 use nix::sys::signal::{Signal, kill};

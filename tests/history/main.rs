@@ -8,6 +8,7 @@ pub mod common;
 mod crashes;
 mod database;
 mod rows;
+mod sandbox;
 
 use common::{Deadline, World};
 use std::io::{Read as _, Write as _};

@@ -127,6 +127,7 @@ fn lines_are_checked_and_tables_stay_as_they_are() {
         ("30 2 * * mon-fri /usr/local/bin/x", false, ["At 02:30", "Next runs"].as_slice()),
         ("0 24 * * * x", false, &["expected an hour from 0 to 23, found 24", "^^", "Midnight is hour 0"]),
         ("0 4 * * * bob echo <i>", true, &["bob", "echo &lt;i&gt;"]),
+        ("0 4 * * * nobody-here true", true, &["there is no user nobody-here"]),
         ("# comment", false, &["not an entry"]),
     ] {
         let body = serde_json::json!({ "line": line, "system": system }).to_string();
@@ -137,6 +138,9 @@ fn lines_are_checked_and_tables_stay_as_they_are() {
         }
     }
     assert_eq!(site.post("/api/check", "{\"line\":\"a\\nb\"}").status, 400);
+    // All of that from inside the sandbox, in which users are looked up, too.
+    let status = fs::read_to_string(format!("/proc/{}/status", site.pid())).unwrap();
+    assert!(status.contains("\nSeccomp:\t2\n") && status.contains("\nNoNewPrivs:\t1\n"), "{status}");
     // The zone of the job is that of CRON_TZ.
     let zoned = "{\"line\":\"0 3 * * * true\",\"zone\":\"Asia/Tokyo\"}";
     let zoned = site.post("/api/check", zoned).body;

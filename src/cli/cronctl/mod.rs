@@ -3,7 +3,7 @@
 //! Each verb has a file, `past` that of `history`, `job_control` those of `pause`, `resume`, `kill` and `reload`. `cli` defines the command line,
 //! `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the line-by-line mode for programs with many
 //! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `starts` asks it for coming starts, `job_text` has what is said of jobs,
-//! and `job_output` writes what jobs have written. What `timeline` and `top` draw is made by [`crate::timeline`].
+//! `job_output` writes what jobs have written, and `sandbox` restricts the verbs that serve others. What `timeline` and `top` draw is made by [`crate::timeline`].
 
 mod batch;
 mod calendar;
@@ -27,6 +27,8 @@ mod past;
 #[cfg(feature = "history")]
 mod recorder;
 mod run;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 mod screen;
 mod settings;
 mod show;

@@ -3,6 +3,7 @@
 //! The daemon starts it as a user without privileges, with a socket as standard input; see [`crate::history::message`]. It ends when the daemon
 //! has closed that, after it has applied what is in the journal.
 
+use super::sandbox::{self, Helper};
 use crate::control::{ConnectionId, Rights, Server};
 use crate::history::{MainState, QueryError, Recorder, RecorderError, RowPlace, RunFilter, RunRow, Viewer, find_fault};
 use crate::sys::descriptor::StandardStream;
@@ -59,6 +60,8 @@ pub(super) fn run() -> ExitCode {
 
 /// Prints why the database in that directory could not be used, or nothing. `crond --check` runs this as the user of the recorder.
 pub(super) fn check(directory: &Path) -> ExitCode {
+    // What does not hold is logged by the recorder itself.
+    let _ = sandbox::enter(Helper::Recorder { directory: Some(directory) });
     let fault = find_fault(directory).map(|fault| format!("{fault}\n")).unwrap_or_default();
     match files::write_all(descriptor::standard(StandardStream::Output), fault.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -71,7 +74,11 @@ fn record() -> Result<(), RecorderError> {
     signal::block()?;
     process::set_umask(0o077);
     let main = descriptor::standard(StandardStream::Input).try_clone_to_owned()?;
-    let (recorder, listener) = Recorder::begin(main)?;
+    let (mut recorder, listener) = Recorder::begin(main)?;
+    if let Some(missing) = sandbox::enter(Helper::Recorder { directory: recorder.settings().directory.as_deref() }) {
+        recorder.inform(format!("the sandbox of the recorder of the history is incomplete: {missing}"))?;
+    }
+    recorder.open_database()?;
     Service::new(recorder, listener)?.run()
 }
 

@@ -5,6 +5,7 @@ use super::cli::{given, value};
 use super::connection;
 use super::error::Error;
 use super::output::Output;
+use super::sandbox::{self, Helper};
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::control::Rights;
@@ -42,6 +43,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         only_user: value::<String>(matches, "user").cloned(),
     };
     let path = socket.path();
+    let mut removes_in: Vec<PathBuf> = socket.made_path().map(directory_of).into_iter().collect();
     let server = Server::new(options, socket).map_err(|why| failed(why.to_string()))?;
     let one_time = server.one_time_address();
     let of_path = || path.map(|path| format!("unix:{}", printable(path.as_os_str().as_encoded_bytes())));
@@ -55,11 +57,21 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         let file = RedirectFile::create(&address)
             .map_err(|why| failed(format!("--open: making a file for the browser: {}", files::reason(&why))))?;
         open(&file);
+        removes_in.push(directory_of(file.path()));
         redirect = Some(file);
     }
     out.flush()?;
+    if let Some(missing) = sandbox::enter(Helper::Web { removes_in: &removes_in }) {
+        to_stderr(&format!("cronctl: web: the sandbox is incomplete: {missing}\n"));
+    }
     server.run(redirect).map_err(|why| failed(why.to_string()))?;
     Ok(Verdict::Clean)
+}
+
+/// The directory that a file is in.
+fn directory_of(path: &Path) -> PathBuf {
+    // A path of one name has an empty parent.
+    Path::new(".").join(path.parent().unwrap_or(Path::new("")))
 }
 
 /// The socket of the service manager, else the one that was asked for.

@@ -138,6 +138,14 @@ impl Listening {
         }
     }
 
+    /// The path that is removed at the end.
+    pub fn made_path(&self) -> Option<&Path> {
+        match self {
+            Listening::Tcp(_) | Listening::Unix(_, None) => None,
+            Listening::Unix(_, Some(made)) => Some(&made.path),
+        }
+    }
+
     /// The socket that the service manager has passed to this process, if it has.
     ///
     /// # Errors

@@ -1,0 +1,131 @@
+//! The sandbox of the helpers: processes that parse what others have written, and start no program.
+//!
+//! A helper opens what it has from outside, calls [`enter`] once, and only then reads what it did not write itself. From then on it can do what
+//! its groups of system calls ([`groups`]) and its paths allow, for good; everything else is denied. seccomp(2) filters the system calls, and Landlock
+//! (landlock(7)) restricts them to paths and forbids TCP connections and signals to others, as far as the kernel has it.
+//!
+//! A denied system call fails with ENOSYS ("Function not implemented"), as on a kernel that does not have it. The process is not killed, since a
+//! later libc may use system calls that are not in the list yet: it takes ENOSYS for an older kernel and does it in the old way, whereas it would pass
+//! EPERM on as a failure. What Landlock denies fails with EACCES.
+//!
+//! | file | content |
+//! |---|---|
+//! | `calls` | the groups of system calls, and the filter that is made of them |
+//! | this one | the helpers, with their groups and paths |
+
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+mod calls;
+
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+pub use calls::Group;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    make_bitflags, path_beneath_rules,
+};
+use std::path::{Path, PathBuf};
+
+/// The latest version of Landlock whose restrictions are asked for. Older kernels have a part of them.
+const LANDLOCK: ABI = ABI::V6;
+
+/// What a look-up of users, groups or zones reads, also after the files were replaced: rules for single files would be those of the old ones.
+const SYSTEM: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/var/lib/sss", "/var/lib/extrausers"];
+/// Where /etc/resolv.conf leads to on many machines.
+const NAME_SERVERS: [&str; 3] = ["/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"];
+/// Random numbers where the kernel has no getrandom(2), and for SQLite.
+const RANDOM: &str = "/dev/urandom";
+
+/// A helper and what it works on.
+#[derive(Clone, Copy, Debug)]
+pub enum Helper<'a> {
+    /// The recorder.
+    Recorder {
+        /// The directory of the database. None: it is in memory.
+        directory: Option<&'a Path>,
+    },
+    /// The web server.
+    Web {
+        /// The directories of the files that it removes at its end.
+        removes_in: &'a [PathBuf],
+    },
+    /// The agent that talks to the servers of a fleet.
+    FleetAgent,
+}
+
+/// The groups of system calls that a helper may make.
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+pub fn groups(helper: Helper<'_>) -> &'static [&'static Group] {
+    match helper {
+        Helper::Recorder { .. } => {
+            &[&calls::PROCESS, &calls::DESCRIPTORS, &calls::ACCEPT, &calls::TALK, &calls::READ, &calls::WRITE]
+        }
+        Helper::Web { .. } => &[
+            &calls::PROCESS,
+            &calls::THREADS,
+            &calls::LIBRARIES,
+            &calls::DESCRIPTORS,
+            &calls::ACCEPT,
+            &calls::TALK,
+            &calls::CLIENT,
+            &calls::READ,
+            &calls::REMOVE,
+        ],
+        Helper::FleetAgent => &[
+            &calls::PROCESS,
+            &calls::THREADS,
+            &calls::LIBRARIES,
+            &calls::DESCRIPTORS,
+            &calls::TALK,
+            &calls::CLIENT,
+            &calls::INTERNET,
+            &calls::READ,
+        ],
+    }
+}
+
+/// Restricts this thread, and those that it starts from now on, to what the helper needs. Returns a line for the log if this machine cannot filter
+/// system calls, or if Landlock fails; a kernel without Landlock is none, as many have none.
+#[must_use = "what does not hold is to be logged"]
+pub fn enter(helper: Helper<'_>) -> Option<String> {
+    // First, as the filter has no call of Landlock.
+    let files = restrict_files(helper).map_err(|why| format!("its files are not restricted (Landlock): {why}"));
+    let calls = filter_calls(helper).map_err(|why| format!("its system calls are not filtered (seccomp): {why}"));
+    let missing: Vec<String> = [files, calls].into_iter().filter_map(Result::err).collect();
+    (!missing.is_empty()).then(|| missing.join("; "))
+}
+
+fn restrict_files(helper: Helper<'_>) -> Result<(), RulesetError> {
+    let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+    let write = make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile});
+    let connections = match helper {
+        Helper::Recorder { .. } | Helper::Web { .. } => AccessNet::from_all(LANDLOCK),
+        Helper::FleetAgent => AccessNet::BindTcp.into(),
+    };
+    let ruleset = Ruleset::default()
+        .handle_access(AccessFs::from_all(LANDLOCK))?
+        .handle_access(connections)?
+        .scope(Scope::from_all(LANDLOCK))?
+        .create()?
+        .add_rules(path_beneath_rules([RANDOM], read))?;
+    let ruleset = match helper {
+        Helper::Recorder { directory } => ruleset.add_rules(path_beneath_rules(directory, read | write))?,
+        Helper::Web { removes_in } => {
+            let zones = std::env::var_os("TZDIR").map(PathBuf::from);
+            ruleset
+                .add_rules(path_beneath_rules(SYSTEM.iter().map(Path::new).chain(zones.as_deref()), read))?
+                .add_rules(path_beneath_rules(removes_in, BitFlags::from(AccessFs::RemoveFile)))?
+        }
+        Helper::FleetAgent => ruleset.add_rules(path_beneath_rules(SYSTEM.iter().chain(&NAME_SERVERS), read))?,
+    };
+    ruleset.restrict_self().map(drop)
+}
+
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64"))]
+fn filter_calls(helper: Helper<'_>) -> Result<(), String> {
+    calls::filter(groups(helper))
+}
+
+#[cfg(not(any(target_arch = "aarch64", target_arch = "riscv64", target_arch = "x86_64")))]
+fn filter_calls(_: Helper<'_>) -> Result<(), &'static str> {
+    Err("there is no list of calls for this processor")
+}
