@@ -11,9 +11,11 @@ mod edits;
 mod fairness;
 mod job_state;
 mod late_output;
+mod machine;
 mod memory;
 mod mounts;
 mod restarts;
+mod secrets;
 
 use common::{Daemon, Deadline, Implementation, World};
 use nix::sys::signal::{Signal, kill};
