@@ -115,6 +115,85 @@ fn many_signals_lose_no_job_and_leak_no_descriptor() {
     assert!(daemon.stop().success());
 }
 
+/// The time of a processor that the daemon has used, in hundredths of a second.
+fn processor_time(daemon: &Daemon) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("its state");
+    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a stat").1.split(' ').collect();
+    fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum()
+}
+
+#[test]
+fn a_storm_of_reloads_is_a_reload_a_second_and_little_work() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    world.drop_in("canary", CANARY);
+    // Tables that take a while to read, so that reading them at each signal would show.
+    for number in 0..50 {
+        world.drop_in(&format!("table{number}"), &"0 0 1 1 * root true\n".repeat(2000));
+    }
+    let daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 1);
+    let before = processor_time(&daemon);
+    let began = now();
+    let mut signals = 0_u32;
+    while now() - began < std::time::Duration::from_secs(5) {
+        daemon.signal(Signal::SIGHUP);
+        signals += 1;
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let used = processor_time(&daemon) - before;
+    assert!(signals > 500, "{signals} signals are no storm");
+    assert!(used < 150, "{used} hundredths of a second for {signals} signals in 5 s");
+    // How often the directory of system tables is read.
+    world.run(&format!(
+        "timeout -s INT 4 strace -f -qq -o /run/trace -e trace=openat -p {} & \
+                        for n in $(seq 300); do kill -HUP {}; sleep 0.01; done; wait",
+        daemon.pid(),
+        daemon.pid()
+    ));
+    let trace = fs::read_to_string("/run/trace").expect("a trace");
+    let scans = trace.lines().filter(|line| line.contains("\"/etc/cron.d\"")).count();
+    assert!((1..=8).contains(&scans), "{scans} scans in 4 s");
+    assert_sang_each_second("/run/canary");
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn reloads_leave_no_memory_behind() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    world.drop_in("canary", CANARY);
+    let table = |number: usize| -> String {
+        let entry = |line: usize| format!("{} 0 1 1 * root job {number} {line}\n", line % 60);
+        (0..500).map(entry).collect::<String>() + &format!("@reboot root true\n# {number}\n")
+    };
+    world.drop_in("changing", &table(0));
+    let daemon = world.start_daemon(&[]);
+    wait_for_song("/run/canary", 1);
+    let reloads = || {
+        world
+            .run("grep -c 'RELOAD (/etc/cron.d/changing)' /run/log-lines || true")
+            .stdout
+            .trim()
+            .parse()
+            .unwrap_or(0_usize)
+    };
+    let memory = || -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("its memory");
+        line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let reload = |upto: usize| {
+        while reloads() < upto {
+            let (before, number) = (reloads(), now().subsec_micros() as usize);
+            world.drop_in("changing", &table(number));
+            Deadline::seconds(20).wait_for("the reload", || (reloads() > before).then_some(()));
+        }
+        memory()
+    };
+    let (first, last) = (reload(60), reload(200));
+    assert!(last < first + 1024, "{first} KiB after 60 reloads, {last} KiB after 200");
+    assert!(daemon.stop().success());
+}
+
 /// Signals to the daemon that end a process which neither blocks nor handles them.
 const FATAL: [Signal; 2] = [Signal::SIGHUP, Signal::SIGUSR1];
 

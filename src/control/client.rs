@@ -169,7 +169,10 @@ impl Client {
             }
             match self.socket.read(&mut piece) {
                 Ok(0) => return Err(ClientError::Closed),
-                Ok(count) => self.reader.push(piece.get(..count).unwrap_or_default()),
+                Ok(count) => self
+                    .reader
+                    .push(piece.get(..count).unwrap_or_default())
+                    .map_err(|why| ReplyError::Unexpected { why: why.to_string() })?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

@@ -145,7 +145,9 @@ impl Server {
         let mut piece = [0; PIECE];
         match descriptor::read(connection.socket.as_fd(), &mut piece) {
             Ok(0) => return false,
-            Ok(count) => connection.reader.push(piece.get(..count).unwrap_or_default()),
+            // Without memory for a request, the client is to try again.
+            Ok(count) if connection.reader.push(piece.get(..count).unwrap_or_default()).is_err() => return false,
+            Ok(_) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(_) => return false,
         }

@@ -777,9 +777,11 @@ impl<'a> Parser<'a> {
     fn full(&mut self, line: &Line<'_>, most: usize, what: &str) -> Stop {
         let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
             .help("nothing from here on runs");
-        // Listed in any case: no other fault costs as much.
-        self.diagnostics.push(complaint.at(Severity::Error, line));
-        Stop::Full
+        // Listed in any case, if there is memory: no other fault costs as much.
+        match push(&mut self.diagnostics, complaint.at(Severity::Error, line)) {
+            Ok(()) => Stop::Full,
+            Err(OutOfMemory) => Stop::OutOfMemory,
+        }
     }
 
     /// Lists an error, or counts it. Returns its index in the list.
@@ -797,7 +799,7 @@ impl<'a> Parser<'a> {
             Severity::Error => (&mut self.listed_errors, &mut self.unlisted.errors),
             Severity::Warning => (&mut self.listed_warnings, &mut self.unlisted.warnings),
         };
-        if *listed == MOST_LISTED {
+        if *listed == MOST_LISTED || self.diagnostics.try_reserve(1).is_err() {
             *unlisted += 1;
             return false;
         }

@@ -358,3 +358,36 @@ fn an_entry_whose_environment_is_too_large_does_not_run() {
         }
     }
 }
+
+#[test]
+fn wherever_memory_runs_out_a_table_is_an_error_and_no_abort() {
+    use crate::sys::allocator_tests::{count, failing, without_large};
+    // The small allocations of a line, each below this bound, are accounted for together: see `memory.rs`.
+    const LEAST: usize = 2 << 10;
+    let many: String = (0..3000)
+        .map(|n| {
+            format!("CRON_NAME=job{n}\nVARIABLE{}={n}\n{} {} * * *\tbackup number {n}%input\n", n % 50, n % 60, n % 24)
+        })
+        .collect();
+    let long = format!("LONG={}\n* * * * * {}\n# {}\n", "v".repeat(100_000), "c".repeat(900), "x".repeat(200_000));
+    let faulty = "61 * * * * x\n".repeat(3000);
+    for (profile, text) in [(&DEBIAN, many), (&CRONIE, long), (&DEBIAN, faulty)] {
+        let context = super::cases_tests::context(Form::User, profile);
+        let read = || {
+            Crontab::parse(text.as_bytes(), &context)
+                .map(|parsed| (parsed.table.entries.len(), parsed.diagnostics.len()))
+        };
+        let sound = read().unwrap();
+        let allocations = count(LEAST, read);
+        assert!(allocations > 0, "{allocations} allocations of at least {LEAST} bytes");
+        for number in 1..=allocations {
+            match failing(number, LEAST, read) {
+                // Diagnostics that are not listed are counted.
+                Ok((entries, listed)) => assert!(entries == sound.0 && listed <= sound.1, "{number}"),
+                Err(OutOfMemory) => {}
+            }
+        }
+        assert_eq!(failing(allocations + 1, LEAST, read), Ok(sound));
+        assert!(matches!(without_large(LEAST, read), Err(OutOfMemory) | Ok((0, _))));
+    }
+}

@@ -103,6 +103,9 @@ impl ChangeWatch {
         let State::Watching(watcher) = &mut self.state else { return None };
         let hints = watcher.take();
         self.is_stale |= hints.anything || hints.lost_directory;
+        if hints.has_ended {
+            self.fail(WatchError::Ended);
+        }
         Some(hints)
     }
 

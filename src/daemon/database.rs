@@ -30,6 +30,8 @@ const GATHER_MS: i64 = 3;
 const INCOMPLETE_MS: i64 = 1000;
 /// The time between two rescans of everything with stat(2), in case a change was not reported.
 const RESCAN_MS: i64 = 600_000;
+/// How long after a scan a directory that could not be listed is tried again for the first time; then each minute.
+const UNLISTABLE_MS: i64 = 2_000;
 /// The least time between two reloads that were asked for by signal.
 const RELOAD_MS: i64 = 1000;
 /// Most paths scanned in one turn of the loop, and the time after which no further one is begun, so that due jobs do not wait for many changed
@@ -90,6 +92,8 @@ pub struct CrontabDatabase {
     reloaded_at: i64,
     /// Whether what a reload has found is still being read.
     is_reloading: bool,
+    /// Whether a directory could not be listed by the scan before, either.
+    was_unlistable: bool,
     /// When left-over files in the spool are looked for again (milliseconds of the monotonic clock).
     clean_at: i64,
     /// None: a standalone daemon does not run anacron's jobs.
@@ -120,6 +124,7 @@ impl CrontabDatabase {
             deadlines: Deadlines::new(now + RESCAN_MS),
             reloaded_at: now - RELOAD_MS,
             is_reloading: false,
+            was_unlistable: false,
             clean_at: now,
             anacron,
         }
@@ -349,7 +354,13 @@ impl CrontabDatabase {
             anacron.is_changed = true;
         }
         self.deadlines.rescan = now + RESCAN_MS;
-        self.deadlines.poll = self.watch.must_poll().then(|| now + ms_to_end_of_minute());
+        let end_of_minute = now + ms_to_end_of_minute();
+        // At first it may have been a lack of descriptors or memory that has passed already.
+        let first_retry = if self.was_unlistable { i64::MAX } else { now + UNLISTABLE_MS };
+        self.was_unlistable = self.tables.has_unlistable();
+        let retry = self.was_unlistable.then(|| end_of_minute.min(first_retry));
+        let poll = self.watch.must_poll().then_some(end_of_minute);
+        self.deadlines.poll = [retry, poll].into_iter().flatten().min();
         self.schedule_retry(now);
     }
 

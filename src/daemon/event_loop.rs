@@ -444,10 +444,10 @@ impl Daemon {
         if start.trigger == Trigger::Retry {
             self.metrics.note_retry(&start.job);
         }
-        if self.executors.current.start(start, self.settings.debug.has(Topic::Processes)).is_err() {
-            let why = "the request to start it is too long";
+        if let Err(error) = self.executors.current.start(start, self.settings.debug.has(Topic::Processes)) {
+            let why = format!("requesting its start: {error}");
             self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));
-            let outcome = RunOutcome::NotStarted { why: why.to_owned() };
+            let outcome = RunOutcome::NotStarted { why };
             self.handle_result(RunResult::of_outcome(start.run, outcome, clock::wall_ms()));
             return;
         }

@@ -69,6 +69,8 @@ pub(super) struct FileCache {
     listed: BTreeMap<String, Stamp>,
     /// Directories that could not be listed, which has been reported.
     unlistable: BTreeSet<PathBuf>,
+    /// Whether one of them is there, so that it may be listed when the reason has passed.
+    has_unlistable: bool,
     /// Files of cron.d whose names are not those of tables, which has been reported, and the scan that found them last.
     skipped: BTreeMap<String, u32>,
     /// Makes the digests of contents that show changes.
@@ -318,6 +320,12 @@ impl FileCache {
             events.push(LoadEvent::Log(line.with_reason(&reason(&error.source))));
         }
         self.unlistable = errors.iter().map(|error| error.path.clone()).collect();
+        self.has_unlistable = errors.iter().any(|error| error.source.kind() != std::io::ErrorKind::NotFound);
+    }
+
+    /// Whether a directory that is there could not be listed by the last scan.
+    pub(super) fn has_unlistable(&self) -> bool {
+        self.has_unlistable
     }
 }
 

@@ -356,7 +356,7 @@ impl RecorderStart {
         }
         let account = match settings.is_standalone() {
             true => None,
-            false => Some(local_account(ACCOUNT).filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
+            false => Some(local_account(ACCOUNT)?.filter(|(uid, _)| *uid != 0).ok_or(Unavailable::NoAccount)?),
         };
         Ok(RecorderStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account })
     }

@@ -220,7 +220,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
     }
-    let taken = match held {
+    let taken = match held.filter(|held| !held.is_empty()) {
         Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
         None => DaemonLock::take(&settings.config.run_dir, shared::PID_FILE),
     };
@@ -246,8 +246,8 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
     }
     match settings.config.profile.profile {
         ProfileName::Debian => {
-            if let Some(lock) = lock {
-                say("INFO", &format!("pidfile fd = {}", lock.descriptor()));
+            if let Some(descriptor) = lock.and_then(DaemonLock::descriptor) {
+                say("INFO", &format!("pidfile fd = {descriptor}"));
             }
             if in_background {
                 say("STARTUP", "fork ok");
@@ -259,6 +259,11 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
                 say("INFO", "Syslog will be used instead of sendmail.");
             }
         }
+    }
+    if lock.is_some_and(DaemonLock::is_read_only) {
+        let run_dir = settings.config.run_dir.display();
+        let lacks = "jobs run, but there is no PID file, and a restart does not know what was started; use --run-dir";
+        say("WARNING", &format!("the run directory {run_dir} is read-only: {lacks}"));
     }
     if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
         say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");

@@ -183,6 +183,11 @@ impl CrontabFiles {
         (changed, None)
     }
 
+    /// Whether a directory that is there could not be listed by the last scan.
+    pub fn has_unlistable(&self) -> bool {
+        self.cache.has_unlistable()
+    }
+
     fn scan(
         &mut self,
         depth: Depth,

@@ -33,6 +33,8 @@ pub struct Hints {
     pub anything: bool,
     /// A watched directory is gone and not watched any more.
     pub lost_directory: bool,
+    /// The thread of `notify` has ended: nothing is reported any more.
+    pub has_ended: bool,
 }
 
 impl Hints {
@@ -108,15 +110,51 @@ type Identity = (u64, u64);
 /// The watched directories, and what has changed in them.
 #[derive(Debug)]
 pub struct Watcher {
-    notify: INotifyWatcher,
+    /// None: it is being dropped.
+    notify: Option<INotifyWatcher>,
     hints: Arc<Mutex<Hints>>,
     notifier: Notifier,
     watched: BTreeMap<PathBuf, Identity>,
 }
 
+impl Drop for Watcher {
+    /// `notify` panics there if its thread has ended, as it does where poll(2) finds no memory.
+    fn drop(&mut self) {
+        let notify = self.notify.take();
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(notify)));
+    }
+}
+
+/// What the thread of `notify` has. Dropping it, with the thread, reports its end.
+struct Reporter {
+    hints: Arc<Mutex<Hints>>,
+    notifier: Notifier,
+}
+
+impl Reporter {
+    fn report(&self, event: notify::Result<Event>) {
+        let mut hints = lock(&self.hints);
+        let is_first = hints.is_empty();
+        if hints.add(event) && is_first {
+            self.notifier.notify();
+        }
+    }
+}
+
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        let mut hints = lock(&self.hints);
+        (hints.anything, hints.has_ended) = (true, true);
+        self.notifier.notify();
+    }
+}
+
 /// Why changes are not reported.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
+    /// The thread of `notify` has ended.
+    #[error("the thread that watches has ended")]
+    Ended,
     /// The watcher or its notifier could not be made.
     #[error("starting to watch: {0}")]
     Start(OsError),
@@ -146,17 +184,11 @@ impl Watcher {
     pub fn new() -> Result<Watcher, WatchError> {
         let notifier = Notifier::new().map_err(|error| WatchError::Start(error.into()))?;
         let hints = Arc::new(Mutex::new(Hints::default()));
-        let (handler_notifier, handler_hints) = (notifier.clone(), hints.clone());
-        let handler = move |event: notify::Result<Event>| {
-            let mut hints = lock(&handler_hints);
-            let is_first = hints.is_empty();
-            if hints.add(event) && is_first {
-                handler_notifier.notify();
-            }
-        };
+        let reporter = Reporter { hints: hints.clone(), notifier: notifier.clone() };
+        let handler = move |event: notify::Result<Event>| reporter.report(event);
         let config = notify::Config::default().with_event_kinds(EVENT_KINDS);
         let notify = INotifyWatcher::new(handler, config).map_err(|error| WatchError::Start(os_error(error)))?;
-        Ok(Watcher { notify, hints, notifier, watched: BTreeMap::new() })
+        Ok(Watcher { notify: Some(notify), hints, notifier, watched: BTreeMap::new() })
     }
 
     /// Readable when there are hints.
@@ -215,7 +247,8 @@ impl Watcher {
         if self.watched.contains_key(directory) {
             return Ok(false);
         }
-        match self.notify.watch(directory, RecursiveMode::NonRecursive) {
+        let Some(notify) = &mut self.notify else { return Ok(false) };
+        match notify.watch(directory, RecursiveMode::NonRecursive) {
             Ok(()) => {
                 self.watched.insert(directory.to_owned(), identity);
                 Ok(true)
@@ -235,7 +268,7 @@ impl Watcher {
 
     fn unwatch(&mut self, path: &Path) {
         // The kernel and `notify` may have dropped the watch with the directory.
-        let _ = self.notify.unwatch(path);
+        let _ = self.notify.as_mut().map(|notify| notify.unwatch(path));
         self.watched.remove(path);
     }
 

@@ -69,7 +69,7 @@ impl Executor {
     ///
     /// # Errors
     ///
-    /// The request is too long. The executor does not get it, and can still be used.
+    /// The request is too long, or there is no memory for it. The executor does not get it, and can still be used.
     pub fn start(&mut self, start: &RunRequest, wants_pid: bool) -> Result<(), WireError> {
         self.link.push(&ExecutorRequest::Start { start, wants_pid }).map(drop)
     }

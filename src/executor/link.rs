@@ -4,6 +4,7 @@
 use crate::crontab::LARGEST_ENVIRONMENT;
 use crate::sys::descriptor;
 use crate::sys::error::OsError;
+use crate::sys::insist::insist;
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -37,6 +38,9 @@ pub enum WireError {
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
+    /// There is no memory for a message.
+    #[error("no memory for a message")]
+    NoMemory,
     /// The length of a message is beyond [`LONGEST`].
     #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
@@ -45,6 +49,24 @@ pub enum WireError {
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> WireError {
         WireError::Io(error.into())
+    }
+}
+
+/// The bytes of a message that is being written. A lack of memory does not end the process.
+struct Frame {
+    bytes: Vec<u8>,
+    /// Bytes are missing, for which there was no memory.
+    is_out_of_memory: bool,
+}
+
+impl Extend<u8> for Frame {
+    fn extend<T: IntoIterator<Item = u8>>(&mut self, bytes: T) {
+        let bytes = bytes.into_iter();
+        let wanted = bytes.size_hint().0;
+        self.is_out_of_memory = self.is_out_of_memory || self.bytes.try_reserve(wanted).is_err();
+        if !self.is_out_of_memory {
+            self.bytes.extend(bytes);
+        }
     }
 }
 
@@ -71,11 +93,14 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// [`WireError::Length`]: it is too long. The connection can still be used.
+    /// [`WireError::Length`]: it is too long. [`WireError::NoMemory`]: there is no memory for it. The connection can still be used.
     pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
-        let mut frame = Vec::with_capacity(INITIAL_CAPACITY);
-        frame.extend_from_slice(&[0; 4]);
-        let mut frame = postcard::to_extend(message, frame)?;
+        let mut frame = Frame { bytes: Vec::with_capacity(INITIAL_CAPACITY), is_out_of_memory: false };
+        frame.extend([0; 4]);
+        let Frame { bytes: mut frame, is_out_of_memory } = postcard::to_extend(message, frame)?;
+        if is_out_of_memory {
+            return Err(WireError::NoMemory);
+        }
         let length = frame.len() - 4;
         let announced = u32::try_from(length).ok().filter(|_| length <= LONGEST).ok_or(WireError::Length(length))?;
         for (to, from) in frame.iter_mut().zip(announced.to_le_bytes()) {
@@ -97,7 +122,7 @@ impl Link {
     /// Sends queued messages as far as that does not block, many with one system call.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
-            match self.send_some() {
+            match insist(|| self.send_some()) {
                 Ok(count) => self.forget_sent(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -129,7 +154,7 @@ impl Link {
     /// complete can still be taken.
     pub(super) fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ) {
+            match insist(|| descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
                 Ok(0) => return Ok(false),
                 // A shorter read has emptied the socket, and later data or the end makes it readable again.
                 Ok(count) if count < BYTES_PER_READ => return Ok(true),
@@ -219,16 +244,58 @@ mod tests {
 
     #[test]
     fn the_longest_start_of_a_crontab_can_be_sent_and_a_longer_message_is_refused() {
-        for profile in [&crate::profile::DEBIAN, &crate::profile::CRONIE] {
-            assert!(profile.dialect.limits.command <= LONGEST_COMMAND);
-        }
+        use crate::scheduler::Environment;
+        let limits = [&crate::profile::DEBIAN, &crate::profile::CRONIE].map(|profile| profile.dialect.limits);
+        let longest = limits.iter().map(|limits| limits.system_bytes.max(limits.user_bytes)).max().unwrap();
+        let value = vec![b'v'; LARGEST_ENVIRONMENT];
+        let start = crate::scheduler::RunRequest {
+            command: vec![b'c'; longest as usize].as_slice().into(),
+            variables: Environment::of([(b"VARIABLE".as_slice(), value.as_slice())]),
+            ..crate::executor::test_request::request(1)
+        };
         let (mut here, mut there) = pair();
+        here.push(&start).unwrap();
+        let received = loop {
+            here.flush().unwrap();
+            assert!(there.fill().unwrap());
+            if let Some(received) = there.take::<crate::scheduler::RunRequest>().unwrap() {
+                break received;
+            }
+        };
+        assert!(received == start, "the start has changed on its way");
         assert!(matches!(here.push(&vec![7_u8; LONGEST]), Err(WireError::Length(_))));
         assert!(!here.wants_to_write());
-        assert_eq!(here.push(&1_u8).unwrap(), 0);
+        assert_eq!(here.push(&1_u8).unwrap(), 1);
         here.flush().unwrap();
         there.fill().unwrap();
         assert_eq!(there.take::<u8>().unwrap(), Some(1));
+    }
+
+    #[test]
+    fn a_message_that_finds_no_memory_is_refused_and_the_next_one_is_sent() {
+        let (mut here, mut there) = pair();
+        let long = vec![7_u8; 1 << 20];
+        let refused = crate::sys::allocator_tests::without_large(1 << 16, || here.push(&long));
+        assert!(matches!(refused, Err(WireError::NoMemory)), "{refused:?}");
+        here.push(&1_u8).unwrap();
+        here.flush().unwrap();
+        there.fill().unwrap();
+        assert_eq!(there.take::<u8>().unwrap(), Some(1));
+    }
+
+    #[test]
+    fn bytes_that_find_no_memory_stay_in_the_socket() {
+        let (mut here, mut there) = pair();
+        let long = vec![7_u8; 100_000];
+        here.push(&long).unwrap();
+        here.flush().unwrap();
+        let filled = crate::sys::allocator_tests::without_large(1 << 14, || there.fill());
+        assert_eq!(filled.unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        while there.incoming.len() < 100_000 {
+            here.flush().unwrap();
+            assert!(there.fill().unwrap());
+        }
+        assert_eq!(there.take::<Vec<u8>>().unwrap(), Some(long));
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Output {
         if self.total == 0 || most == 0 {
             return None;
         }
-        let head = self.head.get(..most).unwrap_or(&self.head).to_vec();
+        let head = copy([self.head.get(..most).unwrap_or(&self.head)]);
         let rest = usize::try_from(self.total - head.len() as u64).unwrap_or(usize::MAX);
         let tail = self.tail(most.min(rest));
         let cut = self.total - (head.len() + tail.len()) as u64;
@@ -122,9 +122,11 @@ impl Output {
         let from_head = most.saturating_sub(self.tail.len());
         // What was cut out before the end does not belong to it.
         let head = if self.total > self.kept() as u64 { &[] } else { self.head.as_slice() };
-        let mut text = head.get(head.len().saturating_sub(from_head)..).unwrap_or(&[]).to_vec();
-        text.extend(self.tail.iter().skip(self.tail.len().saturating_sub(most)));
-        text
+        let head = head.get(head.len().saturating_sub(from_head)..).unwrap_or(&[]);
+        let (first, second) = self.tail.as_slices();
+        let skipped = self.tail.len().saturating_sub(most);
+        let first_of_tail = first.get(skipped.min(first.len())..).unwrap_or(&[]);
+        copy([head, first_of_tail, second.get(skipped.saturating_sub(first.len())..).unwrap_or(&[])])
     }
 
     /// Appends output, as far as it is to be kept.
@@ -139,6 +141,7 @@ impl Output {
         let has_gap = !self.tail.is_empty() || self.total > (before + bytes.len()) as u64;
         let for_head =
             if is_short || has_gap { 0 } else { (self.limits.head as usize).saturating_sub(self.head.len()) };
+        let for_head = if self.head.try_reserve(for_head.min(bytes.len())).is_ok() { for_head } else { 0 };
         let (to_head, to_tail) = bytes.split_at(for_head.min(bytes.len()));
         self.head.extend_from_slice(to_head);
         let tail = self.limits.tail as usize;
@@ -146,7 +149,14 @@ impl Output {
         let to_tail = to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]);
         let surplus = (self.tail.len() + to_tail.len()).saturating_sub(most);
         self.tail.drain(..surplus.min(self.tail.len()));
-        self.tail.extend(to_tail);
+        if self.tail.try_reserve(to_tail.len()).is_ok() {
+            self.tail.extend(to_tail);
+        } else {
+            // Without memory the end is as long as what there is holds: it must have no gap either.
+            self.tail.clear();
+            let most = self.tail.capacity().min(most);
+            self.tail.extend(to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]));
+        }
         match self.kept().checked_sub(before) {
             Some(more) => budget.take(owner, more),
             None => budget.give_back(owner, before - self.kept()),
@@ -174,16 +184,14 @@ impl Output {
         OutputCounts { bytes: self.total, dropped_bytes: self.total - self.kept() as u64, stderr_bytes: self.of_error }
     }
 
-    /// The text for the mail: beginning, note and end, or everything if nothing was cut.
+    /// The text for the mail: beginning, note and end, or everything if nothing was cut. Without memory for it, the note alone.
     pub(super) fn text(&self) -> Vec<u8> {
-        let mut text = self.head.clone();
+        let note_of = |cut: u64| format!("\n[... {cut} bytes of output cut here ...]\n");
         let cut = self.total - self.kept() as u64;
-        if cut > 0 {
-            let note = format!("\n[... {cut} bytes of output cut here ...]\n");
-            text.extend_from_slice(note.as_bytes());
-        }
-        text.extend(&self.tail);
-        text
+        let note = if cut > 0 { note_of(cut) } else { String::new() };
+        let (first, second) = self.tail.as_slices();
+        let text = copy([&self.head, note.as_bytes(), first, second]);
+        if text.is_empty() && self.total > 0 { note_of(self.total).into_bytes() } else { text }
     }
 
     fn kept(&self) -> usize {
@@ -191,9 +199,54 @@ impl Output {
     }
 }
 
+/// These parts one after the other. Nothing if there is no memory for them.
+fn copy<const COUNT: usize>(parts: [&[u8]; COUNT]) -> Vec<u8> {
+    let mut text = Vec::new();
+    if text.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).is_ok() {
+        parts.iter().for_each(|part| text.extend_from_slice(part));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_that_finds_no_memory_is_cut_and_the_cut_is_told() {
+        use crate::sys::allocator_tests::failing;
+        let lines: Vec<String> = (0..400).map(|line| format!("{line} {}\n", "x".repeat(4000))).collect();
+        let total = lines.iter().map(String::len).sum::<usize>() as u64;
+        let collect = |budget: &mut MemoryBudget| {
+            let mut output = Output::default();
+            lines.iter().for_each(|line| output.push(line.as_bytes(), &"alice".into(), budget));
+            let (text, tail, excerpt) = (output.text(), output.tail(100_000), output.excerpt(50_000));
+            let kept = output.kept() as u64;
+            assert_eq!((output.total(), output.counts().dropped_bytes), (total, total - kept));
+            output.release(&"alice".into(), budget);
+            (text, tail, excerpt.unwrap())
+        };
+        let mut budget = budget();
+        let sound = collect(&mut budget);
+        let last = lines.last().unwrap().as_bytes();
+        let mut failures = 0;
+        for number in 1.. {
+            let (text, tail, excerpt) = failing(number, 1 << 12, || collect(&mut budget));
+            assert_eq!(budget.total(), 0);
+            assert!(text.windows(20).any(|part| part == b" bytes of output cut"), "{number}");
+            // The end is the end, or there is none.
+            assert!(
+                text.ends_with(last) || text.ends_with(b"cut here ...]\n") || last.ends_with(&text[text.len() - 100..])
+            );
+            assert!(tail.is_empty() || tail.ends_with(&last[last.len() - 100..]), "{number}");
+            assert_eq!(excerpt.cut, total - (excerpt.head.len() + excerpt.tail.len()) as u64);
+            if (text, tail, excerpt) == sound {
+                break;
+            }
+            failures += 1;
+        }
+        assert!(failures > 5, "{failures} allocations failed");
+    }
 
     #[test]
     fn short_output_is_kept_whole() {

@@ -172,6 +172,7 @@ pub fn pipe(owner: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::contract::alone;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     #[test]
@@ -213,16 +214,26 @@ mod tests {
 
     #[test]
     fn what_was_created_gets_the_mode_whatever_the_umask_is() {
-        let dir = tempfile::tempdir().unwrap();
-        let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
-        let file = CreatedFile::create(&dir.path().join("file")).unwrap();
-        assert_eq!(mode("file"), 0o600);
-        file.set_mode(0o644).unwrap();
-        assert_eq!(mode("file"), 0o644);
-        let directory = CreatedDirectory::create(&dir.path().join("directory")).unwrap();
-        assert_eq!(mode("directory"), 0o700);
-        directory.set_mode(0o1730).unwrap();
-        assert_eq!(mode("directory"), 0o1730);
+        // The umask belongs to the whole process, which must run no other test.
+        alone(|_| {
+            for umask in [0o000, 0o022, 0o077, 0o277] {
+                let dir = tempfile::tempdir().unwrap();
+                let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+                let before = nix::sys::stat::umask(Mode::from_bits_truncate(umask));
+                let file = CreatedFile::create(&dir.path().join("file")).unwrap();
+                // Nobody else may use it before its mode is set, even if the umask would allow that.
+                assert_eq!(mode("file"), 0o600 & !umask, "{umask:o}");
+                file.set_mode(0o644).unwrap();
+                assert_eq!(mode("file"), 0o644, "{umask:o}");
+                let directory = CreatedDirectory::create(&dir.path().join("directory")).unwrap();
+                assert_eq!(mode("directory"), 0o700 & !umask, "{umask:o}");
+                directory.set_mode(0o1730).unwrap();
+                assert_eq!(mode("directory"), 0o1730, "{umask:o}");
+                make_trusted_directory(&dir.path().join("trusted"), 0o755, Links::Refused).unwrap();
+                assert_eq!(mode("trusted"), 0o755, "{umask:o}");
+                nix::sys::stat::umask(before);
+            }
+        });
     }
 
     #[test]

@@ -3,11 +3,14 @@
 //! Two locks. An OFD lock on a file that only its owner can open decides between daemons of ours: nobody else can take it.
 //! A flock(2) on the PID file is what the reference implementations take, so that theirs and ours exclude each other. That file is
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
+//!
+//! Where the run directory is read-only, neither file can be written, and jobs are to run all the same. Then a flock on the directory itself,
+//! which needs no write access, decides between daemons of ours, by the same rule about its holder.
 
 use super::created::CreatedFile;
 use super::error::{PathError, os_at};
 use super::files;
-use super::process_lock::whole_file;
+use super::process_lock::{is_held_by_another, whole_file};
 use super::state_file;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
@@ -44,49 +47,116 @@ fn other_words(pid: Option<u32>) -> String {
 #[derive(Debug)]
 pub struct DaemonLock {
     pid_path: PathBuf,
-    /// The PID file that this process has written, locked.
-    pid_file: Flock<File>,
+    /// The PID file that this process has written, locked. None: the run directory is read-only.
+    pid_file: Option<HeldFlock>,
     /// The PID file that was there before. It stays locked if its lock could be taken.
-    _before: Option<Flock<File>>,
-    _lock: OwnLock,
+    _before: Option<HeldFlock>,
+    lock: OwnLock,
     /// Whether an unprivileged process holds a lock on the old PID file, which is logged.
     pub pidfile_lock_contested: bool,
     /// Whether another implementation wrote the PID file that was there, so that it has run since our last daemon did.
     pub foreign_daemon_ran: bool,
 }
 
-/// The locked file that decides between daemons of ours.
+/// The lock that decides between daemons of ours.
 #[derive(Debug)]
-struct OwnLock(File);
+enum OwnLock {
+    /// A locked file that only its owner can open.
+    File(File),
+    /// The read-only run directory. None: an unprivileged process has its lock.
+    Directory(#[allow(dead_code, reason = "held, and released when it is dropped")] Option<HeldFlock>),
+}
+
+/// A held flock(2). Dropping it releases the lock. Where the kernel refuses that, it is released with the process, and nothing panics, as the
+/// type of nix does.
+#[derive(Debug)]
+struct HeldFlock(Option<Flock<File>>);
+
+impl HeldFlock {
+    fn file(&self) -> Option<&File> {
+        self.0.as_deref()
+    }
+}
+
+impl Drop for HeldFlock {
+    fn drop(&mut self) {
+        if let Some(Err((refused, _))) = self.0.take().map(Flock::unlock) {
+            std::mem::forget(refused);
+        }
+    }
+}
 
 impl Drop for OwnLock {
     /// The lock lasts as long as any process has the file open, and a child that was forked a moment ago has it open until its exec.
     fn drop(&mut self) {
-        let _ = fcntl(&self.0, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
+        if let OwnLock::File(file) = self {
+            let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_UNLCK)));
+        }
     }
 }
 
 impl DaemonLock {
-    /// Takes the lock in `run_dir` and writes the PID file there.
+    /// Takes the lock in `run_dir` and writes the PID file there, unless the directory is read-only.
     pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
-        let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), &pid_path)?;
-        let theirs = take_foreign_lock(&pid_path)?;
-        let (before, pidfile_lock_contested) = match theirs {
-            ForeignLock::Held(file) => (Some(file), false),
-            ForeignLock::Unprivileged => (None, true),
-            ForeignLock::NoFile => (None, false),
-        };
-        // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
-        let left_by = before.as_ref().and_then(|file| read_pid(file));
-        let foreign_daemon_ran = left_by.is_some() && left_by != our_last;
-        let pid_file = write_pid_file(run_dir, &pid_path)?;
-        Ok(DaemonLock { pid_path, pid_file, pidfile_lock_contested, foreign_daemon_ran, _before: before, _lock: lock })
+        match DaemonLock::take_file(run_dir, &pid_path) {
+            Err(LockError::Os(why)) if why.source.raw_os_error() == Some(libc::EROFS) => {
+                DaemonLock::take_directory(run_dir, &pid_path)
+            }
+            taken => taken,
+        }
     }
 
-    /// The descriptors that a program which is executed in our place needs to keep the lock, see [`DaemonLock::resume`].
+    fn take_file(run_dir: &Path, pid_path: &Path) -> Result<DaemonLock, LockError> {
+        let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), pid_path)?;
+        let (before, pidfile_lock_contested) = take_foreign_lock(pid_path)?.into_held();
+        // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
+        let left_by = before.as_ref().and_then(HeldFlock::file).and_then(read_pid);
+        let foreign_daemon_ran = left_by.is_some() && left_by != our_last;
+        let pid_file = Some(write_pid_file(run_dir, pid_path)?);
+        let pid_path = pid_path.to_owned();
+        Ok(DaemonLock { pid_path, pid_file, pidfile_lock_contested, foreign_daemon_ran, _before: before, lock })
+    }
+
+    fn take_directory(run_dir: &Path, pid_path: &Path) -> Result<DaemonLock, LockError> {
+        // A daemon that was started while the directory could be written to has the lock on the file.
+        if let Ok(file) = state_file::open(&run_dir.join(LOCK_FILE))
+            && is_held_by_another(&file).map_err(os_at("asking for the lock of", run_dir))?
+        {
+            return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid: read_pid(&file) });
+        }
+        let theirs = match state_file::open(pid_path) {
+            Ok(file) => take_flock(file, pid_path)?,
+            Err(_) => FlockState::NoFile,
+        };
+        let (before, pidfile_lock_contested) = theirs.into_held();
+        let directory = File::open(run_dir).map_err(os_at("opening", run_dir))?;
+        let (directory, is_contested) = take_flock(directory, run_dir)?.into_held();
+        Ok(DaemonLock {
+            pid_path: pid_path.to_owned(),
+            pid_file: None,
+            pidfile_lock_contested: pidfile_lock_contested || is_contested,
+            foreign_daemon_ran: false,
+            _before: before,
+            lock: OwnLock::Directory(directory),
+        })
+    }
+
+    /// Whether the run directory is read-only, so that there is no PID file.
+    pub fn is_read_only(&self) -> bool {
+        self.pid_file.is_none()
+    }
+
+    /// The descriptors that a program which is executed in our place needs to keep the lock, see [`DaemonLock::resume`]. There are none where
+    /// the run directory is read-only: the program takes the lock anew.
     pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        [self._lock.0.as_fd(), self.pid_file.as_fd()].into_iter().chain(self._before.iter().map(|file| file.as_fd()))
+        let files = match (&self.lock, self.pid_file.as_ref().and_then(HeldFlock::file)) {
+            (OwnLock::File(lock), Some(pid_file)) => Some([lock.as_fd(), pid_file.as_fd()]),
+            (OwnLock::File(_) | OwnLock::Directory(_), _) => None,
+        };
+        let before = self._before.iter().filter_map(HeldFlock::file).map(File::as_fd);
+        let before = before.filter(move |_| files.is_some());
+        files.into_iter().flatten().chain(before)
     }
 
     /// Takes over the lock that the previous program in the same process has held.
@@ -99,34 +169,35 @@ impl DaemonLock {
         // Locks of these kinds belong to the open file description, so locking again changes nothing.
         fcntl(&lock, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK)))
             .map_err(|why| os_at("taking over the lock on", &pid_path)(why))?;
-        let again = |file| {
-            Flock::lock(file, FlockArg::LockExclusiveNonblock)
-                .map_err(|(_, why)| os_at("taking over the lock on", &pid_path)(why))
+        let again = |file| match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(held) => Ok(HeldFlock(Some(held))),
+            Err((_, why)) => Err(os_at("taking over the lock on", &pid_path)(why)),
         };
         let pid_file = again(pid_file)?;
         let before = next().ok().map(again).transpose()?;
         let (pidfile_lock_contested, foreign_daemon_ran) = (false, false);
         Ok(DaemonLock {
-            pid_file,
+            pid_file: Some(pid_file),
             pidfile_lock_contested,
             foreign_daemon_ran,
             _before: before,
-            _lock: OwnLock(lock),
+            lock: OwnLock::File(lock),
             pid_path,
         })
     }
 
     /// The descriptor number of the PID file, which Debian's cron logs in its second line.
-    pub fn descriptor(&self) -> i32 {
+    pub fn descriptor(&self) -> Option<i32> {
         use std::os::fd::AsRawFd;
-        self.pid_file.as_raw_fd()
+        self.pid_file.as_ref().and_then(HeldFlock::file).map(|file| file.as_raw_fd())
     }
 
     /// Removes the PID file, if it is still the one that we wrote.
     pub fn remove_pid_file(&self) {
-        let ours = self.pid_file.metadata().map(|ours| (ours.dev(), ours.ino()));
+        let ours = self.pid_file.as_ref().and_then(HeldFlock::file).and_then(|file| file.metadata().ok());
+        let ours = ours.map(|ours| (ours.dev(), ours.ino()));
         let there = fs::symlink_metadata(&self.pid_path).map(|there| (there.dev(), there.ino()));
-        if let (Ok(ours), Ok(there)) = (ours, there)
+        if let (Some(ours), Ok(there)) = (ours, there)
             && ours == there
         {
             // Nothing can be done about a run directory that became read-only.
@@ -152,35 +223,50 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
             let our_last = read_pid(&file);
             file.set_len(0).map_err(os_at("writing", path))?;
             file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(os_at("writing", path))?;
-            return Ok((OwnLock(file), our_last));
+            return Ok((OwnLock::File(file), our_last));
         }
     }
 }
 
-/// The reference implementations' lock on the PID file that was there.
-enum ForeignLock {
+/// A flock(2) on a file that anybody can open.
+enum FlockState {
     /// The lock was free and is held now.
-    Held(Flock<File>),
+    Held(HeldFlock),
     /// An unprivileged process has the lock.
     Unprivileged,
-    /// The PID file is not a regular file, so no cron has written or locked it.
+    /// There is no file, or none that a cron has written or locked.
     NoFile,
+}
+
+impl FlockState {
+    /// The lock, and whether an unprivileged process has it.
+    fn into_held(self) -> (Option<HeldFlock>, bool) {
+        match self {
+            FlockState::Held(file) => (Some(file), false),
+            FlockState::Unprivileged => (None, true),
+            FlockState::NoFile => (None, false),
+        }
+    }
 }
 
 /// Takes the reference implementations' lock on whatever PID file is there. A symbolic link in its place is an error: where it leads, a daemon that
 /// follows it may have its lock.
-fn take_foreign_lock(path: &Path) -> Result<ForeignLock, LockError> {
-    let file = match state_file::open_or_create(path) {
+fn take_foreign_lock(path: &Path) -> Result<FlockState, LockError> {
+    match state_file::open_or_create(path) {
         Err(why) if why.raw_os_error() != Some(libc::ELOOP) && state_file::is_no_regular_file(&why) => {
-            return Ok(ForeignLock::NoFile);
+            Ok(FlockState::NoFile)
         }
-        opened => opened.map_err(os_at("opening", path))?,
-    };
+        opened => take_flock(opened.map_err(os_at("opening", path))?, path),
+    }
+}
+
+/// Takes the lock of an open file, unless a privileged process has it.
+fn take_flock(file: File, path: &Path) -> Result<FlockState, LockError> {
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(ForeignLock::Held(held)),
+        Ok(held) => Ok(FlockState::Held(HeldFlock(Some(held)))),
         Err((file, Errno::EWOULDBLOCK)) => match privileged_holder(&file) {
             Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
-            None => Ok(ForeignLock::Unprivileged),
+            None => Ok(FlockState::Unprivileged),
         },
         Err((_, why)) => Err(os_at("locking", path)(why).into()),
     }
@@ -188,7 +274,7 @@ fn take_foreign_lock(path: &Path) -> Result<ForeignLock, LockError> {
 
 /// Writes the PID file under a temporary name, locks it, and renames it. No reader sees an incomplete file, and at no time is there an
 /// unlocked one.
-fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError> {
+fn write_pid_file(run_dir: &Path, path: &Path) -> Result<HeldFlock, LockError> {
     let mut new = tempfile::Builder::new()
         .prefix(".crond.pid.")
         .make_in(run_dir, CreatedFile::create)
@@ -196,8 +282,8 @@ fn write_pid_file(run_dir: &Path, path: &Path) -> Result<Flock<File>, LockError>
     writeln!(new, "{}", std::process::id()).map_err(os_at("writing", path))?;
     new.as_file().set_mode(0o644).map_err(os_at("writing", path))?;
     let (file, place) = new.into_parts();
-    let file =
-        Flock::lock(file.into(), FlockArg::LockExclusiveNonblock).map_err(|(_, why)| os_at("locking", path)(why))?;
+    let locked = Flock::lock(file.into(), FlockArg::LockExclusiveNonblock);
+    let file = HeldFlock(Some(locked.map_err(|(_, why)| os_at("locking", path)(why))?));
     place.persist(path).map_err(|why| os_at("placing", path)(why.error))?;
     Ok(file)
 }
@@ -301,9 +387,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
         // As a child has them between fork and exec.
-        let _childs = [first._lock.0.try_clone().unwrap(), first.pid_file.try_clone().unwrap()];
+        let _childs: Vec<OwnedFd> = first.held().map(|held| held.try_clone_to_owned().unwrap()).collect();
         drop(first);
         DaemonLock::take(dir.path(), "crond.pid").unwrap();
+    }
+
+    #[test]
+    fn of_two_daemons_with_a_read_only_directory_one_gets_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let pid_path = dir.path().join("crond.pid");
+        let first = DaemonLock::take_directory(dir.path(), &pid_path).unwrap();
+        assert!(first.is_read_only() && first.descriptor().is_none() && first.held().next().is_none());
+        first.remove_pid_file();
+        // This process has the lock itself, and does not count as another holder.
+        assert!(DaemonLock::take_directory(dir.path(), &pid_path).unwrap().pidfile_lock_contested);
+        drop(first);
+        assert!(!DaemonLock::take_directory(dir.path(), &pid_path).unwrap().pidfile_lock_contested);
+        assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written");
     }
 
     #[test]

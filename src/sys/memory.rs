@@ -37,6 +37,16 @@ pub fn reserve(bytes: usize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::allocator_tests;
+
+    #[test]
+    fn the_allocator_of_the_tests_fails_where_it_is_told_to_and_nowhere_else() {
+        let reserve = |bytes: usize| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+        let results = allocator_tests::failing(2, 1000, || [reserve(1000), reserve(10), reserve(1000), reserve(1000)]);
+        assert_eq!(results, [true, true, false, true]);
+        assert_eq!(allocator_tests::without_large(1000, || [reserve(999), reserve(1000)]), [true, false]);
+        assert!(reserve(1000));
+    }
 
     #[test]
     fn memory_that_nobody_has_is_an_error_and_no_abort() {

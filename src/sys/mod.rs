@@ -1,5 +1,7 @@
 //! System calls and functions of libc behind safe types. This is the only module with `unsafe`, and each block says why it is sound.
 
+#[cfg(test)]
+pub(crate) mod allocator_tests;
 pub mod audit;
 pub mod cgroup;
 pub mod clock;
@@ -13,6 +15,7 @@ pub mod files;
 pub mod handover;
 pub mod host;
 pub mod identity;
+pub mod insist;
 pub mod interrupts;
 mod library;
 pub mod local_socket;

@@ -1,6 +1,7 @@
 //! Signals that are read from a descriptor. They are blocked from the first statement of main on, so that none is lost and none interrupts
 //! a system call.
 
+use super::insist::insist;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
@@ -70,7 +71,11 @@ impl Signals {
     /// Reads the next pending signal, if there is one.
     pub fn read(&self) -> io::Result<Option<SignalEvent>> {
         loop {
-            let Some(info) = self.0.read_signal()? else { return Ok(None) };
+            let info = match insist(|| Ok(self.0.read_signal()?)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            let Some(info) = info else { return Ok(None) };
             let event = LISTENED.iter().find(|(signal, _)| *signal as u32 == info.ssi_signo).map(|(_, event)| *event);
             if event.is_some() {
                 return Ok(event);

@@ -1,6 +1,6 @@
 //! An absolute timer on the wall clock that also reports when the clock was set.
 
-use nix::errno::Errno;
+use super::insist::insist;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
@@ -39,22 +39,28 @@ impl Timer {
         let due = due.unwrap_or(FAR).clamp(1, FAR);
         let at = Expiration::OneShot(TimeSpec::new(due, 0));
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        match self.0.set(at, flags) {
+        match insist(|| Ok(self.0.set(at, flags)?)) {
             Ok(()) => Ok(TimerEvent::Nothing),
-            Err(Errno::ECANCELED) => Ok(TimerEvent::ClockSet),
-            Err(why) => Err(why.into()),
+            // An interrupted call is repeated when the loop arms the timer next, as after a change of the clock.
+            Err(why) if [Some(libc::ECANCELED), Some(libc::EINTR)].contains(&why.raw_os_error()) => {
+                Ok(TimerEvent::ClockSet)
+            }
+            Err(why) => Err(why),
         }
     }
 
     /// Reads the pending event without blocking.
     pub fn read(&self) -> io::Result<TimerEvent> {
         let mut count = [0; 8];
-        match nix::unistd::read(&self.0, &mut count) {
+        match insist(|| Ok(nix::unistd::read(&self.0, &mut count)?)) {
             // A step back while the timer expires can make read(2) return nothing at all.
-            Ok(0) | Err(Errno::ECANCELED) => Ok(TimerEvent::ClockSet),
+            Ok(0) => Ok(TimerEvent::ClockSet),
             Ok(_) => Ok(TimerEvent::Due),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(TimerEvent::Nothing),
-            Err(why) => Err(why.into()),
+            Err(why) => match why.raw_os_error() {
+                Some(libc::ECANCELED) => Ok(TimerEvent::ClockSet),
+                Some(libc::EAGAIN | libc::EINTR) => Ok(TimerEvent::Nothing),
+                _ => Err(why),
+            },
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A file in the form of passwd(5), in which single users are looked up.
 
+use crate::sys::error::{PathError, os_at};
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use std::collections::{HashMap, HashSet};
@@ -110,14 +111,21 @@ impl PasswdFile {
     }
 }
 
-/// The user id and the group id of a local user, from /etc/passwd alone. None: there is no such user, or the file cannot be read.
-pub fn local_account(name: &str) -> Option<(u32, u32)> {
-    let text = files::read_file(Path::new("/etc/passwd"), LARGEST).ok()?;
-    let line = text
-        .split(|byte| *byte == b'\n')
-        .find(|line| line.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":")))?;
-    let mut ids = line.split(|byte| *byte == b':').skip(2).map(|field| std::str::from_utf8(field).ok()?.parse().ok());
-    Some((ids.next()??, ids.next()??))
+/// The user id and the group id of a local user, from /etc/passwd alone. None: there is no such user.
+///
+/// # Errors
+/// The file is there and cannot be read.
+pub fn local_account(name: &str) -> Result<Option<(u32, u32)>, PathError> {
+    let path = Path::new("/etc/passwd");
+    let text = match files::read_file(path, LARGEST) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(os_at("reading", path))?,
+    };
+    Ok(text.split(|byte| *byte == b'\n').find_map(|line| {
+        let rest = line.strip_prefix(name.as_bytes())?.strip_prefix(b":")?;
+        let mut ids = rest.split(|byte| *byte == b':').skip(1).map(|id| std::str::from_utf8(id).ok()?.parse().ok());
+        Some((ids.next()??, ids.next()??))
+    }))
 }
 
 /// The names of all local users; none if /etc/passwd cannot be read.

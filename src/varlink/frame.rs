@@ -5,12 +5,24 @@ use memchr::memchr;
 /// The byte behind each message.
 const END: u8 = 0;
 
-/// A message is longer than is allowed.
+/// Why a stream of bytes cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a message of more than {limit} bytes")]
-pub struct TooLong {
-    /// Most bytes of a message.
-    pub limit: usize,
+pub enum FrameError {
+    /// A message is longer than is allowed.
+    #[error("a message of more than {limit} bytes")]
+    TooLong {
+        /// Most bytes of a message.
+        limit: usize,
+    },
+    /// There is no memory for what has arrived.
+    #[error("no memory for a message")]
+    OutOfMemory,
+}
+
+impl From<std::collections::TryReserveError> for FrameError {
+    fn from(_: std::collections::TryReserveError) -> FrameError {
+        FrameError::OutOfMemory
+    }
 }
 
 /// Collects the bytes that arrive on one connection until messages are complete.
@@ -29,27 +41,36 @@ impl FrameReader {
     }
 
     /// Adds bytes that have arrived. What is kept is never more than a message of the largest size and these bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for them. The connection is of no more use.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        self.buffer.try_reserve(bytes.len())?;
         self.buffer.extend_from_slice(bytes);
+        Ok(())
     }
 
     /// The next complete message, without its end.
     ///
     /// # Errors
     ///
-    /// The message is too long, complete or not. The connection is of no more use.
-    pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
+    /// The message is too long, complete or not, or there is no memory for it. The connection is of no more use.
+    pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let end = memchr(END, self.buffer.get(self.searched..).unwrap_or_default()).map(|at| self.searched + at);
         if end.unwrap_or(self.buffer.len()) > self.limit {
-            return Err(TooLong { limit: self.limit });
+            return Err(FrameError::TooLong { limit: self.limit });
         }
         let Some(end) = end else {
             self.searched = self.buffer.len();
             return Ok(None);
         };
-        let rest = self.buffer.split_off(end + 1);
+        let mut rest = Vec::new();
+        let waiting = self.buffer.get(end + 1..).unwrap_or_default();
+        rest.try_reserve(waiting.len())?;
+        rest.extend_from_slice(waiting);
         let mut message = std::mem::replace(&mut self.buffer, rest);
-        message.pop();
+        message.truncate(end);
         self.searched = 0;
         Ok(Some(message))
     }
@@ -81,7 +102,7 @@ mod tests {
             let mut reader = FrameReader::new(5);
             let mut messages = Vec::new();
             for piece in bytes.chunks(size) {
-                reader.push(piece);
+                reader.push(piece).unwrap();
                 while let Some(message) = reader.next_message().unwrap() {
                     messages.push(message);
                 }
@@ -92,13 +113,30 @@ mod tests {
     }
 
     #[test]
+    fn what_finds_no_memory_is_an_error() {
+        use crate::sys::allocator_tests::failing;
+        let message = vec![b'x'; 60_000];
+        let bytes = [message.as_slice(), b"\0", &message, b"\0"].concat();
+        let read = || {
+            let mut reader = FrameReader::new(64 << 10);
+            for piece in bytes.chunks(16 << 10) {
+                reader.push(piece)?;
+            }
+            Ok((reader.next_message()?, reader.next_message()?))
+        };
+        let failed = (1..).take_while(|number| failing(*number, 1 << 10, read) == Err(FrameError::OutOfMemory)).count();
+        assert!(failed >= 2, "{failed} allocations");
+        assert_eq!(read(), Ok((Some(message.clone()), Some(message))));
+    }
+
+    #[test]
     fn a_message_of_the_largest_size_is_taken_and_a_longer_one_is_not() {
         let mut reader = FrameReader::new(4);
-        reader.push(b"four\0five5");
+        reader.push(b"four\0five5").unwrap();
         assert_eq!(reader.next_message(), Ok(Some(b"four".to_vec())));
-        assert_eq!(reader.next_message(), Err(TooLong { limit: 4 }));
+        assert_eq!(reader.next_message(), Err(FrameError::TooLong { limit: 4 }));
         let mut reader = FrameReader::new(4);
-        reader.push(b"five5\0");
-        assert_eq!(reader.next_message(), Err(TooLong { limit: 4 }));
+        reader.push(b"five5\0").unwrap();
+        assert_eq!(reader.next_message(), Err(FrameError::TooLong { limit: 4 }));
     }
 }

@@ -19,6 +19,6 @@ mod message;
 pub mod service;
 mod time;
 
-pub use frame::{FrameReader, TooLong};
+pub use frame::{FrameError, FrameReader};
 pub use message::{Call, CallError, Reply, ReplyError};
 pub use time::Time;

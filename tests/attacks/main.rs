@@ -11,11 +11,13 @@ mod edits;
 mod fairness;
 mod job_state;
 mod late_output;
+mod machine;
 mod memory;
 mod mounts;
 mod restarts;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod secrets;
 
 use common::{Daemon, Deadline, Implementation, World};
 use nix::sys::signal::{Signal, kill};

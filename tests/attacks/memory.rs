@@ -283,3 +283,59 @@ fn a_system_table_of_as_many_entries_as_fit_takes_at_its_peak_little_more_than_i
         assert!(peak < kept + (64 << 10), "{make}: {kept} KiB kept, {peak} at most");
     }
 }
+
+#[test]
+fn a_text_of_any_length_is_taken_or_refused_with_few_words_and_ends_nothing() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let mut daemon = Bounded::start(&world, 1 << 20, "");
+    wait_for_song();
+    let kinds = ["name", "value", "MAILTO", "SHELL", "HOME", "CRON_TZ", "field", "user", "command", "input", "comment"];
+    for length in [1, 255, 256, 998, 999, 4096, 65_536, 131_071, 131_072, 1 << 20, 1 << 24] {
+        let text = "7".repeat(length);
+        for kind in kinds {
+            let table = |user: &str| match kind {
+                "name" => format!("N{text}=1\n@daily {user} true\n"),
+                "field" => format!("{text} * * * * {user} true\n"),
+                "user" => format!("@daily {user}{text} true\n"),
+                "command" => format!("@daily {user} {text}\n"),
+                "input" => format!("@daily {user} cat%{text}\n"),
+                "comment" => format!("#{text}\n@daily {user} true\n"),
+                setting => format!("{}={text}\n@daily {user} true\n", setting.replace("value", "V")),
+            };
+            let shown = world.run_with_input("alice", "crontab -", table("").as_bytes());
+            let words = shown.stderr.len() + shown.stdout.len();
+            assert!(shown.code() <= 1 && words < 2000, "{kind} of {length}: {} and {words} bytes", shown.status);
+            assert!(shown.code() == 0 || words > 0, "{kind} of {length}: refused without a word");
+            fs::write("/root/table", table("root")).unwrap();
+            place(&world, &format!("/etc/cron.d/{kind}"), "cat /root/table");
+        }
+        daemon.assert_alive();
+    }
+    wait_for_song();
+    let longest = world.log.lines().iter().map(String::len).max().unwrap();
+    assert!(longest < 4000, "a log line of {longest} bytes");
+    assert!(!world.log.lines().iter().any(|line| line.contains("panicked")));
+    // Names of users of any length, as a directory service may have them.
+    let names: Vec<String> = [1, 8, 31, 32, 33, 64, 128, 254, 255, 256].map(|length| "u".repeat(length)).into();
+    let accounts: String = names.iter().map(|name| format!("{name}:x:1001:1001::/tmp:/bin/sh\n")).collect();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap() + &accounts;
+    fs::write("/etc/passwd", passwd).unwrap();
+    // PAM lets nobody in who is not in this file.
+    let shadow: String = names.iter().map(|name| format!("{name}:*:19000:0:99999:7:::\n")).collect();
+    fs::write("/etc/shadow", fs::read_to_string("/etc/shadow").unwrap() + &shadow).unwrap();
+    let lines: String =
+        names.iter().map(|name| format!("@every_second {name} echo >>/tmp/ran-{}\n", name.len())).collect();
+    world.drop_in("names", &lines);
+    for name in &names {
+        let length = name.len();
+        // 255 bytes are the longest name of a file, and PAM takes no longer one either.
+        if length <= 255 {
+            world.wait_for_file(&format!("/tmp/ran-{length}"), Deadline::seconds(20));
+        }
+        let shown = world.run_with_input("root", &format!("crontab -u {name} -"), b"@daily true\n");
+        assert_eq!(shown.code(), i32::from(length > 255), "{length}: {shown:?}");
+    }
+    wait_for_song();
+    daemon.assert_alive();
+}

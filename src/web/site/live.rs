@@ -52,7 +52,10 @@ impl Replies {
             self.socket.readable().await?;
             match self.socket.try_read(&mut piece) {
                 Ok(0) => return Err(ClientError::Closed),
-                Ok(count) => self.reader.push(piece.get(..count).unwrap_or_default()),
+                Ok(count) => self
+                    .reader
+                    .push(piece.get(..count).unwrap_or_default())
+                    .map_err(|why| ReplyError::Unexpected { why: why.to_string() })?,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) => return Err(error.into()),
             }

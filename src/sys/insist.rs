@@ -1,0 +1,57 @@
+//! Calls that a process cannot go on without.
+
+use std::io;
+use std::time::Duration;
+
+/// How often a call is made, and the pause before each repetition: a second in all.
+const TRIES: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Makes a call that a process cannot go on without, and repeats it for a second while the kernel lacks something for it, such as memory.
+///
+/// # Errors
+///
+/// At once, if the error is an answer (it would block, it was interrupted, the other side is gone) or a mistake of the caller. Else the
+/// last error.
+pub fn insist<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match call() {
+            Err(error) if is_lack(&error) => std::thread::sleep(PAUSE),
+            result => return result,
+        }
+    }
+    call()
+}
+
+fn is_lack(error: &io::Error) -> bool {
+    match error.raw_os_error() {
+        Some(number) => matches!(
+            number,
+            libc::ENOMEM | libc::ENOBUFS | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EIO | libc::EACCES
+        ),
+        None => error.kind() == io::ErrorKind::OutOfMemory,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lack_is_waited_for_and_an_answer_is_not() {
+        let mut errors = vec![libc::ENOMEM, libc::EIO, libc::EMFILE];
+        let call =
+            |errors: &mut Vec<i32>| errors.pop().map_or(Ok(7), |number| Err(io::Error::from_raw_os_error(number)));
+        assert_eq!(insist(|| call(&mut errors)).unwrap(), 7);
+        for answer in [libc::EINTR, libc::EAGAIN, libc::EPIPE, libc::ECANCELED, libc::EBADF] {
+            let mut errors = vec![answer];
+            assert_eq!(insist(|| call(&mut errors)).unwrap_err().raw_os_error(), Some(answer));
+        }
+        let mut count = 0;
+        let lasting = insist::<()>(|| {
+            count += 1;
+            Err(io::Error::from_raw_os_error(libc::ENOMEM))
+        });
+        assert_eq!((lasting.unwrap_err().raw_os_error(), count), (Some(libc::ENOMEM), TRIES));
+    }
+}
