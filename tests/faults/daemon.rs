@@ -239,8 +239,20 @@ fn counts(world: &World, process: Process, main: u32, work: &Work<'_>) -> BTreeM
 }
 
 /// Calls that no error is injected at: the kernel returns none, or they do not return.
-const WITHOUT_ERRORS: [&str; 7] =
-    ["exit", "exit_group", "brk", "rt_sigreturn", "restart_syscall", "vfork", "getrandom"];
+const WITHOUT_ERRORS: [&str; 11] = [
+    "exit",
+    "exit_group",
+    "brk",
+    "rt_sigreturn",
+    "restart_syscall",
+    "vfork",
+    "getrandom",
+    // They never fail, and a shell that root starts sets its ids to what they return.
+    "getuid",
+    "getgid",
+    "geteuid",
+    "getegid",
+];
 
 /// Each error once for each call, at one of its first calls in turn.
 fn faults(counts: &BTreeMap<String, usize>, random: &mut fastrand::Rng) -> Vec<Fault> {

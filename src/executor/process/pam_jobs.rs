@@ -61,10 +61,13 @@ impl ExecutorState {
         let Context { threads, profile, policy, .. } = &self.context;
         let made = self.pam.template(threads, profile, *policy, self.cgroups.own())?.make_monitor(stdio);
         let mut monitor = made.inspect_err(|_| self.pam.drop_template())?;
+        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
         monitor.push(request).map_err(io::Error::other)?;
         monitor.flush()?;
-        self.context.poll.add(&monitor, token(EventSource::PamMonitor, id))?;
-        self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), monitor.wants_to_write())?;
+        // A monitor that has its whole request starts the job. An error after that would have it started once more.
+        if monitor.wants_to_write() {
+            self.context.poll.want_writable(&monitor, token(EventSource::PamMonitor, id), true)?;
+        }
         Ok(monitor)
     }
 
