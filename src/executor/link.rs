@@ -37,7 +37,7 @@ pub enum WireError {
     /// The bytes are no message of this type.
     #[error("reading a message: {0}")]
     Message(#[from] postcard::Error),
-    /// The length of a message is beyond [`LONGEST`].
+    /// The length of a message is beyond the longest one.
     #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
 }
@@ -50,7 +50,7 @@ impl From<io::Error> for WireError {
 
 /// One end of the socket, with the queue of outgoing messages and the incomplete incoming ones.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     socket: OwnedFd,
     /// Messages that have not been sent. `begun` bytes of the first one have been.
     outgoing: VecDeque<Vec<u8>>,
@@ -63,16 +63,17 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(socket: OwnedFd) -> Link {
+    /// A connection without messages.
+    pub fn new(socket: OwnedFd) -> Link {
         Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
     }
 
-    /// Queues a message and returns its number. It has been sent once [`Link::sent`] is greater.
+    /// Queues a message and returns its number. It has been sent once `Link::sent` is greater.
     ///
     /// # Errors
     ///
     /// [`WireError::Length`]: it is too long. The connection can still be used.
-    pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
+    pub fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
         let mut frame = Vec::with_capacity(INITIAL_CAPACITY);
         frame.extend_from_slice(&[0; 4]);
         let mut frame = postcard::to_extend(message, frame)?;
@@ -95,7 +96,11 @@ impl Link {
     }
 
     /// Sends queued messages as far as that does not block, many with one system call.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The socket fails. The connection is of no more use.
+    pub fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
             match self.send_some() {
                 Ok(count) => self.forget_sent(count),
@@ -127,7 +132,11 @@ impl Link {
 
     /// Reads all available bytes. False if the other side has closed the connection and everything it sent has been read. Messages that are
     /// complete can still be taken.
-    pub(super) fn fill(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// The socket fails. The connection is of no more use.
+    pub fn fill(&mut self) -> io::Result<bool> {
         loop {
             match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ) {
                 Ok(0) => return Ok(false),
@@ -143,7 +152,11 @@ impl Link {
     }
 
     /// Takes the next complete message.
-    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be decoded, or is too long.
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
         let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
             self.forget_taken();
@@ -163,7 +176,11 @@ impl Link {
     }
 
     /// Takes the next complete message that can be decoded. Others are skipped.
-    pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    ///
+    /// # Errors
+    ///
+    /// It is too long.
+    pub fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
             let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
             let length = waiting.split_first_chunk::<4>().map(|(announced, _)| u32::from_le_bytes(*announced) as usize);
