@@ -271,7 +271,12 @@ impl ConfigFile {
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
+    /// Parses the text of a file that has this path.
+    ///
+    /// # Errors
+    /// A text that is not TOML. Wrong keys and values are kept for [`ConfigFile::check`].
+    #[doc(hidden)]
+    pub fn parse(path: &Path, text: &str) -> Result<ConfigFile, ConfigError> {
         let mut file = ConfigFile { path: path.to_owned(), ..ConfigFile::default() };
         let table = DeTable::parse(text).map_err(|error| {
             let place = error.span().unwrap_or_default();

@@ -153,6 +153,10 @@ where
     if known.len() == MOST_REMEMBERED {
         known.clear();
     }
+    if known.len() == known.capacity() {
+        known.try_reserve(1)?;
+        memory.recheck();
+    }
     memory.announce(bytes + OVERHEAD)?;
     let shared = T::from(value);
     known.insert(shared.clone());

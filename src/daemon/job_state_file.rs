@@ -94,6 +94,24 @@ pub(super) fn decode(bytes: &[u8], boot: &str) -> Result<Content, NewerVersion> 
     Ok(content)
 }
 
+/// Reads a state file, and writes what it holds as a new one; for tests/fuzz. The new file, and the line from which on the old one is damaged.
+///
+/// # Errors
+///
+/// The version of a file that is not known here.
+pub fn rewrite(bytes: &[u8], boot: &str) -> Result<(String, Option<usize>), u32> {
+    let content = decode(bytes, boot).map_err(|NewerVersion(version)| version)?;
+    let changes = content.saved.changes().map(Item::Change);
+    let rest = [content.saved.handled().map(Item::Handled), content.reserved.map(Item::Reserved)];
+    let items = changes.chain(rest.into_iter().flatten()).filter_map(|item| serde_json::to_string(&item).ok());
+    let mut writer = LineWriter::default();
+    let mut text = writer.header(boot).unwrap_or_default();
+    for item in items {
+        text.push_str(&writer.record([item.as_str()].into_iter()));
+    }
+    Ok((text, content.damaged_at))
+}
+
 /// The JSON of a line that is as it was written.
 fn checked<'a>(line: &'a [u8], before: &mut u64) -> Option<&'a [u8]> {
     let (digits, rest) = line.split_at_checked(CHECKSUM_DIGITS)?;

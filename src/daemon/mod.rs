@@ -71,6 +71,9 @@ mod takeover;
 mod wake_ups;
 mod watch;
 
+#[doc(hidden)]
+pub use job_state_file::rewrite as rewrite_state;
+
 use crate::report::Target;
 use crate::sys::contract::{ProgramStart, ProgramStartError, SingleThreaded};
 use crate::sys::daemon::{Inherited, ReadinessPipe, Role, StartupResult};

@@ -173,7 +173,11 @@ fn append(buffer: &mut Vec<u8>, record: &JournalRecord) {
 }
 
 /// Reads a journal at `now`, seconds of UTC. Memory use depends on the runs that are still needed, not on the length of the file.
-pub(super) fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalContent, JournalError> {
+///
+/// # Errors
+///
+/// The file cannot be read, or is no journal of this version.
+pub fn read(file: &File, boot_id: &str, now: i64) -> Result<JournalContent, JournalError> {
     read_keeping(file, boot_id, now, KEPT_STARTS)
 }
 
@@ -448,6 +452,16 @@ pub(super) struct Compacted {
     pub(super) bytes: Vec<u8>,
     /// Whether starts of the last minutes were left out because of the size limit.
     pub(super) lost_starts: bool,
+}
+
+/// The bytes of a journal without the runs that are not needed any more, at `now`, seconds of UTC; for tests/fuzz.
+///
+/// # Errors
+///
+/// The file cannot be read, or is no journal of this version.
+pub fn compact(file: File, boot_id: &str, now: i64) -> Result<Vec<u8>, JournalError> {
+    let journal = Journal { file: Some(file), boot_id: boot_id.to_owned(), ..Journal::default() };
+    Ok(journal.compacted(now)?.bytes)
 }
 
 /// Appends records to the journal of a dead executor, behind its last complete record: a main knows the results of these runs. A run

@@ -41,7 +41,7 @@ pub enum WireError {
     /// There is no memory for a message.
     #[error("no memory for a message")]
     NoMemory,
-    /// The length of a message is beyond [`LONGEST`].
+    /// The length of a message is beyond the longest one.
     #[error("expected a message of at most {LONGEST} bytes, found one of {0} bytes")]
     Length(usize),
 }
@@ -72,7 +72,7 @@ impl Extend<u8> for Frame {
 
 /// One end of the socket, with the queue of outgoing messages and the incomplete incoming ones.
 #[derive(Debug)]
-pub(super) struct Link {
+pub struct Link {
     socket: OwnedFd,
     /// Messages that have not been sent. `begun` bytes of the first one have been.
     outgoing: VecDeque<Vec<u8>>,
@@ -85,16 +85,17 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(socket: OwnedFd) -> Link {
+    /// A connection without messages.
+    pub fn new(socket: OwnedFd) -> Link {
         Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
     }
 
-    /// Queues a message and returns its number. It has been sent once [`Link::sent`] is greater.
+    /// Queues a message and returns its number. It has been sent once `Link::sent` is greater.
     ///
     /// # Errors
     ///
     /// [`WireError::Length`]: it is too long. [`WireError::NoMemory`]: there is no memory for it. The connection can still be used.
-    pub(super) fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
+    pub fn push<T: Serialize>(&mut self, message: &T) -> Result<u64, WireError> {
         let mut frame = Frame { bytes: Vec::with_capacity(INITIAL_CAPACITY), is_out_of_memory: false };
         frame.extend([0; 4]);
         let Frame { bytes: mut frame, is_out_of_memory } = postcard::to_extend(message, frame)?;
@@ -120,7 +121,11 @@ impl Link {
     }
 
     /// Sends queued messages as far as that does not block, many with one system call.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The socket fails. The connection is of no more use.
+    pub fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
             match insist(|| self.send_some()) {
                 Ok(count) => self.forget_sent(count),
@@ -152,7 +157,11 @@ impl Link {
 
     /// Reads all available bytes. False if the other side has closed the connection and everything it sent has been read. Messages that are
     /// complete can still be taken.
-    pub(super) fn fill(&mut self) -> io::Result<bool> {
+    ///
+    /// # Errors
+    ///
+    /// The socket fails. The connection is of no more use.
+    pub fn fill(&mut self) -> io::Result<bool> {
         loop {
             match insist(|| descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
                 Ok(0) => return Ok(false),
@@ -168,7 +177,11 @@ impl Link {
     }
 
     /// Takes the next complete message.
-    pub(super) fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be decoded, or is too long.
+    pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
         let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
             self.forget_taken();
@@ -188,7 +201,11 @@ impl Link {
     }
 
     /// Takes the next complete message that can be decoded. Others are skipped.
-    pub(super) fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
+    ///
+    /// # Errors
+    ///
+    /// It is too long.
+    pub fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
             let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
             let length = waiting.split_first_chunk::<4>().map(|(announced, _)| u32::from_le_bytes(*announced) as usize);

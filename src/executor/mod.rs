@@ -48,7 +48,11 @@ mod wire;
 
 pub use client::{Executor, LaunchError};
 pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+#[doc(hidden)]
+pub use journal::{JournalContent, JournalError, JournaledRun, compact as compact_journal, read as read_journal};
 pub use journal::{JournaledFollowUp, KEPT_STARTS};
+#[doc(hidden)]
+pub use link::{Link, WireError};
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
     AfterClose, DeadExecutor, EarlierStart, Fate, OpenRuns, Predecessors, Retried, SilentExecutor,
@@ -56,4 +60,6 @@ pub use predecessors::{
 };
 pub use run_directory::RunDirectoryError;
 pub use takeover::{Closed, OldExecutor};
+#[doc(hidden)]
+pub use wire::ExecutorRequest;
 pub use wire::{EndMethod, ExecutorEvent, OutputStream, RunOfJob, RunProcess};

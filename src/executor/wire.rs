@@ -22,7 +22,7 @@ pub enum EndMethod {
 
 /// A request from a main to an executor. `S` is the start: main borrows it, the executor owns it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) enum ExecutorRequest<S> {
+pub enum ExecutorRequest<S> {
     /// The first message of a later main.
     Hello {
         /// The protocol version of the sender.
@@ -45,7 +45,10 @@ pub(super) enum ExecutorRequest<S> {
     /// Make no more starts; running jobs go on.
     StopStarting,
     /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
-    End { run: RunId },
+    End {
+        /// The run whose processes are ended.
+        run: RunId,
+    },
     /// Run a hook, or call a web service.
     FollowUp(FollowUp<S>),
     /// No attempt follows this run, and everything that needs its output has been requested.

@@ -191,13 +191,13 @@ impl wall::Calendar for (Fields, Days) {
 
 impl Timestamp {
     /// Whether the calendar's arithmetic holds that far out, about 250,000 years either way.
-    fn is_sane(self) -> bool {
-        self.0.abs() < 8_000_000_000_000
+    pub(super) fn is_sane(self) -> bool {
+        self.0.unsigned_abs() < 8_000_000_000_000
     }
 }
 
 impl LocalMinute {
     fn is_sane(self) -> bool {
-        self.0.abs() / DAY_MINUTES < 92_000_000
+        self.0.unsigned_abs() / DAY_MINUTES.unsigned_abs() < 92_000_000
     }
 }

@@ -14,10 +14,16 @@ pub enum Unusable {
     /// An offset outside the -25 to +26 hours of RFC 8536.
     #[error("an offset from UTC is more than 26 hours")]
     TooFarFromUtc,
+    /// A change at a moment with which no sum could be made. Old files have one when the universe began, which is far from that.
+    #[error("a change of the offset is more than 70 billion years away")]
+    TooFarAway,
     /// A rule may only contain printable ASCII characters.
     #[error("it is not a word of printable characters")]
     NotAWord,
 }
+
+/// The farthest change, in seconds from 1970.
+const FARTHEST: u64 = i64::MAX as u64 / 4;
 
 /// Parses a TZif file (RFC 8536).
 pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
@@ -39,13 +45,16 @@ pub(super) fn read_tzif(bytes: &[u8]) -> Result<History, Unusable> {
     if first.abs() > WIDEST_OFFSET || changes.iter().any(|(_, offset)| offset.abs() > WIDEST_OFFSET) {
         return Err(Unusable::TooFarFromUtc);
     }
+    if changes.iter().any(|(at, _)| at.unsigned_abs() > FARTHEST) {
+        return Err(Unusable::TooFarAway);
+    }
     Ok(History { first, changes, rule })
 }
 
 /// Zone files of the "right" kind count leap seconds; the system clock does not.
 fn unix_time(leap_time: i64, leaps: &[tz::timezone::LeapSecond]) -> i64 {
     let passed = leaps.iter().rev().find(|leap| leap.unix_leap_time() < leap_time);
-    leap_time - passed.map_or(0, |leap| i64::from(leap.correction()))
+    leap_time.saturating_sub(passed.map_or(0, |leap| i64::from(leap.correction())))
 }
 
 /// Parses a POSIX `TZ` rule. If it has no dates for the changes, those of the United States apply, as in glibc.

@@ -149,8 +149,11 @@ impl Zone {
     }
 
     /// RFC 3339 with this zone's offset, for example `2026-11-22T10:15:00+01:00`. Seconds of an offset are left out, since the format has
-    /// none.
+    /// none. A moment that the calendar does not reach is written as [`Timestamp`] displays it.
     pub fn to_rfc3339(&self, t: Timestamp) -> String {
+        if !t.is_sane() {
+            return t.to_string();
+        }
         let offset_minutes = self.offset_at(t) / 60;
         let local = t.0 + i64::from(offset_minutes) * 60;
         let Ok(day) = i32::try_from(local.div_euclid(86_400)) else { return t.to_string() };

@@ -103,6 +103,9 @@ fn moments_are_written_with_the_offset_of_the_zone() {
         assert_eq!(moment(text), moment(at));
     }
     assert_eq!(Zone::utc().to_rfc3339(Timestamp(0)), "1970-01-01T00:00:00+00:00");
+    for (at, text) in [(i64::MAX, "@9223372036854775807"), (i64::MIN, "@-9223372036854775808")] {
+        assert_eq!(Zone::from_posix("AAA-14").unwrap().to_rfc3339(Timestamp(at)), text);
+    }
 }
 
 #[test]
@@ -146,4 +149,33 @@ fn a_rule_holds_from_the_last_change_of_its_file_on_even_if_that_changes_the_nam
     let zone = Zone::embedded("America/Grand_Turk").unwrap();
     let changes = [("2015-03-08T07:00:00Z", -18_000, -14_400), ("2018-11-04T06:00:00Z", -14_400, -18_000)];
     transitions(&zone, "2015-01-01T00:00:00Z", &changes);
+}
+
+/// A TZif file with one change, to an offset of an hour.
+fn file_with_change(at: i64) -> Vec<u8> {
+    let header = |counts: [u32; 6]| {
+        let mut header = b"TZif2".to_vec();
+        header.extend_from_slice(&[0; 15]);
+        header.extend(counts.iter().flat_map(|count| count.to_be_bytes()));
+        header
+    };
+    let mut file = header([0, 0, 0, 0, 1, 4]);
+    file.extend_from_slice(b"\0\0\0\0\0\0UTC\0");
+    file.extend(header([0, 0, 0, 1, 2, 8]));
+    file.extend_from_slice(&at.to_be_bytes());
+    file.extend_from_slice(b"\x01\0\0\0\0\0\0\0\0\x0e\x10\0\x04UTC\0ONE\0\n\n");
+    file
+}
+
+#[test]
+fn a_change_is_as_far_away_as_sums_allow() {
+    // The last one is that of old files: when the universe began.
+    for at in [0, 1 << 59, -(1 << 59)] {
+        let zone = Zone::from_tzif("Far/Away", &file_with_change(at)).unwrap();
+        assert_eq!((zone.offset_at(Timestamp(at - 1)), zone.offset_at(Timestamp(at))), (0, 3600), "{at}");
+    }
+    for at in [i64::MAX, i64::MIN, i64::MIN + 60, i64::MAX / 2] {
+        let refused = Zone::from_tzif("Far/Away", &file_with_change(at)).unwrap_err().to_string();
+        assert!(refused.contains("billion years"), "{at}: {refused}");
+    }
 }

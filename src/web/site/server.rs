@@ -163,6 +163,27 @@ impl Server {
     }
 }
 
+/// Serves one connection until its end, as [`Server::run`] would, but for a client that ends its side before it is answered; for tests/fuzz.
+#[doc(hidden)]
+impl Server {
+    /// Answers the requests that come on this connection.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses what a server needs.
+    pub fn serve_one(&self, connection: std::os::unix::net::UnixStream) -> Result<(), ServerError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        connection.set_nonblocking(true)?;
+        runtime.block_on(async {
+            let stream = tokio::net::UnixStream::from_std(connection)?;
+            let service = TowerToHyperService::new(routes::router(Arc::clone(&self.app), None));
+            // A client that breaks the connection is no news.
+            let _ = http().half_close(true).serve_connection(TokioIo::new(StallLimit::new(stream)), service).await;
+            Ok(())
+        })
+    }
+}
+
 /// Connections at a time, on all sockets together.
 struct Places {
     own: Arc<Semaphore>,
