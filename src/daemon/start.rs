@@ -28,7 +28,7 @@ use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{EarlierRun, Event, RunId, SavedState, Scheduler};
+use crate::scheduler::{EarlierRun, Event, JobId, RunId, SavedState, Scheduler};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
@@ -392,14 +392,16 @@ impl Daemon {
         let completed = self.completed_before().max(resumed_at);
         // Before the first starts, which may count as runs of anacron's jobs, and before results of runs that have no stamp yet.
         self.load_anacrontab();
-        let undelivered = found.undelivered.iter();
-        let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| EarlierRun {
+        let earlier = |run: &RunId, job: &JobId, scheduled_at: &i64| EarlierRun {
             run: *run,
             job: job.clone(),
             scheduled_at: Timestamp(*scheduled_at),
-        });
+        };
+        let undelivered = found.undelivered.iter();
+        let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| earlier(run, job, scheduled_at));
         self.planner.handle(Event::EarlierRuns(undelivered.collect()));
-        self.planner.handle(Event::EarlierStarts(found.started.iter().map(|start| start.run).collect()));
+        let started = found.started.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
+        self.planner.handle(Event::EarlierStarts(started.collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
         let begun = found.started.iter().map(|start| start.run.0).collect();
         self.record_begin(DaemonBegun {

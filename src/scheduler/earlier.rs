@@ -61,6 +61,19 @@ pub(super) struct EarlierEnds {
     pub(super) runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     pub(super) begun: BTreeSet<RunId>,
+    /// The newest of them for each slot.
+    pub(super) newest: HashMap<(JobId, Timestamp), RunId>,
+}
+
+impl EarlierEnds {
+    /// Notes which runs executors have begun.
+    pub(super) fn note_starts(&mut self, starts: Vec<EarlierRun>) {
+        for EarlierRun { run, job, scheduled_at } in starts {
+            self.begun.insert(run);
+            let newest = self.newest.entry((job, scheduled_at)).or_insert(run);
+            *newest = run.max(*newest);
+        }
+    }
 }
 
 impl EarlierDaemons {

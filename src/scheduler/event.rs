@@ -8,7 +8,7 @@ use super::saved::SavedState;
 use super::source::Source;
 use crate::crontab::{Anacrontab, Calendars, Crontab};
 use crate::schedule::{Day, Timestamp, Zone};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Something that has happened and that the scheduler must know.
@@ -60,8 +60,8 @@ pub enum Event {
     /// The answer to [`super::Action::PrepareAnacronJob`].
     AnacronJobPrepared(Preparation),
     /// Runs that executors of earlier daemons have begun in the last minutes, ended ones included. Comes before [`Event::Begin`]. A run that the
-    /// saved state has and these do not was requested and never begun.
-    EarlierStarts(BTreeSet<RunId>),
+    /// saved state has and these do not was requested and never begun, or its slot was begun as another run.
+    EarlierStarts(Vec<EarlierRun>),
     /// Runs of an earlier daemon whose results have not been delivered to it: they go on, or their ends follow. Comes before
     /// [`Event::Begin`].
     EarlierRuns(Vec<EarlierRun>),

@@ -16,7 +16,7 @@ use super::runs::RunOrigin;
 use super::saved::{SavedState, StateChange};
 use super::state::{Begin, Phase, Scheduler};
 use crate::schedule::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// For so many seconds executors keep which runs they have begun.
 const STARTS_KNOWN: i64 = 500;
@@ -225,6 +225,26 @@ impl Scheduler {
         }
     }
 
+    /// Gives runs that were never begun the number under which their slot was begun all the same. A daemon had put the slot back and started it
+    /// again, and was killed before the state with the second run was written.
+    fn renumber_started_again(
+        &mut self,
+        begun: &BTreeSet<RunId>,
+        newest: &HashMap<(JobId, Timestamp), RunId>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        for RunStart { run, .. } in self.jobs.all_runs() {
+            let again = self.jobs.slot_of_run(run).and_then(|slot| newest.get(&slot).copied());
+            let Some(again) = again.filter(|again| *again > run && !begun.contains(&run)) else { continue };
+            if let Some(origin) = self.starts.runs.get(&run).cloned() {
+                self.starts.runs.remove(&run);
+                self.starts.runs.insert(again, origin);
+            }
+            self.with_jobs(now, actions, |jobs, turn| jobs.renumber(run, again, turn));
+        }
+    }
+
     /// The first half of a begin: what an earlier daemon has left.
     pub(super) fn prepare_begin(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) -> Option<Begin> {
         let Event::Begin { boot, completed, started, running, saved } = event else { return None };
@@ -247,7 +267,18 @@ impl Scheduler {
         let newest = saved.newest_run();
         let claimed = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
-        let EarlierEnds { ended, accounted, begun, runs } = std::mem::take(&mut self.earlier.ends);
+        let EarlierEnds { ended, accounted, begun, newest: newest_starts, mut runs } =
+            std::mem::take(&mut self.earlier.ends);
+        if !is_other_boot {
+            self.renumber_started_again(&begun, &newest_starts, now, actions);
+            // A waiting slot that has been begun does not wait any more.
+            let waiting = self.jobs.waiting_slots();
+            runs.extend(waiting.filter_map(|slot| {
+                let run = *newest_starts.get(&slot)?;
+                let (job, scheduled_at) = slot;
+                Some(EarlierRun { run, job, scheduled_at })
+            }));
+        }
         self.adopt(running, &runs, (completed.or(handled), newest), now, actions);
         let accounted: BTreeSet<RunId> = accounted.into_iter().chain(ended.iter().map(|end| end.run)).collect();
         for state in self.earlier.unclaimed.jobs.values() {

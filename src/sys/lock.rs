@@ -19,9 +19,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The lock's name in the run directory.
 const LOCK_FILE: &str = "cronwheel.lock";
+/// How often a lock is tried again that a daemon has left behind, and the pause before each time: one second in all.
+const LEFTOVER_TRIES: u32 = 200;
+const LEFTOVER_PAUSE: Duration = Duration::from_millis(5);
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -207,12 +211,23 @@ impl DaemonLock {
 }
 
 /// Takes the OFD lock and writes our pid to the file, for a daemon that is started later. Also returns the pid that our last daemon wrote.
+///
+/// A daemon that is killed while it forks its executor leaves the lock to that child until the child has closed its descriptors. So the
+/// lock is tried again while the process that the file names does not have it.
 fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), LockError> {
+    let mut tries = 0;
     loop {
         let file = state_file::open_or_create(path).map_err(os_at("opening", path))?;
         match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))) {
             Ok(_) => {}
             Err(Errno::EAGAIN | Errno::EACCES) => {
+                let inode = file.metadata().map_err(os_at("reading the state of", path))?;
+                let is_left_behind = read_pid(&file).is_none_or(|pid| !has_open(pid, &inode));
+                if is_left_behind && tries < LEFTOVER_TRIES {
+                    tries += 1;
+                    std::thread::sleep(LEFTOVER_PAUSE);
+                    continue;
+                }
                 let pid = read_pid(&file).or_else(|| read_pid(&state_file::open(pid_path).ok()?));
                 return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid });
             }
@@ -404,6 +419,22 @@ mod tests {
         drop(first);
         assert!(!DaemonLock::take_directory(dir.path(), &pid_path).unwrap().pidfile_lock_contested);
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written");
+    }
+
+    #[test]
+    fn a_lock_left_to_a_child_of_a_killed_daemon_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(LOCK_FILE);
+        let left = state_file::open_or_create(&path).unwrap();
+        fcntl(&left, FcntlArg::F_OFD_SETLK(&whole_file(libc::F_WRLCK))).unwrap();
+        // No process has this id: the kernel's limit is 2^22.
+        fs::write(&path, "4194305\n").unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(LEFTOVER_PAUSE * 4);
+            drop(left);
+        });
+        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        child.join().unwrap();
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use crate::setup::{Machine, clock, command, commands, ended, set_delay, source, started, starts, table, time, zone};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, AtStop, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState, Scheduler,
+    Action, AtStop, EarlierRun, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState,
+    Scheduler,
 };
 use std::collections::BTreeSet;
 
@@ -502,12 +503,17 @@ fn saved_and_read(machine: &Machine) -> Box<SavedState> {
     Box::new(read)
 }
 
+/// A start as an executor's journal has it.
+fn journaled(start: &RunRequest) -> EarlierRun {
+    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at) }
+}
+
 /// The daemon that follows a machine's at once, after executors have begun these runs.
-fn successor(first: &Machine, text: &str, begun: &[RunId]) -> (Machine, Vec<Action>) {
+fn successor(first: &Machine, text: &str, begun: &[EarlierRun]) -> (Machine, Vec<Action>) {
     let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
     second.plan.reserve_runs_from(first.plan.next_run());
     second.load("/spool/alice", text);
-    second.tell(Event::EarlierStarts(begun.iter().copied().collect()));
+    second.tell(Event::EarlierStarts(begun.to_vec()));
     let (completed, saved) = (Some(first.now.utc), saved_and_read(first));
     let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     (second, actions)
@@ -525,8 +531,8 @@ fn notices(actions: &[Action]) -> Vec<(NoticeEvent, u32)> {
 fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
     let text = "CRON_RETRY=2,30s\nCRON_OVERLAP=skip\n0 4 * * * again\n";
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
-    let run = started(&first.run(40)).first().expect("a start").run;
-    first.tell(ended(run, RunOutcome::Code(3)));
+    let run = journaled(started(&first.run(40)).first().expect("a start"));
+    first.tell(ended(run.run, RunOutcome::Code(3)));
     let second_run = started(&first.look_after(30)).first().expect("a retry").run;
     let (mut second, actions) = successor(&first, text, &[run]);
     let again: Vec<(u32, &[u8])> = started(&actions).iter().map(|start| (start.attempt, &*start.command)).collect();
@@ -553,7 +559,7 @@ fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down(
         let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
         second.plan.reserve_runs_from(first.plan.next_run());
         second.load("/spool/alice", &text);
-        second.tell(Event::EarlierStarts(BTreeSet::new()));
+        second.tell(Event::EarlierStarts(Vec::new()));
         let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
         let saved = saved_and_read(&first);
         let actions = second.tell(Event::Begin { boot, completed, started, running, saved });
@@ -567,12 +573,26 @@ fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down(
 fn an_attempt_that_was_begun_and_whose_end_nobody_saw_is_lost() {
     let text = "CRON_RETRY=2,30s\n0 4 * * * again\n";
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
-    let run = started(&first.run(40)).first().expect("a start").run;
-    first.tell(ended(run, RunOutcome::Code(3)));
-    let second_run = started(&first.look_after(30)).first().expect("a retry").run;
+    let run = journaled(started(&first.run(40)).first().expect("a start"));
+    first.tell(ended(run.run, RunOutcome::Code(3)));
+    let second_run = journaled(started(&first.look_after(30)).first().expect("a retry"));
     let (mut second, actions) = successor(&first, text, &[run, second_run]);
     assert_eq!((started(&actions).len(), notices(&actions)), (0, vec![(NoticeEvent::Failure, 1)]));
     assert!(started(&second.run(3_600)).is_empty());
+}
+
+#[test]
+fn a_slot_that_a_killed_daemon_has_started_again_is_not_started_a_third_time() {
+    let text = "CRON_NAME=job\n0 4 * * * job\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let never_begun = started(&first.run(40)).first().expect("a start").run;
+    let (_, actions) = successor(&first, text, &[]);
+    let again = journaled(started(&actions).first().expect("the slot again"));
+    assert_ne!(again.run, never_begun);
+    // The second daemon was killed before the state with that run was written.
+    let (mut third, actions) = successor(&first, text, &[again]);
+    assert_eq!(started(&actions).len(), 0);
+    assert!(started(&third.run(3_600)).is_empty());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use cronwheel::scheduler::{
     Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunId, RunOutcome, RunRecord,
     RunRequest, RunResult, SavedState, Scheduler, Trigger,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The last hour in which slots are due is before this second of the day.
@@ -299,10 +299,11 @@ impl<'a> Machine<'a> {
             .map(|(run, of)| EarlierRun { run: *run, job: of.job.clone(), scheduled_at: of.slot })
             .collect();
         let recent = self.begun.iter().rev().take_while(|begun| self.at - begun.at < 500);
-        let (mut known, mut started) = (BTreeSet::new(), Vec::new());
+        let (mut known, mut started) = (Vec::new(), Vec::new());
         for begun in recent {
-            known.insert(begun.run);
-            started.push((begun.request.job.clone(), Timestamp(begun.request.scheduled_at)));
+            let (job, slot) = (begun.request.job.clone(), Timestamp(begun.request.scheduled_at));
+            known.push(EarlierRun { run: begun.run, job: job.clone(), scheduled_at: slot });
+            started.push((job, slot));
         }
         let redelivered = std::mem::take(&mut self.redelivered);
         earlier.extend(redelivered.iter().map(|(run, _)| run.clone()));

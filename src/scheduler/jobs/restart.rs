@@ -66,6 +66,33 @@ impl Jobs {
         self.entry(self.runs.get(&run)?)
     }
 
+    /// The slot that a run is of. None: it is a run by hand, or unknown.
+    pub(in crate::scheduler) fn slot_of_run(&self, run: RunId) -> Option<(JobId, Timestamp)> {
+        let id = self.runs.get(&run)?;
+        let active = self.jobs.get(id)?.state.running.iter().find(|active| active.run == run)?;
+        (!active.item.is_manual).then(|| (id.clone(), active.item.scheduled_at))
+    }
+
+    /// The slots that wait for their first attempt.
+    pub(in crate::scheduler) fn waiting_slots(&self) -> impl Iterator<Item = (JobId, Timestamp)> {
+        self.jobs.iter().flat_map(|(id, job)| {
+            let slots = job.state.waiting.iter().filter(|waiting| !waiting.item.is_manual);
+            slots.map(|waiting| (id.clone(), waiting.item.scheduled_at))
+        })
+    }
+
+    /// A run that was never begun has become another one, which was.
+    pub(in crate::scheduler) fn renumber(&mut self, run: RunId, again: RunId, turn: &mut Turn<'_>) {
+        let Some(id) = self.runs.get(&run).cloned() else { return };
+        let job = self.jobs.get_mut(&id);
+        let active = job.and_then(|job| job.state.running.iter_mut().find(|active| active.run == run));
+        let Some(active) = active.filter(|_| !self.runs.contains_key(&again)) else { return };
+        (active.run, active.is_queued) = (again, false);
+        self.runs.remove(&run);
+        turn.note_change(&id);
+        self.runs.insert(again, id);
+    }
+
     /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It starts with the
     /// next event after which something of its job may start.
     pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
