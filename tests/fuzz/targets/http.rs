@@ -46,6 +46,7 @@ static SERVERS: LazyLock<Servers> = LazyLock::new(|| {
         names: Vec::new(),
         bearer: Some("token-of-a-program".to_owned()),
         rights: Rights::default(),
+        only_user: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let loopback = Server::new(options(), Listening::Tcp(vec![listener])).unwrap();
