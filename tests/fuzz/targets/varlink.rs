@@ -32,7 +32,7 @@ fn in_pieces(bytes: &[u8], piece: usize, limit: usize) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut is_too_long = false;
     'pieces: for part in bytes.chunks(piece) {
-        reader.push(part);
+        reader.push(part).unwrap();
         assert!(reader.len() <= limit + piece + 1);
         loop {
             match reader.next_message() {
