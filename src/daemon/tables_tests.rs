@@ -341,3 +341,28 @@ fn a_new_table_whose_directory_could_not_be_opened_is_found_by_the_next_scan() {
     assert_eq!(unopened, NONE);
     assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
 }
+
+#[test]
+fn a_linked_table_counts_as_changed_only_if_the_file_behind_the_link_has_changed() {
+    let mut scene = Scene::new();
+    let real = scene.dir.path().join("real");
+    let other = scene.dir.path().join("other");
+    fs::write(&real, "1 * * * * root true\n").unwrap();
+    fs::write(&other, "1 * * * * root true\n2 * * * * root true\n").unwrap();
+    std::os::unix::fs::symlink(&real, scene.path("a")).unwrap();
+    assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
+    scene.let_stamps_age();
+    let check = |scene: &mut Scene| scene.tables.check_some(None, &mut scene.users, |_| false).0;
+    assert_eq!(check(&mut scene), NO_PATHS);
+    fs::write(&real, "3 * * * * root true\n").unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "written in place");
+    scene.scan("a");
+    scene.let_stamps_age();
+    assert_eq!(check(&mut scene), NO_PATHS);
+    fs::remove_file(scene.path("a")).unwrap();
+    std::os::unix::fs::symlink(&other, scene.path("a")).unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "another file");
+    assert_eq!(scene.scan("a"), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 2"]);
+    fs::remove_file(&other).unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "nothing");
+}

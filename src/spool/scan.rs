@@ -85,7 +85,7 @@ pub enum Look {
 pub enum FileState {
     /// It may be used, and has this stamp.
     Usable(Stamp),
-    /// There is none, or it is a link or not a regular file, or may not be used.
+    /// There is none, or it may not be used.
     Unusable,
     /// Its directory could not be opened, so that nothing is known of it.
     Unknown,
@@ -327,9 +327,19 @@ impl Finder {
         FileStates { finder: self, directory: None }
     }
 
-    /// The stamp of a file that may be used as a crontab. None if it is a link or not a regular file, or may not be used.
+    /// The stamp of a file that may be used as a crontab, or of the file that a link leads to, by the rules of [`Finder::open`]. None if it may not
+    /// be used.
     fn state(&self, place: Place, directory: BorrowedFd<'_>, name: &str, users: &mut dyn Users) -> Option<Stamp> {
-        let stat = files::stat_at(directory, name).ok().filter(Stat::is_regular)?;
+        let at_name = files::stat_at(directory, name).ok()?;
+        let stat = if at_name.is_symlink() {
+            self.links(place, &at_name).ok().filter(|links| *links == Links::Followed)?;
+            files::stat_through_link(directory, name).ok()?
+        } else {
+            at_name
+        };
+        if !stat.is_regular() {
+            return None;
+        }
         let uid = match place {
             Place::Spool => match users.uid(name) {
                 Lookup::Known(uid) => Some(uid),
@@ -449,6 +459,17 @@ impl Finder {
         }
     }
 
+    /// Whether a file may be opened through a link. Debian's cron refuses all links in the spool, and elsewhere those that are not root's.
+    fn links(&self, place: Place, at_name: &Stat) -> Result<Links, RefusalKind> {
+        match (self.profile.profile, place) {
+            (ProfileName::Debian, Place::Spool) => Ok(Links::Refused),
+            (ProfileName::Debian, Place::SystemCrontab | Place::DropIn) if at_name.is_symlink() && at_name.uid != 0 => {
+                Err(RefusalKind::WrongLinkOwner)
+            }
+            (ProfileName::Debian | ProfileName::Cronie, _) => Ok(Links::Followed),
+        }
+    }
+
     fn open(
         &self,
         place: Place,
@@ -456,11 +477,7 @@ impl Finder {
         name: &CStr,
         at_name: &Stat,
     ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
-        let debian = self.profile.profile == ProfileName::Debian;
-        if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
-            return Err((RefusalKind::WrongLinkOwner, None));
-        }
-        let links = if debian && place == Place::Spool { Links::Refused } else { Links::Followed };
+        let links = self.links(place, at_name).map_err(|kind| (kind, None))?;
         let fd = files::open_at(directory, name, links).map_err(|error| {
             let is_followed_link = at_name.is_symlink() && links == Links::Followed;
             (if is_followed_link { RefusalKind::CannotOpenLink } else { RefusalKind::CannotOpen }, Some(error))
