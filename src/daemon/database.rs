@@ -476,6 +476,10 @@ impl CrontabDatabase {
                 break;
             }
         }
+        if self.tables.take_unopened() {
+            let end_of_minute = clock::monotonic_ms() + ms_to_end_of_minute();
+            self.deadlines.poll = Some(self.deadlines.poll.map_or(end_of_minute, |poll| poll.min(end_of_minute)));
+        }
         if self.tables.directories() != directories_before {
             self.watch.mark_stale();
             self.gather(now);

@@ -285,10 +285,15 @@ impl FileCache {
         self.files.insert(path, file);
     }
 
+    /// Has the next scan list all directories.
+    pub(super) fn forget_listed(&mut self) {
+        self.listed.clear();
+    }
+
     /// Drops a file that is gone.
     pub(super) fn remove(&mut self, path: &str, events: &mut dyn EventSink) {
         // It may still be there and stat(2) have failed. Then its directory has to be listed for it to be found again.
-        self.listed.clear();
+        self.forget_listed();
         self.links.remove(path);
         self.rejected_for_now.remove(path);
         if self.files.remove(path).is_some_and(|file| file.is_loaded()) {

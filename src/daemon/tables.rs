@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::report::Level;
 use crate::schedule::HostKey;
 use crate::spool::names::is_safe_component;
-use crate::spool::{Finder, Look, ThisMachine};
+use crate::spool::{FileState, Finder, Look, ThisMachine};
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use crate::users::DaemonUsers;
@@ -37,6 +37,8 @@ pub struct CrontabFiles {
     passwd_failure: Option<String>,
     /// Whether the spool did not exist, which has been reported.
     is_spool_missing: bool,
+    /// Whether a directory could not be opened, so that files in it were not looked at.
+    has_unopened: bool,
 }
 
 impl CrontabFiles {
@@ -50,6 +52,7 @@ impl CrontabFiles {
             cache: FileCache::default(),
             passwd_failure: None,
             is_spool_missing: false,
+            has_unopened: false,
         }
     }
 
@@ -161,10 +164,11 @@ impl CrontabFiles {
         listed
     }
 
-    /// Looks at known files, without opening them, from the first one behind a path on, until there are no more or `is_enough` of so many. Returns
-    /// the paths of those that have changed or may not be used as they are, and the last path that was looked at if more follow.
+    /// Looks at known files, without opening them, from the first one behind a path on. It stops at the last file, or when `is_enough` returns true
+    /// for the number of files looked at. Returns the paths of those that have changed or may not be used as they are, and the last path that was
+    /// looked at if more follow. A file whose directory cannot be opened counts as unchanged; see [`CrontabFiles::take_unopened`].
     pub fn check_some(
-        &self,
+        &mut self,
         after: Option<&str>,
         users: &mut DaemonUsers,
         is_enough: impl Fn(usize) -> bool,
@@ -173,14 +177,21 @@ impl CrontabFiles {
         let Origin::System(finder) = &self.origin else { return (changed, None) };
         let mut states = finder.file_states();
         for (count, (path, is_loaded_as)) in self.cache.loaded_after(after).enumerate() {
-            if !states.stamp(Path::new(path), users).is_some_and(|stamp| is_loaded_as(&stamp)) {
-                changed.push(PathBuf::from(path));
+            match states.state(Path::new(path), users) {
+                FileState::Usable(stamp) if is_loaded_as(&stamp) => {}
+                FileState::Usable(_) | FileState::Unusable => changed.push(PathBuf::from(path)),
+                FileState::Unknown => self.has_unopened = true,
             }
             if is_enough(count + 1) {
                 return (changed, Some(path.to_owned()));
             }
         }
         (changed, None)
+    }
+
+    /// Whether a directory could not be opened since the last call, so that a change of a file in it may have been missed.
+    pub fn take_unopened(&mut self) -> bool {
+        std::mem::take(&mut self.has_unopened)
     }
 
     /// Whether a directory that is there could not be listed by the last scan.
@@ -258,7 +269,8 @@ impl CrontabFiles {
         events.push(LoadEvent::Log(LogLine::of_daemon(Level::Info, "INFO", detail)));
     }
 
-    /// Scans one path that may have changed. A path that can be no crontab is ignored, unless it was one.
+    /// Scans one path that may have changed. A path that can be no crontab is ignored, unless it was one, and so is one whose directory cannot be opened;
+    /// see [`CrontabFiles::take_unopened`].
     pub fn scan_path(
         &mut self,
         path: &Path,
@@ -272,6 +284,11 @@ impl CrontabFiles {
             Origin::System(finder) => match finder.look(path, users) {
                 Look::Table(found) => self.cache.update(found, &reader, rule, events),
                 Look::Gone(path) => self.cache.remove(&path, events),
+                Look::Unopened(_) => {
+                    // The file may be a new one, which only a listing finds.
+                    self.cache.forget_listed();
+                    self.has_unopened = true;
+                }
                 // cronie's cluster has another host run the users' crontabs now.
                 Look::NoTable => match path.to_str() {
                     Some(path) if self.cache.contains(path) => self.cache.remove(path, events),

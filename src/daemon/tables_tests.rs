@@ -86,6 +86,7 @@ fn word(event: LoadEvent, dir: &str) -> String {
 }
 
 const NONE: [&str; 0] = [];
+const NO_PATHS: Vec<PathBuf> = Vec::new();
 
 #[test]
 fn a_new_table_is_loaded_silently_and_a_changed_one_with_a_line() {
@@ -293,4 +294,75 @@ fn what_has_changed_is_found_without_being_read() {
     assert_eq!(scene.scan("e"), ["load /cron.d/e 1"]);
     let all = scene.tables.list(Depth::Anew, &mut scene.users, known, &mut Vec::new());
     assert_eq!(all.len(), 4);
+}
+
+#[test]
+fn tables_stay_loaded_while_their_directory_cannot_be_opened() {
+    let mut scene = Scene::new();
+    for name in ["a", "b"] {
+        scene.save(name, "1 * * * * root true\n");
+    }
+    scene.rescan();
+    scene.let_stamps_age();
+    // A file in the place of the directory: opening it fails, also for root.
+    let (directory, aside) = (scene.dir.path().join("cron.d"), scene.dir.path().join("aside"));
+    fs::rename(&directory, &aside).unwrap();
+    fs::write(&directory, "").unwrap();
+    let mut events: Vec<LoadEvent> = Vec::new();
+    let known = KnownNames::of_zones(&OnlyUtc);
+    assert_eq!(scene.tables.list(Depth::Changes, &mut scene.users, known, &mut events), NO_PATHS);
+    assert_eq!(scene.words(events), ["(CRON) OPENDIR FAILED (/cron.d): Not a directory"]);
+    assert!(!scene.tables.take_unopened());
+    assert_eq!(scene.tables.check_some(None, &mut scene.users, |_| false), (NO_PATHS, None));
+    assert!(scene.tables.take_unopened() && !scene.tables.take_unopened());
+    assert_eq!(scene.scan("a"), NONE);
+    assert!(scene.tables.take_unopened());
+    fs::remove_file(&directory).unwrap();
+    assert_eq!(scene.scan("a"), ["unload /cron.d/a"], "no directory, no table");
+    fs::rename(&aside, &directory).unwrap();
+    assert_eq!(scene.tables.check_some(None, &mut scene.users, |_| false), (NO_PATHS, None));
+    assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
+    assert!(!scene.tables.take_unopened());
+}
+
+#[test]
+fn a_new_table_whose_directory_could_not_be_opened_is_found_by_the_next_scan() {
+    let mut scene = Scene::new();
+    scene.save("a", "1 * * * * root true\n");
+    // The directory counts as listed, as it does when a scan has queued the new table.
+    scene.let_stamps_age();
+    let top = scene.dir.path().to_owned();
+    let aside = top.with_extension("aside");
+    fs::rename(&top, &aside).unwrap();
+    fs::write(&top, "").unwrap();
+    let unopened = scene.scan("a");
+    fs::remove_file(&top).unwrap();
+    fs::rename(&aside, &top).unwrap();
+    assert_eq!(unopened, NONE);
+    assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
+}
+
+#[test]
+fn a_linked_table_counts_as_changed_only_if_the_file_behind_the_link_has_changed() {
+    let mut scene = Scene::new();
+    let real = scene.dir.path().join("real");
+    let other = scene.dir.path().join("other");
+    fs::write(&real, "1 * * * * root true\n").unwrap();
+    fs::write(&other, "1 * * * * root true\n2 * * * * root true\n").unwrap();
+    std::os::unix::fs::symlink(&real, scene.path("a")).unwrap();
+    assert_eq!(scene.rescan(), ["load /cron.d/a 1"]);
+    scene.let_stamps_age();
+    let check = |scene: &mut Scene| scene.tables.check_some(None, &mut scene.users, |_| false).0;
+    assert_eq!(check(&mut scene), NO_PATHS);
+    fs::write(&real, "3 * * * * root true\n").unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "written in place");
+    scene.scan("a");
+    scene.let_stamps_age();
+    assert_eq!(check(&mut scene), NO_PATHS);
+    fs::remove_file(scene.path("a")).unwrap();
+    std::os::unix::fs::symlink(&other, scene.path("a")).unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "another file");
+    assert_eq!(scene.scan("a"), ["(*system*) RELOAD (/cron.d/a)", "load /cron.d/a 2"]);
+    fs::remove_file(&other).unwrap();
+    assert_eq!(check(&mut scene), [scene.path("a")], "nothing");
 }

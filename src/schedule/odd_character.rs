@@ -13,6 +13,9 @@ pub fn character_name(character: char) -> Option<&'static str> {
         '\u{feff}' => "a byte order mark (U+FEFF)",
         '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{205f}' => "a space that is no ASCII blank",
         '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => "an invisible character",
+        // The Arabic letter mark, fillers of Hangul, the Mongolian vowel separator, interlinear annotations, and tags.
+        '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}' => "an invisible character",
+        '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' => "an invisible character",
         _ => return None,
     })
 }
@@ -47,6 +50,8 @@ mod tests {
             ("\u{feff}0".as_bytes(), Some((0, 3, "a byte order mark (U+FEFF)"))),
             (b"\xff\xc2\xa0", Some((1, 2, "a no-break space (U+00A0)"))),
             (b"\xff\xff", None),
+            ("a\u{115e}\u{1161}\u{fff8}\u{fffc}\u{e0080}".as_bytes(), None),
+            ("a\u{e0041}".as_bytes(), Some((1, 4, "an invisible character"))),
         ] {
             assert_eq!(find_odd_character(text), found, "{text:?}");
         }

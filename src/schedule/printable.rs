@@ -75,6 +75,9 @@ mod tests {
             ("x\u{202e}y\u{feff}".as_bytes(), "x\\u{202e}y\\u{feff}"),
             ("0\u{a0}3".as_bytes(), "0\\u{a0}3"),
             ("\u{85}".as_bytes(), "\\u{85}"),
+            ("\u{61c}\u{115f}\u{1160}\u{3164}".as_bytes(), "\\u{61c}\\u{115f}\\u{1160}\\u{3164}"),
+            ("\u{ffa0}\u{180e}\u{fff9}\u{fffb}".as_bytes(), "\\u{ffa0}\\u{180e}\\u{fff9}\\u{fffb}"),
+            ("\u{e0000}\u{e007f}".as_bytes(), "\\u{e0000}\\u{e007f}"),
         ] {
             assert_eq!(printable(raw), shown);
         }

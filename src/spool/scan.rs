@@ -76,6 +76,19 @@ pub enum Look {
     Gone(String),
     /// The path is not one at which crontabs are loaded.
     NoTable,
+    /// Its directory could not be opened, so that nothing is known of the file.
+    Unopened(ScanError),
+}
+
+/// The state of a file at which a crontab may be, without a look at its content.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// It may be used, and has this stamp.
+    Usable(Stamp),
+    /// There is none, or it may not be used.
+    Unusable,
+    /// Its directory could not be opened, so that nothing is known of it.
+    Unknown,
 }
 
 /// A directory that could not be listed.
@@ -160,14 +173,18 @@ impl Finder {
     pub fn open_as_system(&self, path: &Path) -> Option<Found> {
         match self.look_in(Place::SystemCrontab, path, &mut NoUsers) {
             Look::Table(found) => Some(found),
-            Look::Gone(_) | Look::NoTable => None,
+            Look::Gone(_) | Look::NoTable | Look::Unopened(_) => None,
         }
     }
 
     fn look_in(&self, place: Place, path: &Path, users: &mut dyn Users) -> Look {
         let (Some(directory), Some(name)) = (directory_of(path), path.file_name()) else { return Look::NoTable };
         let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return Look::NoTable };
-        let Ok(directory) = files::open_dir(directory) else { return Look::Gone(path.to_owned()) };
+        let directory = match files::open_dir(directory) {
+            Ok(opened) => opened,
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Look::Gone(path.to_owned()),
+            Err(source) => return Look::Unopened(ScanError { path: directory.to_owned(), source: source.into() }),
+        };
         struct One(Option<Found>);
         impl Visitor for One {
             fn has(&mut self, _: &str, _: &Stamp) -> bool {
@@ -310,9 +327,19 @@ impl Finder {
         FileStates { finder: self, directory: None }
     }
 
-    /// The stamp of a file that may be used as a crontab. None if it is a link or not a regular file, or may not be used.
+    /// The stamp of a file that may be used as a crontab, or of the file that a link leads to, by the rules of [`Finder::open`]. None if it may not
+    /// be used.
     fn state(&self, place: Place, directory: BorrowedFd<'_>, name: &str, users: &mut dyn Users) -> Option<Stamp> {
-        let stat = files::stat_at(directory, name).ok().filter(Stat::is_regular)?;
+        let at_name = files::stat_at(directory, name).ok()?;
+        let stat = if at_name.is_symlink() {
+            self.links(place, &at_name).ok().filter(|links| *links == Links::Followed)?;
+            files::stat_through_link(directory, name).ok()?
+        } else {
+            at_name
+        };
+        if !stat.is_regular() {
+            return None;
+        }
         let uid = match place {
             Place::Spool => match users.uid(name) {
                 Lookup::Known(uid) => Some(uid),
@@ -432,6 +459,17 @@ impl Finder {
         }
     }
 
+    /// Whether a file may be opened through a link. Debian's cron refuses all links in the spool, and elsewhere those that are not root's.
+    fn links(&self, place: Place, at_name: &Stat) -> Result<Links, RefusalKind> {
+        match (self.profile.profile, place) {
+            (ProfileName::Debian, Place::Spool) => Ok(Links::Refused),
+            (ProfileName::Debian, Place::SystemCrontab | Place::DropIn) if at_name.is_symlink() && at_name.uid != 0 => {
+                Err(RefusalKind::WrongLinkOwner)
+            }
+            (ProfileName::Debian | ProfileName::Cronie, _) => Ok(Links::Followed),
+        }
+    }
+
     fn open(
         &self,
         place: Place,
@@ -439,11 +477,7 @@ impl Finder {
         name: &CStr,
         at_name: &Stat,
     ) -> Result<(OwnedFd, Stat), (RefusalKind, Option<io::Error>)> {
-        let debian = self.profile.profile == ProfileName::Debian;
-        if at_name.is_symlink() && debian && place != Place::Spool && at_name.uid != 0 {
-            return Err((RefusalKind::WrongLinkOwner, None));
-        }
-        let links = if debian && place == Place::Spool { Links::Refused } else { Links::Followed };
+        let links = self.links(place, at_name).map_err(|kind| (kind, None))?;
         let fd = files::open_at(directory, name, links).map_err(|error| {
             let is_followed_link = at_name.is_symlink() && links == Links::Followed;
             (if is_followed_link { RefusalKind::CannotOpenLink } else { RefusalKind::CannotOpen }, Some(error))
@@ -482,21 +516,28 @@ impl Finder {
 #[derive(Debug)]
 pub struct FileStates<'a> {
     finder: &'a Finder,
-    /// The directory of the last one, open.
-    directory: Option<(PathBuf, OwnedFd)>,
+    /// The directory of the last one, open, or why it is not.
+    directory: Option<(PathBuf, io::Result<OwnedFd>)>,
 }
 
 impl FileStates<'_> {
-    /// The stamp of a file at which a crontab may be, with a path as [`Finder::look`] has it. None: there is none, or it is a link or not a regular
-    /// file, or may not be used.
-    pub fn stamp(&mut self, path: &Path, users: &mut dyn Users) -> Option<Stamp> {
-        let place = self.finder.place_of(path)?;
-        let (parent, name) = (directory_of(path)?, path.file_name()?.to_str()?);
-        if self.directory.as_ref().is_none_or(|(open, _)| open != parent) {
-            self.directory = Some((parent.to_owned(), files::open_dir(parent).ok()?));
+    /// The state of the file at a path in the form of [`Finder::look`].
+    pub fn state(&mut self, path: &Path, users: &mut dyn Users) -> FileState {
+        let place = self.finder.place_of(path);
+        let names = directory_of(path).zip(path.file_name().and_then(|name| name.to_str()));
+        let (Some(place), Some((parent, name))) = (place, names) else { return FileState::Unusable };
+        let (_, directory) = match self.directory.take().filter(|(last, _)| last == parent) {
+            Some(same) => self.directory.insert(same),
+            None => self.directory.insert((parent.to_owned(), files::open_dir(parent))),
+        };
+        match directory {
+            Ok(directory) => {
+                let stamp = self.finder.state(place, directory.as_fd(), name, users);
+                stamp.map_or(FileState::Unusable, FileState::Usable)
+            }
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => FileState::Unusable,
+            Err(_) => FileState::Unknown,
         }
-        let (_, directory) = self.directory.as_ref()?;
-        self.finder.state(place, directory.as_fd(), name, users)
     }
 }
 

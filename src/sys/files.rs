@@ -120,6 +120,11 @@ pub fn stat_at<N: NixPath + ?Sized>(dir: impl AsFd, name: &N) -> io::Result<Stat
     Ok(nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?.into())
 }
 
+/// The status of the file that a name in a directory leads to. Symbolic links are followed.
+pub fn stat_through_link<N: NixPath + ?Sized>(dir: impl AsFd, name: &N) -> io::Result<Stat> {
+    Ok(nix::sys::stat::fstatat(dir, name, AtFlags::empty())?.into())
+}
+
 /// Reads an extended attribute of an open file into `value`. Returns its length in bytes.
 ///
 /// # Errors

@@ -35,7 +35,7 @@ pub enum UserError {
     TimedOut,
 }
 
-/// The result of looking up a user, as the cache has it.
+/// The result of looking up a user, as it is kept in the cache.
 type Found = Result<Rc<UserWithGroups>, UserError>;
 
 /// What the cache says at once.

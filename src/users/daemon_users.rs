@@ -1,6 +1,6 @@
-//! Users for the daemon, which never waits for a directory server: /etc/passwd is read here; for other names a child runs getent(1), whose
-//! answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc. With SELinux the child is one that looks up the
-//! contexts of their jobs, too.
+//! Users for the daemon, which does not wait for a directory server to look up a user: /etc/passwd is read here; for other names a child runs
+//! getent(1), whose answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc. With SELinux the child is one that looks
+//! up the contexts of their jobs, too; see [`DaemonUsers::context`] for those of the users of /etc/passwd.
 
 use super::look_up_child::{self, NamedUser};
 use super::lookup::{LIMIT_MS, Lookup, Users};
@@ -177,8 +177,8 @@ impl Users for DaemonUsers {
         Lookup::NotYet
     }
 
-    /// For a user who was looked up by a child, what that has found. For one of /etc/passwd, libselinux is asked here: it reads that file, unless
-    /// seusers(5) has groups, and then asks the name service for these.
+    /// For a user who was looked up by a child, the context that it has found. For a user of /etc/passwd, libselinux is called in this process. It may
+    /// ask the name service and wait for it: if seusers(5) has groups, it looks up the user's groups.
     fn context(&mut self, policy: &Policy, name: &str) -> Result<CString, String> {
         self.contexts.get(name).cloned().unwrap_or_else(|| look_up_child::context_of(policy, name))
     }

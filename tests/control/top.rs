@@ -175,7 +175,7 @@ fn with_very_many_jobs_those_that_fail_or_come_next_are_shown_and_a_text_finds_t
         &[
             ("that fail, run, wait or are next", "/job-2999"),
             ("alice:job-2999", "\r"),
-            ("Esc shows all", "\u{1b}"),
+            ("Esc ends the search", "\u{1b}"),
             ("that fail, run, wait or are next", "q"),
         ],
     );
@@ -185,4 +185,8 @@ fn with_very_many_jobs_those_that_fail_or_come_next_are_shown_and_a_text_finds_t
     assert!(first[0].starts_with("alice:fails") && first[1].starts_with("alice:soon"), "{first:#?}");
     let found = lines(2);
     assert!(found[0].starts_with("alice:job-2999") && found[1].trim().is_empty(), "{found:#?}");
+    // The few jobs of another user are all there.
+    let shown = finish(start(&world, "root", "cronctl top --user bob", &[("k kill  / filter", "q")]));
+    assert_restored(&shown, 0);
+    assert!(shown["screens"][0].as_str().unwrap().contains("bob:nightly"), "{shown:#}");
 }

@@ -95,4 +95,18 @@ fn a_page_of_one_user_has_no_jobs_of_others() {
     }
     assert_eq!((only.get("/job/bob:nightly").status, only.get(&format!("/run/{run}")).status), (404, 404));
     assert_eq!((only.get("/job/alice:hello").status, all.get(&format!("/run/{run}")).status), (200, 200));
+    assert_eq!(only.get(&format!("/run/{run}/output")).status, 404);
+    for (path, body) in [
+        ("/api/run", "{\"job\":\"bob:nightly\"}".to_owned()),
+        ("/api/pause", "{\"job\":\"bob:nightly\"}".to_owned()),
+        ("/api/resume", "{\"job\":\"bob:nightly\"}".to_owned()),
+        ("/api/kill", "{\"run\":0,\"job\":\"bob:nightly\"}".to_owned()),
+        ("/api/kill", format!("{{\"run\":{run}}}")),
+    ] {
+        let answer = only.post(path, &body);
+        assert_eq!(answer.status, 404, "{path} {body}: {answer:?}");
+    }
+    let still = all.get("/job/bob:nightly").body;
+    assert!(still.contains("running") && !still.contains("Paused by"), "{still}");
+    assert_eq!(only.post("/api/pause", "{\"job\":\"alice:hello\"}").status, 200);
 }

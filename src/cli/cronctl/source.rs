@@ -237,8 +237,9 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
         Look::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
             Err(refused(&refusal))
         }
+        Look::Unopened(error) if system.is_root() => Err(Error::Refused { message: error.to_string() }),
         Look::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
-        Look::Gone(_) | Look::Table(_) => {
+        Look::Gone(_) | Look::Table(_) | Look::Unopened(_) => {
             own_by_crontab(system)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
         }
     }

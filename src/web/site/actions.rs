@@ -67,6 +67,7 @@ struct Line {
 /// Runs a job.
 pub async fn run(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, OfJob { job, force }| {
+        let job = daemon.shown_job(job)?;
         let arguments = RunArguments { job: job.clone(), force: Some(force), output: None };
         let result: RunResult = daemon.call("Run", &arguments)?;
         Ok(match (result.run, result.outcome) {
@@ -83,6 +84,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
 /// Pauses a job.
 pub async fn pause(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, Pause { job, length, note }| {
+        let job = daemon.shown_job(job)?;
         let seconds = length.map_or(Ok(USUAL_PAUSE), |length| parse_duration(&length)).map_err(Fault::Wrong)?;
         let until = Time::from(Timestamp(clock::wall().seconds.saturating_add(i64::from(seconds)))).to_string();
         let arguments = PauseArguments { jobs: vec![job.clone()], all: None, until, note };
@@ -100,6 +102,7 @@ pub async fn pause(State(app): State<Shared>, body: Body) -> Response {
 /// Ends the pause of a job.
 pub async fn resume(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, OfJob { job, .. }| {
+        let job = daemon.shown_job(job)?;
         let Resumed { resumed, .. } = daemon.call("Resume", &ResumeArguments { jobs: vec![job.clone()], all: None })?;
         Ok(if resumed.is_empty() {
             format!("{} is not paused", shown(&job))
@@ -113,8 +116,14 @@ pub async fn resume(State(app): State<Shared>, body: Body) -> Response {
 /// Ends a run, or cancels what waits.
 pub async fn kill(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, Kill { run, job }| {
-        let Killed { run: ended } =
-            daemon.call("Kill", &KillArguments { run, signal: None, job: job.filter(|_| run == 0) })?;
+        let job = match job.filter(|_| run == 0) {
+            Some(job) => Some(daemon.shown_job(job)?),
+            None => {
+                daemon.require_shown_run(run)?;
+                None
+            }
+        };
+        let Killed { run: ended } = daemon.call("Kill", &KillArguments { run, signal: None, job })?;
         Ok(match ended.or(Some(run).filter(|run| *run > 0)) {
             Some(run) => format!("Run {run} is being ended"),
             None => "Cancelled the next start".to_owned(),

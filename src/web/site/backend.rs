@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Running jobs among which a run is looked for that the history does not have.
+pub const MOST_RUNNING: usize = 1_000;
 
 /// Why a page cannot be shown, or something cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +102,42 @@ impl Backend {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The job of that name if it is one of those that are asked for, by the name that stands for this job only.
+    ///
+    /// # Errors
+    ///
+    /// There is no such job, or it runs as another user.
+    pub fn shown_job(&self, name: String) -> Result<String, Fault> {
+        if self.user.is_none() {
+            return Ok(name);
+        }
+        let filter = cron::Filter { jobs: Some(vec![name.clone()]), ..cron::Filter::default() };
+        let job = self.jobs(filter, 1)?.pop();
+        let job = job.ok_or_else(|| Fault::NotFound(format!("there is no job {}", printable(name.as_bytes()))))?;
+        self.require_shown(&job.user)?;
+        Ok(job.job)
+    }
+
+    /// That a run is one of a job that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// There is no such run, or it is of a job that runs as another user.
+    pub fn require_shown_run(&mut self, run: u64) -> Result<(), Fault> {
+        if self.user.is_none() {
+            return Ok(());
+        }
+        match self.history().and_then(|mut history| history.call::<Found>("Run", &history::RunArguments { run })) {
+            Ok(Found { run }) => return self.require_shown(&run.user),
+            Err(Fault::NotFound(_)) => {}
+            Err(fault) => return Err(fault),
+        }
+        let filter = cron::Filter { state: Some("running".to_owned()), ..cron::Filter::default() };
+        let jobs = self.jobs(filter, MOST_RUNNING)?;
+        let is_shown = jobs.iter().flat_map(|job| &job.running).any(|going_on| going_on.run == run);
+        is_shown.then_some(()).ok_or_else(|| Fault::NotFound(format!("there is no run {run}")))
     }
 
     /// A connection to the recorder of the same daemon.

@@ -2,7 +2,7 @@
 
 use super::address::Named;
 use super::app::Shared;
-use super::backend::{Fault, fault};
+use super::backend::{Backend, Fault, fault};
 use super::output::Letters;
 use super::page::status_of;
 use crate::control::{Client, ClientError};
@@ -63,10 +63,15 @@ impl Replies {
     }
 }
 
-/// Begins a call with several replies, on a connection of its own.
-async fn begin(app: &Shared, call: Call) -> Result<Replies, Fault> {
+/// Begins a call with several replies, on a connection of its own, unless `check` refuses it.
+async fn begin(
+    app: &Shared,
+    call: Call,
+    check: impl FnOnce(&mut Backend) -> Result<(), Fault> + Send + 'static,
+) -> Result<Replies, Fault> {
     let client = app
         .ask(move |_, daemon| {
+            check(daemon)?;
             let mut client = daemon.another()?.into_client();
             client.set_patience(None).and_then(|()| client.send(&call)).map_err(|why| fault(why.into()))?;
             Ok(client)
@@ -125,7 +130,7 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
     }
     let filter = app.user.only.clone().map(|user| Filter { user: Some(user), ..Filter::default() });
     let call = Call { more: true, ..Call::new(format!("{}.Events", cron::INTERFACE), &ListArguments { filter }) };
-    let mut replies = begin(app, call).await?;
+    let mut replies = begin(app, call, |_| Ok(())).await?;
     let (sender, receiver) = broadcast::channel(BEHIND);
     *events = Some(sender.clone());
     let app = std::sync::Arc::clone(app);
@@ -174,7 +179,7 @@ pub async fn output(State(app): State<Shared>, Named(run): Named<u64>) -> Respon
     };
     let arguments = OutputArguments { run, follow: Some(true) };
     let call = Call { more: true, ..Call::new(format!("{}.Output", cron::INTERFACE), &arguments) };
-    match begin(&app, call).await {
+    match begin(&app, call, move |daemon| daemon.require_shown_run(run)).await {
         Ok(replies) => {
             let following = Following { replies, is_over: false, sent: 0, letters: Letters::default(), _place: place };
             stream(Body::from_stream(unfold(following, follow)))

@@ -1,7 +1,7 @@
 //! One run: its facts and its output.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, Fault, MOST_RUNNING};
 use super::output::{Shown, of_run, output_box};
 use super::page::{Nav, Page, View, actions, class_of, job_link, outcome, outcome_of, shown, took};
 use crate::report::text;
@@ -9,9 +9,6 @@ use crate::schedule::rounded_duration;
 use crate::varlink::cron::{Filter, Job};
 use crate::varlink::history::{Found, RunArguments, RunRecord};
 use maud::{Markup, html};
-
-/// Running jobs among which a run is looked for that the history does not have.
-const MOST_RUNNING: usize = 1_000;
 
 /// What is known of a run.
 struct Facts {

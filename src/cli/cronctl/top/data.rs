@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// With more jobs than these, only those are listed that a text is searched for, or else those that fail, run, wait or come next.
-const MOST_LISTED: usize = 1_000;
+pub(super) const MOST_LISTED: usize = 1_000;
 /// Of these, jobs that come next.
 const NEXT_JOBS: u64 = 100;
 /// The states of the others, as the daemon's filter has them.
@@ -49,6 +49,8 @@ pub(super) struct Daemon {
     user: Option<String>,
     /// Which jobs were asked for last.
     listed: Listed,
+    /// Whether the user has more jobs than are listed at once. The daemon's figures are of all users.
+    has_user_many: bool,
     changed: BTreeSet<String>,
     is_all_changed: bool,
 }
@@ -64,12 +66,13 @@ enum Listed {
 }
 
 impl Listed {
-    /// Those that are to be listed in this state.
-    fn wanted(state: &State) -> Listed {
-        match &state.status {
-            Some(status) if status.entries > MOST_LISTED && state.filter.is_empty() => Listed::Pressing,
-            Some(status) if status.entries > MOST_LISTED => Listed::Matching(state.filter.clone()),
-            _ => Listed::All,
+    /// Those that are to be listed, with the number of all entries if the jobs of all users are listed, or else with whether the user has many.
+    fn wanted(state: &State, user_has_many: Option<bool>) -> Listed {
+        let entries = state.status.as_ref().map_or(0, |status| status.entries);
+        match (entries > MOST_LISTED && user_has_many.unwrap_or(true), state.filter.as_str()) {
+            (false, _) => Listed::All,
+            (true, "") => Listed::Pressing,
+            (true, text) => Listed::Matching(text.to_owned()),
         }
     }
 }
@@ -82,7 +85,8 @@ impl Daemon {
         let filter = Some(Filter { user: user.clone(), ..Filter::default() });
         events.begin("Events", &EventsArguments { filter })?;
         let (listed, changed) = (Listed::All, BTreeSet::new());
-        Ok(Daemon { calls, events, output: None, user, listed, changed, is_all_changed: true })
+        let has_user_many = false;
+        Ok(Daemon { calls, events, output: None, user, listed, has_user_many, changed, is_all_changed: true })
     }
 
     /// Connects anew to the same daemon, or to the one that is there now.
@@ -111,7 +115,11 @@ impl Daemon {
 
     /// Whether other jobs are to be listed than those that were asked for last.
     pub(super) fn are_others_wanted(&self, state: &State) -> bool {
-        self.listed != Listed::wanted(state)
+        self.listed != self.wanted(state)
+    }
+
+    fn wanted(&self, state: &State) -> Listed {
+        Listed::wanted(state, self.user.as_ref().map(|_| self.has_user_many))
     }
 
     /// Whether only some jobs are listed, which are asked for anew after each change.
@@ -127,10 +135,12 @@ impl Daemon {
     /// Asks for what has changed.
     pub(super) fn refresh(&mut self, state: &mut State) -> Result<(), Error> {
         state.status = Some(self.calls.call("Status", &json!({}))?);
-        let wanted = Listed::wanted(state);
+        let is_all_changed = std::mem::take(&mut self.is_all_changed);
+        self.has_user_many &= !is_all_changed;
+        let mut wanted = self.wanted(state);
         let is_same = wanted == self.listed && wanted == Listed::All;
         let changed: Vec<String> = std::mem::take(&mut self.changed).into_iter().collect();
-        if !std::mem::take(&mut self.is_all_changed) && is_same {
+        if !is_all_changed && is_same {
             let filter = Filter { jobs: Some(changed), ..self.filter() };
             match self.calls.call::<List>("List", &ListArguments { filter: Some(filter) }) {
                 Ok(list) => {
@@ -142,23 +152,21 @@ impl Daemon {
                 Err(error) => return Err(error),
             }
         }
-        let mut jobs = match &wanted {
-            Listed::All => self.list(self.filter(), |_| true)?,
-            Listed::Matching(text) => {
-                let text = text.to_lowercase();
-                self.list(self.filter(), |job| has_text(job, &text))?
+        let mut jobs = self.list_wanted(&wanted)?;
+        if wanted == Listed::All && jobs.len() >= MOST_LISTED {
+            self.has_user_many = self.user.is_some();
+            let fewer = self.wanted(state);
+            if fewer != wanted {
+                jobs = self.list_wanted(&fewer)?;
+                wanted = fewer;
             }
-            Listed::Pressing => {
-                let states = Some(PRESSING.map(str::to_owned).to_vec());
-                self.list(Filter { states, ..self.filter() }, |_| true)?
-            }
-        };
+        }
         state.has_more = jobs.len() >= MOST_LISTED;
         if wanted == Listed::Pressing {
             let next = self.next_jobs(&jobs)?;
             jobs.extend(next);
         }
-        state.lists_some = wanted == Listed::Pressing;
+        state.lists_some = wanted != Listed::All;
         state.set_jobs(jobs);
         self.listed = wanted;
         Ok(())
@@ -166,6 +174,20 @@ impl Daemon {
 
     fn filter(&self) -> Filter {
         Filter { user: self.user.clone(), ..Filter::default() }
+    }
+
+    fn list_wanted(&self, wanted: &Listed) -> Result<Vec<Job>, Error> {
+        match wanted {
+            Listed::All => self.list(self.filter(), |_| true),
+            Listed::Matching(text) => {
+                let text = text.to_lowercase();
+                self.list(self.filter(), |job| has_text(job, &text))
+            }
+            Listed::Pressing => {
+                let states = Some(PRESSING.map(str::to_owned).to_vec());
+                self.list(Filter { states, ..self.filter() }, |_| true)
+            }
+        }
     }
 
     /// The first [`MOST_LISTED`] jobs of a filter that are wanted.

@@ -88,7 +88,7 @@ pub(super) struct State {
     pub(super) known_until: Option<Timestamp>,
     /// Whether there are more jobs than are looked at.
     pub(super) has_more: bool,
-    /// Whether only those are listed that fail, run, wait or come next.
+    /// Whether only those are listed that match the filter, or without one those that fail, run, wait or come next.
     pub(super) lists_some: bool,
     /// Why there is nothing new: the daemon does not answer.
     pub(super) problem: Option<String>,

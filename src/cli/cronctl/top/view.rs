@@ -1,5 +1,6 @@
 //! The lines of the screen.
 
+use super::data::MOST_LISTED;
 use super::state::{Log, Page, Question, State, is_failing};
 use super::tty::{Piece, ScreenLine};
 use crate::cli::cronctl::job_text;
@@ -216,7 +217,9 @@ fn last_line(state: &State, width: usize) -> ScreenLine {
             vec![(Ink::Heading, "Filter: ".to_owned()), (Ink::Plain, format!("{}_", state.filter))]
         }
         (None, None, Page::Jobs) if !state.filter.is_empty() => {
-            vec![(Ink::Held, format!("Filter: {}   Esc shows all", state.filter))]
+            let first = if state.has_more { format!("   first {MOST_LISTED} matches") } else { String::new() };
+            let all = if state.lists_some { "ends the search" } else { "shows all" };
+            vec![(Ink::Held, format!("Filter: {}{first}   Esc {all}", state.filter))]
         }
         (None, None, Page::Jobs) if state.unseen_failing() > 0 => {
             let (count, failing) = (state.job_count(), state.unseen_failing());
@@ -282,6 +285,19 @@ mod tests {
         let first = drawn(&mut State::default(), 80, 24);
         assert_eq!(first[1], "asking the daemon");
         assert!(!first.iter().any(|line| line.contains("no job")), "{first:#?}");
+    }
+
+    #[test]
+    fn a_filter_says_what_it_leaves_out_and_what_comes_after_it() {
+        let mut state = State::default();
+        state.filter.push_str("alice");
+        let mut last = |has_more, lists_some| {
+            (state.has_more, state.lists_some) = (has_more, lists_some);
+            drawn(&mut state, 80, 24).remove(23).trim_end().to_owned()
+        };
+        assert_eq!(last(false, false), "Filter: alice   Esc shows all");
+        assert_eq!(last(false, true), "Filter: alice   Esc ends the search");
+        assert_eq!(last(true, true), "Filter: alice   first 1000 matches   Esc ends the search");
     }
 
     #[test]
