@@ -1,4 +1,4 @@
-//! The sandbox of the helpers: processes that parse what others have written, and start no program.
+//! The sandbox of the helpers: processes that parse what others have written, and cannot execute a program.
 //!
 //! A helper opens what it has from outside, calls [`enter`] once, and only then reads what it did not write itself. From then on it can do what
 //! its groups of system calls ([`groups`]) and its paths allow, for good; everything else is denied. seccomp(2) filters the system calls, and Landlock
@@ -69,8 +69,8 @@ pub fn groups(helper: Helper<'_>) -> &'static [&'static Group] {
     }
 }
 
-/// Restricts this thread, and those that it starts from now on, to what the helper needs. Returns a line for the log if this machine cannot filter
-/// system calls, or if Landlock fails; a kernel without Landlock is none, as many have none.
+/// Restricts this thread, and those that it starts from now on, to what the helper needs. Returns a line for the log if system calls cannot be
+/// filtered, or if the kernel has Landlock and it fails. Where the kernel has no Landlock, nothing is returned for that, as many kernels have none.
 #[must_use = "what does not hold is to be logged"]
 pub fn enter(helper: Helper<'_>) -> Option<String> {
     // First, as the filter has no call of Landlock.
