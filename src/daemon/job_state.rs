@@ -272,7 +272,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
 const NOT_KEPT: &str = "the state of jobs lasts as long as this process";
 
 /// Makes the directory, which may be a symbolic link to another file system. Whoever may write there could give root's jobs a state.
-fn make_directory(directory: &Path) -> io::Result<()> {
+pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     created::make_trusted_directory(directory, DIRECTORY_MODE, Links::Followed)
 }
 

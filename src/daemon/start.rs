@@ -220,9 +220,14 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     if settings.is_standalone() && !settings.run_dir_given {
         return Ok(None);
     }
+    let state_dir = (!settings.is_standalone() || settings.state_dir_given).then_some(&*settings.config.state_dir);
     let taken = match held.filter(|held| !held.is_empty()) {
         Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
-        None => DaemonLock::take(&settings.config.run_dir, shared::PID_FILE),
+        None => {
+            // It may be locked in the place of a read-only run directory. What is wrong with it is said when the state is opened.
+            let _ = state_dir.map(job_state::make_directory);
+            DaemonLock::take(&settings.config.run_dir, shared::PID_FILE, state_dir)
+        }
     };
     match taken {
         Ok(lock) => Ok(Some(lock)),
@@ -265,7 +270,12 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
         let lacks = "jobs run, but there is no PID file, and a restart does not know what was started; use --run-dir";
         say("WARNING", &format!("the run directory {run_dir} is read-only: {lacks}"));
     }
-    if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
+    if lock.is_some_and(|lock| lock.is_second_possible) {
+        let run_dir = settings.config.run_dir.display();
+        let why = "and there is no state directory that only its owner can read";
+        let effect = "a second daemon would start and run each job again";
+        say("WARNING", &format!("somebody without privileges holds a lock on {run_dir}, {why}: {effect}"));
+    } else if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
         say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");
     }
 }

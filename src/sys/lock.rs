@@ -5,11 +5,13 @@
 //! readable by all, so anybody can hold a flock on it: such a lock counts only when its holder is privileged.
 //!
 //! Where the run directory is read-only, neither file can be written, and jobs are to run all the same. Then a flock on the directory itself,
-//! which needs no write access, decides between daemons of ours, by the same rule about its holder.
+//! which needs no write access, decides between daemons of ours, by the same rule about its holder. Anybody can open that directory and hold its
+//! lock. So the state directory is locked as well, if only its owner can open it: nobody else can take that lock.
 
 use super::created::CreatedFile;
 use super::error::{PathError, os_at};
 use super::files;
+use super::process::own_uid;
 use super::process_lock::{is_held_by_another, whole_file};
 use super::state_file;
 use nix::errno::Errno;
@@ -58,6 +60,9 @@ pub struct DaemonLock {
     lock: OwnLock,
     /// Whether an unprivileged process holds a lock on the old PID file, which is logged.
     pub pidfile_lock_contested: bool,
+    /// Whether no lock keeps a second daemon of ours from starting: the run directory is read-only, an unprivileged process holds a lock on it,
+    /// and there is no directory that only its owner can open.
+    pub is_second_possible: bool,
     /// Whether another implementation wrote the PID file that was there, so that it has run since our last daemon did.
     pub foreign_daemon_ran: bool,
 }
@@ -67,8 +72,8 @@ pub struct DaemonLock {
 enum OwnLock {
     /// A locked file that only its owner can open.
     File(File),
-    /// The read-only run directory. None: an unprivileged process has its lock.
-    Directory(#[allow(dead_code, reason = "held, and released when it is dropped")] Option<HeldFlock>),
+    /// The read-only run directory, unless an unprivileged process has its lock, and the state directory, if only its owner can open it.
+    Directories(#[allow(dead_code, reason = "held, and released when they are dropped")] [Option<HeldFlock>; 2]),
 }
 
 /// A held flock(2). Dropping it releases the lock. Where the kernel refuses that, it is released with the process, and nothing panics, as the
@@ -100,12 +105,12 @@ impl Drop for OwnLock {
 }
 
 impl DaemonLock {
-    /// Takes the lock in `run_dir` and writes the PID file there, unless the directory is read-only.
-    pub fn take(run_dir: &Path, pid_name: &str) -> Result<DaemonLock, LockError> {
+    /// Takes the lock in `run_dir` and writes the PID file there. If the directory is read-only, the lock is on it and on `state_dir`.
+    pub fn take(run_dir: &Path, pid_name: &str, state_dir: Option<&Path>) -> Result<DaemonLock, LockError> {
         let pid_path = run_dir.join(pid_name);
         match DaemonLock::take_file(run_dir, &pid_path) {
             Err(LockError::Os(why)) if why.source.raw_os_error() == Some(libc::EROFS) => {
-                DaemonLock::take_directory(run_dir, &pid_path)
+                DaemonLock::take_directories(run_dir, &pid_path, state_dir)
             }
             taken => taken,
         }
@@ -119,10 +124,18 @@ impl DaemonLock {
         let foreign_daemon_ran = left_by.is_some() && left_by != our_last;
         let pid_file = Some(write_pid_file(run_dir, pid_path)?);
         let pid_path = pid_path.to_owned();
-        Ok(DaemonLock { pid_path, pid_file, pidfile_lock_contested, foreign_daemon_ran, _before: before, lock })
+        Ok(DaemonLock {
+            pid_path,
+            pid_file,
+            pidfile_lock_contested,
+            is_second_possible: false,
+            foreign_daemon_ran,
+            _before: before,
+            lock,
+        })
     }
 
-    fn take_directory(run_dir: &Path, pid_path: &Path) -> Result<DaemonLock, LockError> {
+    fn take_directories(run_dir: &Path, pid_path: &Path, state_dir: Option<&Path>) -> Result<DaemonLock, LockError> {
         // A daemon that was started while the directory could be written to has the lock on the file.
         if let Ok(file) = state_file::open(&run_dir.join(LOCK_FILE))
             && is_held_by_another(&file).map_err(os_at("asking for the lock of", run_dir))?
@@ -136,13 +149,15 @@ impl DaemonLock {
         let (before, pidfile_lock_contested) = theirs.into_held();
         let directory = File::open(run_dir).map_err(os_at("opening", run_dir))?;
         let (directory, is_contested) = take_flock(directory, run_dir)?.into_held();
+        let private = state_dir.map(|state_dir| lock_private(state_dir, pid_path)).transpose()?.flatten();
         Ok(DaemonLock {
             pid_path: pid_path.to_owned(),
             pid_file: None,
             pidfile_lock_contested: pidfile_lock_contested || is_contested,
+            is_second_possible: is_contested && private.is_none(),
             foreign_daemon_ran: false,
             _before: before,
-            lock: OwnLock::Directory(directory),
+            lock: OwnLock::Directories([directory, private]),
         })
     }
 
@@ -156,7 +171,7 @@ impl DaemonLock {
     pub fn held(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let files = match (&self.lock, self.pid_file.as_ref().and_then(HeldFlock::file)) {
             (OwnLock::File(lock), Some(pid_file)) => Some([lock.as_fd(), pid_file.as_fd()]),
-            (OwnLock::File(_) | OwnLock::Directory(_), _) => None,
+            (OwnLock::File(_) | OwnLock::Directories(_), _) => None,
         };
         let before = self._before.iter().filter_map(HeldFlock::file).map(File::as_fd);
         let before = before.filter(move |_| files.is_some());
@@ -183,6 +198,7 @@ impl DaemonLock {
         Ok(DaemonLock {
             pid_file: Some(pid_file),
             pidfile_lock_contested,
+            is_second_possible: false,
             foreign_daemon_ran,
             _before: before,
             lock: OwnLock::File(lock),
@@ -277,14 +293,46 @@ fn take_foreign_lock(path: &Path) -> Result<FlockState, LockError> {
 
 /// Takes the lock of an open file, unless a privileged process has it.
 fn take_flock(file: File, path: &Path) -> Result<FlockState, LockError> {
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(FlockState::Held(HeldFlock(Some(held)))),
-        Err((file, Errno::EWOULDBLOCK)) => match privileged_holder(&file) {
+    match try_flock(file, path)? {
+        Ok(held) => Ok(FlockState::Held(held)),
+        Err(file) => match privileged_holder(&file) {
             Some(pid) => Err(LockError::AlreadyRunning { path: path.to_owned(), pid: Some(pid) }),
             None => Ok(FlockState::Unprivileged),
         },
-        Err((_, why)) => Err(os_at("locking", path)(why).into()),
     }
+}
+
+/// Takes the lock of an open file, or returns the file if another process has it.
+fn try_flock(file: File, path: &Path) -> Result<Result<HeldFlock, File>, PathError> {
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(held) => Ok(Ok(HeldFlock(Some(held)))),
+        Err((file, Errno::EWOULDBLOCK)) => Ok(Err(file)),
+        Err((_, why)) => Err(os_at("locking", path)(why)),
+    }
+}
+
+/// Locks a directory that only its owner, root or our own user, can open, so that whoever has the lock is a daemon. None: there is no such
+/// directory.
+///
+/// A child that a killed daemon has just forked has the lock until its exec. So it is tried again while no living process is known to have it.
+fn lock_private(path: &Path, pid_path: &Path) -> Result<Option<HeldFlock>, LockError> {
+    let Ok(directory) = files::open_dir(path) else { return Ok(None) };
+    let mut directory = File::from(directory);
+    let found = directory.metadata().map_err(os_at("reading the state of", path))?;
+    if ![0, own_uid()].contains(&found.uid()) || found.mode() & 0o066 != 0 {
+        return Ok(None);
+    }
+    for _ in 0..LEFTOVER_TRIES {
+        match try_flock(directory, path)? {
+            Ok(held) => return Ok(Some(held)),
+            Err(refused) => directory = refused,
+        }
+        if let Some(pid) = privileged_holder(&directory) {
+            return Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid: Some(pid) });
+        }
+        std::thread::sleep(LEFTOVER_PAUSE);
+    }
+    Err(LockError::AlreadyRunning { path: pid_path.to_owned(), pid: None })
 }
 
 /// Writes the PID file under a temporary name, locks it, and renames it. No reader sees an incomplete file, and at no time is there an
@@ -364,9 +412,9 @@ mod tests {
     #[test]
     fn the_second_one_is_told_the_pid_of_the_first() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
-        let second = DaemonLock::take(dir.path(), "crond.pid").unwrap_err();
+        let second = DaemonLock::take(dir.path(), "crond.pid", None).unwrap_err();
         assert_eq!(
             second.to_string(),
             format!(
@@ -376,49 +424,74 @@ mod tests {
             )
         );
         fs::remove_file(dir.path().join("crond.pid")).unwrap();
-        assert!(DaemonLock::take(dir.path(), "crond.pid").is_err(), "the PID file is not what decides");
+        assert!(DaemonLock::take(dir.path(), "crond.pid", None).is_err(), "the PID file is not what decides");
         drop(first);
-        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
     }
 
     #[test]
     fn a_lock_that_is_handed_on_is_held_throughout() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         // As over an exec: nothing is unlocked, the descriptors stay open.
         let kept: Vec<OwnedFd> = first.held().map(|held| held.try_clone_to_owned().unwrap()).collect();
         std::mem::forget(first);
         let resumed = DaemonLock::resume(dir.path(), "crond.pid", kept).unwrap();
-        assert!(DaemonLock::take(dir.path(), "crond.pid").is_err());
+        assert!(DaemonLock::take(dir.path(), "crond.pid", None).is_err());
         resumed.remove_pid_file();
         assert!(!dir.path().join("crond.pid").exists());
         drop(resumed);
-        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         assert!(DaemonLock::resume(dir.path(), "crond.pid", Vec::new()).is_err());
     }
 
     #[test]
     fn a_child_that_still_has_the_files_holds_no_lock() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         // As a child has them between fork and exec.
         let _childs: Vec<OwnedFd> = first.held().map(|held| held.try_clone_to_owned().unwrap()).collect();
         drop(first);
-        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
     }
 
     #[test]
     fn of_two_daemons_with_a_read_only_directory_one_gets_the_lock() {
         let dir = tempfile::tempdir().unwrap();
         let pid_path = dir.path().join("crond.pid");
-        let first = DaemonLock::take_directory(dir.path(), &pid_path).unwrap();
+        let first = DaemonLock::take_directories(dir.path(), &pid_path, None).unwrap();
         assert!(first.is_read_only() && first.descriptor().is_none() && first.held().next().is_none());
         first.remove_pid_file();
         // This process has the lock itself, and does not count as another holder.
-        assert!(DaemonLock::take_directory(dir.path(), &pid_path).unwrap().pidfile_lock_contested);
-        drop(first);
-        assert!(!DaemonLock::take_directory(dir.path(), &pid_path).unwrap().pidfile_lock_contested);
+        let contested = DaemonLock::take_directories(dir.path(), &pid_path, None).unwrap();
+        assert!(contested.pidfile_lock_contested && contested.is_second_possible);
+        drop((first, contested));
+        let free = DaemonLock::take_directories(dir.path(), &pid_path, None).unwrap();
+        assert!(!free.pidfile_lock_contested && !free.is_second_possible);
         assert!(fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing is written");
+    }
+
+    #[test]
+    fn a_lock_of_somebody_on_a_read_only_directory_lets_no_second_daemon_in() {
+        let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let pid_path = dir.path().join("crond.pid");
+        let take = || DaemonLock::take_directories(dir.path(), &pid_path, Some(state.path()));
+        let chmod = |mode| fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
+        // This process counts as somebody without privileges.
+        let _somebodys = Flock::lock(File::open(dir.path()).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
+        chmod(0o711);
+        let first = take().unwrap();
+        assert!(first.pidfile_lock_contested && !first.is_second_possible);
+        let second = take().unwrap_err();
+        assert!(matches!(second, LockError::AlreadyRunning { .. }), "{second}");
+        drop(first);
+        // Anybody could hold the lock of these.
+        for mode in [0o755, 0o750, 0o702] {
+            chmod(mode);
+            assert!(take().unwrap().is_second_possible, "{mode:o}");
+        }
+        chmod(0o700);
+        assert!(!take().unwrap().is_second_possible);
     }
 
     #[test]
@@ -433,7 +506,7 @@ mod tests {
             std::thread::sleep(LEFTOVER_PAUSE * 4);
             drop(left);
         });
-        DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         child.join().unwrap();
     }
 
@@ -441,7 +514,7 @@ mod tests {
     fn a_stale_pid_file_is_no_hindrance_whoever_has_that_pid_now() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
-        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let lock = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         assert!(!lock.pidfile_lock_contested);
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
         let mode = fs::metadata(dir.path().join("crond.pid")).unwrap().permissions().mode();
@@ -451,7 +524,7 @@ mod tests {
     #[test]
     fn a_pid_file_that_another_cron_left_is_told_from_our_own() {
         let dir = tempfile::tempdir().unwrap();
-        let take = || DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let take = || DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         assert!(!take().foreign_daemon_ran, "nothing was there");
         assert!(!take().foreign_daemon_ran, "ours, left by a crash");
         fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
@@ -462,13 +535,13 @@ mod tests {
     #[test]
     fn only_our_own_pid_file_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let lock = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         fs::write(dir.path().join("other"), "1\n").unwrap();
         fs::rename(dir.path().join("other"), dir.path().join("crond.pid")).unwrap();
         lock.remove_pid_file();
         assert_eq!(pid_in(dir.path()), Some(1));
         drop(lock);
-        let lock = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let lock = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         lock.remove_pid_file();
         assert!(!dir.path().join("crond.pid").exists());
     }
@@ -478,7 +551,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/null", dir.path().join("crond.pid")).unwrap();
         assert!(matches!(
-            DaemonLock::take(dir.path(), "crond.pid"),
+            DaemonLock::take(dir.path(), "crond.pid", None),
             Err(LockError::Os(PathError { doing: "opening", .. }))
         ));
     }
@@ -488,14 +561,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let fifo = || nix::unistd::mkfifo(&dir.path().join("crond.pid"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         fifo();
-        let first = DaemonLock::take(dir.path(), "crond.pid").unwrap();
+        let first = DaemonLock::take(dir.path(), "crond.pid", None).unwrap();
         assert!(!first.pidfile_lock_contested && !first.foreign_daemon_ran);
         assert_eq!(pid_in(dir.path()), Some(std::process::id()));
         // The second one looks for the first one's pid there, too.
         fs::remove_file(dir.path().join("crond.pid")).unwrap();
         fs::write(dir.path().join(LOCK_FILE), "").unwrap();
         fifo();
-        let second = DaemonLock::take(dir.path(), "crond.pid").unwrap_err();
+        let second = DaemonLock::take(dir.path(), "crond.pid", None).unwrap_err();
         assert!(matches!(second, LockError::AlreadyRunning { pid: None, .. }), "{second}");
     }
 

@@ -136,6 +136,16 @@ fn start_without_pid_file(world: &World) -> Child {
     command.spawn().unwrap()
 }
 
+/// A second daemon does not start, so that it runs no job again.
+fn refuses_a_second(world: &World, first: &Child) {
+    let mut second = start_without_pid_file(world);
+    let ended = Deadline::seconds(20).try_wait_for(|| second.try_wait().unwrap());
+    second.kill().ok();
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "the second daemon");
+    let words = String::from_utf8(second.wait_with_output().unwrap().stderr).unwrap();
+    assert!(words.contains(&format!("already running as process {}", first.id())), "{words}");
+}
+
 fn jobs_run_with_a_read_only_run_directory(world: &World) {
     // The canary's file is elsewhere, since it lies in /run otherwise.
     world.drop_in("canary", "@every_second root echo >>/srv/canary\n@reboot root echo >>/srv/reboot\n");
@@ -150,13 +160,7 @@ fn jobs_run_with_a_read_only_run_directory(world: &World) {
     }
     assert!(daemon.try_wait().unwrap().is_none());
     world.log.wait_for("WARNING (the run directory /run is read-only: ", Deadline::seconds(20));
-    // A second one does not run each job twice.
-    let mut second = start_without_pid_file(world);
-    let ended = Deadline::seconds(20).try_wait_for(|| second.try_wait().unwrap());
-    second.kill().ok();
-    assert_eq!(ended.and_then(|status| status.code()), Some(1), "the second daemon");
-    let words = String::from_utf8(second.wait_with_output().unwrap().stderr).unwrap();
-    assert!(words.contains(&format!("already running as process {}", daemon.id())), "{words}");
+    refuses_a_second(world, &daemon);
     // A user's lock on the directory keeps nobody from starting.
     daemon.kill().unwrap();
     daemon.wait().unwrap();
@@ -166,9 +170,15 @@ fn jobs_run_with_a_read_only_run_directory(world: &World) {
     let before = sung("/srv/canary");
     Deadline::seconds(20).wait_for("the canary", || (sung("/srv/canary") > before + 1).then_some(()));
     assert!(third.try_wait().unwrap().is_none());
+    // Nor does it let two of them in, while it is held and afterwards.
+    refuses_a_second(world, &third);
+    assert!(!world.run("flock -n /run true").status.success(), "the test shows nothing");
+    // It ends with the program that it has started, and which has the lock as well.
+    world.run("pkill -KILL -u alice -x sleep").ok();
+    Deadline::seconds(20).wait_for("the free lock", || world.run("flock -n /run true").status.success().then_some(()));
+    refuses_a_second(world, &third);
     third.kill().unwrap();
     third.wait().unwrap();
-    flock.kill().unwrap();
     flock.wait().unwrap();
 }
 

@@ -99,7 +99,7 @@ const SOCKETS: &[Kind] = &[
     (AddressFamily::Vsock, SockType::Stream, None),
 ];
 
-/// Sockets for which there is the agent of the fleet.
+/// Sockets of the Internet, which no helper may make either.
 const OF_THE_INTERNET: &[Kind] = &[
     (AddressFamily::Inet, SockType::Stream, None),
     (AddressFamily::Inet, SockType::Datagram, None),
@@ -153,8 +153,8 @@ fn inside<T: Send>(helper: Helper<'_>, body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-fn helpers() -> [Helper<'static>; 3] {
-    [Helper::Recorder { directory: None }, Helper::Web { removes_in: &[] }, Helper::FleetAgent]
+fn helpers() -> [Helper<'static>; 2] {
+    [Helper::Recorder { directory: None }, Helper::Web { removes_in: &[] }]
 }
 
 #[test]
@@ -178,8 +178,7 @@ fn a_helper_makes_no_system_call_that_it_does_not_need() {
                 assert_eq!(make_socket(*kind), Err(Errno::ENOSYS), "{kind:?}, {helper:?}");
             }
             for kind in OF_THE_INTERNET {
-                let is_denied = make_socket(*kind) == Err(Errno::ENOSYS);
-                assert_ne!(is_denied, matches!(helper, Helper::FleetAgent), "{kind:?}, {helper:?}");
+                assert_eq!(make_socket(*kind), Err(Errno::ENOSYS), "{kind:?}, {helper:?}");
             }
         });
     }
@@ -190,10 +189,9 @@ fn a_helper_starts_no_program_and_the_recorder_no_thread() {
     let run = || Command::new("/bin/true").status().map(|status| status.success()).ok();
     let has_threads = || std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().unwrap()).is_ok();
     assert_eq!((run(), has_threads()), (Some(true), true));
-    let [recorder, web, agent] = helpers();
+    let [recorder, web] = helpers();
     assert_eq!(inside(recorder, || (run(), has_threads())), (None, false));
     assert_eq!(inside(web, || (run(), has_threads())), (None, true));
-    assert_eq!(inside(agent, || (run(), has_threads())), (None, true));
     // What the filter says holds in threads that are started later.
     let of_a_thread = || std::thread::spawn(|| call(libc::SYS_unshare, [0; 5])).join().unwrap();
     assert_eq!(inside(web, of_a_thread), Err(Errno::ENOSYS));
@@ -303,31 +301,10 @@ fn the_web_server_connects_to_unix_sockets_and_answers_but_makes_no_tcp_connecti
     assert_eq!(inside(helpers()[0], || connect(&second, port)), Err(Errno::ENOSYS));
 }
 
-#[test]
-fn the_agent_of_a_fleet_connects_to_servers_by_name_and_can_neither_listen_nor_change_a_file() {
-    let private = tempfile::tempdir().unwrap();
-    let secret = private.path().join("secret");
-    fs::write(&secret, "").unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let has_landlock = has_landlock(1, "files of the agent");
-    inside(Helper::FleetAgent, || {
-        // The name service reads files and loads libraries for that.
-        assert!(TcpStream::connect(("localhost", port)).is_ok());
-        assert!(TcpStream::connect(("no-such-host.invalid", port)).is_err());
-        assert!(TcpListener::bind("127.0.0.1:0").is_err());
-        assert!(!can_write(&secret) && fs::read("/etc/nsswitch.conf").is_ok());
-        assert_eq!(use_files(private.path()), [false; 5]);
-        if has_landlock {
-            assert!(fs::read(&secret).is_err() && fs::read_dir("/root").is_err());
-        }
-    });
-}
-
 /// The part of SECURITY.md that is made of the lists: a row for each group of calls, a column for each helper.
 fn page() -> String {
     let reasons = helpers().map(|helper| sandbox::groups(helper).iter().map(|group| group.reason).collect::<Vec<_>>());
-    let mut page = "| system calls for | recorder | web server | fleet agent |\n|---|---|---|---|\n".to_owned();
+    let mut page = "| system calls for | recorder | web server |\n|---|---|---|\n".to_owned();
     let mut seen: Vec<&str> = Vec::new();
     for reason in reasons.iter().flatten() {
         if !seen.contains(reason) {

@@ -108,8 +108,9 @@ fn no_file_that_others_can_read_has_a_table(world: &World) {
     let sweeps = || fs::read_to_string("/run/sweeps").unwrap().len();
     let daemon = world.start_daemon(&[]);
     world.run_as("alice", "umask 077; echo '@daily SECRET' >table; echo 'echo @hourly SECRET >>$1' >editor").ok();
-    let mut operations = 0;
+    let (mut operations, deadline) = (0, Deadline::seconds(240));
     while operations < 100 || sweeps() < 5 {
+        assert!(!deadline.passed(), "{operations} operations and {} sweeps in four minutes", sweeps());
         world.run_as("alice", "umask 000; crontab table").ok();
         world.run_as("alice", "umask 000; crontab - <table").ok();
         world.run_as("alice", "umask 000; EDITOR='sh /home/alice/editor' crontab -e").ok();

@@ -2,7 +2,7 @@
 //! go on or end as documented, no job runs with other ids than its user's, and afterwards the jobs of every user run.
 
 use crate::common::{Deadline, Implementation, World};
-use crate::plan::{ERRORS, Fault, Injection, Plan};
+use crate::plan::{self, ERRORS, Fault, Injection, Plan};
 use crate::world;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, User, getgrouplist};
@@ -202,7 +202,7 @@ impl Work<'_> {
     fn disturb(&self, main: u32) {
         let number = self.number.replace(self.number.get() + 1);
         self.world.drop_in("changing", &format!("# {number}\n@every_second bob true {number}\n"));
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             let _ = kill(Pid::from_raw(main.cast_signed()), Signal::SIGHUP);
         }
         // Whether it gets an answer is its own affair.
@@ -299,7 +299,10 @@ impl Tally {
             self.lines.iter().for_each(|(line, fault)| println!("{line} ({fault})"));
         }
         assert!(self.wrong.is_empty(), "{} faults:\n{}", self.wrong.len(), self.wrong.join("\n"));
-        assert!(*reached > 0, "no fault was injected");
+        // What is done meanwhile is not the same each time, so that a call may not be made.
+        // A sample has a few faults only: of these three may be such.
+        let is_enough = *reached > 0 && unreached.len() <= 3 + (reached + unreached.len()) / 4;
+        assert!(is_enough, "{reached} faults were injected, {} were not reached", unreached.len());
     }
 }
 
@@ -308,7 +311,7 @@ fn inject(world: &World, process: Process, seconds: u64) {
     let mut daemon = start(world);
     let work = Work { world, number: Cell::new(0) };
     let counts = counts(world, process, daemon.pid(), &work);
-    let mut random = fastrand::Rng::new();
+    let mut random = fastrand::Rng::with_seed(plan::seed());
     let faults = faults(&counts, &mut random);
     let what = format!("{process:?} with {} different calls", counts.len());
     let mut tally = Tally::default();
@@ -436,14 +439,14 @@ fn inject_into_lives(world: &World, seconds: u64) {
     let sound = run(&[]);
     assert_eq!((sound.0, sound.2), (Some(0), true), "{sound:?}");
     let text = trace();
-    let names = crate::plan::calls(&text);
+    let names = plan::calls(&text);
     let own = names.iter().position(|call| *call == "rt_sigprocmask").unwrap_or(0);
     println!("main makes {} calls in a life, {own} before it blocks signals", names.len());
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for name in &names {
         *counts.entry((*name).to_owned()).or_default() += 1;
     }
-    let mut random = fastrand::Rng::new();
+    let mut random = fastrand::Rng::with_seed(plan::seed());
     // libc blocks signals around what starts threads and programs, and does not look at the result: with its arguments the call never fails.
     let left_out = |call: &str| WITHOUT_ERRORS.contains(&call) || ["execve", "rt_sigprocmask"].contains(&call);
     let calls = counts.iter().filter(|(call, _)| !left_out(call));
@@ -538,5 +541,5 @@ fn the_clocks_timer_is_one_that_a_sleep_and_a_set_clock_end() {
     // A timer of CLOCK_MONOTONIC, or a relative one, would be late by as long as the machine slept.
     let armed: Vec<&str> = text.lines().filter(|line| line.starts_with("timerfd_settime(")).collect();
     let is_right = |line: &&str| line.contains("TFD_TIMER_ABSTIME|TFD_TIMER_CANCEL_ON_SET");
-    assert!(armed.len() > 2 && armed.iter().all(|line| is_right(line)), "{text}");
+    assert!(armed.len() > 2 && armed.iter().all(is_right), "{text}");
 }

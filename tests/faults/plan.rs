@@ -1,8 +1,11 @@
 //! Which faults are injected: those of a list of calls, all of them or a sample.
 
+use crate::common::Deadline;
+use crate::common::clock::now;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Errors of system calls.
 pub const ERRORS: [&str; 6] = ["EINTR", "EIO", "ENOSPC", "EMFILE", "ENOMEM", "EACCES"];
@@ -79,41 +82,46 @@ pub struct Plan {
     what: String,
     faults: Vec<Fault>,
     next: usize,
-    until: Option<Instant>,
-    begun: Instant,
+    until: Option<Deadline>,
+    begun: Duration,
 }
 
 impl Plan {
     /// A plan for these faults; the sample takes so many seconds.
     pub fn new(what: &str, mut faults: Vec<Fault>, seconds: u64) -> Plan {
         let takes_all = std::env::var(WHICH).is_ok_and(|which| which == "all");
-        let begun = Instant::now();
-        if !takes_all {
-            let seed = seed();
+        let begun = now();
+        let seed = seed();
+        if takes_all {
+            println!("{what}: all of {} faults, {SEED}={seed}", faults.len());
+        } else {
             fastrand::Rng::with_seed(seed).shuffle(&mut faults);
             println!("{what}: sample of {} faults, {SEED}={seed}; {WHICH}=all injects all of them", faults.len());
         }
-        let until = (!takes_all).then(|| begun + Duration::from_secs(seconds));
+        let until = (!takes_all).then(|| Deadline::seconds(seconds));
         Plan { what: what.to_owned(), faults, next: 0, until, begun }
     }
 }
 
-fn seed() -> u64 {
-    let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    given.unwrap_or(now.as_secs())
+/// The seed of all that is random in this process: what is given, or the time.
+pub fn seed() -> u64 {
+    static CHOSEN: OnceLock<u64> = OnceLock::new();
+    *CHOSEN.get_or_init(|| {
+        let given = std::env::var(SEED).ok().and_then(|seed| seed.parse().ok());
+        given.unwrap_or_else(|| now().as_secs())
+    })
 }
 
 impl Iterator for Plan {
     type Item = Fault;
 
     fn next(&mut self) -> Option<Fault> {
-        let is_time_left = self.until.is_none_or(|until| Instant::now() < until);
+        let is_time_left = self.until.is_none_or(|until| !until.passed());
         let fault = self.faults.get(self.next).filter(|_| is_time_left).cloned();
         match fault {
             Some(_) => self.next += 1,
             None => {
-                let seconds = self.begun.elapsed().as_secs();
+                let seconds = now().saturating_sub(self.begun).as_secs();
                 println!("{}: {} of {} faults in {seconds} s", self.what, self.next, self.faults.len());
             }
         }

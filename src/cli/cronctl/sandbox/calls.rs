@@ -45,11 +45,6 @@ const fn has_all(argument: u8, bits: i32) -> Condition {
     Condition { argument, mask: bits as u64, value: bits as u64 }
 }
 
-/// The condition that a socket is to be of this kind, whatever its flags are.
-const fn is_kind(kind: i32) -> Condition {
-    Condition { argument: 1, mask: 0xf, value: kind as u64 }
-}
-
 /// Bits of the flags of open(2) with which a file could be changed.
 const CHANGING: i32 = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
 
@@ -166,18 +161,6 @@ pub(super) const CLIENT: Group = Group {
         Call(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u32), is(2, libc::NETLINK_SOCK_DIAG as u32)]),
         Call(libc::SYS_socketpair, &[is(0, libc::AF_UNIX as u32)]),
         Call(libc::SYS_connect, &[]),
-    ],
-};
-
-pub(super) const INTERNET: Group = Group {
-    reason: "TCP connections, and questions to name servers",
-    calls: &[
-        Call(libc::SYS_socket, &[is(0, libc::AF_INET as u32), is_kind(libc::SOCK_STREAM)]),
-        Call(libc::SYS_socket, &[is(0, libc::AF_INET as u32), is_kind(libc::SOCK_DGRAM)]),
-        Call(libc::SYS_socket, &[is(0, libc::AF_INET6 as u32), is_kind(libc::SOCK_STREAM)]),
-        Call(libc::SYS_socket, &[is(0, libc::AF_INET6 as u32), is_kind(libc::SOCK_DGRAM)]),
-        Call(libc::SYS_sendmmsg, &[]),
-        Call(libc::SYS_ioctl, &[is(1, libc::FIONREAD as u32)]),
     ],
 };
 

@@ -1,4 +1,4 @@
-//! The sandbox of the helpers: processes that parse what others have written, and start no program.
+//! The sandbox of the helpers: processes that parse what others have written, and cannot execute a program.
 //!
 //! A helper opens what it has from outside, calls [`enter`] once, and only then reads what it did not write itself. From then on it can do what
 //! its groups of system calls ([`groups`]) and its paths allow, for good; everything else is denied. seccomp(2) filters the system calls, and Landlock
@@ -30,8 +30,6 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// What a look-up of users, groups or zones reads, also after the files were replaced: rules for single files would be those of the old ones.
 const SYSTEM: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/var/lib/sss", "/var/lib/extrausers"];
-/// Where /etc/resolv.conf leads to on many machines.
-const NAME_SERVERS: [&str; 3] = ["/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager"];
 /// Random numbers where the kernel has no getrandom(2), and for SQLite.
 const RANDOM: &str = "/dev/urandom";
 
@@ -48,8 +46,6 @@ pub enum Helper<'a> {
         /// The directories of the files that it removes at its end.
         removes_in: &'a [PathBuf],
     },
-    /// The agent that talks to the servers of a fleet.
-    FleetAgent,
 }
 
 /// The groups of system calls that a helper may make.
@@ -70,21 +66,11 @@ pub fn groups(helper: Helper<'_>) -> &'static [&'static Group] {
             &calls::READ,
             &calls::REMOVE,
         ],
-        Helper::FleetAgent => &[
-            &calls::PROCESS,
-            &calls::THREADS,
-            &calls::LIBRARIES,
-            &calls::DESCRIPTORS,
-            &calls::TALK,
-            &calls::CLIENT,
-            &calls::INTERNET,
-            &calls::READ,
-        ],
     }
 }
 
-/// Restricts this thread, and those that it starts from now on, to what the helper needs. Returns a line for the log if this machine cannot filter
-/// system calls, or if Landlock fails; a kernel without Landlock is none, as many have none.
+/// Restricts this thread, and those that it starts from now on, to what the helper needs. Returns a line for the log if system calls cannot be
+/// filtered, or if the kernel has Landlock and it fails. Where the kernel has no Landlock, nothing is returned for that, as many kernels have none.
 #[must_use = "what does not hold is to be logged"]
 pub fn enter(helper: Helper<'_>) -> Option<String> {
     // First, as the filter has no call of Landlock.
@@ -97,13 +83,9 @@ pub fn enter(helper: Helper<'_>) -> Option<String> {
 fn restrict_files(helper: Helper<'_>) -> Result<(), RulesetError> {
     let read = make_bitflags!(AccessFs::{ReadFile | ReadDir});
     let write = make_bitflags!(AccessFs::{WriteFile | Truncate | MakeReg | RemoveFile});
-    let connections = match helper {
-        Helper::Recorder { .. } | Helper::Web { .. } => AccessNet::from_all(LANDLOCK),
-        Helper::FleetAgent => AccessNet::BindTcp.into(),
-    };
     let ruleset = Ruleset::default()
         .handle_access(AccessFs::from_all(LANDLOCK))?
-        .handle_access(connections)?
+        .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?
         .create()?
         .add_rules(path_beneath_rules([RANDOM], read))?;
@@ -115,7 +97,6 @@ fn restrict_files(helper: Helper<'_>) -> Result<(), RulesetError> {
                 .add_rules(path_beneath_rules(SYSTEM.iter().map(Path::new).chain(zones.as_deref()), read))?
                 .add_rules(path_beneath_rules(removes_in, BitFlags::from(AccessFs::RemoveFile)))?
         }
-        Helper::FleetAgent => ruleset.add_rules(path_beneath_rules(SYSTEM.iter().chain(&NAME_SERVERS), read))?,
     };
     ruleset.restrict_self().map(drop)
 }
