@@ -7,7 +7,7 @@
 pub mod common;
 
 mod anacron;
-pub mod fake;
+mod fake;
 mod story;
 mod zones;
 
