@@ -394,7 +394,8 @@ fn nothing_runs_under_a_wrong_id_when_the_kernel_refuses_one() {
 fn on_request_the_executor_ends_every_jobs_process_group() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let mut harness = Harness::debian();
-    harness.start(&start(1, "alice", "sleep 1000"));
+    // One process: a shell could see the end of its child before its own signal.
+    harness.start(&start(1, "alice", "exec sleep 1000"));
     harness.start(&start(2, "bob", "trap '' TERM; echo >ready; sleep 1000 & wait"));
     world.wait_for_file("/home/bob/ready", Deadline::seconds(20));
     harness.executor.end_all(EndMethod::WithGrace);

@@ -1,7 +1,7 @@
 //! What root, a user and a reader see and can do.
 
 use crate::client::Site;
-use crate::common::Implementation;
+use crate::common::{Deadline, Implementation};
 use crate::{prepare, world};
 
 #[test]
@@ -86,9 +86,11 @@ fn a_page_of_one_user_has_no_jobs_of_others() {
     let shown = only.get("/").body;
     assert!(shown.contains("<b>0</b> <span>running") && shown.contains("<b>5</b> <span>jobs"), "{shown}");
     assert!(shown.contains("<b>1</b> <span>failing") && shown.contains("only jobs of alice"), "{shown}");
-    let run = world.run("cronctl history bob:nightly --json").ok();
-    let run =
-        run.split("\"run\":").filter_map(|rest| rest.split([',', '}']).next()?.parse::<u64>().ok()).next().unwrap();
+    // The history hears of the run a moment later than the daemon.
+    let run = Deadline::seconds(60).wait_for("the run in the history", || {
+        let rows = world.run("cronctl history bob:nightly --json").ok();
+        rows.split("\"run\":").find_map(|rest| rest.split([',', '}']).next()?.trim().parse::<u64>().ok())
+    });
     for path in ["/", "/jobs", "/jobs?sort=name", "/jobs?user=bob", "/timeline", "/metrics", "/calendar.ics"] {
         let page = only.get(path);
         assert!(page.status == 200 && !page.body.contains("nightly"), "{path}: {page:?}");
