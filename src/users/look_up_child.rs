@@ -27,7 +27,7 @@ pub struct NamedUser {
 /// The command that looks users up. Their names are appended.
 pub(super) fn command() -> Command {
     let mut command = Command::new(OWN_PROGRAM);
-    command.env_clear().env("PATH", "/usr/bin:/bin").arg(VERB);
+    command.arg(VERB);
     command
 }
 
