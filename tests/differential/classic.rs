@@ -4,7 +4,7 @@
 /// What a schedule means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classic {
-    /// Five fields.
+    /// A schedule of five fields.
     Fields(Box<Fields>),
     /// `@reboot`.
     Reboot,

@@ -382,7 +382,7 @@ fn on_a_disk_without_room_the_old_table_stays_and_the_message_says_so() {
     world.crontab("alice", OLD).ok();
     let old = fs::read(alices_table(&world)).unwrap();
     let large = "0 0 1 1 * true\n".repeat(2000);
-    // With no room at all, with room for a part of the table, and with room for all of it.
+    // With no free space at all, with space for a part of the table, and with space for all of it.
     for (filled, is_installed) in [("60k", false), ("40k", false), ("4k", true)] {
         world.run(&format!("head -c {filled} /dev/zero >{spool}/filler")).ok();
         for line in ["crontab -", "cat >large; EDITOR='cp /home/alice/large' crontab -e"] {

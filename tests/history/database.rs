@@ -1,18 +1,8 @@
 //! Databases that are damaged, newer, or on a full file system.
 
-use crate::common::{Deadline, Implementation, World};
+use crate::common::{Deadline, Implementation};
 use crate::world;
-use crate::{DATABASE, add_account, wait_for_recorder, wait_for_rows};
-
-const JOB: &str = "CRON_NAME=job\n@every_second root echo run\n";
-
-fn at_least(count: usize) -> impl Fn(&[String]) -> bool {
-    move |rows| rows.first().is_some_and(|row| row.parse().is_ok_and(|found: usize| found >= count))
-}
-
-fn wait_for_runs(world: &World, count: usize) {
-    wait_for_rows(world, "SELECT count(*) FROM runs WHERE outcome = 'ok'", at_least(count));
-}
+use crate::{DATABASE, JOB, add_account, wait_for_recorder, wait_for_runs};
 
 #[test]
 fn a_damaged_database_is_put_aside_with_one_line_in_the_log() {

@@ -39,6 +39,16 @@ pub fn wait_for_rows(world: &World, sql: &str, is_wanted: impl Fn(&[String]) -> 
     })
 }
 
+/// A job that runs each second: `root:job`.
+pub const JOB: &str = "CRON_NAME=job\n@every_second root echo run\n";
+
+/// Waits until [`JOB`] has succeeded so many times.
+pub fn wait_for_runs(world: &World, count: usize) {
+    let is_enough =
+        |rows: &[String]| rows.first().is_some_and(|row| row.parse().is_ok_and(|found: usize| found >= count));
+    wait_for_rows(world, "SELECT count(*) FROM runs WHERE outcome = 'ok' AND job = 'root:job'", is_enough);
+}
+
 /// The recorder's process.
 pub fn recorder(world: &World) -> Option<u32> {
     let processes = world.processes();

@@ -1,17 +1,9 @@
 //! The recorder in its sandbox; tests/attacks/sandbox.rs has what the sandbox denies.
 
-use crate::common::{Deadline, Implementation, World};
+use crate::common::{Deadline, Implementation};
 use crate::world;
-use crate::{DATABASE, add_account, rows, wait_for_recorder, wait_for_rows};
+use crate::{DATABASE, JOB, add_account, rows, wait_for_recorder, wait_for_rows, wait_for_runs};
 use std::process::Command;
-
-const JOB: &str = "CRON_NAME=job\n@every_second root echo run\n";
-
-fn wait_for_runs(world: &World, count: usize) {
-    let is_enough =
-        |rows: &[String]| rows.first().is_some_and(|row| row.parse().is_ok_and(|found: usize| found >= count));
-    wait_for_rows(world, "SELECT count(*) FROM runs WHERE outcome = 'ok' AND job = 'root:job'", is_enough);
-}
 
 fn status(pid: u32, field: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

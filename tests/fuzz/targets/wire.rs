@@ -59,7 +59,7 @@ fn frames<T: Message>(bytes: &[u8], is_framed: bool) {
     let mut link = Link::new(there);
     let mut found = Vec::new();
     for piece in sent.chunks(1_000) {
-        assert_eq!(write(here.as_fd(), piece).expect("room"), piece.len());
+        assert_eq!(write(here.as_fd(), piece).expect("space in the buffer of the socket"), piece.len());
         assert!(link.fill().expect("a socket"));
         loop {
             match link.take_known::<T>() {

@@ -36,12 +36,12 @@ const RANDOM: &str = "/dev/urandom";
 /// A helper and what it works on.
 #[derive(Clone, Copy, Debug)]
 pub enum Helper<'a> {
-    /// The recorder.
+    /// The process that writes the history and answers questions about it.
     Recorder {
         /// The directory of the database. None: it is in memory.
         directory: Option<&'a Path>,
     },
-    /// The web server.
+    /// The server of `cronctl web`.
     Web {
         /// The directories of the files that it removes at its end.
         removes_in: &'a [PathBuf],

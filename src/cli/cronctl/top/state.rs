@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// Bytes of a line that are kept, and what is shown for the rest.
 const LONGEST_LINE: usize = 4 << 10;
 const REST: &str = " [...]";
-/// Letters of a filter.
+/// Most characters of a filter.
 const LONGEST_FILTER: usize = 60;
 
 /// What is on the screen.
@@ -232,7 +232,7 @@ impl State {
             Key::Backspace => {
                 self.filter.pop();
             }
-            Key::Character(letter) if self.filter.chars().count() < LONGEST_FILTER => self.filter.push(letter),
+            Key::Character(character) if self.filter.chars().count() < LONGEST_FILTER => self.filter.push(character),
             _ => {}
         }
     }
@@ -287,7 +287,7 @@ impl Log {
         self.size = left;
     }
 
-    /// Nothing follows: shows the beginning of a letter whose other bytes have not come.
+    /// Nothing follows: shows the beginning of a character whose other bytes have not come.
     pub(super) fn end(&mut self) {
         if let Some(open) = self.open.take() {
             self.set_last(open.text(true));
@@ -461,17 +461,17 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn letters_of_a_filter_are_no_commands() {
+    fn characters_of_a_filter_are_no_commands() {
         let mut state = state();
         state.press(Key::Character('/'));
-        for letter in "qrun".chars() {
-            assert_eq!(state.press(Key::Character(letter)), None);
+        for character in "qrun".chars() {
+            assert_eq!(state.press(Key::Character(character)), None);
         }
         state.press(Key::Home);
         for key in [Key::Backspace; 4] {
             state.press(key);
         }
-        "RUN".chars().for_each(|letter| drop(state.press(Key::Character(letter))));
+        "RUN".chars().for_each(|character| drop(state.press(Key::Character(character))));
         state.press(Key::Enter);
         assert_eq!(names(&state), ["runs"]);
         assert_eq!(state.press(Key::Character('r')), Some(Action::Run("runs".into())));
@@ -498,7 +498,7 @@ pub(super) mod tests {
         assert_eq!(log.lines, [format!("{}{REST}", "a".repeat(LONGEST_LINE))]);
         log.add(b"\nnext\n");
         assert_eq!(log.lines[1..], ["next"]);
-        // Control characters take four letters each.
+        // Control characters take four columns each.
         let long = [&[1; LONGEST_LINE], b"\n".as_slice()].concat();
         (0..MOST_LINES).for_each(|_| log.add(&long));
         assert_eq!(log.size, log.lines.iter().map(String::len).sum::<usize>());
@@ -517,7 +517,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_letter_that_comes_in_two_parts_is_shown_when_it_is_whole() {
+    fn a_character_that_comes_in_two_parts_is_shown_when_it_is_whole() {
         let mut log = Log::default();
         log.add(b"caf\xc3");
         assert_eq!(log.lines, ["caf"]);
