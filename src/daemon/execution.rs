@@ -35,6 +35,8 @@ pub(super) struct HandoverState {
     pub(super) reboot_jobs: Option<(i64, i64)>,
     /// The id that the next run will have.
     pub(super) next_run: u64,
+    /// Whether SIGUSR1 has come, and the state is still to be logged.
+    pub(super) must_log_state: bool,
     /// The directory in which the first program was started, where relative paths in the arguments begin.
     pub(super) directory: Vec<u8>,
 }
@@ -52,6 +54,8 @@ pub(super) struct Resumed {
     pub(super) reboot_jobs: Option<RebootJobs>,
     /// The id that the next run will have.
     pub(super) next_run: RunId,
+    /// Whether the state is still to be logged.
+    pub(super) must_log_state: bool,
 }
 
 /// How this program was executed, for the case that it has to be executed anew.
@@ -88,7 +92,8 @@ impl Execution {
             reboot_jobs.map(|(first, last)| RebootJobs { first: Timestamp(first), last: Timestamp(last) });
         let execution =
             Execution { in_background: text.in_background, reboot_jobs, times_ms: text.times_ms, directory };
-        (execution, Some(Resumed { locks, journals, completed, reboot_jobs, next_run }))
+        let must_log_state = text.must_log_state;
+        (execution, Some(Resumed { locks, journals, completed, reboot_jobs, next_run, must_log_state }))
     }
 
     /// Notes that the program runs in the background.

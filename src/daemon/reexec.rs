@@ -86,6 +86,7 @@ impl Daemon {
             completed: completed.0,
             reboot_jobs: self.execution.reboot_jobs.map(|jobs| (jobs.first.0, jobs.last.0)),
             next_run: self.planner.scheduler.next_run().0,
+            must_log_state: self.timers.log_state_at.is_some(),
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),
         };
         let text = serde_json::to_string(&text).map_err(io::Error::from).map_err(os("handing on the state"))?;

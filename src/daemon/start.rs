@@ -152,6 +152,9 @@ fn start_as_caller(
     }
     let reserved = record.as_ref().and_then(StartRecord::read_reserved);
     let reserved = reserved.max(resumed.as_ref().map(|resumed| resumed.next_run));
+    // A signal that the program before this one has read would else be lost.
+    let log_state_at = resumed.as_ref().and_then(|resumed| resumed.must_log_state.then(clock::monotonic_ms));
+    let timers = InternalTimers { log_state_at, ..InternalTimers::default() };
     let planner = Planner::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
     let mut reactor = Reactor::new().map_err(os("making the event queue"))?;
     let signals = Signals::new().map_err(os("listening for signals"))?;
@@ -168,7 +171,7 @@ fn start_as_caller(
         metrics: Metrics::default(),
         sources: Sources::new(signals, &mut reactor),
         reactor,
-        timers: InternalTimers::default(),
+        timers,
         has_spare_memory: true,
         held_reports: Vec::new(),
         is_lack_of_state_logged: false,

@@ -166,14 +166,31 @@ fn jobs_of_a_boot_run_once_each_when_the_daemon_is_stopped_or_killed_in_their_mi
     assert_eq!(ledger().len() + lost_jobs(&world).difference(&ledger().into_iter().collect()).count(), JOBS);
 }
 
+/// The status lines of the log.
+fn states(world: &World) -> Vec<String> {
+    world.log.lines().into_iter().filter(|line| line.contains("(CRON) STATE (") && line.contains(" table")).collect()
+}
+
 /// The status line that SIGUSR1 logs.
 fn state(world: &World, daemon: &Daemon) -> String {
-    let is_state = |line: &&String| line.contains("(CRON) STATE (") && line.contains(" table");
-    let count = || world.log.lines().iter().filter(is_state).count();
-    let before = count();
+    let before = states(world).len();
     daemon.signal(Signal::SIGUSR1);
-    Deadline::seconds(20).wait_for("the state", || (count() > before).then_some(()));
-    world.log.lines().iter().rfind(is_state).unwrap().clone()
+    Deadline::seconds(20).wait_for("the state", || states(world).split_off(before).pop())
+}
+
+#[test]
+fn a_state_that_was_asked_for_is_logged_although_the_executor_is_lost_before_that() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let daemon = world.start_daemon(&[]);
+    // The daemon finds both signals at once: the request, and the end of its child.
+    daemon.signal(Signal::SIGSTOP);
+    let executor = executor_of(&world, &daemon);
+    send(executor, Signal::SIGKILL);
+    daemon.signal(Signal::SIGUSR1);
+    daemon.signal(Signal::SIGCONT);
+    world.log.wait_for("executing the program anew", Deadline::seconds(20));
+    Deadline::seconds(20).wait_for("the state", || states(&world).pop());
+    assert!(daemon.stop().success());
 }
 
 /// How many runs it counts.
