@@ -14,6 +14,7 @@ mod names;
 mod outcomes;
 mod pauses;
 mod policies;
+mod policy_edits;
 mod policy_model;
 mod policy_pairs;
 mod random;
