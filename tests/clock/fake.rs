@@ -52,6 +52,12 @@ impl Clock {
         clock
     }
 
+    /// The same clock for another thread. What that one sets is not counted here.
+    pub fn handle(&self) -> Clock {
+        let [page, bell] = [&self.page, &self.bell].map(|file| file.try_clone().expect("a second descriptor"));
+        Clock { page, bell, set_by: Cell::new(0) }
+    }
+
     fn read(&self, field: Field) -> i64 {
         let mut bytes = [0; 8];
         self.page.read_exact_at(&mut bytes, 8 * field as u64).expect("the page");

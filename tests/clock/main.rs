@@ -7,7 +7,7 @@
 pub mod common;
 
 mod anacron;
-mod fake;
+pub mod fake;
 mod story;
 mod zones;
 

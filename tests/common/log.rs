@@ -11,28 +11,59 @@ use std::os::unix::net::UnixDatagram;
 /// Where the lines are kept, for scripts too: `facility.level TAG[PID]: TEXT`.
 pub const FILE: &str = "/run/log-lines";
 
+/// Where programs send their lines.
+const SOCKET: &str = "/dev/log";
+
 /// The reader of `/dev/log`.
 #[derive(Debug)]
 pub struct Log {
     marks: std::cell::Cell<u32>,
+    reader: std::cell::RefCell<Option<Reader>>,
+}
+
+/// The thread that reads, and a second descriptor of its socket.
+#[derive(Debug)]
+struct Reader {
+    socket: UnixDatagram,
+    thread: std::thread::JoinHandle<()>,
 }
 
 impl Log {
     /// Binds the socket and reads it in a thread, for as long as the process lives.
     pub(super) fn open() -> Log {
-        let socket = UnixDatagram::bind("/dev/log").expect("/dev/log");
-        fs::set_permissions("/dev/log", fs::Permissions::from_mode(0o666)).expect("mode of /dev/log");
+        let log = Log { marks: std::cell::Cell::new(0), reader: std::cell::RefCell::new(None) };
+        log.come_back();
+        log
+    }
+
+    /// Removes the socket and ends the reader, as a log daemon that stops does.
+    pub fn go_away(&self) {
+        let Some(Reader { socket, thread }) = self.reader.take() else { return };
+        fs::remove_file(SOCKET).expect("removing /dev/log");
+        socket.shutdown(std::net::Shutdown::Both).expect("the end of the socket");
+        thread.join().expect("the reader of the log");
+    }
+
+    /// Binds the socket anew after [`Log::go_away`].
+    pub fn come_back(&self) {
+        let socket = UnixDatagram::bind(SOCKET).expect("/dev/log");
+        fs::set_permissions(SOCKET, fs::Permissions::from_mode(0o666)).expect("mode of /dev/log");
         let mut file = OpenOptions::new().create(true).append(true).open(FILE).expect("a file for the log");
         fs::set_permissions(FILE, fs::Permissions::from_mode(0o644)).expect("mode of the log");
-        std::thread::spawn(move || {
+        let own = socket.try_clone().expect("a second descriptor");
+        let thread = std::thread::spawn(move || {
             let mut packet = vec![0; 1 << 18];
             loop {
                 let Ok((size, _)) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut packet) else { return };
+                if size == 0 {
+                    // The socket was shut down: nobody sends an empty line.
+                    return;
+                }
                 let line = plain(&String::from_utf8_lossy(&packet[..size]));
                 file.write_all(line.as_bytes()).expect("the log's file");
             }
         });
-        Log { marks: std::cell::Cell::new(0) }
+        self.reader.replace(Some(Reader { socket: own, thread }));
     }
 
     /// Every line so far, once all that was sent has been read.
