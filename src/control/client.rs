@@ -3,7 +3,7 @@
 use crate::sys::clock;
 use crate::sys::error::OsError;
 use crate::sys::local_socket;
-use crate::varlink::{Call, CallError, FrameReader, Reply, ReplyError, cron};
+use crate::varlink::{Call, CallError, FrameReader, Reply, ReplyError, cron, service};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
@@ -57,6 +57,28 @@ impl Client {
         let socket = UnixStream::from(socket);
         socket.set_nonblocking(false)?;
         Ok(Client { socket, reader: FrameReader::new(LONGEST_REPLY) })
+    }
+
+    /// Connects to the service with that socket, and has it answer once: somebody may have to accept the connection, or be stopped.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens there, or nobody answers in time: [`io::ErrorKind::TimedOut`].
+    pub fn connect_answering(path: &Path, patience: Duration) -> io::Result<Client> {
+        let mut client = Client::connect(path)?;
+        client.set_patience(Some(patience))?;
+        let asked = client.send(&Call::new(format!("{}.GetInfo", service::INTERFACE), &serde_json::json!({})));
+        match asked.map_err(ClientError::from).and_then(|()| client.receive()) {
+            Ok(reply) if reply.result::<serde_json::Value>().is_ok() => client.set_patience(None)?,
+            // It answers, and may have closed the connection as one too many: the call that follows finds that out.
+            Ok(_) | Err(ClientError::Reply(_)) => client = Client::connect(path)?,
+            Err(ClientError::Closed) => return Err(io::ErrorKind::ConnectionReset.into()),
+            Err(ClientError::Io(why)) if why.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(ClientError::Io(why)) => return Err(why.kind().into()),
+        }
+        Ok(client)
     }
 
     /// Calls a method that has one reply. If the service refuses the call as one too many, it is made again for up to three seconds.

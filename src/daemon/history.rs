@@ -52,6 +52,8 @@ const LONGEST_TEXT: usize = 300;
 const LAST_WAIT_MS: i64 = 3_000;
 /// What a database in memory may take.
 const BYTES_IN_MEMORY: u64 = 64 << 20;
+/// Connections closed in a turn of the loop while no recorder runs.
+const CLOSED_A_TURN: usize = 16;
 /// Of how many runs it is known whose share of the journal they take.
 const MOST_SHARES: usize = 4_096;
 
@@ -72,7 +74,13 @@ pub(super) struct History {
 struct OpenHistory {
     journal: JournalWriter,
     listener: Option<Listener>,
+    /// The listener as an event source while no recorder accepts connections.
+    refusing: Option<Token>,
+    /// Whether connections could not be closed since the recorder was last tried.
+    is_refusing_off: bool,
     recorder: Recorder,
+    /// Why the last recorder ended or was not started, until another one works.
+    problem: Option<String>,
     program: PathBuf,
     /// User id and group id of the recorder. None: those of this process.
     account: Option<(u32, u32)>,
@@ -137,9 +145,10 @@ impl History {
 
     /// `on`, or why there is no history; with the number of events that were dropped because the journal was full.
     pub(super) fn state(&self) -> String {
+        let state = self.open.as_ref().and_then(OpenHistory::problem).unwrap_or_else(|| self.state.clone());
         match self.dropped() {
-            0 => self.state.clone(),
-            dropped => format!("{}, {} left out", self.state, format_count(dropped, "event", "events")),
+            0 => state,
+            dropped => format!("{state}, {} left out", format_count(dropped, "event", "events")),
         }
     }
 
@@ -213,19 +222,45 @@ impl History {
         }
     }
 
-    /// Starts the recorder if it is time for that. `handler` is called when it has sent something.
-    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) {
+    /// Starts the recorder if it is time for that. `handler` is called when it has sent something, and `refuse` when somebody connects while no
+    /// recorder runs: [`History::refuse_clients`] is to be called then.
+    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H, refuse: H) {
         let Some(open) =
             self.open.as_mut().filter(|open| matches!(open.recorder, Recorder::Waiting(at) if at <= now_ms))
         else {
+            if let Some(open) = &mut self.open {
+                open.watch_listener(reactor, refuse);
+            }
             return;
         };
+        open.stop_refusing(reactor);
         match open.spawn(now_ms, reactor, handler) {
             Ok(running) => open.recorder = Recorder::Running(running),
             Err(why) => {
-                let text = format!("starting the recorder of the history: {}", reason(&why));
-                let line = open.note_failure(now_ms, text);
+                let why = reason(&why);
+                let text = format!("starting the recorder of the history: {why}");
+                let line = open.note_failure(now_ms, why, text);
                 self.lines.extend(line);
+                open.watch_listener(reactor, refuse);
+            }
+        }
+    }
+
+    /// Closes connections that nobody will answer, so that nobody waits for that.
+    pub(super) fn refuse_clients<H: Copy>(&mut self, reactor: &mut Reactor<H>) {
+        let Some(open) = &mut self.open else { return };
+        let Some(listener) = open.listener.as_ref().filter(|_| open.refusing.is_some()) else { return };
+        for _ in 0..CLOSED_A_TURN {
+            match listener.accept() {
+                Ok(closed) => drop(closed),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                // No descriptor is left. The listener stays readable, which would keep the loop busy.
+                Err(_) => {
+                    open.stop_refusing(reactor);
+                    open.is_refusing_off = true;
+                    return;
+                }
             }
         }
     }
@@ -256,6 +291,7 @@ impl History {
             };
             match message {
                 RecorderMessage::Applied(upto) => {
+                    open.problem = None;
                     // If that fails, it is done with the next message.
                     let _ = open.journal.applied(upto, clock::wall_ms());
                     if open.journal.waiting() == 0 && open.dropped > 0 {
@@ -298,11 +334,13 @@ impl History {
         if now_ms - running.since_ms >= HEALTHY_MS {
             (open.pause_ms, open.is_failure_logged) = (FIRST_PAUSE_MS, false);
         }
-        let text = match not_started {
-            Some(why) => format!("starting the recorder of the history: {why}; it is tried again"),
-            None => "the recorder of the history has ended; it is started again".to_owned(),
+        let (why, text) = match not_started {
+            Some(why) => (why.clone(), format!("starting the recorder of the history: {why}; it is tried again")),
+            None => {
+                ("it has ended".to_owned(), "the recorder of the history has ended; it is started again".to_owned())
+            }
         };
-        let line = open.note_failure(now_ms, text);
+        let line = open.note_failure(now_ms, why, text);
         self.lines.extend(line);
     }
 
@@ -387,7 +425,10 @@ impl OpenHistory {
         Ok(OpenHistory {
             journal,
             listener: listener.ok(),
+            refusing: None,
+            is_refusing_off: false,
             recorder: Recorder::Waiting(0),
+            problem: None,
             program,
             account,
             settings: RecorderSettings { directory, retention, control_group, view_group },
@@ -423,8 +464,39 @@ impl OpenHistory {
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
+    /// Why nobody answers questions about the history, if that is so.
+    fn problem(&self) -> Option<String> {
+        let why = self.problem.as_ref()?;
+        match &self.recorder {
+            Recorder::Waiting(_) => Some(format!("the recorder does not run: {why}")),
+            Recorder::Running(running) if clock::monotonic_ms() - running.since_ms < HEALTHY_MS => {
+                Some(format!("the recorder is being started again: {why}"))
+            }
+            Recorder::Running(_) => None,
+        }
+    }
+
+    /// Waits for connections, which no recorder accepts after a failure.
+    fn watch_listener<H: Copy>(&mut self, reactor: &mut Reactor<H>, refuse: H) {
+        let is_down = self.problem.is_some() && matches!(self.recorder, Recorder::Waiting(_));
+        if let Some(listener) = self.listener.as_ref().filter(|_| is_down && self.refusing.is_none() && !self.is_refusing_off)
+        {
+            // Without it clients wait as long as they please.
+            self.refusing = reactor.add(listener, Interest::Readable, refuse).ok();
+        }
+    }
+
+    /// Leaves connections to the next recorder.
+    fn stop_refusing<H: Copy>(&mut self, reactor: &mut Reactor<H>) {
+        if let (Some(listener), Some(token)) = (&self.listener, self.refusing.take()) {
+            reactor.remove(listener, token);
+        }
+        self.is_refusing_off = false;
+    }
+
     /// Has the recorder started later. The first failure of an incident is a line for the log.
-    fn note_failure(&mut self, now_ms: i64, text: String) -> Option<(Level, String)> {
+    fn note_failure(&mut self, now_ms: i64, why: String, text: String) -> Option<(Level, String)> {
+        self.problem = Some(why);
         self.recorder = Recorder::Waiting(now_ms + self.pause_ms);
         self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
         (!std::mem::replace(&mut self.is_failure_logged, true)).then_some((Level::Warning, text))

@@ -41,7 +41,11 @@ impl Daemon {
     /// Starts the recorder if it is time for that.
     pub(super) fn run_history(&mut self, now_ms: i64) {
         let handler: Handler = |daemon, _| daemon.handle_recorder();
-        self.history.run_timers(now_ms, &mut self.reactor, handler);
+        let refuse: Handler = |daemon, _| {
+            daemon.history.refuse_clients(&mut daemon.reactor);
+            Ok(())
+        };
+        self.history.run_timers(now_ms, &mut self.reactor, handler, refuse);
         self.log_history();
     }
 

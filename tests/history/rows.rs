@@ -2,7 +2,7 @@
 
 use crate::common::{Deadline, Implementation};
 use crate::world;
-use crate::{add_account, ask, call, connect, recorder, rows, wait_for_recorder, wait_for_rows};
+use crate::{JOB, add_account, ask, call, connect, recorder, rows, wait_for_recorder, wait_for_rows, wait_for_runs};
 use std::fs;
 
 #[test]
@@ -150,10 +150,49 @@ fn a_recorder_that_cannot_start_is_a_line_in_the_log_and_is_tried_again() {
     let checked = world.run("cron --check 2>&1").stdout;
     let (problem, why) = ("the recorder cannot be started: ", "bin/cronctl: Permission denied; no history is kept");
     assert!(checked.contains(problem) && checked.contains(why), "{checked}");
+    // Nobody waits for a recorder that does not run, however long it takes until it is tried again.
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        let shown = world.run("cronctl history");
+        assert_eq!(shown.code(), 1, "{shown:?}");
+        let why = "there is no history: the recorder does not run: ";
+        assert!(shown.stderr.contains(why) && shown.stderr.contains("Permission denied"), "{shown:?}");
+    }
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    let status = world.run("cronctl status");
+    assert!(status.stdout.contains("history    the recorder does not run: "), "{status:?}");
     world.run("chmod 755 /usr/bin/cronctl").ok();
     wait_for_rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'ok'", |rows| {
         rows.first().is_some_and(|row| row != "0")
     });
+    Deadline::seconds(20).wait_for("the history to be on", || {
+        world.run("cronctl status").stdout.contains("history    on\n").then_some(())
+    });
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_daemon_or_a_recorder_that_is_stopped_is_not_waited_for_without_end() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", JOB);
+    let daemon = world.start_daemon(&[]);
+    wait_for_runs(&world, 1);
+    let recorder = wait_for_recorder(&world);
+    world.run(&format!("kill -STOP {recorder}")).ok();
+    let shown = world.run("timeout 30 cronctl history");
+    assert_eq!(shown.code(), 1, "{shown:?}");
+    assert!(shown.stderr.contains("there is no history: its recorder does not answer"), "{shown:?}");
+    for verb in ["list", "show root:job", "why root:job"] {
+        let shown = world.run(&format!("timeout 30 cronctl {verb}")).ok();
+        assert!(shown.contains("job"), "{shown}");
+    }
+    world.run(&format!("kill -CONT {recorder}; kill -STOP {}", daemon.pid())).ok();
+    let shown = world.run("timeout 60 cronctl status");
+    world.run(&format!("kill -CONT {}", daemon.pid())).ok();
+    assert_eq!(shown.code(), 3, "{shown:?}");
+    assert!(shown.stderr.contains("no reply in time"), "{shown:?}");
+    world.run("cronctl history").ok();
     assert!(daemon.stop().success());
 }
 

@@ -26,6 +26,12 @@ const MOST_COMPARED: usize = 20_000;
 const MOST_SIMILAR: usize = 3;
 const LEAST_SIMILARITY: f64 = 0.7;
 
+/// How long the daemon may take for a reply, and for one that comes only when it has done what it was asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the recorder may take to answer at all.
+const RECORDER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// A connection to a daemon, or to its recorder.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -37,7 +43,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the daemon: with --run-dir to that one, else to the caller's standalone daemon, else to the system's.
+    /// Connects to the daemon: with --run-dir to that one, else to the caller's standalone daemon, else to the system's. A daemon that is stopped
+    /// lets everybody connect: replies are waited for ten seconds.
     pub(super) fn open(system: &SystemState) -> Result<Connection, Error> {
         let mut found: Option<Connection> = None;
         let mut failure = None;
@@ -63,10 +70,12 @@ impl Connection {
             ProfileName::Debian => "is it running? see: systemctl status cron",
             ProfileName::Cronie => "is it running? see: systemctl status crond",
         };
-        found.ok_or_else(|| {
+        let found = found.ok_or_else(|| {
             let (path, why) = failure.unwrap_or_else(|| (PathBuf::from(CONTROL), io::ErrorKind::NotFound.into()));
             Error::NoDaemon { path, why: reason(&why), advice: advice().to_owned() }
-        })
+        })?;
+        found.set_patience(PATIENCE)?;
+        Ok(found)
     }
 
     fn new(client: Client, directory: &Path, is_root: bool) -> Connection {
@@ -77,22 +86,29 @@ impl Connection {
     /// A further connection to the same daemon.
     pub(super) fn another(&self) -> Result<Connection, Error> {
         let path = self.directory.join(self.socket);
-        match Client::connect(&path) {
-            Ok(client) => Ok(Connection { client, directory: self.directory.clone(), ..*self }),
-            Err(_) => Err(Error::DaemonGone),
-        }
+        let Ok(client) = Client::connect(&path) else { return Err(Error::DaemonGone) };
+        let other = Connection { client, directory: self.directory.clone(), ..*self };
+        other.set_patience(PATIENCE)?;
+        Ok(other)
     }
 
-    /// A connection to the recorder of this daemon. None: nobody answers.
+    /// A connection to the recorder of this daemon. None: nobody answers, which takes two seconds if it is stopped.
     pub(super) fn history(&self) -> Option<Connection> {
-        let client = Client::connect(&self.directory.join(HISTORY)).ok()?;
+        let client = Client::connect_answering(&self.directory.join(HISTORY), RECORDER_PATIENCE).ok()?;
         let directory = self.directory.clone();
-        Some(Connection { client, directory, socket: HISTORY, interface: history::INTERFACE, ..*self })
+        let history = Connection { client, directory, socket: HISTORY, interface: history::INTERFACE, ..*self };
+        history.set_patience(PATIENCE).ok()?;
+        Some(history)
     }
 
     /// Limits how long the next replies are waited for.
     pub(super) fn set_patience(&self, patience: Duration) -> Result<(), Error> {
         self.client.set_patience(Some(patience)).map_err(|why| self.error(why.into()))
+    }
+
+    /// Waits for the next replies without a limit: they come when something happens.
+    pub(super) fn wait_for_events(&self) -> Result<(), Error> {
+        self.client.set_patience(None).map_err(|why| self.error(why.into()))
     }
 
     /// Calls a method that has one reply.

@@ -31,6 +31,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         }
         return Ok(Verdict::Clean);
     }
+    daemon.wait_for_events()?;
     let jobs = (!names.is_empty()).then_some(names);
     let filter = Some(Filter { jobs, user, ..Filter::default() });
     let arguments = EventsArguments { filter };

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::cli::{given, value};
-use super::connection::Connection;
+use super::connection::{Connection, LONG_PATIENCE};
 use super::error::Error;
 use super::job_text;
 use super::list;
@@ -35,6 +35,7 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
     let (mut paused, mut warning) = (Vec::new(), None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
+        daemon.set_patience(LONG_PATIENCE)?;
         let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
         paused.extend(reply.paused);
         warning = reply.warning.or(warning);
@@ -62,6 +63,7 @@ pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Outpu
     let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
+        daemon.set_patience(LONG_PATIENCE)?;
         let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
         resumed.extend(reply.resumed);
         (lifted, kept) = (reply.all, reply.kept);
@@ -166,6 +168,7 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
 /// Runs `cronctl reload`.
 pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let mut daemon = Connection::open(system)?;
+    daemon.set_patience(LONG_PATIENCE)?;
     let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
         daemon.print("Reload", &arguments, out)?;

@@ -33,6 +33,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         Err(_) => latest_run(&mut daemon, &job_text::qualified(given_job, matches))?,
     };
     let arguments = OutputArguments { run, follow: Some(follow) };
+    if follow {
+        daemon.wait_for_events()?;
+    }
     let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
     match shown {
         Err(Error::Denied { .. }) => {}

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::cli::{given, value};
-use super::connection::Connection;
+use super::connection::{Connection, LONG_PATIENCE};
 use super::error::Error;
 use super::job_output::{self, JobOutput};
 use super::job_text;
@@ -45,6 +45,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if given(matches, "wait") {
         return Waiting::new(daemon, json)?.wait(&arguments, out);
     }
+    daemon.set_patience(LONG_PATIENCE)?;
     let reply: serde_json::Value = daemon.call("Run", &arguments)?;
     if json {
         out.json(&reply)?;

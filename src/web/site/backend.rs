@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How long a reply is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the recorder may take to answer at all: a page says what else is known.
+const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Running jobs among which a run is looked for that the history does not have.
 pub const MOST_RUNNING: usize = 1_000;
 
@@ -50,6 +52,8 @@ pub struct Backend {
     interface: &'static str,
     /// Whose jobs are asked for. None: all that this process may see.
     user: Option<String>,
+    /// Why there is no history, once that is known.
+    no_history: Option<Fault>,
 }
 
 impl Backend {
@@ -72,7 +76,7 @@ impl Backend {
     fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
         let failed = |why: io::Error| Fault::Down(reason(&why));
         client.set_patience(Some(PATIENCE)).map_err(failed)?;
-        Ok(Backend { client, directory: directory.to_owned(), interface, user: None })
+        Ok(Backend { client, directory: directory.to_owned(), interface, user: None, no_history: None })
     }
 
     /// Asks for the jobs of this user only, if there is one.
@@ -146,7 +150,10 @@ impl Backend {
     ///
     /// There is no history, and why.
     pub fn history(&mut self) -> Result<Backend, Fault> {
-        let why = match Client::connect(&self.directory.join(HISTORY)) {
+        if let Some(fault) = &self.no_history {
+            return Err(fault.clone());
+        }
+        let why = match Client::connect_answering(&self.directory.join(HISTORY), RECORDER_PATIENCE) {
             Ok(client) => {
                 let history = Backend::new(client, &self.directory, history::INTERFACE)?;
                 return Ok(history.of_user(self.user.clone()));
@@ -155,7 +162,9 @@ impl Backend {
         };
         let status: cron::Status = self.call("Status", &json!({}))?;
         let why = if status.history == "on" { format!("its recorder does not answer: {why}") } else { status.history };
-        Err(Fault::NotFound(format!("there is no history: {}", printable(why.as_bytes()))))
+        let fault = Fault::NotFound(format!("there is no history: {}", printable(why.as_bytes())));
+        self.no_history = Some(fault.clone());
+        Err(fault)
     }
 
     /// Calls a method that has one reply.
