@@ -336,6 +336,7 @@ impl Daemon {
                 for of in &processes {
                     self.runs.set_process(of.run, of.pid, of.started_at_ms);
                     self.measure_delay(of.run, of.started_at_ms);
+                    self.record_process(of.run, of.started_at_ms);
                 }
                 self.planner.handle(Event::Begun(runs));
             }

@@ -177,6 +177,11 @@ impl History {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
+    /// The same of a run whose beginning was recorded a while ago at most.
+    pub(super) fn share_of_recent_run(&self, run: RunId) -> Option<Share> {
+        self.shares.get(&run).copied()
+    }
+
     /// How much of the beginning and of the end of a run's output is kept, in bytes.
     pub(super) fn output_bytes(&self) -> u32 {
         self.open.as_ref().map_or(0, |open| open.output)
@@ -254,7 +259,8 @@ impl History {
             match listener.accept() {
                 Ok(closed) => drop(closed),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted) => {
+                }
                 // No descriptor is left. The listener stays readable, which would keep the loop busy.
                 Err(_) => {
                     open.stop_refusing(reactor);
@@ -479,7 +485,8 @@ impl OpenHistory {
     /// Waits for connections, which no recorder accepts after a failure.
     fn watch_listener<H: Copy>(&mut self, reactor: &mut Reactor<H>, refuse: H) {
         let is_down = self.problem.is_some() && matches!(self.recorder, Recorder::Waiting(_));
-        if let Some(listener) = self.listener.as_ref().filter(|_| is_down && self.refusing.is_none() && !self.is_refusing_off)
+        if let Some(listener) =
+            self.listener.as_ref().filter(|_| is_down && self.refusing.is_none() && !self.is_refusing_off)
         {
             // Without it clients wait as long as they please.
             self.refusing = reactor.add(listener, Interest::Readable, refuse).ok();

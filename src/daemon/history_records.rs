@@ -85,6 +85,13 @@ impl Daemon {
         self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
     }
 
+    /// Records that the process of a run was started, so that the history knows that while it runs.
+    pub(super) fn record_process(&mut self, run: RunId, started_at_ms: i64) {
+        if let Some(share) = self.history.share_of_recent_run(run) {
+            self.history.record(share, &HistoryEvent::RunStarted { run: run.0, started_at_ms }, &[]);
+        }
+    }
+
     /// Records what the executor has reported of an ended run, by the rules of its job.
     pub(super) fn record_result(&mut self, result: &RunResult, rules: Option<&RunRules>) {
         // Its beginning was recorded, unless the history keeps nothing of its job.

@@ -17,6 +17,13 @@ pub enum HistoryEvent {
     },
     /// A run is handed to the executor.
     RunBegun(Box<RunBegun>),
+    /// The process of a run was started.
+    RunStarted {
+        /// The number of the run.
+        run: u64,
+        /// When that was.
+        started_at_ms: i64,
+    },
     /// A run has ended, as the executor saw it. The rules of its entry may have it end otherwise: then [`HistoryEvent::RunDecided`] follows.
     RunEnded(Box<RunEnded>),
     /// How a run has ended by the rules of its entry.

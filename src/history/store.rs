@@ -254,6 +254,10 @@ impl Change<'_> {
                 self.execute(sql, params![at_ms])
             }
             HistoryEvent::RunBegun(begun) => self.run_begun(begun),
+            HistoryEvent::RunStarted { run, started_at_ms } => {
+                let sql = "UPDATE runs SET started_at = ?2 WHERE run = ?1 AND started_at IS NULL";
+                self.execute(sql, params![*run as i64, started_at_ms])
+            }
             HistoryEvent::RunEnded(ended) => self.run_ended(ended),
             HistoryEvent::RunDecided(decided) => self.run_decided(decided),
             HistoryEvent::Output { run, head, cut } => self.output(*run, *head as usize, *cut, bytes),
@@ -371,7 +375,7 @@ impl Change<'_> {
         let is_open = "(outcome IN ('running', 'lost') OR (:is_by_rules AND outcome IN ('ok', 'failed')))";
         let sql = format!(
             "UPDATE runs SET
-                started_at = :started_at, ended_at = :ended_at, duration = :duration, cpu_user = :cpu_user,
+                started_at = ifnull(:started_at, started_at), ended_at = :ended_at, duration = :duration, cpu_user = :cpu_user,
                 cpu_system = :cpu_system, max_rss = :max_rss, output_bytes = :output_bytes,
                 outcome = iif({is_open}, :outcome, outcome), reason = iif({is_open}, :reason, reason),
                 exit_code = iif({is_open}, :exit_code, exit_code), signal = iif({is_open}, :signal, signal)

@@ -6,6 +6,7 @@ use super::message::Retention;
 use super::queries::{RunFilter, Viewer};
 use super::schema;
 use super::store::{Store, StoreError};
+use crate::varlink::Time;
 use rusqlite::Connection;
 
 const EVERYTHING: Retention = Retention { days: 0, runs: 0, bytes: 0 };
@@ -98,6 +99,23 @@ fn a_run_is_one_row_whatever_comes_twice_or_late() {
     let mut store = store();
     apply(&mut store, vec![ended(1, "ok"), decided(1, "ok")]);
     assert_eq!(outcomes(&store), [""; 0]);
+}
+
+#[test]
+fn a_run_that_goes_on_has_the_time_of_its_start() {
+    let mut store = store();
+    let started = |at| HistoryEvent::RunStarted { run: 1, started_at_ms: at };
+    // A second report changes nothing, and nothing is known of run 2.
+    apply(&mut store, vec![begun(1, "a:b", 1_000), started(1_200), started(9_000)]);
+    apply(&mut store, vec![HistoryEvent::RunStarted { run: 2, started_at_ms: 5 }]);
+    let record = |store: &Store| {
+        let rows = store.runs(Viewer::Everything, &RunFilter::default(), None, 10).unwrap();
+        rows.into_iter().map(|row| (row.record.outcome, row.record.started_at)).collect::<Vec<_>>()
+    };
+    assert_eq!(record(&store), [("running".to_owned(), Some(Time::of_ms(1_200)))]);
+    // An end that does not know it leaves it.
+    apply(&mut store, vec![ended(1, "ok")]);
+    assert_eq!(record(&store), [("ok".to_owned(), Some(Time::of_ms(1_200)))]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::output::{Shown, of_run, output_box};
 use super::page::{Nav, Page, View, actions, class_of, job_link, outcome, outcome_of, shown, took};
 use crate::report::text;
 use crate::schedule::rounded_duration;
-use crate::varlink::cron::{Filter, Job};
+use crate::varlink::cron::{Filter, Job, Run};
 use crate::varlink::history::{Found, RunArguments, RunRecord};
 use maud::{Markup, html};
 
@@ -82,37 +82,54 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
         section aria-labelledby="facts-heading" #facts {
             h2 #facts-heading { "Facts" }
             @match &facts.record {
-                Some(record) => (record_facts(view, record)),
+                Some(record) => (record_facts(view, record, going_on(facts))),
                 None => (running_facts(view, facts)),
             }
         }
     }
 }
 
-fn running_facts(view: &View<'_>, facts: &Facts) -> Markup {
-    let runs = facts.entry.iter().flat_map(|job| &job.running).filter(|run| run.run == facts.run);
+/// The run as the daemon knows it, while it goes on.
+fn going_on(facts: &Facts) -> Option<&Run> {
+    facts.entry.iter().flat_map(|job| &job.running).find(|run| run.run == facts.run)
+}
+
+/// What only the daemon knows, while the run goes on: the history gets it with the end.
+fn live_facts(view: &View<'_>, run: &Run) -> Markup {
     html! {
-        @for run in runs {
+        @if let Some(at) = run.started_at {
+            dt { "Started" } dd { (view.full(at)) " " span.quiet { (view.time(at)) } }
+            dt { "Running for" } dd { (view.since(at)) }
+        }
+        @if let Some(pid) = run.pid { dt { "Process" } dd { (pid) } }
+    }
+}
+
+fn running_facts(view: &View<'_>, facts: &Facts) -> Markup {
+    html! {
+        @if let Some(run) = going_on(facts) {
             dl.facts {
                 dt { "Due" } dd { (view.moment(run.slot.scheduled_at)) " " span.quiet { (view.time(run.slot.scheduled_at)) } }
-                @if let Some(at) = run.started_at { dt { "Running for" } dd { (view.since(at)) } }
-                @if let Some(pid) = run.pid { dt { "Process" } dd { (pid) } }
+                (live_facts(view, run))
                 dt { "Trigger" } dd { (shown(&run.slot.trigger)) }
             }
         }
     }
 }
 
-fn record_facts(view: &View<'_>, record: &RunRecord) -> Markup {
+fn record_facts(view: &View<'_>, record: &RunRecord, going_on: Option<&Run>) -> Markup {
     let megabytes = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
     html! {
         dl.facts {
             dt { "Job" } dd { (job_link(&record.job)) }
             dt { "Due" } dd { (view.full(record.scheduled_at)) }
-            @if let Some(at) = record.started_at { dt { "Started" } dd { (view.full(at)) " " span.quiet { (view.time(at)) } } }
+            @match (record.started_at, going_on) {
+                (_, Some(run)) => (live_facts(view, run)),
+                (Some(at), None) => { dt { "Started" } dd { (view.full(at)) " " span.quiet { (view.time(at)) } } }
+                (None, None) => {}
+            }
             @if let Some(at) = record.ended_at { dt { "Ended" } dd { (view.full(at)) } }
             @if let Some(seconds) = took(record) { dt { "Took" } dd { (rounded_duration(seconds)) } }
-            @if let (true, Some(at)) = (record.ended_at.is_none(), record.started_at) { dt { "Running for" } dd { (view.since(at)) } }
             dt { "Outcome" } dd { (outcome(&outcome_of(record))) }
             @if let Some(reason) = &record.reason { dt { "Reason" } dd { (shown(reason)) } }
             dt { "Trigger" } dd { (shown(&record.trigger)) @if record.attempt > 1 { ", attempt " (record.attempt) } }
@@ -120,7 +137,8 @@ fn record_facts(view: &View<'_>, record: &RunRecord) -> Markup {
                 dt { "Processor" } dd { (rounded_duration(user)) " user, " (rounded_duration(system)) " system" }
             }
             @if let Some(bytes) = record.max_rss { dt { "Memory" } dd { (megabytes(bytes)) " at most" } }
-            dt { "Output" } dd { (record.output_bytes) " bytes" }
+            // How much it has written is known when it has ended.
+            @if record.outcome != "running" { dt { "Output" } dd { (record.output_bytes) " bytes" } }
             @if let Some(mail) = &record.mail { dt { "Mail" } dd { (shown(mail)) } }
             @if let Some(hooks) = &record.hooks { dt { "Hooks" } dd { pre { (text::output(hooks.as_bytes())) } } }
             dt { "User" } dd { (shown(&record.user)) }
