@@ -303,6 +303,9 @@ pub struct Why {
     pub catch_up: Option<String>,
 }
 
+/// The verdict about a moment in the past at which the job was due, and of which the daemon does not know what became of it. The history may know.
+pub const WAS_DUE: &str = "by its schedule it was due then";
+
 /// One rule and what it said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WhyStep {

@@ -99,6 +99,27 @@ fn why_says_that_no_daemon_ran_and_what_catch_up_made_of_it() {
 }
 
 #[test]
+fn times_are_those_of_the_job_and_nothing_is_claimed_of_a_run_that_is_not_known() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    one_job(&world, "york", "CRON_TZ=America/New_York\n0 3 * * * true");
+    // 3 o'clock there, long before the daemon was started.
+    let past = cronctl(&world, "alice", "why york 2025-01-15T08:00:00Z").ok();
+    assert!(past.starts_with("by its schedule it was due then, and the history has no run of it\n"), "{past}");
+    assert!(past.contains("due at 2025-01-15T03:00:00-05:00"), "{past}");
+    cronctl(&world, "alice", "run --wait york").ok();
+    cronctl(&world, "alice", "pause york --for 1h").ok();
+    let paused = Deadline::seconds(20).wait_for("the history", || {
+        Some(cronctl(&world, "alice", "why york").ok()).filter(|shown| shown.contains("  history "))
+    });
+    assert!(paused.starts_with("it is paused until "), "{paused}");
+    for text in [past, paused] {
+        assert!(!text.contains("+00:00") && !text.contains("Z\n") && !text.contains("Z by"), "{text}");
+        assert!(text.contains("-05:00") || text.contains("-04:00"), "{text}");
+    }
+}
+
+#[test]
 fn why_explains_the_exit_statuses_of_the_shell() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let _daemon = prepare(&world);

@@ -11,7 +11,7 @@ use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
-use crate::varlink::cron::{Why, WhyArguments, WhyStep};
+use crate::varlink::cron::{WAS_DUE, Why, WhyArguments, WhyStep};
 use crate::varlink::history::{
     self, Downtime, Downtimes, DowntimesArguments, Found, RunArguments, RunRecord, RunsArguments,
 };
@@ -34,15 +34,24 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
     let mut why: Why = daemon.call("Why", &arguments)?;
+    let found = daemon.find(&job);
+    let of_job = found.as_ref().ok().and_then(|found| system.zone(&found.zone));
     let screen = Screen::of(out, system);
+    // As the daemon says the times.
+    let screen = Screen { zone: of_job.unwrap_or_else(|| screen.zone.clone()), ..screen };
+    let mut past_words = "no history tells what became of it";
     if let Some(mut history) = daemon.history()
-        && let Ok(found) = daemon.find(&job)
+        && let Ok(found) = found
     {
+        past_words = "the history has no run of it";
         let past = match at {
             Some(at) => Past::at(&mut history, &found.job, minute_of(at), why.slot),
             None => Past::newest(&mut history, &found.job),
         };
         past.add_to(&mut why, &screen);
+    }
+    if why.verdict == WAS_DUE {
+        why.verdict = format!("{WAS_DUE}, and {past_words}");
     }
     if given(matches, "json") {
         out.json(&why)?;

@@ -40,7 +40,10 @@ impl Daemon {
         let Some(live) = live else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
             return match view {
-                Some((view, access)) => self.reply(token, &Reply::of(&why_of_anacron(&view.job_for(access)))),
+                Some((view, access)) => {
+                    let zone = self.planner.scheduler.system_zone();
+                    self.reply(token, &Reply::of(&why_of_anacron(&view.job_for(access), &zone)));
+                }
                 None => self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() }),
             };
         };
@@ -69,11 +72,12 @@ impl Daemon {
     /// The last run and the next.
     fn explain_last_and_next(&self, live: &Live<'_>, id: &JobId, sees: Visibility, answer: &mut Answer) {
         match self.runs.last(id) {
-            Some(last) => answer.step("last", in_words(last)),
+            Some(last) => answer.step("last", in_words(live, last)),
             None => answer.step("last", "no run has ended since the daemon was started"),
         }
         for (run, going_on) in self.runs.of_job(id) {
-            answer.step("running", format!("run {run}, started for {}", Timestamp(going_on.scheduled_at)));
+            answer
+                .step("running", format!("run {run}, started for {}", in_zone(live, Timestamp(going_on.scheduled_at))));
         }
         let status = self.planner.scheduler.job_status(id);
         if !live.policy().is_enabled {
@@ -87,11 +91,12 @@ impl Daemon {
                 (Visibility::All, false) => format!(" by {}: {}", pause.by, pause.note),
                 (Visibility::Entry | Visibility::Nothing, _) => String::new(),
             };
-            answer.step("pause", format!("paused until {}{by}", pause.until));
-            answer.decide(format!("it is paused until {}", pause.until));
+            let until = in_zone(live, pause.until);
+            answer.step("pause", format!("paused until {until}{by}"));
+            answer.decide(format!("it is paused until {until}"));
         }
         if let Some(retry) = status.retry_at {
-            answer.step("retry", format!("another attempt at {retry}"));
+            answer.step("retry", format!("another attempt at {}", in_zone(live, retry)));
         }
         if status.waiting > 0 {
             answer.step(
@@ -157,8 +162,9 @@ impl Daemon {
         let pause = self.planner.scheduler.job_status(id).pause;
         match pause.filter(|pause| pause.from <= moment && moment < pause.until) {
             Some(pause) => {
-                answer.step("pause", format!("paused until {}", pause.until));
-                answer.decide(format!("it does not run then: it is paused until {}", pause.until));
+                let until = in_zone(live, pause.until);
+                answer.step("pause", format!("paused until {until}"));
+                answer.decide(format!("it does not run then: it is paused until {until}"));
             }
             None if self.planner.scheduler.was_paused(id, moment) => {
                 answer.step("pause", "the job was paused then");
@@ -185,27 +191,30 @@ impl Daemon {
             }
         }
         if is_past && moment < began {
+            let began = in_zone(live, began);
             answer.step("daemon", format!("this daemon was started later, at {began}; the history may know more"));
         }
         match self.runs.last(id).filter(|last| last.scheduled_at == moment) {
             Some(last) => {
-                answer.step("outcome", in_words(last));
-                answer.decide(in_words(last));
+                answer.step("outcome", in_words(live, last));
+                answer.decide(in_words(live, last));
             }
             None if is_past => {
                 let going_on = self.runs.of_job(id).find(|(_, run)| run.scheduled_at == moment.0);
                 if let Some((run, _)) = going_on {
                     answer.decide(format!("it runs: run {run} goes on"));
                 }
-                answer.decide("it was due then; the history knows what became of it");
+                // The history may know what became of it: whoever asks looks there.
+                answer.decide(cron::WAS_DUE);
             }
             None => answer.decide(format!("it runs at {}", in_zone(live, moment))),
         }
     }
 }
 
-/// The answer about a job of the anacrontab.
-fn why_of_anacron(job: &cron::Job) -> cron::Why {
+/// The answer about a job of the anacrontab, whose days are those of the system's zone.
+fn why_of_anacron(job: &cron::Job, zone: &Zone) -> cron::Why {
+    let in_zone = |at: Time| zone.to_rfc3339(at.timestamp());
     let mut answer = Answer::default();
     answer.step("entry", format!("line {} of {}", job.line, job.source));
     answer.step("schedule", format!("{}, since the day on its stamp", job.schedule));
@@ -218,11 +227,11 @@ fn why_of_anacron(job: &cron::Job) -> cron::Why {
     }
     if let Some(until) = job.paused_until.filter(|_| is_idle) {
         let by = job.paused_by.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
-        answer.step("pause", format!("it is paused until {}{by}", until.timestamp()));
-        answer.decide(format!("it is paused until {}", until.timestamp()));
+        answer.step("pause", format!("it is paused until {}{by}", in_zone(until)));
+        answer.decide(format!("it is paused until {}", in_zone(until)));
     }
-    match &job.next {
-        Some(next) => answer.decide(format!("it was found due and starts at {}", next.timestamp())),
+    match job.next {
+        Some(next) => answer.decide(format!("it was found due and starts at {}", in_zone(next))),
         None if !is_idle => answer.decide("it runs now"),
         None => answer.decide("it is not due: it is checked each hour whether the day on its stamp is long enough ago"),
     }
@@ -250,7 +259,7 @@ fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
 }
 
 /// An outcome in words.
-fn in_words(record: &RunRecord) -> String {
+fn in_words(live: &Live<'_>, record: &RunRecord) -> String {
     let outcome = outcome_of(record);
     let run = outcome.run.map(|run| format!("run {run} ")).unwrap_or_default();
     let detail = match (outcome.exit_code, outcome.signal, &outcome.reason) {
@@ -259,5 +268,5 @@ fn in_words(record: &RunRecord) -> String {
         (None, None, Some(reason)) => format!(": {reason}"),
         (None, None, None) => String::new(),
     };
-    format!("{run}for {}: {}{detail}", record.scheduled_at, outcome.outcome)
+    format!("{run}for {}: {}{detail}", in_zone(live, record.scheduled_at), outcome.outcome)
 }
