@@ -7,19 +7,23 @@ use super::model::{
 use crate::schedule::{Timestamp, Zone};
 use crate::varlink::cron::NextStart;
 use crate::varlink::history::RunRecord;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Past runs that are kept one by one. Further ones are counted only.
 const MOST_RUNS: usize = 200_000;
 /// Parts of the range for which a schedule with very many starts is looked at, at least.
 const LEAST_PARTS: usize = 24;
+/// So many runs of a job the history keeps if nothing else is set: of a job with so many there may have been more.
+const RUNS_KEPT: u64 = 1_000;
 
 /// Collects a timeline. Rows of the history must be added before coming starts, so that jobs that have failed get a row.
 #[derive(Debug)]
 pub struct Builder {
     range: Range,
     now: Timestamp,
+    /// The names of the only jobs that are shown. None: all are.
+    only: Option<BTreeSet<String>>,
     knows_past: bool,
     zone: Arc<Zone>,
     grouping: Grouping,
@@ -29,6 +33,10 @@ pub struct Builder {
     places: HashMap<String, usize>,
     /// The numbers of jobs by their names.
     jobs: HashMap<String, u32>,
+    /// Of each job that has ended, by its number: how many rows the history has, and the oldest of them.
+    ended: HashMap<u32, (u64, Timestamp)>,
+    /// The part of the range of which everything is known.
+    known: Range,
     /// The keys of rows that are not shown.
     hidden: HashSet<String>,
     others: Others,
@@ -49,6 +57,7 @@ impl Builder {
         Builder {
             range,
             now,
+            only: None,
             knows_past: false,
             zone,
             grouping,
@@ -56,6 +65,8 @@ impl Builder {
             rows: Vec::new(),
             places: HashMap::new(),
             jobs: HashMap::new(),
+            ended: HashMap::new(),
+            known: range,
             hidden: HashSet::new(),
             others: Others::default(),
             idle: 0,
@@ -67,13 +78,43 @@ impl Builder {
         }
     }
 
+    /// Leaves out all jobs but those with these names.
+    pub fn set_jobs(&mut self, jobs: BTreeSet<String>) {
+        self.only = Some(jobs);
+    }
+
+    fn is_left_out(&self, job: &str) -> bool {
+        self.only.as_ref().is_some_and(|only| !only.contains(job))
+    }
+
     /// Says that the past is that of the history, even if it has no rows.
     pub fn set_past_known(&mut self) {
         self.knows_past = true;
     }
 
+    /// Says, after the rows of the history, whether it has older ones. Otherwise nothing is known of the time before its first row.
+    pub fn set_begin_of_past(&mut self, has_older: bool) {
+        let first = self.ended.values().map(|(_, oldest)| *oldest).min();
+        let begin = if has_older { self.range.from } else { first.unwrap_or(self.now) };
+        let full = self.ended.values().filter(|(rows, _)| *rows >= RUNS_KEPT).map(|(_, oldest)| *oldest).max();
+        self.set_known_from(full.map_or(begin, |full| full.max(begin)));
+    }
+
+    /// Says that nothing is known of the time before.
+    pub fn set_known_from(&mut self, at: Timestamp) {
+        self.known.from = at.clamp(self.range.from, self.range.until);
+    }
+
+    /// Says that nothing is known of the time after.
+    pub fn set_known_until(&mut self, at: Timestamp) {
+        self.known.until = at.clamp(self.known.from, self.range.until);
+    }
+
     /// Adds a row of the history. `text` says how it ended.
     pub fn add_record(&mut self, record: &RunRecord, text: String) {
+        if self.is_left_out(&record.job) {
+            return;
+        }
         let class = OutcomeClass::of(&record.outcome);
         let from = record.started_at.unwrap_or(record.scheduled_at).timestamp();
         let last = record.ended_at.or(record.until).map(|at| at.timestamp());
@@ -82,6 +123,13 @@ impl Builder {
             _ => last.unwrap_or(from),
         };
         let until = until.max(from);
+        let label = RowLabel::of_record(record);
+        let (job, next) = (label.key(Grouping::Job), u32::try_from(self.jobs.len()).unwrap_or(u32::MAX));
+        let job = *self.jobs.entry(job).or_insert(next);
+        if class != OutcomeClass::Running {
+            let (rows, oldest) = self.ended.entry(job).or_insert((0, from));
+            (*rows, *oldest) = (*rows + 1, from.min(*oldest));
+        }
         if until < self.range.from || from >= self.range.until {
             return;
         }
@@ -90,9 +138,6 @@ impl Builder {
             self.count(from, 1);
             self.note_busy(from, until);
         }
-        let label = RowLabel::of_record(record);
-        let (job, next) = (label.key(Grouping::Job), u32::try_from(self.jobs.len()).unwrap_or(u32::MAX));
-        let job = *self.jobs.entry(job).or_insert(next);
         let duration = record.duration.filter(|_| has_run);
         let run = PastRun { from, until, class, text, run: record.run, duration, count: record.count.max(1), job };
         let row = self.any_row(&label);
@@ -110,7 +155,7 @@ impl Builder {
     pub fn add_start(&mut self, start: &NextStart) {
         self.choose_past();
         let at = start.at.timestamp();
-        if !self.range.has(at) {
+        if !self.range.has(at) || self.is_left_out(&start.job) {
             return;
         }
         self.count(at, 1);
@@ -242,6 +287,7 @@ impl Builder {
             others: self.others,
             idle: self.idle,
             is_estimated,
+            known: self.known,
             minutes: self.minutes,
             busy,
         }
@@ -416,6 +462,45 @@ mod tests {
             assert!(calls <= at_most.max(LEAST_PARTS * 2) * 2 + 2, "{every} {at_most}: {calls} calls");
             assert_eq!(line.is_estimated, calls <= right as usize, "{every} {at_most}");
         }
+    }
+
+    fn record(job: &str, at: i64) -> RunRecord {
+        let time = Timestamp(at);
+        let text = serde_json::json!({
+            "run": at, "job": job, "user": "alice", "uid": 1, "source": "/t", "line": 1, "command": "true", "trigger": "schedule",
+            "attempt": 1, "scheduled_at": time.to_string(), "started_at": time.to_string(), "ended_at": time.to_string(), "outcome": "ok",
+            "output_bytes": 0, "count": 1,
+        });
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_history_has_and_what_was_asked_for_is_known() {
+        let known = |records: &[RunRecord], has_older: bool| {
+            let mut builder = Builder::new(range(6_000), Timestamp(180_000), Zone::utc(), Grouping::Job, 10);
+            builder.set_past_known();
+            records.iter().for_each(|record| builder.add_record(record, "ok".into()));
+            builder.set_begin_of_past(has_older);
+            builder.set_known_until(Timestamp(300_000));
+            builder.finish().known
+        };
+        let until = Timestamp(300_000);
+        let one = [record("a", 90_000)];
+        assert_eq!(known(&one, true), Range { from: Timestamp(0), until });
+        assert_eq!(known(&one, false), Range { from: Timestamp(90_000), until });
+        assert_eq!(known(&[], false), Range { from: Timestamp(180_000), until });
+        // The history has dropped older runs of a job that has so many.
+        let many: Vec<RunRecord> = (0..1_000).map(|n| record("often", 100_000 + n * 60)).collect();
+        assert_eq!(known(&[one.to_vec(), many].concat(), true), Range { from: Timestamp(100_000), until });
+    }
+
+    #[test]
+    fn only_jobs_that_are_wanted_have_rows() {
+        let mut builder = Builder::new(range(60), Timestamp(3_600), Zone::utc(), Grouping::Job, 10);
+        builder.set_jobs(["a".to_owned()].into());
+        ["a", "b"].iter().for_each(|job| builder.add_record(&record(job, 600), "ok".into()));
+        let line = builder.finish();
+        assert_eq!((line.rows.len(), line.rows[0].label.job.as_str(), line.total()), (1, "a", 1));
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub(super) const CELLS: usize = 480;
 /// Crowded minutes and quiet times that are listed.
 pub(super) const NAMED: usize = 5;
 
+/// What is said of a time that is not known.
+pub(super) const NOT_KNOWN: &str = "not known";
+
 /// A kind of fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactKind {
@@ -24,6 +27,8 @@ pub enum FactKind {
     Crowded,
     /// A time in which nothing starts or runs.
     Quiet,
+    /// A time of which it is not known what ran or will run.
+    Unknown,
     /// A change of the clocks.
     Clock,
 }
@@ -61,6 +66,7 @@ impl FactKind {
             FactKind::Overlap => "overlap",
             FactKind::Crowded => "crowded",
             FactKind::Quiet => "quiet",
+            FactKind::Unknown => "unknown",
             FactKind::Clock => "clock",
         }
     }
@@ -75,7 +81,7 @@ pub fn facts(timeline: &Timeline) -> Vec<Fact> {
     found
 }
 
-/// Clock changes, crowded minutes and quiet times.
+/// Clock changes, crowded minutes, quiet times, and what is not known.
 fn general(timeline: &Timeline) -> Vec<Fact> {
     let fact = |kind, from, until, count, what| Fact {
         kind,
@@ -106,19 +112,23 @@ fn general(timeline: &Timeline) -> Vec<Fact> {
         let what = format!("nothing starts for {}", words::length(quiet.seconds()));
         found.push(fact(FactKind::Quiet, quiet.from, Some(quiet.until), 0, what));
     }
+    for unknown in timeline.unknown() {
+        found.push(fact(FactKind::Unknown, unknown.from, Some(unknown.until), 0, NOT_KNOWN.to_owned()));
+    }
     found
 }
 
 fn of_row(timeline: &Timeline, row: usize, shape: &Shape) -> Vec<Fact> {
-    let runs = shape.marks.iter().map(|mark| Fact {
-        kind: FactKind::Past(mark.class),
+    let parts = shape.marks.iter().flat_map(|mark| mark.parts.iter().map(move |part| (mark, part)));
+    let runs = parts.map(|(mark, part)| Fact {
+        kind: FactKind::Past(part.class),
         row: Some(row),
         from: mark.from,
-        until: (mark.until > mark.from && mark.class != OutcomeClass::Running).then_some(mark.until),
-        count: mark.count,
-        run: mark.run,
-        when: exact_span(timeline, mark.from, (mark.class != OutcomeClass::Running).then_some(mark.until)),
-        what: mark.words(),
+        until: mark.end().filter(|until| *until > mark.from),
+        count: part.count,
+        run: part.run,
+        when: exact_span(timeline, mark.from, mark.end()),
+        what: part.words(),
     });
     let starts = shape.bands.iter().map(|band| Fact {
         kind: FactKind::Coming,

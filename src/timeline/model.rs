@@ -63,6 +63,8 @@ pub struct Timeline {
     pub idle: u64,
     /// Whether counts of frequent starts are estimates.
     pub is_estimated: bool,
+    /// The part of the range of which everything is known: neither before the history begins, nor after the last start that was asked for.
+    pub(super) known: Range,
     /// The starts in each minute.
     pub(super) minutes: Vec<u32>,
     /// For each minute, how many runs are known to go on in it.
@@ -227,6 +229,26 @@ impl Row {
         self.coming.iter().map(|coming| coming.count).sum()
     }
 
+    /// How many runs, and slots without one, it has.
+    pub fn past_runs(&self) -> u64 {
+        self.runs.iter().map(|run| run.count).sum()
+    }
+
+    /// The longest duration of a run in seconds.
+    pub fn longest(&self) -> Option<f64> {
+        self.runs.iter().filter_map(|run| run.duration).reduce(f64::max)
+    }
+
+    /// When the last run began, or the last slot without one was due.
+    pub fn last_start(&self) -> Option<Timestamp> {
+        self.runs.last().map(|run| run.from)
+    }
+
+    /// The first coming start.
+    pub fn next_start(&self) -> Option<Timestamp> {
+        self.coming.first().map(|coming| coming.first)
+    }
+
     /// How many runs are of this class.
     pub fn runs_of(&self, class: OutcomeClass) -> u64 {
         self.runs.iter().filter(|run| run.class == class).map(|run| run.count).sum()
@@ -288,10 +310,22 @@ impl Timeline {
         crowded
     }
 
-    /// The times without a start and without a run, in order of time. They last a hundredth of the range, and five minutes, at least.
+    /// The times of which it is not known what ran or will run, in order of time.
+    pub fn unknown(&self) -> Vec<Range> {
+        let Range { from, until } = self.range;
+        let sides = [Range { from, until: self.known.from }, Range { from: self.known.until, until }];
+        sides.into_iter().filter(|side| side.seconds() >= MINUTE).collect()
+    }
+
+    /// The times without a start and without a run, in order of time, as far as that is known. They last a hundredth of the range, and five minutes, at least.
     pub fn quiet(&self) -> Vec<Range> {
         let least = (self.minutes.len() / 100).max(LEAST_QUIET);
-        let is_busy = self.minutes.iter().zip(&self.busy).map(|(starts, runs)| *starts > 0 || *runs > 0);
+        let is_known = |minute| {
+            let at = self.range.moment(minute);
+            at.0 + MINUTE > self.known.from.0 && at < self.known.until
+        };
+        let minutes = self.minutes.iter().zip(&self.busy).enumerate();
+        let is_busy = minutes.map(|(minute, (starts, runs))| *starts > 0 || *runs > 0 || !is_known(minute));
         let (mut found, mut begin) = (Vec::new(), 0);
         for (minute, is_busy) in is_busy.chain([true]).enumerate() {
             if is_busy {
@@ -347,6 +381,7 @@ mod tests {
             others: Others::default(),
             idle: 0,
             is_estimated: false,
+            known: range,
             minutes,
             busy,
         }
@@ -386,6 +421,10 @@ mod tests {
         assert_eq!(told(line.quiet()), [(0, 5), (11, 40), (41, 59)]);
         line.busy[20] = 1;
         assert_eq!(told(line.longest_quiet(1)), [(21, 40)]);
+        // What is not known is not called quiet.
+        line.known = Range { from: Timestamp(8 * 60), until: Timestamp(50 * 60) };
+        assert_eq!(told(line.quiet()), [(11, 20), (21, 40), (41, 50)]);
+        assert_eq!(told(line.unknown()), [(0, 8), (50, 60)]);
         assert_eq!(told(timeline(vec![1; 60]).quiet()), []);
         assert_eq!(told(timeline(vec![0; 60]).quiet()), [(0, 60)]);
     }

@@ -10,15 +10,24 @@ pub(super) const LANES: usize = 3;
 /// Marks of a drawing, beyond which a coarser grain is used.
 const MOST_MARKS: usize = 40_000;
 
-/// One or more runs with the same kind of end.
+/// One or more runs: with the same kind of end, or all short runs of a cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Mark {
     pub(super) from: Timestamp,
     pub(super) until: Timestamp,
-    pub(super) class: OutcomeClass,
     pub(super) lane: usize,
     /// How many lanes the runs around it take.
     pub(super) lanes: usize,
+    /// Those with the same kind of end, the worst kind first. Never empty.
+    pub(super) parts: Vec<Part>,
+    /// The cell, if it is of short runs.
+    cell: Option<usize>,
+}
+
+/// The runs of a mark with the same kind of end.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Part {
+    pub(super) class: OutcomeClass,
     pub(super) count: u64,
     /// How it ended, if it is one.
     pub(super) text: String,
@@ -72,31 +81,37 @@ impl Shape {
     }
 }
 
-/// Puts runs into lanes and joins those of a lane that end alike and touch the same cell, unless both are longer than one.
+/// Puts runs into lanes. The short ones of a cell become one mark, whatever their ends; marks that end alike and touch the same cell become one, unless
+/// both are longer than one.
 fn marks(runs: &[PastRun], range: Range, cells: usize) -> Vec<Mark> {
-    let cell = |at| range.cell_of(at, cells);
     let grain = range.seconds() / i64::try_from(cells).unwrap_or(1).max(1);
     let mut ends = [None::<Timestamp>; LANES];
-    let mut marks: Vec<Mark> = Vec::new();
-    // The last mark of each lane and class.
-    let mut open = [[None::<usize>; 4]; LANES];
+    let mut lanes: [Vec<Mark>; LANES] = Default::default();
     for run in runs {
         let free = ends.iter().position(|end| end.is_none_or(|end| end <= run.from));
         let earliest = || (0..LANES).min_by_key(|lane| ends.get(*lane).copied().flatten()).unwrap_or(0);
         let lane = free.unwrap_or_else(earliest);
-        let Some((end, open)) = ends.get_mut(lane).zip(open.get_mut(lane)) else { continue };
+        let Some((end, marks)) = ends.get_mut(lane).zip(lanes.get_mut(lane)) else { continue };
         *end = Some(end.map_or(run.until, |end| end.max(run.until)));
-        let Some(open) = open.get_mut(run.class as usize) else { continue };
-        let known = open.and_then(|open| marks.get_mut(open)).filter(|known| {
-            let is_short = |from: Timestamp, until: Timestamp| until.0 - from.0 <= grain;
-            cell(run.from) <= cell(known.until) && (is_short(known.from, known.until) || is_short(run.from, run.until))
-        });
-        match known {
-            Some(known) => known.join(run),
-            None => {
-                *open = Some(marks.len());
-                marks.push(Mark::of(run, lane));
-            }
+        let is_short = run.until.0 - run.from.0 <= grain && run.class != OutcomeClass::Running;
+        let cell = is_short.then(|| range.cell_of(run.from, cells));
+        match marks.last_mut().filter(|last| cell.is_some() && last.cell == cell) {
+            Some(last) => last.join(Mark::of(run, lane, cell)),
+            None => marks.push(Mark::of(run, lane, cell)),
+        }
+    }
+    let mut marks: Vec<Mark> = Vec::new();
+    for mark in lanes.into_iter().flatten() {
+        let is_alike = |known: &&mut Mark| {
+            let is_short = |mark: &Mark| mark.until.0 - mark.from.0 <= grain;
+            known.lane == mark.lane
+                && known.class().is_some_and(|class| mark.class() == Some(class))
+                && range.cell_of(mark.from, cells) <= range.cell_of(known.until, cells)
+                && (is_short(known) || is_short(&mark))
+        };
+        match marks.last_mut().filter(is_alike) {
+            Some(known) => known.join(mark),
+            None => marks.push(mark),
         }
     }
     set_lanes(&mut marks);
@@ -120,34 +135,61 @@ fn set_lanes(marks: &mut [Mark]) {
 }
 
 impl Mark {
-    fn of(run: &PastRun, lane: usize) -> Mark {
-        Mark {
-            from: run.from,
-            until: run.until,
-            class: run.class,
-            lane,
-            lanes: 1,
-            count: run.count,
-            text: run.text.clone(),
-            run: run.run,
-            longest: run.duration,
+    fn of(run: &PastRun, lane: usize, cell: Option<usize>) -> Mark {
+        let part =
+            Part { class: run.class, count: run.count, text: run.text.clone(), run: run.run, longest: run.duration };
+        Mark { from: run.from, until: run.until, lane, lanes: 1, parts: vec![part], cell }
+    }
+
+    /// The kind of end that all of its runs have.
+    pub(super) fn class(&self) -> Option<OutcomeClass> {
+        match self.parts.as_slice() {
+            [only] => Some(only.class),
+            _ => None,
         }
     }
 
-    fn join(&mut self, run: &PastRun) {
-        self.until = self.until.max(run.until);
-        self.count += run.count;
+    /// How many runs or slots it stands for.
+    pub(super) fn count(&self) -> u64 {
+        self.parts.iter().map(|part| part.count).sum()
+    }
+
+    /// Its end. None: it goes on.
+    pub(super) fn end(&self) -> Option<Timestamp> {
+        (self.class() != Some(OutcomeClass::Running)).then_some(self.until)
+    }
+
+    fn join(&mut self, other: Mark) {
+        self.until = self.until.max(other.until);
+        for part in other.parts {
+            match self.parts.iter_mut().find(|known| known.class == part.class) {
+                Some(known) => known.join(part),
+                None => self.parts.push(part),
+            }
+        }
+        self.parts.sort_by_key(|part| std::cmp::Reverse(part.class));
+    }
+
+    /// What it is, in words: `failed (exit 3), took 12s`, `2 runs: failed, the longest took 3s; 10 runs: ok, the longest took 3m20s`.
+    pub(super) fn words(&self) -> String {
+        self.parts.iter().map(Part::words).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl Part {
+    fn join(&mut self, other: Part) {
+        self.count += other.count;
         self.run = None;
-        if self.text != run.text {
+        if self.text != other.text {
             self.text = self.class.word().to_owned();
         }
-        self.longest = match (self.longest, run.duration) {
+        self.longest = match (self.longest, other.longest) {
             (Some(one), Some(other)) => Some(one.max(other)),
             (one, other) => one.or(other),
         };
     }
 
-    /// What it is, in words: `failed (exit 3), took 12s`, `12 runs ok, the longest took 3m20s`.
+    /// What it is, in words: `failed (exit 3), took 12s`, `12 runs: ok, the longest took 3m20s`.
     pub(super) fn words(&self) -> String {
         let what = match (self.class, self.run, self.count) {
             (OutcomeClass::Skipped, None, 2..) => {
@@ -215,7 +257,7 @@ mod tests {
     }
 
     fn told(runs: &[PastRun]) -> Vec<(i64, i64, u64, usize, usize)> {
-        let told = |mark: &Mark| (mark.from.0, mark.until.0, mark.count, mark.lane, mark.lanes);
+        let told = |mark: &Mark| (mark.from.0, mark.until.0, mark.count(), mark.lane, mark.lanes);
         // Cells of a minute.
         marks(runs, RANGE, 100).iter().map(told).collect()
     }
@@ -229,13 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_among_successes_stays_visible() {
+    fn a_failure_among_successes_stays_visible_and_takes_its_share_of_the_cell_only() {
         let runs: Vec<PastRun> =
             (0..600).map(|n| run(n * 10, n * 10 + 1, if n == 300 { Failed } else { Ok })).collect();
         let marks = marks(&runs, RANGE, 100);
-        let failed: Vec<_> = marks.iter().filter(|mark| mark.class == Failed).collect();
-        assert!(failed.len() == 1 && failed[0].from == Timestamp(3_000) && marks.len() <= 102, "{}", marks.len());
-        assert_eq!(marks.iter().map(|mark| mark.count).sum::<u64>(), 600);
+        let mixed: Vec<_> = marks.iter().filter(|mark| mark.class().is_none()).collect();
+        assert!(mixed.len() == 1 && marks.len() == 100, "{marks:?}");
+        let parts: Vec<_> = mixed[0].parts.iter().map(|part| (part.class, part.count)).collect();
+        assert_eq!((mixed[0].from, parts), (Timestamp(3_000), vec![(Failed, 1), (Ok, 5)]));
+        assert_eq!(marks.iter().map(Mark::count).sum::<u64>(), 600);
+        let single = [run(0, 1, Ok), run(60, 61, Failed)];
+        assert_eq!(self::marks(&single, RANGE, 100)[1].class(), Some(Failed));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A timeline as SVG: one image with a title and a description, readable on light and dark backgrounds.
 
 use super::axis::DAY;
-use super::facts::{CELLS, NAMED, span};
+use super::facts::{CELLS, NAMED, NOT_KNOWN, span};
 use super::model::{OutcomeClass, Timeline};
 use super::shape::shapes;
 use super::svg_parts::{LETTER, Layout, MARGIN, ROW, STYLE, SvgOptions, escape, fill, stroke, text};
@@ -40,6 +40,7 @@ pub fn svg(timeline: &Timeline, options: &SvgOptions) -> String {
         heading(timeline, &mut svg);
     }
     background(timeline, &layout, &mut svg);
+    unknown(timeline, &layout, &mut svg);
     axis(timeline, &layout, &mut svg);
     panel(timeline, &layout, &mut svg);
     let shapes = shapes(timeline, CELLS);
@@ -83,7 +84,7 @@ fn description(timeline: &Timeline) -> String {
     sentences.join(". ") + "."
 }
 
-/// What is told below the drawing: clock changes, crowded minutes, the longest quiet times.
+/// What is told below the drawing: clock changes, crowded minutes, the longest quiet times, what is not known.
 fn notes(timeline: &Timeline) -> Vec<String> {
     let mut notes = Vec::new();
     for change in &timeline.changes {
@@ -116,6 +117,12 @@ fn notes(timeline: &Timeline) -> Vec<String> {
     if !quiet.is_empty() {
         notes.push(format!("Quiet: {}", quiet.join(", ")));
     }
+    let unknown = timeline.unknown();
+    if !unknown.is_empty() {
+        let spans: Vec<String> =
+            unknown.iter().map(|unknown| span(timeline, unknown.from, Some(unknown.until))).collect();
+        notes.push(format!("Not known: {}", spans.join(", ")));
+    }
     notes
 }
 
@@ -145,6 +152,24 @@ fn background(timeline: &Timeline, layout: &Layout, svg: &mut String) {
                 "<rect {} fill-opacity=\"0.75\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>",
                 fill("weekend")
             );
+        }
+    }
+}
+
+/// A shade over what is not known.
+fn unknown(timeline: &Timeline, layout: &Layout, svg: &mut String) {
+    for unknown in timeline.unknown() {
+        let (x, width) = layout.extent(unknown.from, unknown.until, 1.0);
+        let (y, height) = (layout.panel, layout.rows_end - layout.panel);
+        let title = escape(&format!("{}: {NOT_KNOWN}", span(timeline, unknown.from, Some(unknown.until))));
+        let _ = writeln!(
+            svg,
+            "<rect {} fill-opacity=\"0.1\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"><title>{title}</title></rect>",
+            fill("faint")
+        );
+        let letters = NOT_KNOWN.len() as f64 * LETTER;
+        if width > letters + 8.0 {
+            text(svg, "faint", "small", x + (width - letters) / 2.0, layout.panel + 34.0, NOT_KNOWN);
         }
     }
 }
@@ -355,7 +380,7 @@ fn legend(timeline: &Timeline, layout: &Layout, svg: &mut String) {
                 fill("failed"),
                 y - 12.0
             ),
-            "failed (higher)",
+            "failed (one alone: higher)",
         );
     }
     if has(OutcomeClass::Running) {

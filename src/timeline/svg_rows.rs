@@ -13,6 +13,9 @@ const BARS: f64 = 8.0;
 const BARS_HEIGHT: f64 = 17.0;
 /// How much higher a bar of a failed run is, at each end.
 const FAILED: f64 = 4.0;
+/// How high the share of failed runs of a cell is drawn at least, and of slots without a run.
+const LEAST_FAILED: f64 = 2.0;
+const LEAST_SKIPPED: f64 = 1.5;
 /// The narrowest bar, and the narrowest tick.
 const NARROWEST: f64 = 3.0;
 const TICK: f64 = 2.0;
@@ -77,17 +80,19 @@ fn draw_mark(timeline: &Timeline, mark: &Mark, layout: &Layout, top: f64, svg: &
     let lanes = mark.lanes.max(1) as f64;
     let height = (BARS_HEIGHT - (lanes - 1.0)) / lanes;
     let y = top + BARS + (height + 1.0) * mark.lane as f64;
-    let when = exact_span(timeline, mark.from, (mark.class != OutcomeClass::Running).then_some(mark.until));
+    let when = exact_span(timeline, mark.from, mark.end());
     let title = escape(&format!("{when}: {}", mark.words()));
     let (x, width) = layout.extent(mark.from, mark.until, NARROWEST);
-    let _ = match mark.class {
+    let Some(class) = mark.class() else { return draw_shares(mark, &title, (x, y), (width, height), svg) };
+    let _ = match class {
         OutcomeClass::Ok => writeln!(
             svg,
             "<rect {} x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"1.5\"><title>{title}</title></rect>",
             fill("ok")
         ),
         OutcomeClass::Failed => {
-            let more = if mark.lanes > 1 { 0.0 } else { FAILED };
+            // Several are not higher, or a week of a job that fails often would be nothing but them.
+            let more = if mark.lanes > 1 || mark.count() > 1 { 0.0 } else { FAILED };
             writeln!(
                 svg,
                 "<rect {} x=\"{x:.1}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{:.1}\" rx=\"1\"><title>{title}</title></rect>",
@@ -115,6 +120,40 @@ fn draw_mark(timeline: &Timeline, mark: &Mark, layout: &Layout, top: f64, svg: &
             diamond(x + width / 2.0, top + BARS + BARS_HEIGHT / 2.0)
         ),
     };
+}
+
+/// The runs of a cell that end differently: a bar that is divided by their shares, failed ones below.
+fn draw_shares(mark: &Mark, title: &str, (x, y): (f64, f64), (width, height): (f64, f64), svg: &mut String) {
+    let of = |class| mark.parts.iter().filter(|part| part.class == class).map(|part| part.count).sum::<u64>();
+    let share = |class, least: f64| match of(class) {
+        0 => 0.0,
+        count => (height * count as f64 / mark.count().max(1) as f64).max(least),
+    };
+    let failed = share(OutcomeClass::Failed, LEAST_FAILED).min(height);
+    let skipped = share(OutcomeClass::Skipped, LEAST_SKIPPED).min(height - failed);
+    let ok = if of(OutcomeClass::Ok) > 0 { height - failed - skipped } else { 0.0 };
+    let _ = write!(svg, "<g><title>{title}</title>");
+    let mut bar = |class: &str, top: f64, high: f64| {
+        if high > 0.0 {
+            let _ = write!(
+                svg,
+                "<rect {} x=\"{x:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{high:.1}\"/>",
+                fill(class)
+            );
+        }
+    };
+    bar("ok", y, ok);
+    bar("failed", y + height - failed, failed);
+    if skipped > 0.0 {
+        let middle = y + height - failed - skipped / 2.0;
+        let right = x + width;
+        let _ = write!(
+            svg,
+            "<path {} stroke-width=\"{skipped:.1}\" d=\"M{x:.1} {middle:.1}H{right:.1}\"/>",
+            stroke("skipped")
+        );
+    }
+    svg.push_str("</g>\n");
 }
 
 fn draw_band(timeline: &Timeline, band: &Band, layout: &Layout, top: f64, svg: &mut String) {

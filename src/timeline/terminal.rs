@@ -1,7 +1,7 @@
 //! A timeline as text: a line for each row, a character for each part of the time.
 
 use super::axis::{DAY, Range};
-use super::facts::{NAMED, span};
+use super::facts::{NAMED, NOT_KNOWN, span};
 use super::model::{Crowded, OutcomeClass, Row, Timeline};
 use super::ticks::{Tick, Ticks, ticks};
 use super::words;
@@ -98,6 +98,7 @@ struct Glyphs {
     fold: char,
     crowded: char,
     quiet: char,
+    unknown: char,
     ellipsis: char,
 }
 
@@ -116,6 +117,7 @@ const UNICODE: Glyphs = Glyphs {
     fold: '«',
     crowded: '!',
     quiet: '·',
+    unknown: '?',
     ellipsis: '…',
 };
 
@@ -134,6 +136,7 @@ const ASCII: Glyphs = Glyphs {
     fold: '{',
     crowded: '!',
     quiet: '_',
+    unknown: '?',
     ellipsis: '~',
 };
 
@@ -317,6 +320,11 @@ impl Drawing<'_> {
             let inside = marks.iter_mut().take(end).skip(first);
             inside.for_each(|mark| *mark = Glyph { role: Role::Quiet, letter: self.glyphs.quiet });
         }
+        for unknown in timeline.unknown() {
+            let (first, last) = (self.first_whole_cell(unknown), self.cell_of(Timestamp(unknown.until.0 - 1)));
+            let inside = marks.iter_mut().take(last + 1).skip(first);
+            inside.for_each(|mark| *mark = Glyph { role: Role::Faint, letter: self.glyphs.unknown });
+        }
         for crowded in timeline.crowded(NAMED) {
             if let Some(mark) = marks.get_mut(self.cell_of(crowded.at)) {
                 *mark = Glyph { role: Role::Crowded, letter: self.glyphs.crowded };
@@ -447,6 +455,8 @@ impl Drawing<'_> {
         let quiet: Vec<String> = self.timeline.longest_quiet(NAMED).iter().map(longest).collect();
         notes.push((Role::Crowded, format!("{} crowded:", self.glyphs.crowded), crowded));
         notes.push((Role::Quiet, format!("{} quiet:", self.glyphs.quiet), quiet));
+        let unknown = self.timeline.unknown().into_iter().map(|unknown| self.quiet_span(unknown)).collect();
+        notes.push((Role::Faint, format!("{} {NOT_KNOWN}:", self.glyphs.unknown), unknown));
         notes.retain(|(_, _, items)| !items.is_empty());
         if !notes.is_empty() {
             lines.push(Vec::new());

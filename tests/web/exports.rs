@@ -42,10 +42,17 @@ fn the_timeline_is_a_picture_with_the_same_facts_as_a_table() {
     }
     let table = page.split_once("The same as a table").unwrap().1;
     let rows = between(table, "<tr><td", "</tr>");
-    for (job, what) in [("hello", "ok, took"), ("fails", "failed (exit 3)"), ("endless", "running"), ("often", "start")]
-    {
-        let label = format!("</span>{job}<");
-        assert!(rows.iter().any(|row| row.contains(&label) && row.contains(what)), "{job}: {what}: {table}");
+    for (name, what) in [
+        ("alice:hello", "ok, took"),
+        ("alice:fails", "failed (exit 3)"),
+        ("alice:endless", "running"),
+        ("bob:often", "start"),
+    ] {
+        let facts = between(table, &format!("<details data-of=\"{name}\""), "</details>");
+        assert!(facts.len() == 1 && facts[0].contains(what), "{name}: {what}: {table}");
+        let summary = table.split_once("<details").unwrap().0;
+        assert_eq!(summary.matches(&format!("href=\"/job/{name}\"")).count(), 1, "{name}: {table}");
+        let job = name.split_once(':').unwrap().1;
         assert!(drawing.contains(&format!(":{job}</text>")), "{job}: {drawing}");
     }
     // Each mark of the drawing has a fact of the table.

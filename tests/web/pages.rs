@@ -93,6 +93,10 @@ fn output_is_followed_and_events_arrive_while_a_page_is_open() {
     // The page has it without a script, too.
     let page = site.wait_for(&format!("/run/{run}"), "begun").body;
     assert!(page.contains(&format!("data-follow=\"/run/{run}/output\"")), "{page}");
+    for fact in ["<dt>Started</dt>", "<dt>Running for</dt>", "<dt>Process</dt>"] {
+        assert!(page.contains(fact), "{fact}: {page}");
+    }
+    assert!(!page.contains("0 bytes"), "{page}");
     let followed = read_events(&site, &format!("/run/{run}/output"), |text| {
         if text.contains("begun") {
             fs::write("/tmp/go", "").unwrap();
@@ -213,8 +217,15 @@ fn a_timeline_asks_on_for_more_starts_and_says_what_is_left_out() {
     let page = site.get("/timeline?length=6h").body;
     assert!(!page.contains("More starts are in this time"), "{page}");
     let table = page.split_once("id=\"facts\"").unwrap().1;
-    assert!(table.matches("nothing starts for").count() <= 1, "{table}");
+    assert!(!table.contains("nothing starts for") && table.matches("not known").count() == 1, "{table}");
     assert!(table.contains("<td>") && !table.contains("coming: "), "{table}");
-    let page = site.get("/timeline?length=1d").body;
-    assert!(page.contains("More starts are in this time than the 20000 that are shown, those until "), "{page}");
+    // Each row has its line and its facts, however many the first one has.
+    for number in 0..59 {
+        let (link, facts) = (format!("href=\"/job/alice:often{number}\""), format!("data-of=\"alice:often{number}\""));
+        assert!(table.contains(&link) && table.contains(&facts), "{number}: {table}");
+    }
+    let page = site.get("/timeline?length=3d").body;
+    assert!(page.contains("More starts are in this time than the 100000 that are shown, those until "), "{page}");
+    let table = page.split_once("id=\"facts\"").unwrap().1;
+    assert!(!table.contains("nothing starts for") && table.matches("not known").count() == 2, "{table}");
 }

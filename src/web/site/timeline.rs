@@ -4,8 +4,8 @@ use super::app::App;
 use super::backend::{Backend, Fault};
 use super::page::{Nav, Page, View, class_of, job_link, outcome_of, shown};
 use crate::report::{format_count, text};
-use crate::schedule::Timestamp;
-use crate::timeline::{Builder, Fact, FactKind, Grouping, Range, SvgOptions, Timeline, facts, svg};
+use crate::schedule::{Timestamp, rounded_duration};
+use crate::timeline::{Builder, Fact, FactKind, Grouping, OutcomeClass, Range, Row, SvgOptions, Timeline, facts, svg};
 use crate::varlink::Time;
 use crate::varlink::history::{Found, RunsArguments};
 use maud::{Markup, PreEscaped, html};
@@ -23,12 +23,12 @@ const LENGTHS: [(&str, &str, i64); 6] = [
 ];
 /// The one that is shown first.
 const USUAL: usize = 1;
-/// Rows that are drawn, and rows of the table below the picture.
+/// Rows that are drawn, and how many facts of each are listed.
 const MOST_ROWS: usize = 60;
-const MOST_FACTS: usize = 300;
-/// Runs and starts that are asked for.
-const MOST_RUNS: u64 = 20_000;
-const MOST_STARTS: u64 = 20_000;
+const MOST_FACTS: usize = 60;
+/// Runs and starts that are asked for, as `cronctl timeline` does.
+const MOST_RUNS: u64 = 100_000;
+const MOST_STARTS: u64 = 100_000;
 /// How long before the axis a run may have begun that is looked for, in seconds, unless it goes on.
 const LONGEST_BEFORE: i64 = 86_400;
 const RUNNING: &str = "running";
@@ -86,6 +86,11 @@ fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Bui
         let running =
             RunsArguments { outcome: Some(RUNNING.to_owned()), limit: Some(MOST_RUNS), ..RunsArguments::default() };
         builder.set_past_known();
+        let older = RunsArguments {
+            until: time(Timestamp(range.from.0 - LONGEST_BEFORE - 1)),
+            limit: Some(1),
+            ..RunsArguments::default()
+        };
         for (arguments, is_running) in [(ended, false), (running, true)] {
             // A row may have a command of 256 KiB: none is kept.
             let mut count = 0;
@@ -99,9 +104,17 @@ fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Bui
             })?;
             has_more_runs |= count >= MOST_RUNS;
         }
+        // Without an older row nothing says that the history had begun.
+        let has_older = !history.runs(&older)?.is_empty();
+        builder.set_begin_of_past(has_older && !has_more_runs);
+    } else {
+        builder.set_known_from(now);
     }
     let starts_until =
         daemon.starts(now, Timestamp(range.until.0 - 1), MOST_STARTS, |start| builder.add_start(start))?;
+    if let Some(last) = starts_until {
+        builder.set_known_until(last);
+    }
     Ok(Cut { has_more_runs, starts_until })
 }
 
@@ -132,7 +145,7 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, c
         @if let Some(last) = cut.starts_until {
             p.banner.held {
                 span.sign aria-hidden="true" { "! " }
-                "More starts are in this time than the " (MOST_STARTS) " that are shown, those until " (view.full(Time::from(last))) ". After that it is not quiet: choose a shorter time."
+                "More starts are in this time than the " (MOST_STARTS) " that are shown, those until " (view.full(Time::from(last))) ". What comes after that is not known here: choose a shorter time."
             }
         }
         section #picture aria-label="Timeline" {
@@ -140,40 +153,103 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, c
         }
         section aria-labelledby="facts-heading" #facts {
             h2 #facts-heading { "The same as a table" }
-            (table(timeline))
+            (summary_table(view, timeline))
+            (general_facts(timeline))
+            (facts_of_rows(timeline))
         }
     }
 }
 
-/// What the picture shows, as a table.
-fn table(timeline: &Timeline) -> Markup {
-    let all = facts(timeline);
-    let label = |row: Option<usize>| row.and_then(|row| timeline.rows.get(row)).map(|row| &row.label);
+/// What a row is called.
+fn label(timeline: &Timeline, row: &Row) -> Markup {
     html! {
-        @if all.is_empty() { p.empty { "Nothing has run in this time, and nothing is due." } } @else {
-            div.scroll tabindex="0" role="group" aria-label="Facts of the timeline" {
-                table.brief {
-                    caption.hidden { "Facts of the timeline" }
-                    thead { tr { th scope="col" { "When" } th scope="col" { "Job" } th scope="col" { "What" } } }
+        @if timeline.is_by_user || row.label.job.is_empty() { (shown(&row.label.user)) } @else { (job_link(&row.label.job)) }
+    }
+}
+
+/// What the picture shows, a line for each of its rows.
+fn summary_table(view: &View<'_>, timeline: &Timeline) -> Markup {
+    let named = if timeline.is_by_user { "User" } else { "Job" };
+    let none = || html! { span.quiet { "–" } };
+    html! {
+        @if timeline.rows.is_empty() { p.empty { "Nothing has run in this time, and nothing is due." } } @else {
+            div.scroll tabindex="0" role="group" aria-label="Rows of the timeline" {
+                table {
+                    caption.hidden { "Rows of the timeline" }
+                    thead {
+                        tr {
+                            th scope="col" { (named) } th.number scope="col" { "Runs" } th.number scope="col" { "Ok" } th.number scope="col" { "Failed" }
+                            th.number scope="col" { "Longest" } th scope="col" { "Last" } th.number scope="col" { "Coming" } th scope="col" { "Next" }
+                        }
+                    }
                     tbody {
-                        @for fact in all.iter().take(MOST_FACTS) {
+                        @for row in &timeline.rows {
+                            @let failed = row.runs_of(OutcomeClass::Failed);
                             tr {
-                                td.nowrap { (fact.when) }
-                                td.whole {
-                                    @match label(fact.row) {
-                                        Some(label) if timeline.is_by_user || label.job.is_empty() => (shown(&label.user)),
-                                        Some(label) => (job_link(&label.job)),
-                                        None => span.quiet { "all" },
-                                    }
-                                }
-                                td { (what(fact)) }
+                                th.whole scope="row" { (label(timeline, row)) }
+                                td.number { (row.past_runs()) }
+                                td.number { (row.runs_of(OutcomeClass::Ok)) }
+                                td.number { @if failed > 0 { span.mark-bad { span.sign aria-hidden="true" { "✕ " } (failed) } } @else { "0" } }
+                                td.number { @match row.longest() { Some(longest) => (rounded_duration(longest)), None => (none()) } }
+                                td.nowrap { @match row.last_start() { Some(at) => (view.time(Time::from(at))), None => (none()) } }
+                                td.number { (row.coming_starts()) }
+                                td.nowrap { @match row.next_start() { Some(at) => (view.time(Time::from(at))), None => (none()) } }
                             }
                         }
                     }
                 }
             }
-            @if all.len() > MOST_FACTS {
-                p.quiet { (format_count((all.len() - MOST_FACTS) as u64, "more fact is", "more facts are")) " not listed." }
+            @if timeline.others.rows > 0 {
+                p.quiet { (format_count(timeline.others.rows, "row is", "rows are")) " not shown, with " (format_count(timeline.others.runs, "run", "runs")) " (" (timeline.others.failed) " failed) and " (format_count(timeline.others.starts, "coming start", "coming starts")) "." }
+            }
+        }
+    }
+}
+
+/// Clock changes, crowded minutes, quiet times and what is not known.
+fn general_facts(timeline: &Timeline) -> Markup {
+    let all: Vec<Fact> = facts(timeline).into_iter().filter(|fact| fact.row.is_none()).collect();
+    html! { @if !all.is_empty() { h3 { "All rows together" } (list(&all, "Facts of all rows")) } }
+}
+
+/// The runs and starts of each row, of many those around now.
+fn facts_of_rows(timeline: &Timeline) -> Markup {
+    let mut of_rows: Vec<Vec<Fact>> = timeline.rows.iter().map(|_| Vec::new()).collect();
+    for fact in facts(timeline) {
+        if let Some(row) = fact.row.and_then(|row| of_rows.get_mut(row)) {
+            row.push(fact);
+        }
+    }
+    html! {
+        @if !timeline.rows.is_empty() { h3 { "Runs and starts" } }
+        @for (row, all) in timeline.rows.iter().zip(&of_rows) {
+            @let name = if timeline.is_by_user || row.label.job.is_empty() { &row.label.user } else { &row.label.job };
+            @let around = facts_around(all, timeline.now);
+            details data-of=(shown(name)) {
+                summary { (shown(name)) }
+                (list(around, &format!("Runs and starts of {}", shown(name))))
+                @if around.len() < all.len() {
+                    p.quiet { (format_count((all.len() - around.len()) as u64, "more fact is", "more facts are")) " not listed: choose a shorter time." }
+                }
+            }
+        }
+    }
+}
+
+/// At most [`MOST_FACTS`] of the facts of a row, which are in order of time: those around now.
+fn facts_around(all: &[Fact], now: Timestamp) -> &[Fact] {
+    let past = all.partition_point(|fact| fact.from <= now);
+    let begin = past.saturating_sub(MOST_FACTS / 2).min(all.len().saturating_sub(MOST_FACTS));
+    all.get(begin..all.len().min(begin + MOST_FACTS)).unwrap_or_default()
+}
+
+fn list(all: &[Fact], name: &str) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="group" aria-label=(name) {
+            table.brief {
+                caption.hidden { (name) }
+                thead { tr { th scope="col" { "When" } th scope="col" { "What" } } }
+                tbody { @for fact in all { tr { td.nowrap { (fact.when) } td { (what(fact)) } } } }
             }
         }
     }
@@ -184,12 +260,37 @@ fn what(fact: &Fact) -> Markup {
     let (class, sign) = match fact.kind {
         FactKind::Past(_) => class_of(fact.kind.word()),
         FactKind::Overlap | FactKind::Clock => ("held", "!"),
-        FactKind::Coming | FactKind::Crowded | FactKind::Quiet => ("off", ""),
+        FactKind::Coming | FactKind::Crowded | FactKind::Quiet | FactKind::Unknown => ("off", ""),
     };
     html! {
         span class={ "mark-" (class) } {
             @if !sign.is_empty() { span.sign aria-hidden="true" { (sign) } " " }
             (fact.what)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_lists_what_is_nearest_to_now() {
+        let fact = |from: i64| Fact {
+            kind: FactKind::Coming,
+            row: Some(0),
+            from: Timestamp(from),
+            until: None,
+            count: 1,
+            run: None,
+            when: String::new(),
+            what: String::new(),
+        };
+        let all: Vec<Fact> = (0..1_000).map(fact).collect();
+        let told = |now| facts_around(&all, Timestamp(now)).iter().map(|fact| fact.from.0).collect::<Vec<_>>();
+        assert_eq!(told(500), (471..531).collect::<Vec<_>>());
+        assert_eq!(told(-5), (0..60).collect::<Vec<_>>());
+        assert_eq!(told(5_000), (940..1_000).collect::<Vec<_>>());
+        assert_eq!(facts_around(&all[..7], Timestamp(500)).len(), 7);
     }
 }

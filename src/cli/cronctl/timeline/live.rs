@@ -59,6 +59,19 @@ pub(in crate::cli::cronctl) fn add_past(
             is_complete = count < limit;
         }
     }
+    // Without an older row nothing says that the history had begun.
+    let older = RunsArguments {
+        user: user.cloned(),
+        until: time(Timestamp(range.from.0 - before - 1)),
+        limit: Some(1),
+        ..RunsArguments::default()
+    };
+    let mut has_older = false;
+    history.call_more("Runs", &older, |_: Found| {
+        has_older = true;
+        Ok(true)
+    })?;
+    builder.set_begin_of_past(is_complete && has_older);
     Ok(is_complete)
 }
 
@@ -91,6 +104,7 @@ pub(in crate::cli::cronctl) fn add_coming(
     if status.standalone {
         // The tables of the system are not its own.
         to_stderr(&format!("{asked}: later ones are not shown; ask for a shorter time\n"));
+        builder.set_known_until(last);
         return Ok(None);
     }
     to_stderr(&format!("{asked}: later ones are computed from the crontabs, without the daemon's state\n"));

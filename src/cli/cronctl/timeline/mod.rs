@@ -60,6 +60,8 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
                         "cronctl: the history has more than 100,000 rows of this time: the oldest are not shown\n",
                     );
                 }
+            } else {
+                builder.set_known_from(system.now());
             }
             live::add_coming(daemon, range, system.now(), user, &mut builder)?
         }

@@ -230,19 +230,25 @@ impl Daemon {
         }
     }
 
-    /// The timeline of the hour around now, and until when the coming starts are known if there are too many.
+    /// The timeline of the hour around now, of all jobs or of these, and until when the coming starts are known if there are too many.
     pub(super) fn timeline(
         &mut self,
         now: Timestamp,
         zone: &Arc<Zone>,
         rows: usize,
+        jobs: Option<BTreeSet<String>>,
     ) -> Result<(Timeline, Option<Timestamp>), Error> {
         let range = Range::of(Timestamp(now.0 - HALF), Timestamp(now.0 + HALF));
         let mut builder = Builder::new(range, now, Arc::clone(zone), Grouping::Job, rows);
+        if let Some(jobs) = jobs {
+            builder.set_jobs(jobs);
+        }
         if let Some(mut history) = self.calls.history() {
             history.set_patience(PATIENCE)?;
             // The newest are enough.
             let _ = add_past(&mut history, range, HALF, MOST_RUNS, self.user.as_ref(), &mut builder)?;
+        } else {
+            builder.set_known_from(now);
         }
         let filter = self.user.clone().map(|user| Filter { user: Some(user), ..Filter::default() });
         let (mut count, mut last) = (0, now);
@@ -251,7 +257,11 @@ impl Daemon {
             (count, last) = (count + 1, start.at.timestamp());
             Ok(())
         })?;
-        Ok((builder.finish(), (count >= MOST_STARTS).then_some(last)))
+        let known_until = (count >= MOST_STARTS).then_some(last);
+        if let Some(last) = known_until {
+            builder.set_known_until(last);
+        }
+        Ok((builder.finish(), known_until))
     }
 
     /// Runs a job, and says what came of it.

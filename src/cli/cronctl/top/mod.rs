@@ -71,8 +71,19 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     poll.add(&daemon.events, EVENTS).map_err(failed)?;
     let tty = Tty::open(screen.has_colours)?;
     let state = State::default();
-    let mut view =
-        View { system, screen, tty, signals, poll, daemon, state, tried_ms: 0, timeline_ms: None, changed_ms: None };
+    let mut view = View {
+        system,
+        screen,
+        tty,
+        signals,
+        poll,
+        daemon,
+        state,
+        tried_ms: 0,
+        timeline_ms: None,
+        timeline_filter: String::new(),
+        changed_ms: None,
+    };
     let end = view.work();
     // The terminal is given back before anything is said.
     view.tty.give();
@@ -100,6 +111,8 @@ struct View<'a> {
     tried_ms: i64,
     /// When the timeline was made.
     timeline_ms: Option<i64>,
+    /// The filter that was set then.
+    timeline_filter: String,
     /// When the first of the changes came that have not been asked for.
     changed_ms: Option<i64>,
 }
@@ -182,11 +195,14 @@ impl View<'_> {
                 }
             }
         }
-        let is_old = self.timeline_ms.is_none_or(|made| now_ms - made >= TIMELINE_MS);
+        let is_of_filter = self.state.is_filter_typed || self.state.filter == self.timeline_filter;
+        let is_old = !is_of_filter || self.timeline_ms.is_none_or(|made| now_ms - made >= TIMELINE_MS);
         let rows = view::timeline_rows(self.tty.size().1);
         if is_old && rows > 0 && self.state.problem.is_none() {
             self.timeline_ms = Some(now_ms);
-            let made = self.daemon.timeline(self.system.now(), self.system.system_zone(), rows);
+            self.timeline_filter = self.state.filter.clone();
+            let jobs = (!self.state.filter.is_empty()).then(|| self.state.shown().map(|job| job.job.clone()).collect());
+            let made = self.daemon.timeline(self.system.now(), self.system.system_zone(), rows, jobs);
             let made = made.map(|(timeline, known_until)| {
                 self.state.timeline = Some(timeline);
                 self.state.known_until = known_until;

@@ -16,6 +16,8 @@ const LEAST_FOR_TIMELINE: usize = 18;
 const AXIS: usize = 5;
 /// Lines above and below the list of jobs: title, summary, headings, and the last line.
 const AROUND: usize = 4;
+/// A command is not shown in less than this.
+const LEAST_COMMAND: usize = 8;
 /// Blanks between columns.
 const GAP: usize = 2;
 
@@ -112,11 +114,21 @@ fn summary(state: &State, screen: &Screen) -> ScreenLine {
     line(pieces)
 }
 
+/// The widths of columns. The command takes what the others leave, if that is enough.
+fn widths(rows: &[Vec<Cell>], available: Option<usize>) -> Vec<usize> {
+    let Some((command, others)) = COLUMNS.split_last() else { return Vec::new() };
+    let mut widths = screen::widths(others, rows, available);
+    let used: usize = widths.iter().map(|width| width + GAP).sum();
+    let left = available.map_or(command.most, |available| available.saturating_sub(used)).min(command.most);
+    widths.push(if left >= LEAST_COMMAND { left } else { 0 });
+    widths
+}
+
 /// The headings and the jobs that fit.
 fn jobs(state: &State, screen: &Screen, fitting: usize) -> Vec<ScreenLine> {
     let shown: Vec<&Job> = state.shown().skip(state.first).take(fitting).collect();
     let rows: Vec<Vec<Cell>> = shown.iter().map(|job| row(job, screen)).collect();
-    let widths = screen::widths(&COLUMNS, &rows, screen.width);
+    let widths = widths(&rows, screen.width);
     let headings = COLUMNS.iter().map(|column| Cell::painted(Ink::Heading, column.heading)).collect();
     let mut lines = vec![line(pieces(headings, &widths))];
     let selected = state.selected_place().saturating_sub(state.first);
@@ -271,6 +283,14 @@ mod tests {
                 assert!(lines.iter().all(|line| !line.contains('\u{1b}')), "{lines:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_command_is_cut_before_states_and_outcomes_are() {
+        let name = Cell::of(&"j".repeat(25));
+        let row = |last: usize| vec![vec![name.clone(), Cell::of("running 1m05s"), Cell::of(&"x".repeat(last))]];
+        assert_eq!(widths(&row(15), Some(80)), [25, 13, 15, 4, 15]);
+        assert_eq!(widths(&row(27), Some(80)), [25, 13, 27, 4, 0]);
     }
 
     #[test]
