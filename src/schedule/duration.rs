@@ -126,6 +126,9 @@ fn largest_unit(seconds: u32) -> (u32, &'static DurationUnit) {
 
 /// A measured duration, rounded to two units at most: `0.3s`, `12s`, `3m20s`, `2h05m`, `3d04h`.
 pub fn rounded_duration(seconds: f64) -> String {
+    if seconds < 0.1 {
+        return "<0.1s".to_owned();
+    }
     if seconds < 9.95 {
         return format!("{seconds:.1}s");
     }
@@ -204,7 +207,9 @@ mod tests {
         assert_eq!([90, 5400, 3600, 172_800].map(in_one_unit), ["90s", "90m", "1h", "2d"]);
         assert_eq!([30, 60, 5400, 86_400].map(in_words), ["30 seconds", "1 minute", "90 minutes", "1 day"]);
         for (seconds, text) in [
-            (0.0, "0.0s"),
+            (0.0, "<0.1s"),
+            (0.099, "<0.1s"),
+            (0.1, "0.1s"),
             (0.26, "0.3s"),
             (9.94, "9.9s"),
             (9.96, "10s"),

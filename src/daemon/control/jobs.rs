@@ -295,7 +295,12 @@ impl Daemon {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut settings, mut environment) = (Vec::new(), Vec::new());
         for (name, value) in live.variables().iter() {
-            let to = if is_job_setting(name) { &mut settings } else { &mut environment };
+            let is_setting = is_job_setting(name);
+            // One that was reset is as if it had not been set.
+            if is_setting && *value == *b"default" {
+                continue;
+            }
+            let to = if is_setting { &mut settings } else { &mut environment };
             to.push(cron::NameValue { name: text(name), value: text(value) });
         }
         let mut warnings = Vec::new();

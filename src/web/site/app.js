@@ -132,6 +132,8 @@ function replaceParts(page) {
     const boxes = (of) => [...of.querySelectorAll(".scroll")];
     const scrolled = boxes(place).map((box) => box.scrollLeft);
     place.replaceWith(part);
+    const open = new Set([...place.querySelectorAll("details[open][data-of]")].map((details) => details.dataset.of));
+    for (const details of part.querySelectorAll("details[data-of]")) details.open = open.has(details.dataset.of);
     boxes(part).forEach((box, number) => (box.scrollLeft = scrolled[number] || 0));
     begin(part);
     if (isInside) {
@@ -157,6 +159,7 @@ function sameBut(one, other) {
       delete output.dataset.refused;
     }
     for (const hidden of copy.querySelectorAll("[data-needs-script]")) hidden.hidden = true;
+    for (const details of copy.querySelectorAll("details[data-of]")) details.open = false;
     for (const button of copy.querySelectorAll("button")) {
       button.disabled = false;
       if (!("confirm" in button.dataset)) continue;
@@ -353,7 +356,17 @@ function begin(part) {
   for (const box of all("[data-follow]")) follow(box);
 }
 
+// A timeline that is wider than the window is shown around now, once.
+function showNow() {
+  for (const line of document.querySelectorAll(".scroll .tl-now-line")) {
+    const [box, drawing] = [line.closest(".scroll"), line.ownerSVGElement];
+    const share = line.x1.baseVal.value / drawing.viewBox.baseVal.width;
+    box.scrollLeft = share * drawing.getBoundingClientRect().width - box.clientWidth / 2;
+  }
+}
+
 begin(document.body);
+showNow();
 tick();
 setInterval(tick, 1000);
 listen();

@@ -14,6 +14,11 @@ const LOWEST: f64 = 2.0;
 /// The widest that a bar is.
 const WIDEST: f64 = 16.0;
 
+/// How high a bar is. Runs that all take less than a second do not differ in a way that anybody has to see.
+fn bar_height(seconds: f64, longest: f64) -> f64 {
+    (seconds / longest.max(1.0) * (HEIGHT - 2.0)).max(LOWEST)
+}
+
 /// The chart of runs that are given newest first; the oldest is on the left.
 pub fn durations(view: &View<'_>, runs: &[RunRecord]) -> Markup {
     let mut bars: Vec<(&RunRecord, f64)> = runs
@@ -42,7 +47,7 @@ pub fn durations(view: &View<'_>, runs: &[RunRecord]) -> Markup {
                 line.axis x1="0" y1=(HEIGHT) x2=(WIDTH) y2=(HEIGHT) {}
                 line.axis x1="0" y1="0.5" x2=(WIDTH) y2="0.5" {}
                 @for (number, (run, seconds)) in bars.iter().enumerate() {
-                    @let height = if longest > 0.0 { (seconds / longest * (HEIGHT - 2.0)).max(LOWEST) } else { LOWEST };
+                    @let height = bar_height(*seconds, longest);
                     @let class = class_of(&run.outcome).0;
                     rect class={ "bar-" (class) } x=(format!("{:.1}", shift + step * number as f64)) y=(format!("{:.1}", HEIGHT - height))
                         width=(format!("{width:.1}")) height=(format!("{height:.1}")) {
@@ -57,5 +62,16 @@ pub fn durations(view: &View<'_>, runs: &[RunRecord]) -> Markup {
                 span.legend { span.mark-ok { "✓ ok" } span.mark-bad { "✕ failed" } }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_milliseconds_are_low_bars() {
+        assert_eq!([bar_height(0.004, 0.004), bar_height(0.0, 0.0)], [LOWEST; 2]);
+        assert_eq!([bar_height(20.0, 20.0), bar_height(10.0, 20.0)], [HEIGHT - 2.0, (HEIGHT - 2.0) / 2.0]);
     }
 }

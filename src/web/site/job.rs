@@ -150,7 +150,7 @@ fn output_section(_view: &View<'_>, Facts { show, output, .. }: &Facts) -> Marku
                 div.heading {
                     h2 #output-heading { @if matches!(shown, Shown::Live(_)) { "Output" } @else { "Last output" } }
                     @if matches!(shown, Shown::Live(_)) { span.live { "live" } }
-                    a href={ "/run/" (run) } { "run " (run) }
+                    a href={ "/run/" (run) } title={ "run " (run) } { "the run" }
                 }
                 (output_box(*run, shown))
             }
@@ -246,7 +246,7 @@ fn settings_sections(show: &Show) -> Markup {
     let settings: Vec<&NameValue> = show.settings.iter().filter(|setting| setting.name != "CRON_NAME").collect();
     let environment: Vec<&NameValue> = show.environment.iter().collect();
     let list = |values: &[&NameValue]| {
-        html! { dl.facts { @for NameValue { name, value } in values { dt { code { (shown(name)) } } dd { code { (shown(value)) } } } } }
+        html! { dl.facts { @for NameValue { name, value } in values { dt { code { (shown(name)) } } dd { @if value.is_empty() { span.quiet { "(empty)" } } @else { code { (shown(value)) } } } } } }
     };
     html! {
         @if !settings.is_empty() {

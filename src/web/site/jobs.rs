@@ -285,7 +285,7 @@ fn table(view: &View<'_>, jobs: &[Job]) -> Markup {
                     tr {
                         th.whole scope="row" { (job_link(&job.job)) }
                         td { (schedule(&job.schedule)) }
-                        td {
+                        td.last {
                             (last(view, job))
                             @if job.failures > 1 { span.quiet { " ×" (job.failures) } }
                         }

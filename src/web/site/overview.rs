@@ -173,7 +173,7 @@ fn failing_section(view: &View<'_>, facts: &Facts) -> Markup {
                 @for job in &facts.failing {
                     tr {
                         th.whole scope="row" { (job_link(&job.job)) }
-                        td {
+                        td.last {
                             (last(view, job))
                             @if job.late { " " span.mark-bad { span.sign aria-hidden="true" { "!" } " late" } }
                             @if let Some(run) = job.last.as_ref().and_then(|last| last.run) {

@@ -277,9 +277,14 @@ impl<'a> View<'a> {
     pub fn since(&self, at: Time) -> Markup {
         let seconds = self.now.0.saturating_sub(at.timestamp().0).max(0);
         html! {
-            time datetime=(at.to_string()) title={ "since " (self.full(at)) } data-since="" { (rounded_duration(seconds as f64)) }
+            time datetime=(at.to_string()) title={ "since " (self.full(at)) } data-since="" { (whole_duration(seconds)) }
         }
     }
+}
+
+/// How long something has been going on, in seconds, as the script goes on with it.
+fn whole_duration(seconds: i64) -> String {
+    if seconds < 10 { format!("{seconds}s") } else { rounded_duration(seconds as f64) }
 }
 
 /// The English short name of the weekday of an RFC 3339 text.
@@ -402,7 +407,7 @@ pub fn runs_table(view: &View<'_>, runs: &[RunRecord], with_job: bool, caption: 
                     th scope="col" { "When" }
                     th scope="col" { "Due" }
                     th.number scope="col" { "Took" }
-                    th.number scope="col" { "Run" }
+                    th.number scope="col" { "Output" }
                 }
             }
             tbody {
@@ -426,7 +431,7 @@ pub fn runs_table(view: &View<'_>, runs: &[RunRecord], with_job: bool, caption: 
                         }
                         td.number {
                             @match run.run {
-                                Some(number) => a href={ "/run/" (number) } { (number) },
+                                Some(number) => a href={ "/run/" (number) } title={ "run " (number) } { "output" },
                                 None => span.quiet { "no run" },
                             }
                         }
@@ -523,6 +528,11 @@ mod tests {
     fn names_of_jobs_are_one_word_of_a_shell() {
         assert_eq!(shell_quoted("alice:back-up"), "alice:back-up");
         assert_eq!(shell_quoted("it's; rm"), r"'it'\''s; rm'");
+    }
+
+    #[test]
+    fn what_goes_on_is_told_in_whole_seconds() {
+        assert_eq!([0, 9, 59, 65, 7_300].map(whole_duration), ["0s", "9s", "59s", "1m05s", "2h01m"]);
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn ping(daemon: &mut Backend) -> Result<(), Fault> {
 async fn fleet(State(app): State<Shared>) -> Response {
     let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| {
         let body = maud::html! {
-            h1 { "Fleet" }
+            div.title { h1 { "Fleet" } }
             section.message { p { "No fleet is set up. The jobs of this machine run on this machine only." } }
         };
         Page::of(Nav::Fleet, "Fleet", body)
