@@ -303,6 +303,8 @@ def pages(browser):
     browser.open(SITE + "/timeline")
     shown, box = browser.run("""const box = document.querySelector("#picture .scroll");
                                 return [box.firstElementChild.getBoundingClientRect().width, box.clientWidth]""")
+    now = browser.run("return document.querySelector('.tl-now-line').getBoundingClientRect().left")
+    assert 0 < now < 360, f"now is at {now}"
     assert shown > 1000 > 360 > box, f"{shown} in {box}"
     browser.open(SITE + "/timeline?length=30d&by=user")
     hidden = browser.run("const facts = document.querySelector('#facts .scroll'); return facts.scrollWidth - facts.clientWidth")

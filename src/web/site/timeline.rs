@@ -174,7 +174,7 @@ fn summary_table(view: &View<'_>, timeline: &Timeline) -> Markup {
     html! {
         @if timeline.rows.is_empty() { p.empty { "Nothing has run in this time, and nothing is due." } } @else {
             div.scroll tabindex="0" role="group" aria-label="Rows of the timeline" {
-                table {
+                table.brief {
                     caption.hidden { "Rows of the timeline" }
                     thead {
                         tr {
@@ -187,13 +187,25 @@ fn summary_table(view: &View<'_>, timeline: &Timeline) -> Markup {
                             @let failed = row.runs_of(OutcomeClass::Failed);
                             tr {
                                 th.whole scope="row" { (label(timeline, row)) }
-                                td.number { (row.past_runs()) }
-                                td.number { (row.runs_of(OutcomeClass::Ok)) }
-                                td.number { @if failed > 0 { span.mark-bad { span.sign aria-hidden="true" { "✕ " } (failed) } } @else { "0" } }
-                                td.number { @match row.longest() { Some(longest) => (rounded_duration(longest)), None => (none()) } }
-                                td.nowrap { @match row.last_start() { Some(at) => (view.time(Time::from(at))), None => (none()) } }
-                                td.number { (row.coming_starts()) }
-                                td.nowrap { @match row.next_start() { Some(at) => (view.time(Time::from(at))), None => (none()) } }
+                                td.number { span.prefix { "runs " } (row.past_runs()) }
+                                td.number { span.prefix { "ok " } (row.runs_of(OutcomeClass::Ok)) }
+                                td.number {
+                                    span.prefix { "failed " }
+                                    @if failed > 0 { span.mark-bad { span.sign aria-hidden="true" { "✕ " } (failed) } } @else { "0" }
+                                }
+                                td.number {
+                                    span.prefix { "longest " }
+                                    @match row.longest() { Some(longest) => (rounded_duration(longest)), None => (none()) }
+                                }
+                                td.nowrap {
+                                    span.prefix { "last " }
+                                    @match row.last_start() { Some(at) => (view.time(Time::from(at))), None => (none()) }
+                                }
+                                td.number { span.prefix { "coming " } (row.coming_starts()) }
+                                td.nowrap {
+                                    span.prefix { "next " }
+                                    @match row.next_start() { Some(at) => (view.time(Time::from(at))), None => (none()) }
+                                }
                             }
                         }
                     }

@@ -179,8 +179,8 @@ pub(super) fn timeline(profile: ProfileName) -> Command {
         .about("Draw when jobs ran and when they will run")
         .long_about(
             "Draw when jobs ran and when they will run: a row for each job or user, with past runs by duration and outcome, \
-             those that go on, and coming starts; above them the starts in each minute. Crowded minutes, quiet times and \
-             changes of the clocks (DST) are named. With a daemon, the past is that of its history and the future what it \
+             those that go on, and coming starts; above them the starts in each minute. Crowded minutes, quiet times, \
+             changes of the clocks (DST) and times of which nothing is known are named. With a daemon, the past is that of its history and the future what it \
              will do; without one, with FILE or with --tz, all of it is computed from the crontabs.",
         )
         .args([
