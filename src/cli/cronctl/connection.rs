@@ -30,7 +30,7 @@ const LEAST_SIMILARITY: f64 = 0.7;
 const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(120);
 /// How long the recorder may take to answer at all.
-const RECORDER_PATIENCE: Duration = Duration::from_secs(2);
+const RECORDER_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection to a daemon, or to its recorder.
 #[derive(Debug)]
@@ -92,9 +92,14 @@ impl Connection {
         Ok(other)
     }
 
-    /// A connection to the recorder of this daemon. None: nobody answers, which takes two seconds if it is stopped.
+    /// A connection to the recorder of this daemon. None: nobody answers. It may be stopped, or have just been started: that takes five seconds.
     pub(super) fn history(&self) -> Option<Connection> {
-        let client = Client::connect_answering(&self.directory.join(HISTORY), RECORDER_PATIENCE).ok()?;
+        self.history_within(RECORDER_PATIENCE)
+    }
+
+    /// The same, if it answers in that time.
+    pub(super) fn history_within(&self, patience: Duration) -> Option<Connection> {
+        let client = Client::connect_answering(&self.directory.join(HISTORY), patience).ok()?;
         let directory = self.directory.clone();
         let history = Connection { client, directory, socket: HISTORY, interface: history::INTERFACE, ..*self };
         history.set_patience(PATIENCE).ok()?;

@@ -243,7 +243,7 @@ impl Daemon {
         if let Some(jobs) = jobs {
             builder.set_jobs(jobs);
         }
-        if let Some(mut history) = self.calls.history() {
+        if let Some(mut history) = self.calls.history_within(PATIENCE) {
             history.set_patience(PATIENCE)?;
             // The newest are enough.
             let _ = add_past(&mut history, range, HALF, MOST_RUNS, self.user.as_ref(), &mut builder)?;
@@ -321,7 +321,7 @@ impl Daemon {
             return Ok(Log { run, is_live: true, ..log });
         }
         let nothing = || Error::Denied { message: format!("{} has not run", printable(job.job.as_bytes())) };
-        let mut history = self.calls.history().ok_or_else(nothing)?;
+        let mut history = self.calls.history_within(PATIENCE).ok_or_else(nothing)?;
         history.set_patience(PATIENCE)?;
         let last = job.last.as_ref().and_then(|last| last.run);
         let last = last.or_else(|| job_text::last_run(&mut history, &job.job).and_then(|record| record.run));
@@ -338,7 +338,7 @@ impl Daemon {
                 // The run has ended before its output was asked for.
                 Err(Error::Denied { .. }) if log.lines.is_empty() => {
                     (self.output, log.is_live) = (None, false);
-                    let Some(mut history) = self.calls.history() else { return Ok(()) };
+                    let Some(mut history) = self.calls.history_within(PATIENCE) else { return Ok(()) };
                     history.set_patience(PATIENCE)?;
                     return add_kept(&mut history, log);
                 }
