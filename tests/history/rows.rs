@@ -155,12 +155,15 @@ fn a_recorder_that_cannot_start_is_a_line_in_the_log_and_is_tried_again() {
     for _ in 0..20 {
         let shown = world.run("cronctl history");
         assert_eq!(shown.code(), 1, "{shown:?}");
-        let why = "there is no history: the recorder does not run: ";
-        assert!(shown.stderr.contains(why) && shown.stderr.contains("Permission denied"), "{shown:?}");
+        // It does not run, or is just being tried again.
+        assert!(
+            shown.stderr.contains("there is no history: the recorder ") && shown.stderr.contains("Permission denied"),
+            "{shown:?}"
+        );
     }
     assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
     let status = world.run("cronctl status");
-    assert!(status.stdout.contains("history    the recorder does not run: "), "{status:?}");
+    assert!(status.stdout.contains("history    the recorder "), "{status:?}");
     world.run("chmod 755 /usr/bin/cronctl").ok();
     wait_for_rows(&world, "SELECT count(*) FROM runs WHERE outcome = 'ok'", |rows| {
         rows.first().is_some_and(|row| row != "0")
