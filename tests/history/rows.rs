@@ -151,7 +151,7 @@ fn a_recorder_that_cannot_start_is_a_line_in_the_log_and_is_tried_again() {
     let (problem, why) = ("the recorder cannot be started: ", "bin/cronctl: Permission denied; no history is kept");
     assert!(checked.contains(problem) && checked.contains(why), "{checked}");
     // Nobody waits for a recorder that does not run, however long it takes until it is tried again.
-    let begun = std::time::Instant::now();
+    let deadline = Deadline::seconds(60);
     for _ in 0..20 {
         let shown = world.run("cronctl history");
         assert_eq!(shown.code(), 1, "{shown:?}");
@@ -161,7 +161,7 @@ fn a_recorder_that_cannot_start_is_a_line_in_the_log_and_is_tried_again() {
             "{shown:?}"
         );
     }
-    assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(!deadline.passed(), "twenty answers take a minute");
     let status = world.run("cronctl status");
     assert!(status.stdout.contains("history    the recorder "), "{status:?}");
     world.run("chmod 755 /usr/bin/cronctl").ok();
