@@ -291,3 +291,26 @@ fn a_hook_does_not_see_what_the_caller_of_a_standalone_daemon_has_set() {
     daemon.kill().expect("the daemon's end");
     daemon.wait().expect("the daemon's end");
 }
+
+#[test]
+fn a_group_holds_a_job_back_a_chain_follows_both_and_the_late_notice_comes_meanwhile() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let at = soon(&world);
+    let hold = "until test -e /run/out/go; do sleep 0.1; done";
+    let table = format!(
+        "CRON_TZ=UTC\nCRON_GROUP=disk\nCRON_NAME=one\n{at} echo one begins >>/run/out/ran; {hold}; echo one ends >>/run/out/ran\n\
+         CRON_NAME=two\n{at} echo two >>/run/out/ran\n\
+         CRON_GROUP=default\nCRON_NAME=three\n@after one,two echo three >>/run/out/ran\n\
+         CRON_LATE=2s\nCRON_ON_LATE=echo \"late: $CRON_JOB\" >>/run/out/ran\nCRON_NAME=slow\n{at} {hold}\n"
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let daemon = world.start_daemon(&[]);
+    let ran = || fs::read_to_string("/run/out/ran").unwrap_or_default();
+    Deadline::seconds(40).wait_for("the notice", || ran().contains("late: alice:slow\n").then_some(()));
+    assert_eq!(ran(), "one begins\nlate: alice:slow\n", "the other one waits for its place");
+    world.run("touch /run/out/go").ok();
+    Deadline::seconds(40).wait_for("the chain", || ran().contains("three\n").then_some(()));
+    assert_eq!(ran(), "one begins\nlate: alice:slow\none ends\ntwo\nthree\n");
+    assert!(daemon.stop().success());
+}
