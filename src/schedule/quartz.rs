@@ -122,7 +122,7 @@ fn from_sunday_0(item: &str) -> Option<String> {
     }
     let end = item.find(|c: char| !c.is_ascii_digit()).unwrap_or(item.len());
     let (number, rest) = item.split_at_checked(end)?;
-    let weekday = number.parse::<u32>().ok()?.checked_sub(1)?;
+    let weekday = number.parse::<u32>().ok().filter(|number| (1..=7).contains(number))? - 1;
     Some(format!("{weekday}{rest}"))
 }
 

@@ -142,7 +142,7 @@ fn output_of_jobs_is_harmless_and_sizes_may_change() {
             ("Esc shows all", "l"),
             ("Output of run", "q"),
             ("Filter: colours", "=40x10"),
-            ("alice:…", "=200x60"),
+            ("alice:colou…", "=200x60"),
             ("COMMAND", "q"),
         ],
     );
@@ -186,7 +186,7 @@ fn with_very_many_jobs_those_that_fail_or_come_next_are_shown_and_a_text_finds_t
     let found = lines(2);
     assert!(found[0].starts_with("alice:job-2999") && found[1].trim().is_empty(), "{found:#?}");
     // The few jobs of another user are all there.
-    let shown = finish(start(&world, "root", "cronctl top --user bob", &[("k kill  / filter", "q")]));
+    let shown = finish(start(&world, "root", "cronctl top --user bob", &[("bob:nightly", "q")]));
     assert_restored(&shown, 0);
     assert!(shown["screens"][0].as_str().unwrap().contains("bob:nightly"), "{shown:#}");
 }

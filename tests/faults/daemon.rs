@@ -562,9 +562,11 @@ fn a_table_that_cannot_be_read_for_a_moment_keeps_its_jobs_and_is_read_when_it_c
     let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     prepare(&world);
     let daemon = start(&world);
-    let tracer = Tracer::attach(&world, Process::Main, daemon.pid(), &["--inject=openat:error=EIO".to_owned()]);
+    // The table cannot be looked at; its directory can be opened.
+    let inject = "--inject=newfstatat,statx:error=EIO".to_owned();
+    let tracer = Tracer::attach(&world, Process::Main, daemon.pid(), &[inject]);
     world.crontab("alice", &format!("@every_second sh {JOB} alice\n@every_second echo new >>/run/ledgers/new\n")).ok();
-    world.log.wait_for("(alice) CAN'T OPEN (crontabs/alice): Input/output error", Deadline::seconds(20));
+    world.log.wait_for("(alice) FSTAT FAILED (crontabs/alice): Input/output error", Deadline::seconds(20));
     all_run(20).unwrap();
     assert!(!fs::exists("/run/ledgers/new").unwrap());
     drop(tracer);
