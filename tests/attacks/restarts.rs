@@ -119,8 +119,10 @@ fn assert_each_ran_once_by(world: &World, daemon: &mut Daemon) {
     let executor = executor_of(world, daemon);
     assert!(daemon.is_alive() && executor != daemon.pid());
     let pid = daemon.pid();
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
-    assert_eq!((name.trim(), fs::read_to_string("/run/crond.pid").unwrap().trim()), ("cron", pid.to_string().as_str()));
+    // It sets its name soon after it was executed.
+    let name = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    Deadline::seconds(20).wait_for("its name", || (name().trim() == "cron").then_some(()));
+    assert_eq!(fs::read_to_string("/run/crond.pid").unwrap().trim(), pid.to_string());
     let environment = fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
     // The kernel shows what the program was started with; its own children show what it has now.
     assert!(environment.contains("CRONWHEEL_HANDOVER="), "{environment}");

@@ -242,7 +242,9 @@ fn inject(world: &World, operation: Operation, seconds: u64) {
         messages.iter().for_each(|((status, said), fault)| println!("{status:?} {said:?} ({fault})"));
     }
     assert!(wrong.is_empty(), "{} faults:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(undone > 0 && unreached.len() * 50 <= done + undone, "{} faults were not reached", unreached.len());
+    // How often it waits and looks again differs, so that of a small sample one or two calls may not be made.
+    let is_enough = undone > 0 && unreached.len() <= 2 + (done + undone) / 50;
+    assert!(is_enough, "{} faults were not reached", unreached.len());
 }
 
 /// The calls with which the child of `crontab -e` gives up the privileges and becomes the editor.
