@@ -15,6 +15,8 @@ mod connection;
 mod error;
 mod events;
 mod explain;
+#[cfg(feature = "fleet")]
+mod fleet_agent;
 mod job_control;
 mod job_output;
 mod job_text;
@@ -89,6 +91,12 @@ pub fn main() -> ExitCode {
         && verb.as_encoded_bytes() == call_url::VERB.to_bytes()
     {
         return call_url::run();
+    }
+    #[cfg(feature = "fleet")]
+    if let [_, verb] = arguments.as_slice()
+        && verb == fleet_agent::VERB
+    {
+        return fleet_agent::run();
     }
     #[cfg(feature = "history")]
     if let [_, verb] = arguments.as_slice()
