@@ -404,6 +404,9 @@ impl Daemon {
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
+                // Without a connection none comes.
+                Action::Fleet(_) => {}
+                Action::ExtendRuns { .. } => {}
             }
         }
         // Before the executor is told, so that no run goes on that the history does not know.

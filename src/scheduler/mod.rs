@@ -30,6 +30,7 @@
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
 //! | `anacron` | the jobs of /etc/anacrontab |
+//! | `fleet` | jobs of which each slot runs on one of several machines |
 //! | `progress` | how far the scheduler has come in time, and what of that is recorded |
 //! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
 //! | `slot_budget` | a limit on the missed slots that are looked at |
@@ -70,6 +71,7 @@ mod entries;
 mod environment;
 mod event;
 mod find_jobs;
+mod fleet;
 mod follow_up;
 mod handover;
 mod job_id;
@@ -116,6 +118,10 @@ pub use anacron::AnacronStatus;
 pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
+pub use fleet::{
+    CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetPause, FleetRequest,
+    FleetSettings, LEASE_MS, Mark, MarkState, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
+};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;
@@ -124,7 +130,7 @@ pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
-pub use run_request::{HISTORY_OUTPUT, RunRequest, RunRules};
+pub use run_request::{FleetRun, HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

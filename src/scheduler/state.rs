@@ -266,6 +266,7 @@ impl Scheduler {
             }
             Event::KillRun { job, run, by } => drop(self.end_run(&job, run, &by, now, actions)),
             Event::Kill { job, by } => drop(self.kill_job(&job, &by, now, actions)),
+            Event::Fleet(_) => {}
             Event::Stop { queue, jobs } => self.stop(queue, jobs, now, actions),
         }
     }
