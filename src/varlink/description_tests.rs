@@ -126,6 +126,16 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<Metrics>(cron, "Metrics)");
     check::<OutputArguments>(cron, "Output(");
     check::<OutputPart>(cron, "Output)");
+    check::<FleetNode>(cron, "FleetNode");
+    check::<Fleet>(cron, "Fleet)");
+    check::<FleetJob>(cron, "FleetJob");
+    check::<FleetJobsArguments>(cron, "FleetJobs(");
+    check::<FleetJobs>(cron, "FleetJobs)");
+    check::<FleetOutcome>(cron, "FleetOutcome");
+    check::<JobArguments>(cron, "FleetHistory(");
+    check::<FleetHistory>(cron, "FleetHistory)");
+    check::<JobArguments>(cron, "FleetReset(");
+    check::<FleetReset>(cron, "FleetReset)");
     let history = history::DESCRIPTION;
     check::<history::RunRecord>(history, "RunRecord");
     check::<history::RunsArguments>(history, "Runs(");
