@@ -16,4 +16,4 @@ pub use message::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS, Transaction,
 };
 pub use settings::FleetSettings;
-pub use value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey};
+pub use value::{FleetOutcome, FleetPause, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, RunKey};
