@@ -659,8 +659,10 @@ pub struct FleetJob {
     pub job: String,
     /// `one` or `one,failover`; empty if this node does not have it.
     pub fleet: String,
-    /// The nodes whose tables have it.
+    /// Nodes whose tables have it, at most 20.
     pub known_on: Vec<String>,
+    /// How many nodes have it.
+    pub known_count: usize,
     /// Whether these tables do not all say the same of it.
     pub differs: bool,
     /// The node that is the first to try its next slot.
@@ -714,6 +716,8 @@ pub struct FleetOutcome {
 pub struct FleetReset {
     /// The slot that the watermark had.
     pub slot: Option<Time>,
+    /// Whether it was set to now. It is not if its slot is not in the future.
+    pub repaired: bool,
 }
 
 /// The errors of the interface.
@@ -750,6 +754,12 @@ pub enum Error {
     Busy {
         /// Seconds after which another attempt makes sense.
         retry_after: f64,
+    },
+    /// There is no fleet, or its engine cannot be reached.
+    #[error("{why}")]
+    FleetAway {
+        /// What is missing.
+        why: String,
     },
     /// A time cannot be used.
     #[error("expected {expected}, found {value:?}")]

@@ -18,7 +18,6 @@ use crate::varlink::cron::{
 };
 use clap::ArgMatches;
 use serde_json::json;
-use std::collections::BTreeSet;
 
 /// Jobs that differ between nodes and are named.
 const NAMED: usize = 20;
@@ -156,12 +155,12 @@ fn name_differing(
     screen: &Screen,
     out: &mut Output,
 ) -> Result<(), Error> {
-    let up: BTreeSet<&str> = fleet.nodes.iter().filter(|node| node.state != "gone").map(|node| &*node.node).collect();
+    let up = fleet.nodes.iter().filter(|node| node.state != "gone").count();
     let mut named = 0;
     out.line(format_args!(""))?;
     daemon.call_more("FleetJobs", &FleetJobsArguments { filter: Some(filter) }, |page: FleetJobs| {
         for job in &page.jobs {
-            let Some(difference) = difference(job, &up) else { continue };
+            let Some(difference) = difference(job, up) else { continue };
             if named == NAMED {
                 out.line(format_args!("{:<10} and more: cronctl list --fleet", ""))?;
                 return Ok(false);
@@ -174,18 +173,21 @@ fn name_differing(
     })
 }
 
-/// How the tables of the nodes that are up differ about a job. None: they do not.
-fn difference(job: &FleetJob, up: &BTreeSet<&str>) -> Option<String> {
-    let known: BTreeSet<&str> = job.known_on.iter().map(String::as_str).collect();
-    let missing: Vec<&str> = up.difference(&known).copied().collect();
-    let list = |nodes: &[&str]| printable(nodes.join(", ").as_bytes());
-    let known: Vec<&str> = known.into_iter().collect();
-    match (missing.is_empty(), job.differs) {
+/// How the tables of the nodes differ about a job, of which so many are up. None: they do not.
+fn difference(job: &FleetJob, up: usize) -> Option<String> {
+    match (job.known_count >= up, job.differs) {
         (true, false) => None,
         (true, true) => Some("the entries differ".to_owned()),
-        (false, false) => Some(format!("only on {}", list(&known))),
-        (false, true) => Some(format!("only on {}, and the entries differ", list(&known))),
+        (false, false) => Some(format!("only on {}", known_on(job))),
+        (false, true) => Some(format!("only on {}, and the entries differ", known_on(job))),
     }
+}
+
+/// The nodes that have a job: `web1, web2 and 20 more`.
+fn known_on(job: &FleetJob) -> String {
+    let named = job.known_on.join(", ");
+    let others = job.known_count.saturating_sub(job.known_on.len());
+    printable(if others > 0 { format!("{named} and {others} more") } else { named }.as_bytes())
 }
 
 fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) -> Result<Verdict, Error> {
@@ -194,11 +196,13 @@ fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) ->
         out.json(&reset)?;
         return Ok(Verdict::Clean);
     }
-    let was = match reset.slot {
-        Some(slot) => format!("it was at {slot}"),
-        None => "there was none".to_owned(),
-    };
-    out.line(format_args!("the watermark of {} is now: {was}", printable(job.as_bytes())))?;
+    let job = printable(job.as_bytes());
+    match (reset.repaired, reset.slot) {
+        (true, Some(slot)) => out.line(format_args!("{job}: the watermark was at {slot} and is set to now"))?,
+        (true, None) => out.line(format_args!("{job}: the watermark is set to now"))?,
+        (false, Some(slot)) => out.line(format_args!("{job}: nothing to repair, the watermark is at {slot}"))?,
+        (false, None) => out.line(format_args!("{job}: nothing to repair, no slot has been claimed"))?,
+    }
     Ok(Verdict::Clean)
 }
 
@@ -237,7 +241,7 @@ fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
         (None, None) => Cell::of("-"),
     };
     let or_none = |text: &Option<String>| Cell::of(text.as_deref().unwrap_or("-"));
-    let known = job.known_on.join(", ");
+    let known = known_on(job);
     vec![
         Cell::of(&job.job),
         if job.fleet.is_empty() { Cell::painted(Ink::Held, "not here") } else { Cell::of(&job.fleet) },
@@ -300,18 +304,16 @@ mod tests {
 
     #[test]
     fn differences_between_tables_are_named() {
-        let up = BTreeSet::from(["web1", "web2", "web3"]);
-        for (known_on, differs, expected) in [
-            (&["web1", "web2", "web3"][..], false, None),
-            (&["web1", "web2", "web3"], true, Some("the entries differ")),
-            (&["web1", "web2"], false, Some("only on web1, web2")),
-            (&["web2"], true, Some("only on web2, and the entries differ")),
-            // A node that is gone may have it, too.
-            (&["web1", "web2", "web3", "web9"], false, None),
+        for (known_on, known_count, differs, expected) in [
+            (&["web1", "web2", "web3"][..], 3, false, None),
+            (&["web1", "web2", "web3"], 3, true, Some("the entries differ")),
+            (&["web1", "web2"], 2, false, Some("only on web1, web2")),
+            (&["web2"], 1, true, Some("only on web2, and the entries differ")),
+            (&["web1"], 2, false, Some("only on web1 and 1 more")),
         ] {
             let known_on: Vec<String> = known_on.iter().map(|node| (*node).to_owned()).collect();
-            let job = FleetJob { known_on, differs, ..FleetJob::default() };
-            assert_eq!(difference(&job, &up).as_deref(), expected, "{job:?}");
+            let job = FleetJob { known_on, known_count, differs, ..FleetJob::default() };
+            assert_eq!(difference(&job, 3).as_deref(), expected, "{job:?}");
         }
     }
 

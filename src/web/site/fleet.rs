@@ -154,6 +154,7 @@ fn job_table(view: &View<'_>, jobs: &[FleetJob]) -> Markup {
                         td { (shown(job.next_node.as_deref().unwrap_or("–"))) }
                         td {
                             (shown(&job.known_on.join(", ")))
+                            @if job.known_count > job.known_on.len() { " and " (job.known_count - job.known_on.len()) " more" }
                             @if job.differs { " " strong { "(differ)" } }
                         }
                     }
