@@ -143,6 +143,11 @@ impl FleetCache {
         self.marks.iter()
     }
 
+    /// The runs that go on.
+    pub(in crate::scheduler) fn runs(&self) -> impl Iterator<Item = (&JobId, &Known<RunKey>)> {
+        self.runs.iter()
+    }
+
     /// The run of a job that goes on.
     pub(in crate::scheduler) fn run(&self, job: &JobId) -> Option<&Known<RunKey>> {
         self.runs.get(job)
@@ -153,7 +158,12 @@ impl FleetCache {
         self.pauses.get(job)
     }
 
-    /// Since when an instance of a node is known to be gone, in milliseconds of the monotonic clock. None: it is there.
+    /// Since when an instance of a node is known to be gone, in milliseconds of the monotonic clock. None: it is there, or nobody has asked.
+    pub(in crate::scheduler) fn gone_ms(&self, node: &str, instance: &str) -> Option<i64> {
+        self.gone.get(&(node.to_owned(), instance.to_owned())).copied()
+    }
+
+    /// The same, and it counts from now on if nothing was known of it.
     pub(in crate::scheduler) fn gone_since(&mut self, node: &str, instance: &str, now_ms: i64) -> Option<i64> {
         let current = self.nodes.get(node).and_then(|known| known.value.as_ref());
         if current.is_some_and(|record| record.instance == instance) {

@@ -5,11 +5,23 @@
 //! | `message` | the interface to the engine: transactions, keys, answers |
 //! | `key`, `value` | the keys of a fleet and their values |
 //! | `settings` | what the configuration says of this node |
+//! | `cache` | what this node knows of the keys |
+//! | `link` | the connection to the engine: whether this node may act for the fleet |
+//! | `rank` | which node tries first |
+//! | `state` | all of it, with the transactions and what waits for their answers |
+//!
+//! The scheduler's parts `fleet_events`, `fleet_slots`, `fleet_claims` and `fleet_watch` decide with it.
 
+mod cache;
 mod key;
+mod link;
 mod message;
+mod rank;
 mod settings;
+mod state;
 mod value;
+
+pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, json};
 
 pub use key::{FleetKey, OUTCOMES_KEPT};
 pub use message::{
