@@ -122,7 +122,7 @@ impl Scheduler {
                 }
                 fleet_wake(&mut self.fleet, &job, now);
             }
-            Purpose::Run(job) => fleet_wake(&mut self.fleet, &job, now),
+            Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(&mut self.fleet, &job, now),
         }
         self.note_fleet_keys(changed, now, actions);
     }

@@ -56,6 +56,7 @@
 //! | `fleet_events` | the events that concern the fleet, and what this node publishes |
 //! | `fleet_slots` | slots of fleet jobs that wait for the turn of this node; their catch-up and their skips |
 //! | `fleet_claims` | claims of runs, and the ends of claimed slots |
+//! | `fleet_view` | the fleet as this node sees it, for those who ask; the repair of a watermark |
 //! | `fleet_watch` | runs that were lost with their node, or were never started |
 //! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
@@ -80,6 +81,7 @@ mod fleet;
 mod fleet_claims;
 mod fleet_events;
 mod fleet_slots;
+mod fleet_view;
 mod fleet_watch;
 mod follow_up;
 mod handover;
@@ -129,9 +131,11 @@ pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use fleet::{
+    FleetNodeView,
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetPause, FleetRequest,
     FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
 };
+pub use fleet_view::{FleetJobView, FleetRepair, FleetView};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;

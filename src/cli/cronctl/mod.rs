@@ -17,6 +17,8 @@ mod error;
 mod events;
 mod explain;
 mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_agent;
 mod job_control;
 mod job_output;
 mod job_text;
@@ -91,6 +93,12 @@ pub fn main() -> ExitCode {
         && verb.as_encoded_bytes() == call_url::VERB.to_bytes()
     {
         return call_url::run();
+    }
+    #[cfg(feature = "fleet")]
+    if let [_, verb] = arguments.as_slice()
+        && verb == fleet_agent::VERB
+    {
+        return fleet_agent::run();
     }
     #[cfg(feature = "history")]
     if let [_, verb] = arguments.as_slice()

@@ -133,6 +133,16 @@ impl FleetCache {
         self.clocks.iter().filter_map(move |(node, known)| Some((node, running(known)?)))
     }
 
+    /// When the clock of a node has last come, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) fn clock_seen_ms(&self, node: &str) -> Option<i64> {
+        self.clocks.get(node).map(|known| known.seen_ms)
+    }
+
+    /// The nodes that this node has seen go, and since when that is known, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) fn gone(&self) -> impl Iterator<Item = (&String, i64)> {
+        self.gone.iter().map(|((node, _), since_ms)| (node, *since_ms))
+    }
+
     /// The mark of a job.
     pub(in crate::scheduler) fn mark(&self, job: &JobId) -> Option<&Known<Mark>> {
         self.marks.get(job)

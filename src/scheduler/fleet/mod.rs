@@ -8,6 +8,7 @@
 //! | `cache` | what this node knows of the keys |
 //! | `link` | the connection to the engine: whether this node may act for the fleet |
 //! | `rank` | which node tries first |
+//! | `view` | what is shown of the nodes; the repair of a mark |
 //! | `state` | all of it, with the transactions and what waits for their answers |
 //!
 //! The scheduler's parts `fleet_events`, `fleet_slots`, `fleet_claims` and `fleet_watch` decide with it.
@@ -20,6 +21,7 @@ mod rank;
 mod settings;
 mod state;
 mod value;
+mod view;
 
 pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, json};
 
@@ -29,3 +31,4 @@ pub use message::{
 };
 pub use settings::FleetSettings;
 pub use value::{FleetOutcome, FleetPause, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, RunKey};
+pub use view::FleetNodeView;

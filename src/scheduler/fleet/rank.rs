@@ -23,6 +23,22 @@ pub(in crate::scheduler) fn rank<'a>(
     Some(keys.iter().filter(|other| *other < mine).count())
 }
 
+/// The nodes that may run a job, the first to try first.
+pub(in crate::scheduler) fn order<'a>(
+    rule: &FleetRule,
+    job: &JobId,
+    nodes: impl Iterator<Item = (&'a String, &'a NodeRecord)>,
+) -> Vec<String> {
+    let key = |(node, record): (&String, &NodeRecord)| {
+        let place = rule.nodes.as_ref().map_or(Some(0), |nodes| nodes.place(node, &record.labels))?;
+        let place = if rule.order == FleetOrder::First { place } else { 0 };
+        Some((place, distance(job, node, record.weight), node.to_owned()))
+    };
+    let mut keys: Vec<_> = nodes.filter_map(key).collect();
+    keys.sort();
+    keys.into_iter().map(|(_, _, node)| node).collect()
+}
+
 /// The weighted rendezvous hash: the smallest is first. A node of twice the weight is first for twice as many jobs.
 fn distance(job: &JobId, node: &str, weight: u32) -> u64 {
     let mut hasher = SipHasher24::new();

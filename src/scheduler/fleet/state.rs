@@ -22,7 +22,7 @@ const MOST_PENDING: usize = 60;
 /// How much later than the median of the fleet's clocks a slot may be when it is claimed. Milliseconds.
 const AHEAD_MS: i64 = 5_000;
 /// A node whose clock differs by more from the median is not in the fleet. Milliseconds.
-const MOST_SKEW_MS: i64 = 30_000;
+pub(super) const MOST_SKEW_MS: i64 = 30_000;
 /// Most ends that wait for the engine.
 const MOST_REPORTS: usize = 10_000;
 
@@ -120,6 +120,8 @@ pub(in crate::scheduler) enum Purpose {
     Lose(JobId, Option<(Timestamp, RunId)>),
     /// The run key of a job is removed, or written again under another lease.
     Run(JobId),
+    /// The mark of a job, whose slot is in the future, is set to now.
+    Repair(JobId),
 }
 
 /// What the jobs have decided that concerns the fleet.
@@ -236,7 +238,7 @@ impl Fleet {
     }
 
     /// The median of the clocks of the nodes, milliseconds of UTC. Of an even number the earlier one.
-    fn median_ms(&self, now: Now) -> i64 {
+    pub(super) fn median_ms(&self, now: Now) -> i64 {
         let others = self.cache.clocks(now.elapsed_ms).filter(|(node, _)| **node != self.settings.node);
         // Our own is known in whole seconds.
         let own = now.utc.0.saturating_mul(1_000).saturating_add(500);
