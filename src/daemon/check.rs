@@ -127,7 +127,7 @@ impl Checker<'_> {
 
     fn read(&mut self, source: &Source, file: &TableFile) {
         let profile = self.settings.config.profile;
-        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) };
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()), fleet: None };
         let parsed = match file.parse(source, &profile.dialect, self.host, known, Some(&self.machine), &mut |_| {}) {
             Ok(parsed) => parsed,
             Err(error) => return self.refuse_table(source, &unreadable(source, &error, profile.profile)),

@@ -73,7 +73,7 @@ struct KnownFiles {
 
 impl KnownFiles {
     fn names(&self) -> KnownNames<'_> {
-        KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) }
+        KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()), fleet: None }
     }
 }
 

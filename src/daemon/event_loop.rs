@@ -496,6 +496,7 @@ impl Daemon {
             SkipReason::StillRunning => (Level::Warning, "the previous run is still running"),
             SkipReason::Calendar => (Level::Info, "the day is excepted"),
             SkipReason::Paused => (Level::Info, "the job is paused"),
+            SkipReason::EngineAway => (Level::Warning, "the engine of the fleet cannot be reached"),
             SkipReason::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
             SkipReason::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
             SkipReason::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),

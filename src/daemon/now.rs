@@ -31,7 +31,7 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
     let mut executor = Executor::spawn(threads, settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
-    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
+    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()), fleet: None };
     let mut events = Vec::new();
     let mut tables =
         CrontabFiles::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));

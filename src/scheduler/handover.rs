@@ -69,9 +69,13 @@ impl Scheduler {
             }
             let size = start.command.len() + start.variables.bytes().len();
             self.starts.queue.handed_over(owner, &slot, size);
-            self.changed.extend(self.jobs.note_handed_over(slot.run).cloned());
             starts += 1;
             bytes += size + self.entries.tables.get(number).map_or(0, |table| table.settings_size());
+            if self.needs_claim(&start) {
+                self.begin_claim(start, now, actions);
+                continue;
+            }
+            self.changed.extend(self.jobs.note_handed_over(slot.run).cloned());
             if number == ANACRON {
                 let day = Day::at(now.utc, &self.entries.timing.zones.system());
                 self.entries.anacron.started(slot.run, entry, start.trigger, day);

@@ -13,6 +13,7 @@
 //! | `run_record` | outcomes as they are recorded |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
+//! | `slot_claim` | the claim of a slot of a fleet job |
 //!
 //! The scheduler and its parts:
 //!
@@ -52,6 +53,11 @@
 //! | `missed_slots`, `late_tables` | catch-up; catch-up for tables that are first loaded after the beginning |
 //! | `absence` | how many slots passed while no daemon was there |
 //! | `anacron_events` | the events that concern anacron's jobs |
+//! | `fleet_events` | the events that concern the fleet, and what this node publishes |
+//! | `fleet_slots` | slots of fleet jobs that wait for the turn of this node; their catch-up and their skips |
+//! | `fleet_claims` | claims of runs, and the ends of claimed slots |
+//! | `fleet_view` | the fleet as this node sees it, for those who ask; the repair of a watermark |
+//! | `fleet_watch` | runs that were lost with their node, or were never started |
 //! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
@@ -72,6 +78,11 @@ mod environment;
 mod event;
 mod find_jobs;
 mod fleet;
+mod fleet_claims;
+mod fleet_events;
+mod fleet_slots;
+mod fleet_view;
+mod fleet_watch;
 mod follow_up;
 mod handover;
 mod job_id;
@@ -99,6 +110,7 @@ mod runs;
 mod saved;
 mod simulate;
 mod slot_budget;
+mod slot_claim;
 mod source;
 mod start_queue;
 mod starts;
@@ -119,9 +131,11 @@ pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use fleet::{
+    FleetNodeView,
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetPause, FleetRequest,
-    FleetSettings, LEASE_MS, Mark, MarkState, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
+    FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
 };
+pub use fleet_view::{FleetJobView, FleetRepair, FleetView};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;

@@ -5,6 +5,7 @@ use super::due::DueEntries;
 use super::earlier::EarlierDaemons;
 use super::entries::Entries;
 use super::event::{Event, Preparation};
+use super::fleet::Fleet;
 use super::job_id::JobId;
 use super::jobs::Jobs;
 use super::names::JobNames;
@@ -43,6 +44,8 @@ pub struct Scheduler {
     pub(super) earlier: EarlierDaemons,
     /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
     pub(super) unchecked: Vec<JobId>,
+    /// The fleet that the machine is a node of.
+    pub(super) fleet: Option<Fleet>,
     /// Every slot gets a recorded outcome, also of entries without a policy.
     pub(super) records_all: bool,
 }
@@ -110,6 +113,7 @@ impl Scheduler {
             first_seen: HashMap::new(),
             earlier: EarlierDaemons::default(),
             unchecked: Vec::new(),
+            fleet: None,
             records_all: false,
         }
     }
@@ -202,6 +206,7 @@ impl Scheduler {
         // Intervals that have begun to count in the past.
         self.collect_waiting(now.utc);
         self.start_collected(None, now, actions);
+        self.run_fleet_timers(now, actions);
         self.earlier.already_started.clear();
         self.earlier.missed_since.clear();
         self.hand_over(now, actions);
@@ -212,6 +217,7 @@ impl Scheduler {
         if self.phase == Phase::Running {
             self.hand_over(now, actions);
         }
+        self.work_for_fleet(now, actions);
         self.earlier.forget_unclaimed(&self.starts.runs, now, actions);
         self.save_changed(actions);
         if self.phase == Phase::Running
@@ -266,7 +272,7 @@ impl Scheduler {
             }
             Event::KillRun { job, run, by } => drop(self.end_run(&job, run, &by, now, actions)),
             Event::Kill { job, by } => drop(self.kill_job(&job, &by, now, actions)),
-            Event::Fleet(_) => {}
+            Event::Fleet(event) => self.handle_fleet(event, now, actions),
             Event::Stop { queue, jobs } => self.stop(queue, jobs, now, actions),
         }
     }
@@ -292,7 +298,8 @@ impl Scheduler {
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
         let forgets = self.earlier.forgets_at_ms().filter(|at| *at > self.progress.last.elapsed_ms);
-        let wakes = [self.jobs.next_retry_ms(), forgets].into_iter().flatten().min();
+        let fleet = self.fleet.as_ref().and_then(Fleet::next_wake_ms);
+        let wakes = [self.jobs.next_retry_ms(), forgets, fleet].into_iter().flatten().min();
         wakes.filter(|_| self.phase == Phase::Running)
     }
 

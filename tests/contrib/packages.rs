@@ -33,6 +33,7 @@ const INSTALLED: [(&str, &str); 33] = [
     ("-rw-r--r--", "/usr/share/man/man5/cronwheel.toml.5"),
     ("-rw-r--r--", "/usr/share/man/man7/cron-differences.7"),
     ("-rw-r--r--", "/usr/share/man/man7/cronwheel.7"),
+    ("-rw-r--r--", "/usr/share/man/man7/cronwheel-fleet.7"),
     ("-rw-r--r--", "/usr/share/man/man7/cronwheel-migrate.7"),
     ("-rw-r--r--", "/usr/share/man/man8/cron.8"),
     ("-rw-r--r--", "/usr/share/man/man8/crond.8"),

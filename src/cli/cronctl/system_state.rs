@@ -103,7 +103,7 @@ impl SystemState {
 
     /// The parser's context for a crontab of that form and name.
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
-        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()) };
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()), fleet: None };
         Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), known }
     }
 

@@ -8,11 +8,14 @@ pub const OUTCOMES_KEPT: u64 = 20;
 
 /// A key of a fleet, as text `KIND/REST`.
 ///
-/// `node`, `clock`, `mark`, `run` and `pause` are listed and watched by every node; `outcome` is only read when somebody asks for it.
+/// `node`, `clock`, `mark`, `run` and `pause` are listed and watched by every node; `jobs` and `outcome` are only read when somebody asks for
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FleetKey {
-    /// What a node is and which jobs it has ([`super::NodeRecord`]). Under the node's lease: it exists while the node is alive.
+    /// What a node is ([`super::NodeRecord`]). Under the node's lease: it exists while the node is alive.
     Node(String),
+    /// The fleet jobs of a node ([`super::NodeJobs`]). Under the node's lease.
+    Jobs(String),
     /// The clock of a node, milliseconds of UTC as decimal digits. Under the node's lease. The agent writes it with each renewal.
     Clock(String),
     /// The watermark of a job ([`super::Mark`]).
@@ -35,6 +38,7 @@ impl FleetKey {
         let job = || JobId::of_text(rest.to_owned());
         Some(match kind {
             "node" => FleetKey::Node(rest.to_owned()),
+            "jobs" => FleetKey::Jobs(rest.to_owned()),
             "clock" => FleetKey::Clock(rest.to_owned()),
             "mark" => FleetKey::Mark(job()),
             "run" => FleetKey::Run(job()),
@@ -52,6 +56,7 @@ impl fmt::Display for FleetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FleetKey::Node(node) => write!(f, "node/{node}"),
+            FleetKey::Jobs(node) => write!(f, "jobs/{node}"),
             FleetKey::Clock(node) => write!(f, "clock/{node}"),
             FleetKey::Mark(job) => write!(f, "mark/{job}"),
             FleetKey::Run(job) => write!(f, "run/{job}"),

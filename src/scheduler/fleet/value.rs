@@ -96,9 +96,17 @@ pub struct NodeRecord {
     pub weight: u32,
     /// The version of cronwheel.
     pub version: String,
-    /// Its fleet jobs, each with a digest of what its entry says, so that tables that differ are seen.
-    pub jobs: BTreeMap<JobId, String>,
+    /// How many fleet jobs it has.
+    pub jobs: u32,
+    /// A digest of them: nodes with the same tables have the same.
+    pub digest: String,
 }
+
+/// The fleet jobs of a node, each with a digest of what its entry says, so that tables that differ are seen (JSON: an object).
+pub type NodeJobs = BTreeMap<JobId, String>;
+
+/// Most fleet jobs that a node publishes.
+pub const MOST_NODE_JOBS: usize = 20_000;
 
 /// A run that goes on, for overlap `skip` and for `failover` (JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,7 +151,7 @@ pub struct FleetOutcome {
     pub started_at_ms: Option<i64>,
     /// When it ended, milliseconds of UTC.
     pub ended_at_ms: Option<i64>,
-    /// The word of [`crate::scheduler::Outcome`].
+    /// `running` until it has ended; then the word of [`crate::scheduler::Outcome`].
     pub outcome: String,
     /// Its reason or exit status, if there is one.
     pub detail: Option<String>,
