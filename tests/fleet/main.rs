@@ -5,5 +5,7 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod cluster;
 mod engine;
 mod etcd;
+mod site;
