@@ -38,7 +38,7 @@ impl Daemon {
         self.control.node_tables.keep_only(&view.nodes);
         let missing = self.control.node_tables.missing(&view).map(|(node, digest)| (node.to_owned(), digest.to_owned()));
         let reading = missing.and_then(|(node, digest)| {
-            let id = self.read_fleet_keys(&FleetKey::Jobs(node).to_string(), 1)?;
+            let id = self.fleet.read(&FleetKey::Jobs(node).to_string(), 1)?;
             Some((id, digest))
         });
         match reading {
@@ -92,11 +92,11 @@ impl Daemon {
         };
         let (jobs, differing) = if sees_all { groups.counts() } else { (0, 0) };
         cron::Fleet {
-            name: self.fleet_name().map(str::to_owned),
+            name: self.fleet.status(now_ms).map(|status| status.fleet.to_owned()),
             node: Some(view.node.clone()),
             engine: if view.away_since_ms.is_some() { "away" } else { "up" }.to_owned(),
             since: view.away_since_ms.map(at),
-            why: view.away_since_ms.and_then(|_| self.fleet_fault()).map(str::to_owned),
+            why: self.fleet.status(now_ms).and_then(|status| status.away_why).map(str::to_owned),
             nodes,
             jobs,
             differing,
@@ -112,7 +112,7 @@ impl Daemon {
         // All keys of its outcomes, whose last part is a number.
         let key = FleetKey::Outcome(job.clone(), 0).to_string();
         let prefix = key.rsplit_once('/').map_or(key.as_str(), |(prefix, _)| prefix);
-        match self.read_fleet_keys(&format!("{prefix}/"), u32::try_from(OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
+        match self.fleet.read(&format!("{prefix}/"), u32::try_from(OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
             Some(reading) => {
                 let call = FleetCall::Outcomes { reading };
                 self.control.requests.insert(token, Request::Fleet(Box::new(call)));
@@ -142,7 +142,7 @@ impl Daemon {
     }
 
     /// Goes on with the call that has asked for these keys. None: they could not be read.
-    pub(in crate::daemon) fn take_fleet_keys(&mut self, id: u64, entries: Option<Vec<FleetEntry>>) {
+    pub(in crate::daemon) fn answer_fleet_read(&mut self, id: u64, entries: Option<Vec<FleetEntry>>) {
         let waits = |request: &Request| match request {
             Request::Fleet(call) => call.reading() == Some(id),
             _ => false,
@@ -179,7 +179,7 @@ impl Daemon {
             _ => None,
         };
         let reads: Vec<u64> = self.control.requests.values().filter_map(reading).collect();
-        reads.into_iter().for_each(|id| self.take_fleet_keys(id, None));
+        reads.into_iter().for_each(|id| self.answer_fleet_read(id, None));
     }
 
     /// Answers those who wait for a watermark to be repaired.
@@ -208,7 +208,8 @@ impl Daemon {
     }
 
     fn away(&self) -> cron::Error {
-        let why = self.fleet_fault().map(|why| format!(": {why}")).unwrap_or_default();
+        let status = self.fleet.status(clock::monotonic_ms());
+        let why = status.and_then(|status| status.away_why).map(|why| format!(": {why}")).unwrap_or_default();
         cron::Error::FleetAway { why: format!("the engine of the fleet (etcd) does not answer{why}") }
     }
 }
