@@ -1,0 +1,509 @@
+//! The daemon's side of a fleet: starts the agent and starts it again, passes on what the scheduler asks for, and what the agent says once it is
+//! checked.
+//!
+//! Nothing here waits. An agent is one connection; see [`crate::fleet`].
+
+use super::execute_as;
+use super::reactor::{Interest, Reactor, Token};
+use super::settings::Settings;
+use crate::config::FleetConfig;
+use crate::crontab::printable;
+use crate::fleet::check::AgentCheck;
+use crate::fleet::link::{Link, LinkError};
+use crate::fleet::message::{ACCOUNT, AgentMessage, AgentRequest, AgentSettings, VERB};
+use crate::report::Level;
+use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS};
+use crate::sys::error::{PathError, os_at};
+use crate::sys::files::{self, reason};
+use crate::sys::process::own_uid;
+use crate::sys::{clock, descriptor};
+use crate::users::local_account;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How soon the agent is started again, in milliseconds: doubled from one to the other.
+const FIRST_PAUSE_MS: i64 = 1_000;
+const LONGEST_PAUSE_MS: i64 = 15_000;
+/// The lease counts as gone so long before its end, in milliseconds.
+const MARGIN_MS: i64 = 1_000;
+/// How long an agent may take until it has listed all keys.
+const BEGIN_MS: i64 = 60_000;
+/// Most lines of one agent that go into the log, and most characters of one.
+const MOST_LINES: u32 = 20;
+const LONGEST_TEXT: usize = 300;
+/// Most bytes of a file with certificates or a key, and of one with a password.
+const LARGEST_PEM: usize = 1 << 20;
+const LARGEST_PASSWORD: usize = 4 << 10;
+
+/// The fleet as the daemon has it.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    open: Option<OpenFleet>,
+    lines: Vec<(Level, String)>,
+}
+
+#[derive(Debug)]
+struct OpenFleet {
+    config: FleetConfig,
+    node: String,
+    program: PathBuf,
+    /// User id and group id of the agent. None: those of this process.
+    account: Option<(u32, u32)>,
+    agent: Agent,
+    pause_ms: i64,
+    /// Since when the engine has been away, milliseconds of the monotonic clock. None: it is there.
+    away_since_ms: Option<i64>,
+    /// Whether that was logged.
+    is_away_logged: bool,
+    counts: FleetCounts,
+    last_read: u64,
+}
+
+/// What is counted of a fleet since the start of the daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FleetCounts {
+    /// How often the connection to the engine was lost.
+    pub(super) losses: u64,
+    /// Transactions that were done, that were refused, and those that failed or whose answer is not known.
+    pub(super) done: u64,
+    pub(super) refused: u64,
+    pub(super) failed: u64,
+}
+
+#[derive(Debug)]
+enum Agent {
+    /// It is started at this moment, milliseconds of the monotonic clock.
+    Waiting(i64),
+    Running(Box<RunningAgent>),
+}
+
+#[derive(Debug)]
+struct RunningAgent {
+    link: Link,
+    token: Token,
+    is_writing: bool,
+    check: AgentCheck,
+    since_ms: i64,
+    /// When the lease counts as gone. None: there is none yet.
+    lease_until_ms: Option<i64>,
+    /// When the lease is to be renewed.
+    renew_at_ms: i64,
+    lines: u32,
+    /// The member of the engine that answers, and how long that took last, in microseconds.
+    member: Option<(String, u64)>,
+}
+
+/// What has come of the agent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FleetNews {
+    /// For the scheduler.
+    Event(FleetEvent),
+    /// Keys that were read. None: they could not be.
+    Found(u64, Option<Vec<FleetEntry>>),
+}
+
+/// The state of the connection, for those who ask.
+#[derive(Debug)]
+pub(super) struct FleetStatus<'a> {
+    /// The name of the fleet, and of this node.
+    pub(super) fleet: &'a str,
+    pub(super) node: &'a str,
+    /// Whether the engine is there.
+    pub(super) is_connected: bool,
+    /// For how many seconds it has been away.
+    pub(super) away_s: Option<i64>,
+    /// The member of the engine that answers, and how long that took last, in microseconds.
+    pub(super) member: Option<&'a (String, u64)>,
+    /// Transactions without an answer.
+    pub(super) waiting: usize,
+    pub(super) counts: FleetCounts,
+}
+
+/// Why this machine takes no part in its fleet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error("this program was built without it")]
+    NotBuilt,
+    #[error("there is no user {ACCOUNT}")]
+    NoAccount,
+    #[error("cronctl is not installed")]
+    NoProgram,
+    #[error("the host name is none that a node can have; expected a line like node = \"web1\" in [fleet]")]
+    NoName,
+    #[error("{0}")]
+    File(#[from] PathError),
+}
+
+/// What the agent is started from.
+#[derive(Debug)]
+pub(super) struct AgentStart {
+    program: PathBuf,
+    account: Option<(u32, u32)>,
+    pub(super) node: String,
+}
+
+impl AgentStart {
+    /// Finds the program and the user of the agent, and the name of the node.
+    pub(super) fn find(settings: &Settings, config: &FleetConfig) -> Result<AgentStart, Unavailable> {
+        if !cfg!(feature = "fleet") {
+            return Err(Unavailable::NotBuilt);
+        }
+        let account = local_account(ACCOUNT)?.filter(|(uid, _)| *uid != 0);
+        let account = match settings.is_standalone() {
+            // Only root can start it as somebody else.
+            true => account.filter(|_| own_uid() == 0),
+            false => Some(account.ok_or(Unavailable::NoAccount)?),
+        };
+        let node = node_name(config).ok_or(Unavailable::NoName)?;
+        Ok(AgentStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account, node })
+    }
+
+    /// The process, which is not started yet, with this socket.
+    fn command(&self, socket: std::os::fd::OwnedFd) -> Command {
+        let mut command = match self.account {
+            Some(ids) => execute_as::command(ids, &self.program),
+            None => Command::new(&self.program),
+        };
+        command.arg(VERB).env_clear().current_dir("/");
+        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+}
+
+/// The name of this node: the configured one, else the host name.
+fn node_name(config: &FleetConfig) -> Option<String> {
+    if let Some(node) = &config.node {
+        return Some(node.clone());
+    }
+    let name = String::from_utf8(files::host_name().ok()?).ok()?;
+    crate::config::is_fleet_name(&name).then_some(name)
+}
+
+/// What the agent has to know, with the certificates, the key and the password as they are now.
+///
+/// # Errors
+/// A file that cannot be read: which, and why.
+pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool) -> Result<AgentSettings, PathError> {
+    let read = |path: &Path, most: usize| files::read_text(path, most).map_err(os_at("reading", path));
+    let pem = |path: &PathBuf| read(path, LARGEST_PEM);
+    let login = |(user, path): &(String, PathBuf)| {
+        let text = read(path, LARGEST_PASSWORD)?;
+        Ok::<_, PathError>((user.clone(), text.lines().next().unwrap_or_default().to_owned()))
+    };
+    Ok(AgentSettings {
+        name: config.name.clone(),
+        node: node.to_owned(),
+        endpoints: config.endpoints.clone(),
+        ca: config.ca.as_ref().map(pem).transpose()?,
+        identity: config.identity.as_ref().map(|(cert, key)| Ok::<_, PathError>((pem(cert)?, pem(key)?))).transpose()?,
+        login: config.login.as_ref().map(login).transpose()?,
+        only_checks,
+    })
+}
+
+impl Fleet {
+    /// The fleet of the configuration. The agent is started by [`Fleet::run_timers`].
+    pub(super) fn open(settings: &Settings) -> Fleet {
+        let Some(config) = &settings.config.fleet else { return Fleet { open: None, lines: Vec::new() } };
+        match AgentStart::find(settings, config) {
+            Ok(AgentStart { program, account, node }) => {
+                let open = OpenFleet {
+                    config: config.clone(),
+                    node,
+                    program,
+                    account,
+                    agent: Agent::Waiting(0),
+                    pause_ms: FIRST_PAUSE_MS,
+                    away_since_ms: Some(clock::monotonic_ms()),
+                    is_away_logged: false,
+                    counts: FleetCounts::default(),
+                    last_read: 0,
+                };
+                Fleet { open: Some(open), lines: Vec::new() }
+            }
+            Err(why) => {
+                let text = format!("this machine takes no part in the fleet {}: {why}", config.name);
+                Fleet { open: None, lines: vec![(Level::Warning, text)] }
+            }
+        }
+    }
+
+    /// The name of the node. None: there is no fleet.
+    pub(super) fn node(&self) -> Option<&str> {
+        Some(&self.open.as_ref()?.node)
+    }
+
+    /// The state of the connection. None: there is no fleet.
+    pub(super) fn status(&self, now_ms: i64) -> Option<FleetStatus<'_>> {
+        let open = self.open.as_ref()?;
+        let running = match &open.agent {
+            Agent::Running(running) => Some(running),
+            Agent::Waiting(_) => None,
+        };
+        Some(FleetStatus {
+            fleet: &open.config.name,
+            node: &open.node,
+            is_connected: running.is_some_and(|running| running.check.is_connected()),
+            away_s: open.away_since_ms.map(|since| (now_ms - since) / 1000),
+            member: running.and_then(|running| running.member.as_ref()),
+            waiting: running.map_or(0, |running| running.check.waiting()),
+            counts: open.counts,
+        })
+    }
+
+    /// Sends a request of the scheduler. What cannot be sent is answered at once: it has certainly not been executed.
+    pub(super) fn request(&mut self, request: &FleetRequest) -> Option<FleetEvent> {
+        let open = self.open.as_mut()?;
+        // Without a connection its end has voided the request.
+        let Agent::Running(running) = &mut open.agent else { return None };
+        let failed = |why: &str| {
+            let answer = FleetAnswer::Failed { why: why.to_owned() };
+            Some(FleetEvent::Answered { id: request.id, answer })
+        };
+        if !running.check.has_room() || running.link.push(&AgentRequest::Transact(request.clone())).is_err() {
+            open.counts.failed += 1;
+            return failed("more requests wait for the engine than are kept; it is too slow for this fleet");
+        }
+        running.check.note_transaction(request);
+        None
+    }
+
+    /// Has keys read. Returns the number that [`FleetNews::Found`] will have. None: there is no connection, or too much to do.
+    pub(super) fn read(&mut self, prefix: &str, limit: u32) -> Option<u64> {
+        let open = self.open.as_mut()?;
+        let Agent::Running(running) = &mut open.agent else { return None };
+        if !running.check.is_connected() || !running.check.has_room() {
+            return None;
+        }
+        open.last_read += 1;
+        let id = open.last_read;
+        running.link.push(&AgentRequest::Read { id, prefix: prefix.to_owned(), limit }).ok()?;
+        running.check.note_read(id, prefix);
+        Some(id)
+    }
+
+    /// When [`Fleet::run_timers`] has something to do, milliseconds of the monotonic clock.
+    pub(super) fn deadline_ms(&self) -> Option<i64> {
+        match &self.open.as_ref()?.agent {
+            Agent::Waiting(at) => Some(*at),
+            Agent::Running(running) => Some(running.deadline_ms()),
+        }
+    }
+
+    /// Starts the agent, has the lease renewed, and ends a connection whose lease is gone. `handler` is called when the agent has sent something.
+    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Vec<FleetNews> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        match &mut open.agent {
+            Agent::Waiting(at) if *at <= now_ms => {
+                match open.spawn(now_ms, reactor, handler) {
+                    Ok(running) => open.agent = Agent::Running(Box::new(running)),
+                    Err(why) => {
+                        let line = open.note_loss(now_ms, &format!("starting the agent: {why}"));
+                        self.lines.extend(line);
+                    }
+                }
+                Vec::new()
+            }
+            Agent::Waiting(_) => Vec::new(),
+            Agent::Running(running) => {
+                let end = match running.lease_until_ms {
+                    Some(until) => (until <= now_ms).then_some("the lease of this node could not be renewed in time"),
+                    None => (running.since_ms + BEGIN_MS <= now_ms).then_some("the agent does not connect"),
+                };
+                if let Some(why) = end {
+                    return self.lose(now_ms, reactor, why);
+                }
+                if running.renew_at_ms <= now_ms && running.check.has_lease() {
+                    running.renew_at_ms = now_ms + RENEW_MS;
+                    if running.check.note_renewal(now_ms) {
+                        // A link that takes nothing more is noticed by the end of the lease.
+                        let _ = running.link.push(&AgentRequest::Renew);
+                    }
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Sends what waits for the agent.
+    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+        let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
+        if let Err(why) = running.link.flush() {
+            // What the agent has said about its end is worth more than that.
+            let why = running.link.receive().ok().and_then(last_words).unwrap_or_else(|| format!("the agent: {why}"));
+            return self.lose(now_ms, reactor, &why);
+        }
+        let wants_to_write = running.link.wants_to_write();
+        if wants_to_write != running.is_writing && reactor.set_writable(&running.link, running.token, wants_to_write).is_ok()
+        {
+            running.is_writing = wants_to_write;
+        }
+        Vec::new()
+    }
+
+    /// Reads what the agent has sent.
+    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+        let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
+        let messages = match running.link.receive() {
+            Ok(messages) => messages,
+            Err(LinkError::Closed) => return self.lose(now_ms, reactor, "the agent has ended"),
+            Err(why) => return self.lose(now_ms, reactor, &format!("the agent: {why}")),
+        };
+        let mut news = Vec::new();
+        for message in messages {
+            match self.handle_message(now_ms, message, &mut news) {
+                Ok(()) => {}
+                Err(why) => {
+                    news.extend(self.lose(now_ms, reactor, &why));
+                    return news;
+                }
+            }
+        }
+        news
+    }
+
+    /// Handles a message. Fails with the reason why the connection ends.
+    fn handle_message(&mut self, now_ms: i64, message: AgentMessage, news: &mut Vec<FleetNews>) -> Result<(), String> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Agent::Running(running) = &mut open.agent else { return Ok(()) };
+        running.check.accept(&message, now_ms).map_err(|why| format!("the agent: {why}"))?;
+        match message {
+            AgentMessage::Event(event) => {
+                match &event {
+                    FleetEvent::Listing { sent_ms, .. } | FleetEvent::Renewed { sent_ms } => {
+                        running.lease_until_ms = Some(sent_ms + LEASE_MS - MARGIN_MS);
+                    }
+                    FleetEvent::Listed => {
+                        open.pause_ms = FIRST_PAUSE_MS;
+                        let since = open.away_since_ms.take();
+                        let member = running.member.as_ref().map_or("", |(endpoint, _)| endpoint);
+                        let after = match since {
+                            Some(since) if std::mem::take(&mut open.is_away_logged) => {
+                                format!(" again after {} s", (now_ms - since) / 1000)
+                            }
+                            _ => String::new(),
+                        };
+                        let text = format!(
+                            "connected to the engine of the fleet {} as node {}{after}: {}",
+                            open.config.name,
+                            open.node,
+                            one_line(member)
+                        );
+                        self.lines.push((Level::Info, text));
+                    }
+                    FleetEvent::Answered { answer, .. } => match answer {
+                        FleetAnswer::Done { .. } => open.counts.done += 1,
+                        FleetAnswer::Refused { .. } => open.counts.refused += 1,
+                        FleetAnswer::Failed { .. } | FleetAnswer::Unknown => open.counts.failed += 1,
+                    },
+                    FleetEvent::Entries(_) | FleetEvent::Away => {}
+                }
+                news.push(FleetNews::Event(event));
+            }
+            AgentMessage::Found { id, entries } => news.push(FleetNews::Found(id, entries)),
+            AgentMessage::Member { endpoint, microseconds } => {
+                running.member = Some((one_line(&endpoint), microseconds));
+            }
+            AgentMessage::Info(text) | AgentMessage::Warning(text) => {
+                running.lines = running.lines.saturating_add(1);
+                if running.lines <= MOST_LINES {
+                    self.lines.push((Level::Info, one_line(&text)));
+                }
+            }
+            AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => return Err(one_line(&why)),
+        }
+        Ok(())
+    }
+
+    /// Ends the connection, and has the scheduler know if it knows of it.
+    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, why: &str) -> Vec<FleetNews> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        let Agent::Running(running) = std::mem::replace(&mut open.agent, Agent::Waiting(i64::MAX)) else {
+            return Vec::new();
+        };
+        reactor.remove(&running.link, running.token);
+        let line = open.note_loss(now_ms, why);
+        self.lines.extend(line);
+        // The agent ends when its socket is closed.
+        match running.check.has_lease() {
+            true => vec![FleetNews::Event(FleetEvent::Away)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes the lines for the log.
+    pub(super) fn take_lines(&mut self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.lines)
+    }
+}
+
+impl RunningAgent {
+    fn deadline_ms(&self) -> i64 {
+        match self.lease_until_ms {
+            Some(until) => until.min(self.renew_at_ms),
+            None => self.since_ms + BEGIN_MS,
+        }
+    }
+}
+
+impl OpenFleet {
+    /// Starts the agent.
+    fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Result<RunningAgent, String> {
+        let settings = agent_settings(&self.config, &self.node, false).map_err(|why| why.to_string())?;
+        let spawned = || -> io::Result<(Link, Token)> {
+            let (ours, theirs) = descriptor::stream_pair()?;
+            let start = AgentStart { program: self.program.clone(), account: self.account, node: String::new() };
+            // The loop reaps all children.
+            #[allow(clippy::zombie_processes)]
+            let _child = start.command(theirs).spawn()?;
+            let token = reactor.add(&ours, Interest::Readable, handler)?;
+            Ok((Link::new(ours), token))
+        };
+        let (mut link, token) = spawned().map_err(|why| reason(&why))?;
+        link.push(&settings).map_err(|_| "the files of [fleet] are too long".to_owned())?;
+        Ok(RunningAgent {
+            link,
+            token,
+            is_writing: false,
+            check: AgentCheck::new(now_ms),
+            since_ms: now_ms,
+            lease_until_ms: None,
+            renew_at_ms: now_ms + RENEW_MS,
+            lines: 0,
+            member: None,
+        })
+    }
+
+    /// Has the agent started later. The first loss of an incident is a line for the log.
+    fn note_loss(&mut self, now_ms: i64, why: &str) -> Option<(Level, String)> {
+        // All nodes may have lost the engine at once, and are not to come back at once.
+        let mut random = [0; 2];
+        // Without random numbers they do.
+        let _ = files::randomize(&mut random);
+        let jitter_ms = self.pause_ms * i64::from(u16::from_ne_bytes(random)) / i64::from(u16::MAX);
+        self.agent = Agent::Waiting(now_ms + self.pause_ms / 2 + jitter_ms);
+        self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
+        self.counts.losses += u64::from(self.away_since_ms.is_none());
+        self.away_since_ms.get_or_insert(now_ms);
+        (!std::mem::replace(&mut self.is_away_logged, true)).then(|| {
+            let fleet = &self.config.name;
+            let text = format!("the engine of the fleet {fleet} is away: {why}; jobs of the fleet run as CRON_FLEET_AWAY says");
+            (Level::Warning, text)
+        })
+    }
+}
+
+/// What an agent says of its end.
+fn last_words(messages: Vec<AgentMessage>) -> Option<String> {
+    messages.into_iter().find_map(|message| match message {
+        AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => Some(one_line(&why)),
+        _ => None,
+    })
+}
+
+/// A text of another process as one line of the log.
+fn one_line(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
+    printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
+}

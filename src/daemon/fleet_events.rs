@@ -1,0 +1,73 @@
+//! What the event loop does with the fleet: it passes requests of the scheduler to the agent, and what the agent says to the scheduler.
+
+use super::fleet::FleetNews;
+use super::settings::{Settings, version_number};
+use super::state::{Daemon, Fatal, Handler};
+use crate::report::Level;
+use crate::scheduler::{Event, FleetRequest, FleetSettings};
+use crate::sys::{clock, files};
+
+impl Daemon {
+    fn handle_fleet_agent(&mut self) -> Result<(), Fatal> {
+        let news = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_news(news);
+        Ok(())
+    }
+
+    /// Starts the agent if it is time for that, and has the lease renewed.
+    pub(super) fn run_fleet(&mut self, now_ms: i64) {
+        // A daemon that ends starts no other agent. The one that runs ends with it.
+        if self.stopping.is_some() && self.fleet.is_waiting() {
+            return;
+        }
+        let handler: Handler = |daemon, _| daemon.handle_fleet_agent();
+        let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
+        self.take_fleet_news(news);
+        self.flush_fleet();
+    }
+
+    /// Asks the engine for something.
+    pub(super) fn request_of_fleet(&mut self, request: &FleetRequest) {
+        if let Some(event) = self.fleet.request(request) {
+            self.planner.handle(Event::Fleet(event));
+        }
+    }
+
+    /// Sends what waits for the agent.
+    pub(super) fn flush_fleet(&mut self) {
+        let news = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_news(news);
+    }
+
+    fn take_fleet_news(&mut self, news: Vec<FleetNews>) {
+        for (level, text) in self.fleet.take_lines() {
+            match level {
+                Level::Info => self.log_event("INFO", &text),
+                _ => self.warn(&text),
+            }
+        }
+        for item in news {
+            match item {
+                FleetNews::Event(event) => self.planner.handle(Event::Fleet(event)),
+                FleetNews::Found(id, entries) => self.answer_fleet_read(id, entries),
+            }
+        }
+    }
+}
+
+/// The place of this machine in its fleet, for the scheduler.
+///
+/// # Errors
+/// The kernel has no random numbers.
+pub(super) fn settings_of_node(settings: &Settings, node: &str) -> std::io::Result<FleetSettings> {
+    let mut random = [0; 16];
+    files::randomize(&mut random)?;
+    let config = settings.config.fleet.as_ref();
+    Ok(FleetSettings {
+        node: node.to_owned(),
+        labels: config.map(|config| config.labels.clone()).unwrap_or_default(),
+        weight: config.map_or(1, |config| config.weight),
+        version: version_number().to_owned(),
+        fresh_instance: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}
