@@ -96,7 +96,7 @@ impl Daemon {
             node: Some(view.node.clone()),
             engine: if view.away_since_ms.is_some() { "away" } else { "up" }.to_owned(),
             since: view.away_since_ms.map(at),
-            why: self.fleet.status(now_ms).and_then(|status| status.away_why).map(str::to_owned),
+            why: view.away_since_ms.and_then(|_| self.fleet.fault()).map(str::to_owned),
             nodes,
             jobs,
             differing,
@@ -208,8 +208,7 @@ impl Daemon {
     }
 
     fn away(&self) -> cron::Error {
-        let status = self.fleet.status(clock::monotonic_ms());
-        let why = status.and_then(|status| status.away_why).map(|why| format!(": {why}")).unwrap_or_default();
+        let why = self.fleet.fault().map(|why| format!(": {why}")).unwrap_or_default();
         cron::Error::FleetAway { why: format!("the engine of the fleet (etcd) does not answer{why}") }
     }
 }
