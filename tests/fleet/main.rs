@@ -7,3 +7,4 @@ pub mod common;
 
 mod engine;
 mod etcd;
+mod views;
