@@ -142,7 +142,7 @@ impl Daemon {
     }
 
     /// Goes on with the call that has asked for these keys. None: they could not be read.
-    pub(in crate::daemon) fn answer_fleet_read(&mut self, id: u64, entries: Option<Vec<FleetEntry>>) {
+    pub(in crate::daemon) fn take_fleet_keys(&mut self, id: u64, entries: Option<Vec<FleetEntry>>) {
         let waits = |request: &Request| match request {
             Request::Fleet(call) => call.reading() == Some(id),
             _ => false,
@@ -179,7 +179,7 @@ impl Daemon {
             _ => None,
         };
         let reads: Vec<u64> = self.control.requests.values().filter_map(reading).collect();
-        reads.into_iter().for_each(|id| self.answer_fleet_read(id, None));
+        reads.into_iter().for_each(|id| self.take_fleet_keys(id, None));
     }
 
     /// Answers those who wait for a watermark to be repaired.
