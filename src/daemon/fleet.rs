@@ -542,7 +542,7 @@ impl OpenFleet {
     /// Starts the agent.
     fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Result<RunningAgent, String> {
         let settings = agent_settings(&self.config, &self.node, false).map_err(|why| why.to_string())?;
-        let spawned = || -> io::Result<(Link, Token)> {
+        let mut spawned = || -> io::Result<(Link, Token)> {
             let (ours, theirs) = descriptor::stream_pair()?;
             let start = AgentStart { program: self.program.clone(), account: self.account, node: String::new() };
             // The loop reaps all children.

@@ -5,7 +5,9 @@ use super::fleet::{FleetNodeView, FleetPause, Mark, NodeJobs, Purpose};
 use super::fleet_events::REQUEST_MS;
 use super::job_id::JobId;
 use super::now::Now;
+use super::progress::TurnChanges;
 use super::state::Scheduler;
+use super::user_requests::Answer;
 use crate::crontab::FleetMode;
 
 /// The fleet and its nodes.
@@ -89,22 +91,34 @@ impl Scheduler {
     }
 
     /// Sets the watermark of a job whose slot is in the future to now, so that it runs again. No slot of the past can be claimed by that.
-    pub fn repair_fleet_mark(&mut self, id: &JobId, now: Now) -> (FleetRepair, Vec<Action>) {
-        let Some(fleet) = &mut self.fleet else { return (FleetRepair::Away, Vec::new()) };
+    pub fn repair_fleet_mark(&mut self, id: &JobId, now: Now) -> Answer<FleetRepair> {
+        let mut actions = Vec::new();
+        let gap = self.follow_time(now, &mut actions);
+        self.run_policy_timers(now, &mut actions);
+        self.start_due(gap, now, &mut actions);
+        let result = self.ask_for_repair(id, now, &mut actions);
+        self.finish(TurnChanges::default(), now, &mut actions);
+        Answer { result, actions }
+    }
+
+    fn ask_for_repair(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> FleetRepair {
+        let Some(fleet) = &mut self.fleet else { return FleetRepair::Away };
         let mark = fleet.cache.mark(id).and_then(|known| known.value.as_ref());
         let Some(slot) = mark.filter(|mark| is_ahead(mark, now)).map(|mark| mark.slot) else {
-            return (FleetRepair::NotNeeded(mark.map(|mark| mark.slot)), Vec::new());
+            return FleetRepair::NotNeeded(mark.map(|mark| mark.slot));
         };
         let purpose = Purpose::Repair(id.clone());
         if fleet.is_asked(&purpose) {
-            return (FleetRepair::Asked(slot), Vec::new());
+            return FleetRepair::Asked(slot);
         }
         let transaction = fleet.plan_repair(id, now.utc.0);
         let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
-        let request = transaction.and_then(|transaction| fleet.request(purpose, transaction, expires_ms));
-        match request {
-            Some(request) => (FleetRepair::Asked(slot), vec![Action::Fleet(Box::new(request))]),
-            None => (FleetRepair::Away, Vec::new()),
+        match transaction.and_then(|transaction| fleet.request(purpose, transaction, expires_ms)) {
+            Some(request) => {
+                actions.push(Action::Fleet(Box::new(request)));
+                FleetRepair::Asked(slot)
+            }
+            None => FleetRepair::Away,
         }
     }
 }

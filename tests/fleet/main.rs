@@ -9,3 +9,4 @@ mod cluster;
 mod engine;
 mod etcd;
 mod site;
+mod views;
