@@ -13,12 +13,13 @@ use crate::fleet::link::{Link, LinkError};
 use crate::fleet::message::{ACCOUNT, AgentMessage, AgentRequest, AgentSettings, VERB};
 use crate::report::Level;
 use crate::schedule::Zones;
-use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS};
+use crate::scheduler::{Change, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, Mark, RENEW_MS};
 use crate::sys::error::{PathError, os_at};
 use crate::sys::files::{self, reason};
 use crate::sys::process::own_uid;
 use crate::sys::{clock, descriptor};
 use crate::users::local_account;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -74,9 +75,11 @@ struct OpenFleet {
 pub(super) struct FleetCounts {
     /// How often the connection to the engine was lost.
     pub(super) losses: u64,
-    /// Transactions that were done, that were refused, and those that failed or whose answer is not known.
-    pub(super) done: u64,
+    /// Claims of slots that were made.
+    pub(super) won: u64,
+    /// Claims that were refused: mostly another node was faster.
     pub(super) refused: u64,
+    /// Claims that failed, or whose answer is not known.
     pub(super) failed: u64,
 }
 
@@ -93,6 +96,8 @@ struct RunningAgent {
     token: Token,
     is_writing: bool,
     check: AgentCheck,
+    /// The requests that are claims and have not been answered.
+    claims: BTreeSet<u64>,
     since_ms: i64,
     /// When the lease counts as gone. None: there is none yet.
     lease_until_ms: Option<i64>,
@@ -115,13 +120,8 @@ pub(super) enum FleetNews {
 /// The state of the connection, for those who ask.
 #[derive(Debug)]
 pub(super) struct FleetStatus<'a> {
-    /// The name of the fleet, and of this node.
-    pub(super) fleet: &'a str,
-    pub(super) node: &'a str,
     /// Whether the engine is there.
     pub(super) is_connected: bool,
-    /// For how many seconds it has been away.
-    pub(super) away_s: Option<i64>,
     /// The member of the engine that answers, and how long that took last, in microseconds.
     pub(super) member: Option<&'a (String, u64)>,
     /// Transactions without an answer.
@@ -322,17 +322,14 @@ impl Fleet {
     }
 
     /// The state of the connection. None: there is no fleet.
-    pub(super) fn status(&self, now_ms: i64) -> Option<FleetStatus<'_>> {
+    pub(super) fn status(&self) -> Option<FleetStatus<'_>> {
         let open = self.open.as_ref()?;
         let running = match &open.agent {
             Agent::Running(running) => Some(running),
             Agent::Waiting(_) => None,
         };
         Some(FleetStatus {
-            fleet: &open.config.name,
-            node: &open.node,
             is_connected: running.is_some_and(|running| running.check.is_connected()),
-            away_s: open.away_since_ms.map(|since| (now_ms - since) / 1000),
             member: running.and_then(|running| running.member.as_ref()),
             waiting: running.map_or(0, |running| running.check.waiting()),
             counts: open.counts,
@@ -348,11 +345,15 @@ impl Fleet {
             let answer = FleetAnswer::Failed { why: why.to_owned() };
             Some(FleetEvent::Answered { id: request.id, answer })
         };
+        let is_claim = is_claim(request);
         if !running.check.has_room() || running.link.push(&AgentRequest::Transact(request.clone())).is_err() {
-            open.counts.failed += 1;
+            open.counts.failed += u64::from(is_claim);
             return failed("more requests wait for the engine than are kept; it is too slow for this fleet");
         }
         running.check.note_transaction(request);
+        if is_claim {
+            running.claims.insert(request.id);
+        }
         None
     }
 
@@ -482,12 +483,12 @@ impl Fleet {
                         );
                         self.lines.push((Level::Info, text));
                     }
-                    FleetEvent::Answered { answer, .. } => match answer {
-                        FleetAnswer::Done { .. } => open.counts.done += 1,
+                    FleetEvent::Answered { id, answer } if running.claims.remove(id) => match answer {
+                        FleetAnswer::Done { .. } => open.counts.won += 1,
                         FleetAnswer::Refused { .. } => open.counts.refused += 1,
                         FleetAnswer::Failed { .. } | FleetAnswer::Unknown => open.counts.failed += 1,
                     },
-                    FleetEvent::Entries(_) | FleetEvent::Away => {}
+                    FleetEvent::Answered { .. } | FleetEvent::Entries(_) | FleetEvent::Away => {}
                 }
                 news.push(FleetNews::Event(event));
             }
@@ -558,6 +559,7 @@ impl OpenFleet {
             token,
             is_writing: false,
             check: AgentCheck::new(now_ms),
+            claims: BTreeSet::new(),
             since_ms: now_ms,
             lease_until_ms: None,
             renew_at_ms: now_ms + RENEW_MS,
@@ -583,6 +585,12 @@ impl OpenFleet {
             (Level::Warning, text)
         })
     }
+}
+
+/// Whether a request claims a slot.
+fn is_claim(request: &FleetRequest) -> bool {
+    let claimed = |change: &Change| change.value.as_deref().and_then(Mark::of_text).is_some_and(|mark| mark.is_open());
+    request.transaction.changes.iter().filter(|change| change.key.starts_with("mark/")).any(claimed)
 }
 
 /// What an agent says of its end.

@@ -2,10 +2,11 @@
 
 use super::fleet::FleetNews;
 use super::settings::Settings;
-use super::state::{Daemon, Fatal, Handler};
+use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
 use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, RunId};
 use crate::sys::{clock, files};
+use crate::varlink::cron;
 
 impl Daemon {
     fn handle_fleet_agent(&mut self) -> Result<(), Fatal> {
@@ -57,6 +58,23 @@ impl Daemon {
     /// or has too much to do.
     pub(super) fn read_fleet_keys(&mut self, prefix: &str, limit: u32) -> Option<u64> {
         self.fleet.read(prefix, limit)
+    }
+
+    /// What is counted of the fleet. None: there is none.
+    pub(super) fn fleet_metrics(&self) -> Option<cron::FleetMetrics> {
+        let status = self.fleet.status()?;
+        let view = self.planner.scheduler.fleet_view(now());
+        let own = view.as_ref().and_then(|view| view.nodes.iter().find(|node| node.node == view.node));
+        Some(cron::FleetMetrics {
+            engine_up: status.is_connected,
+            engine_losses: status.counts.losses,
+            engine_seconds: status.member.map(|(_, microseconds)| *microseconds as f64 / 1e6),
+            waiting: u64::try_from(status.waiting).unwrap_or(u64::MAX),
+            won: status.counts.won,
+            refused: status.counts.refused,
+            failed: status.counts.failed,
+            clock_offset: own.and_then(|own| own.offset_ms).map(|ms| ms as f64 / 1e3),
+        })
     }
 
     /// The name of the fleet.

@@ -596,6 +596,29 @@ pub struct DaemonMetrics {
     pub history_dropped: u64,
     /// Lines that the log has lost.
     pub log_dropped: u64,
+    /// Those of the fleet. None: there is none, or the caller may not see it.
+    pub fleet: Option<FleetMetrics>,
+}
+
+/// The metrics of this node of the fleet, since the start of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FleetMetrics {
+    /// Whether the engine is there.
+    pub engine_up: bool,
+    /// How often it was lost.
+    pub engine_losses: u64,
+    /// How long its last answer took, in seconds. None: there is no connection.
+    pub engine_seconds: Option<f64>,
+    /// Requests that have no answer yet.
+    pub waiting: u64,
+    /// Claims that were made.
+    pub won: u64,
+    /// Claims that were refused: mostly another node was faster.
+    pub refused: u64,
+    /// Claims that failed, or whose answer is not known.
+    pub failed: u64,
+    /// How many seconds the clock of this node is ahead of the median of the fleet.
+    pub clock_offset: Option<f64>,
 }
 
 /// A node of the fleet.

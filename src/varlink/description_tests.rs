@@ -122,6 +122,7 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<JobMetrics>(cron, "JobMetrics");
     check::<OtherMetrics>(cron, "OtherMetrics");
     check::<DaemonMetrics>(cron, "DaemonMetrics");
+    check::<FleetMetrics>(cron, "FleetMetrics");
     check::<MetricsArguments>(cron, "Metrics(");
     check::<Metrics>(cron, "Metrics)");
     check::<OutputArguments>(cron, "Output(");
