@@ -406,7 +406,10 @@ impl Daemon {
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 // Without a connection none comes.
                 Action::Fleet(_) => {}
-                Action::ExtendRuns { .. } => {}
+                Action::ExtendRuns { runs, end_by_ms } => {
+                    self.executors.old.for_each(|executor| executor.extend(runs.clone(), end_by_ms));
+                    self.executors.current.extend(runs, end_by_ms);
+                }
             }
         }
         // Before the executor is told, so that no run goes on that the history does not know.
