@@ -407,7 +407,10 @@ impl Daemon {
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
                 Action::Fleet(request) => self.request_of_fleet(&request),
-                Action::ExtendRuns { runs, end_by_ms } => self.extend_runs(&runs, end_by_ms),
+                Action::ExtendRuns { runs, end_by_ms } => {
+                    self.executors.old.for_each(|executor| executor.extend(runs.clone(), end_by_ms));
+                    self.executors.current.extend(runs, end_by_ms);
+                }
             }
         }
         self.flush_fleet();

@@ -4,7 +4,7 @@ use super::fleet::FleetNews;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
-use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, RunId};
+use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings};
 use crate::sys::{clock, files};
 use crate::varlink::cron;
 
@@ -47,11 +47,6 @@ impl Daemon {
     pub(super) fn flush_fleet(&mut self) {
         let news = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
         self.take_fleet_news(news);
-    }
-
-    /// Lets the executors go on with these runs until that moment, milliseconds of the monotonic clock.
-    pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
-        let _ = (runs, end_by_ms);
     }
 
     /// Has keys of the fleet read that begin with `prefix`. The answer comes to [`Daemon::take_fleet_keys`] with this number. None: the engine is away,

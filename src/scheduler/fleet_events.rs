@@ -49,6 +49,7 @@ impl Scheduler {
             FleetEvent::Listing { lease, sent_ms } => {
                 fleet.forget_requests();
                 fleet.cache.begin_listing();
+                let sent_ms = fleet.before_sleeps(sent_ms);
                 fleet.link.begin(lease, sent_ms);
             }
             FleetEvent::Entries(entries) => {
@@ -62,6 +63,7 @@ impl Scheduler {
                 self.publish_node(actions, now);
             }
             FleetEvent::Renewed { sent_ms } => {
+                let sent_ms = fleet.before_sleeps(sent_ms);
                 fleet.link.renew(sent_ms);
                 self.extend_runs(actions);
                 self.publish_node(actions, now);

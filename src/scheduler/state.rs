@@ -185,6 +185,9 @@ impl Scheduler {
 
     /// Follows the clocks to the moment of an event. Returns the time in which slots passed unseen.
     pub(super) fn follow_time(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.note_sleep(now.elapsed_ms);
+        }
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, actions),
@@ -332,6 +335,9 @@ impl Scheduler {
     /// monotonic clock did not.
     pub fn note_sleep(&mut self, slept_ms: i64) {
         self.progress.slept_ms = self.progress.slept_ms.saturating_add(slept_ms.max(0));
+        if let Some(fleet) = &mut self.fleet {
+            fleet.unnoted_sleep_ms = fleet.unnoted_sleep_ms.saturating_add(slept_ms.max(0));
+        }
     }
 
     /// Says as whom a standalone daemon runs its jobs.

@@ -44,6 +44,11 @@ impl FleetLink {
         self.renewed_ms = self.renewed_ms.max(sent_ms);
     }
 
+    /// The machine has slept: its lease went on meanwhile, and the monotonic clock did not.
+    pub(in crate::scheduler) fn note_sleep(&mut self, slept_ms: i64) {
+        self.renewed_ms = self.renewed_ms.saturating_sub(slept_ms);
+    }
+
     /// The connection has ended.
     pub(in crate::scheduler) fn end(&mut self, now_ms: i64) {
         // What nobody has noticed before counts from the end of the lease.

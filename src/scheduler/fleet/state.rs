@@ -23,6 +23,8 @@ const MOST_PENDING: usize = 60;
 const AHEAD_MS: i64 = 5_000;
 /// A node whose clock differs by more from the median is not in the fleet. Milliseconds.
 pub(super) const MOST_SKEW_MS: i64 = 30_000;
+/// Sleeps of the machine that are remembered. Messages are not older.
+const MOST_SLEEPS: usize = 64;
 /// Most ends that wait for the engine.
 const MOST_REPORTS: usize = 10_000;
 
@@ -50,6 +52,10 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) tasks: VecDeque<FleetTask>,
     /// The value of the node key as it is to be, and of the jobs key.
     pub(in crate::scheduler) published: (String, String),
+    /// For how long the machine has slept since the last event, in milliseconds.
+    pub(in crate::scheduler) unnoted_sleep_ms: i64,
+    /// The last sleeps: by when each had ended, and how long it was, in milliseconds.
+    sleeps: VecDeque<(i64, i64)>,
     /// Whether the fleet jobs of the tables have changed since.
     pub(in crate::scheduler) has_new_jobs: bool,
 }
@@ -165,8 +171,30 @@ impl Fleet {
             last_request: 0,
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
+            unnoted_sleep_ms: 0,
+            sleeps: VecDeque::new(),
             has_new_jobs: true,
         }
+    }
+
+    /// Notes a sleep of the machine: leases and claims have gone on meanwhile, and the monotonic clock has not.
+    pub(in crate::scheduler) fn note_sleep(&mut self, now_ms: i64) {
+        let slept_ms = std::mem::take(&mut self.unnoted_sleep_ms);
+        if slept_ms == 0 {
+            return;
+        }
+        self.link.note_sleep(slept_ms);
+        self.claims.values_mut().for_each(|claim| claim.since_ms = claim.since_ms.saturating_sub(slept_ms));
+        self.sleeps.push_back((now_ms, slept_ms));
+        if self.sleeps.len() > MOST_SLEEPS {
+            self.sleeps.pop_front();
+        }
+    }
+
+    /// A moment of the monotonic clock as it would be if that had gone on in sleeps since.
+    pub(in crate::scheduler) fn before_sleeps(&self, at_ms: i64) -> i64 {
+        let since = self.sleeps.iter().filter(|(ended_ms, _)| at_ms <= *ended_ms);
+        at_ms.saturating_sub(since.map(|(_, slept_ms)| slept_ms).sum())
     }
 
     /// Lets a job be looked at at that moment, unless it is looked at earlier.
