@@ -1,8 +1,11 @@
 //! The section `[fleet]` of /etc/cronwheel.toml: which engine several machines share, and what this machine is among them.
 
 use super::fault::{Expected, shown, unknown_key};
+use crate::crontab::FleetNames;
+use crate::schedule::{HostKey, Zone, Zones};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 /// The name of the section.
@@ -59,8 +62,35 @@ pub struct FleetConfig {
     pub labels: Vec<String>,
     /// How large a share of the jobs it takes.
     pub weight: u32,
-    /// The time zone of jobs without CRON_TZ of which one node runs each slot.
-    pub zone: Option<String>,
+    /// The time zone of jobs without CRON_TZ of which one node runs each slot: all nodes must mean the same times.
+    pub zone: String,
+}
+
+/// What the jobs of a fleet take from it instead of from the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetPlace {
+    key: HostKey,
+    zone: Arc<Zone>,
+}
+
+impl FleetConfig {
+    /// What the jobs of the fleet take from it. A zone that is not known is UTC here; see [`FleetConfig::has_known_zone`].
+    pub fn place(&self, zones: &dyn Zones) -> FleetPlace {
+        let zone = zones.named(&self.zone).unwrap_or_else(Zone::utc);
+        FleetPlace { key: HostKey::of(self.name.as_bytes()), zone }
+    }
+
+    /// Whether the zone of the fleet is known. A machine without it cannot tell the fleet's times.
+    pub fn has_known_zone(&self, zones: &dyn Zones) -> bool {
+        zones.named(&self.zone).is_some()
+    }
+}
+
+impl FleetPlace {
+    /// The same for the parser.
+    pub fn names(&self) -> FleetNames<'_> {
+        FleetNames { key: self.key, zone: &self.zone }
+    }
 }
 
 /// The values of the section while it is read.
@@ -184,7 +214,7 @@ impl Section {
             node: self.node,
             labels: self.labels.unwrap_or_default(),
             weight: self.weight.unwrap_or(1),
-            zone: self.zone,
+            zone: self.zone.ok_or("[fleet]: expected a line like zone = \"UTC\": all nodes must mean the same times")?,
         })
     }
 }
@@ -257,11 +287,11 @@ mod tests {
             node: Some("web1".into()),
             labels: vec!["eu".into(), "db-replica".into()],
             weight: 3,
-            zone: Some("Europe/Berlin".into()),
+            zone: "Europe/Berlin".into(),
         };
         assert_eq!(read(WHOLE), Ok(expected));
         assert_eq!(WHOLE.lines().count() - 1, KEYS.len());
-        let least = read("[fleet]\nname = 'a'\nendpoints = ['http://h']").unwrap();
+        let least = read("[fleet]\nname = 'a'\nendpoints = ['http://h']\nzone = 'UTC'").unwrap();
         assert_eq!((least.weight, least.labels, least.node, least.login), (1, vec![], None, None));
     }
 
@@ -271,6 +301,7 @@ mod tests {
             ("fleet = 3", "0: fleet: expected a section [fleet]"),
             ("[fleet]", "1: [fleet]: expected a line like name = "),
             ("[fleet]\nname = 'a'", "1: [fleet]: expected a line like endpoints = "),
+            ("[fleet]\nname = 'a'\nendpoints = ['http://h']", "1: [fleet]: expected a line like zone = "),
             ("[fleet]\nnam = 'a'", "8: [fleet]: unknown key nam; did you mean name?"),
             ("[fleet]\nname = 'a/b'", "15: [fleet]: name: expected a name of letters, "),
             ("[fleet]\nname = '-a'", "15: [fleet]: name: expected a name of letters, "),

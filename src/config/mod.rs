@@ -9,5 +9,5 @@ pub mod sockets;
 pub mod zones;
 
 pub use file::{ConfigError, ConfigFile, LogTarget, Values, WatchMode, keys, parse_size, parse_time};
-pub use fleet::{FleetConfig, fleet_keys, is_fleet_name};
+pub use fleet::{FleetConfig, FleetPlace, fleet_keys, is_fleet_name};
 pub use settings::{Config, HistoryConfig, Places};

@@ -204,6 +204,7 @@ impl Daemon {
             self.planner.scheduler.wake_at_elapsed_ms(),
             self.control.next_deadline_ms(),
             self.history.deadline_ms(),
+            self.fleet_deadline_ms(),
         ];
         let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
@@ -235,6 +236,7 @@ impl Daemon {
         }
         self.advance_control(now);
         self.run_history(now);
+        self.run_fleet(now);
         self.check_old_executors(now);
         self.resume_wake_ups(now);
         self.advance_stop(now);
@@ -404,11 +406,11 @@ impl Daemon {
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
-                // Without a connection none comes.
-                Action::Fleet(_) => {}
-                Action::ExtendRuns { .. } => {}
+                Action::Fleet(request) => self.request_of_fleet(&request),
+                Action::ExtendRuns { runs, end_by_ms } => self.extend_runs(&runs, end_by_ms),
             }
         }
+        self.flush_fleet();
         // Before the executor is told, so that no run goes on that the history does not know.
         self.flush_history();
         if let Some(why) = self.executors.current.take_queue_error() {

@@ -12,6 +12,7 @@ use crate::fleet::check::AgentCheck;
 use crate::fleet::link::{Link, LinkError};
 use crate::fleet::message::{ACCOUNT, AgentMessage, AgentRequest, AgentSettings, VERB};
 use crate::report::Level;
+use crate::schedule::Zones;
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS};
 use crate::sys::error::{PathError, os_at};
 use crate::sys::files::{self, reason};
@@ -19,6 +20,7 @@ use crate::sys::process::own_uid;
 use crate::sys::{clock, descriptor};
 use crate::users::local_account;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -32,14 +34,21 @@ const BEGIN_MS: i64 = 60_000;
 /// Most lines of one agent that go into the log, and most characters of one.
 const MOST_LINES: u32 = 20;
 const LONGEST_TEXT: usize = 300;
+/// How long `crond --check` waits for the agent, and most problems that it reports.
+const CHECK_MS: i64 = 30_000;
+const MOST_PROBLEMS: usize = 50;
 /// Most bytes of a file with certificates or a key, and of one with a password.
 const LARGEST_PEM: usize = 1 << 20;
 const LARGEST_PASSWORD: usize = 4 << 10;
 
 /// The fleet as the daemon has it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Fleet {
     open: Option<OpenFleet>,
+    /// The name of this node.
+    node: String,
+    /// Why the engine is away. None: it is there.
+    fault: Option<String>,
     lines: Vec<(Level, String)>,
 }
 
@@ -131,6 +140,8 @@ pub(super) enum Unavailable {
     NoProgram,
     #[error("the host name is none that a node can have; expected a line like node = \"web1\" in [fleet]")]
     NoName,
+    #[error("zone: there is no time zone {0}; expected a name like Europe/Berlin in [fleet]")]
+    NoZone(String),
     #[error("{0}")]
     File(#[from] PathError),
 }
@@ -145,7 +156,7 @@ pub(super) struct AgentStart {
 
 impl AgentStart {
     /// Finds the program and the user of the agent, and the name of the node.
-    pub(super) fn find(settings: &Settings, config: &FleetConfig) -> Result<AgentStart, Unavailable> {
+    pub(super) fn find(settings: &Settings, config: &FleetConfig, zones: &dyn Zones) -> Result<AgentStart, Unavailable> {
         if !cfg!(feature = "fleet") {
             return Err(Unavailable::NotBuilt);
         }
@@ -156,11 +167,14 @@ impl AgentStart {
             false => Some(account.ok_or(Unavailable::NoAccount)?),
         };
         let node = node_name(config).ok_or(Unavailable::NoName)?;
+        if !config.has_known_zone(zones) {
+            return Err(Unavailable::NoZone(config.zone.clone()));
+        }
         Ok(AgentStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account, node })
     }
 
     /// The process, which is not started yet, with this socket.
-    fn command(&self, socket: std::os::fd::OwnedFd) -> Command {
+    fn command(&self, socket: OwnedFd) -> Command {
         let mut command = match self.account {
             Some(ids) => execute_as::command(ids, &self.program),
             None => Command::new(&self.program),
@@ -169,6 +183,67 @@ impl AgentStart {
         command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
+}
+
+/// What is wrong with the engine of the fleet, a line each, as the agent finds it. Nothing is changed. Waits for the agent for a limited time.
+pub(super) fn find_problems(settings: &Settings, config: &FleetConfig, zones: &dyn Zones) -> Vec<String> {
+    let no_part = |why: &dyn std::fmt::Display| vec![format!("this machine takes no part in the fleet {}: {why}", config.name)];
+    let start = match AgentStart::find(settings, config, zones) {
+        Ok(start) => start,
+        Err(why @ Unavailable::NoAccount) => return no_part(&format!("{why}; cronwheel-fleet(7) has the command that makes it")),
+        Err(why) => return no_part(&why),
+    };
+    // Only root can start the agent as its user, and read the files with secrets.
+    if start.account.is_some() && own_uid() != 0 {
+        return Vec::new();
+    }
+    let message = match agent_settings(config, &start.node, true) {
+        Ok(message) => message,
+        Err(why) => return no_part(&why),
+    };
+    match ask_agent(&start, &message) {
+        Ok(problems) => problems.into_iter().map(|problem| format!("fleet {}: {problem}", config.name)).collect(),
+        Err(why) => no_part(&format!("the agent cannot be asked: {}", reason(&why))),
+    }
+}
+
+/// Starts an agent that only checks, and reads what it finds.
+fn ask_agent(start: &AgentStart, settings: &AgentSettings) -> io::Result<Vec<String>> {
+    let (ours, theirs) = descriptor::stream_pair()?;
+    let mut child = start.command(theirs).spawn()?;
+    let mut link = Link::new(ours);
+    let mut problems = Vec::new();
+    link.push(settings).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let until_ms = clock::monotonic_ms() + CHECK_MS;
+    loop {
+        let left_ms = until_ms - clock::monotonic_ms();
+        if left_ms <= 0 {
+            problems.push("the check took too long and was ended".to_owned());
+            break;
+        }
+        if link.flush().is_err() {
+            break;
+        }
+        // What did not fit is sent soon.
+        descriptor::wait_until(link.as_fd(), if link.wants_to_write() { left_ms.min(10) } else { left_ms })?;
+        let Ok(messages) = link.receive() else { break };
+        for message in messages {
+            match message {
+                AgentMessage::Warning(text) | AgentMessage::Lost(text) | AgentMessage::NotStarted(text) => {
+                    problems.push(one_line(&text));
+                }
+                _ => {}
+            }
+        }
+        if problems.len() > MOST_PROBLEMS {
+            break;
+        }
+    }
+    // It ends when its socket is closed; one that hangs is ended.
+    drop(link);
+    let _ = child.kill();
+    child.wait()?;
+    Ok(problems)
 }
 
 /// The name of this node: the configured one, else the host name.
@@ -204,13 +279,13 @@ pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool
 
 impl Fleet {
     /// The fleet of the configuration. The agent is started by [`Fleet::run_timers`].
-    pub(super) fn open(settings: &Settings) -> Fleet {
-        let Some(config) = &settings.config.fleet else { return Fleet { open: None, lines: Vec::new() } };
-        match AgentStart::find(settings, config) {
+    pub(super) fn open(settings: &Settings, zones: &dyn Zones) -> Fleet {
+        let Some(config) = &settings.config.fleet else { return Fleet::default() };
+        match AgentStart::find(settings, config, zones) {
             Ok(AgentStart { program, account, node }) => {
                 let open = OpenFleet {
                     config: config.clone(),
-                    node,
+                    node: node.clone(),
                     program,
                     account,
                     agent: Agent::Waiting(0),
@@ -220,18 +295,30 @@ impl Fleet {
                     counts: FleetCounts::default(),
                     last_read: 0,
                 };
-                Fleet { open: Some(open), lines: Vec::new() }
+                let fault = Some("it is not connected yet".to_owned());
+                Fleet { open: Some(open), node, fault, lines: Vec::new() }
             }
             Err(why) => {
                 let text = format!("this machine takes no part in the fleet {}: {why}", config.name);
-                Fleet { open: None, lines: vec![(Level::Warning, text)] }
+                let node = node_name(config).unwrap_or_default();
+                Fleet { open: None, node, fault: Some(why.to_string()), lines: vec![(Level::Warning, text)] }
             }
         }
     }
 
-    /// The name of the node. None: there is no fleet.
-    pub(super) fn node(&self) -> Option<&str> {
-        Some(&self.open.as_ref()?.node)
+    /// The name of this node.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Why the engine is away. None: it is there.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Whether an agent runs.
+    pub(super) fn has_agent(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| matches!(open.agent, Agent::Running(_)))
     }
 
     /// The state of the connection. None: there is no fleet.
@@ -299,8 +386,10 @@ impl Fleet {
                 match open.spawn(now_ms, reactor, handler) {
                     Ok(running) => open.agent = Agent::Running(Box::new(running)),
                     Err(why) => {
-                        let line = open.note_loss(now_ms, &format!("starting the agent: {why}"));
+                        let why = format!("starting the agent: {why}");
+                        let line = open.note_loss(now_ms, &why);
                         self.lines.extend(line);
+                        self.fault = Some(why);
                     }
                 }
                 Vec::new()
@@ -376,6 +465,7 @@ impl Fleet {
                     }
                     FleetEvent::Listed => {
                         open.pause_ms = FIRST_PAUSE_MS;
+                        self.fault = None;
                         let since = open.away_since_ms.take();
                         let member = running.member.as_ref().map_or("", |(endpoint, _)| endpoint);
                         let after = match since {
@@ -425,6 +515,7 @@ impl Fleet {
         reactor.remove(&running.link, running.token);
         let line = open.note_loss(now_ms, why);
         self.lines.extend(line);
+        self.fault = Some(why.to_owned());
         // The agent ends when its socket is closed.
         match running.check.has_lease() {
             true => vec![FleetNews::Event(FleetEvent::Away)],
@@ -451,7 +542,7 @@ impl OpenFleet {
     /// Starts the agent.
     fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Result<RunningAgent, String> {
         let settings = agent_settings(&self.config, &self.node, false).map_err(|why| why.to_string())?;
-        let spawned = || -> io::Result<(Link, Token)> {
+        let mut spawned = || -> io::Result<(Link, Token)> {
             let (ours, theirs) = descriptor::stream_pair()?;
             let start = AgentStart { program: self.program.clone(), account: self.account, node: String::new() };
             // The loop reaps all children.

@@ -1,10 +1,10 @@
 //! What the event loop does with the fleet: it passes requests of the scheduler to the agent, and what the agent says to the scheduler.
 
 use super::fleet::FleetNews;
-use super::settings::{Settings, version_number};
+use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler};
 use crate::report::Level;
-use crate::scheduler::{Event, FleetRequest, FleetSettings};
+use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, RunId};
 use crate::sys::{clock, files};
 
 impl Daemon {
@@ -14,10 +14,19 @@ impl Daemon {
         Ok(())
     }
 
+    /// When [`Daemon::run_fleet`] has something to do, milliseconds of the monotonic clock.
+    pub(super) fn fleet_deadline_ms(&self) -> Option<i64> {
+        self.fleet.deadline_ms().filter(|_| !self.leaves_fleet())
+    }
+
+    /// A daemon that ends starts no other agent. The one that runs ends with it.
+    fn leaves_fleet(&self) -> bool {
+        self.stopping.is_some() && !self.fleet.has_agent()
+    }
+
     /// Starts the agent if it is time for that, and has the lease renewed.
     pub(super) fn run_fleet(&mut self, now_ms: i64) {
-        // A daemon that ends starts no other agent. The one that runs ends with it.
-        if self.stopping.is_some() && self.fleet.is_waiting() {
+        if self.leaves_fleet() {
             return;
         }
         let handler: Handler = |daemon, _| daemon.handle_fleet_agent();
@@ -39,6 +48,27 @@ impl Daemon {
         self.take_fleet_news(news);
     }
 
+    /// Lets the executors go on with these runs until that moment, milliseconds of the monotonic clock.
+    pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
+        let _ = (runs, end_by_ms);
+    }
+
+    /// Has keys of the fleet read that begin with `prefix`. The answer comes to [`Daemon::take_fleet_keys`] with this number. None: the engine is away,
+    /// or has too much to do.
+    pub(super) fn read_fleet_keys(&mut self, prefix: &str, limit: u32) -> Option<u64> {
+        self.fleet.read(prefix, limit)
+    }
+
+    /// The name of the fleet.
+    pub(super) fn fleet_name(&self) -> Option<&str> {
+        self.settings.config.fleet.as_ref().map(|fleet| fleet.name.as_str())
+    }
+
+    /// Why the engine is away.
+    pub(super) fn fleet_fault(&self) -> Option<&str> {
+        self.fleet.fault()
+    }
+
     fn take_fleet_news(&mut self, news: Vec<FleetNews>) {
         for (level, text) in self.fleet.take_lines() {
             match level {
@@ -48,8 +78,14 @@ impl Daemon {
         }
         for item in news {
             match item {
-                FleetNews::Event(event) => self.planner.handle(Event::Fleet(event)),
-                FleetNews::Found(id, entries) => self.answer_fleet_read(id, entries),
+                FleetNews::Event(event) => {
+                    let is_end = event == FleetEvent::Away;
+                    self.planner.handle(Event::Fleet(event));
+                    if is_end {
+                        self.end_fleet_reads();
+                    }
+                }
+                FleetNews::Found(id, entries) => self.take_fleet_keys(id, entries),
             }
         }
     }
@@ -67,7 +103,7 @@ pub(super) fn settings_of_node(settings: &Settings, node: &str) -> std::io::Resu
         node: node.to_owned(),
         labels: config.map(|config| config.labels.clone()).unwrap_or_default(),
         weight: config.map_or(1, |config| config.weight),
-        version: version_number().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         fresh_instance: random.iter().map(|byte| format!("{byte:02x}")).collect(),
     })
 }

@@ -4,6 +4,7 @@ use super::anacron::AnacronFiles;
 use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::fleet::Fleet;
 use super::history::History;
 use super::job_state::JobStateStore;
 use super::live_runs::LiveRuns;
@@ -51,6 +52,7 @@ pub struct Daemon {
     pub(super) control: Control,
     pub(super) runs: LiveRuns,
     pub(super) history: History,
+    pub(super) fleet: Fleet,
     pub(super) metrics: Metrics,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,

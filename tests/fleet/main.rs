@@ -5,6 +5,8 @@
 #[path = "../common/mod.rs"]
 pub mod common;
 
+mod cluster;
 mod engine;
 mod etcd;
+mod site;
 mod views;

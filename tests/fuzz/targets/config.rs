@@ -129,7 +129,7 @@ fn written_fleet(fleet: FleetConfig) -> String {
         ("node", node.as_deref().map(text)),
         ("labels", Some(list(&labels))),
         ("weight", Some(weight.to_string())),
-        ("zone", zone.as_deref().map(text)),
+        ("zone", Some(text(&zone))),
     ];
     assert_eq!(lines.len(), fleet_keys().len());
     let lines = lines.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", value?)));
