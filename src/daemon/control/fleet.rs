@@ -57,9 +57,18 @@ impl Daemon {
         let groups = view.as_ref().map(|view| self.control.node_tables.groups(view, own)).unwrap_or_default();
         match question {
             FleetQuestion::Overview => {
-                let fleet = view.map(|view| self.fleet_for(peer, &view, &groups));
-                let off = || cron::Fleet { engine: "off".to_owned(), ..cron::Fleet::default() };
-                self.reply(token, &Reply::of(&fleet.unwrap_or_else(off)));
+                let fleet = match (view, self.fleet_name()) {
+                    (Some(view), _) => self.fleet_for(peer, &view, &groups),
+                    // It is set up, and this machine cannot take part.
+                    (None, Some(name)) => cron::Fleet {
+                        name: Some(name.to_owned()),
+                        engine: "away".to_owned(),
+                        why: self.fleet_fault().map(str::to_owned),
+                        ..cron::Fleet::default()
+                    },
+                    (None, None) => cron::Fleet { engine: "off".to_owned(), ..cron::Fleet::default() },
+                };
+                self.reply(token, &Reply::of(&fleet));
             }
             FleetQuestion::Jobs { jobs, filter } => {
                 let listing = FleetListing { jobs, filter, groups, ..FleetListing::default() };
