@@ -192,6 +192,9 @@ pub struct Status {
     /// Until when all jobs of the caller are paused, entries that are added included.
     #[serde(default)]
     pub paused_all_until: Option<Time>,
+    /// `up`, or why this machine takes no part in its fleet. None: no fleet is set up.
+    #[serde(default)]
+    pub fleet: Option<String>,
 }
 
 /// The arguments of `List`.

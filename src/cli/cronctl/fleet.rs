@@ -87,8 +87,8 @@ fn print(fleet: &Fleet, screen: &Screen, out: &mut Output) -> Result<(), Error> 
     let text = |text: &str| printable(text.as_bytes());
     let mut field = |name: &str, text: &str| out.line(format_args!("{name:<10} {text}"));
     let name = fleet.name.as_deref().unwrap_or_default();
-    let here = fleet.node.as_deref().unwrap_or_default();
-    field("fleet", &format!("{}, this node is {}", text(name), text(here)))?;
+    let here = fleet.node.as_deref().map(|node| format!(", this node is {}", text(node))).unwrap_or_default();
+    field("fleet", &format!("{}{here}", text(name)))?;
     let engine = match (fleet.engine.as_str(), fleet.since) {
         ("up", _) => screen.paint(Ink::Good, "up"),
         (word, since) => {

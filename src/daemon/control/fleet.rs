@@ -38,7 +38,7 @@ impl Daemon {
         self.control.node_tables.keep_only(&view.nodes);
         let missing = self.control.node_tables.missing(&view).map(|(node, digest)| (node.to_owned(), digest.to_owned()));
         let reading = missing.and_then(|(node, digest)| {
-            let id = self.fleet.read(&FleetKey::Jobs(node).to_string(), 1)?;
+            let id = self.read_fleet_keys(&FleetKey::Jobs(node).to_string(), 1)?;
             Some((id, digest))
         });
         match reading {
@@ -57,9 +57,18 @@ impl Daemon {
         let groups = view.as_ref().map(|view| self.control.node_tables.groups(view, own)).unwrap_or_default();
         match question {
             FleetQuestion::Overview => {
-                let fleet = view.map(|view| self.fleet_for(peer, &view, &groups));
-                let off = || cron::Fleet { engine: "off".to_owned(), ..cron::Fleet::default() };
-                self.reply(token, &Reply::of(&fleet.unwrap_or_else(off)));
+                let fleet = match (view, self.fleet_name()) {
+                    (Some(view), _) => self.fleet_for(peer, &view, &groups),
+                    // It is set up, and this machine cannot take part.
+                    (None, Some(name)) => cron::Fleet {
+                        name: Some(name.to_owned()),
+                        engine: "away".to_owned(),
+                        why: self.fleet_fault().map(str::to_owned),
+                        ..cron::Fleet::default()
+                    },
+                    (None, None) => cron::Fleet { engine: "off".to_owned(), ..cron::Fleet::default() },
+                };
+                self.reply(token, &Reply::of(&fleet));
             }
             FleetQuestion::Jobs { jobs, filter } => {
                 let listing = FleetListing { jobs, filter, groups, ..FleetListing::default() };
@@ -92,11 +101,11 @@ impl Daemon {
         };
         let (jobs, differing) = if sees_all { groups.counts() } else { (0, 0) };
         cron::Fleet {
-            name: self.fleet.status(now_ms).map(|status| status.fleet.to_owned()),
+            name: self.fleet_name().map(str::to_owned),
             node: Some(view.node.clone()),
             engine: if view.away_since_ms.is_some() { "away" } else { "up" }.to_owned(),
             since: view.away_since_ms.map(at),
-            why: view.away_since_ms.and_then(|_| self.fleet.fault()).map(str::to_owned),
+            why: view.away_since_ms.and_then(|_| self.fleet_fault()).map(str::to_owned),
             nodes,
             jobs,
             differing,
@@ -112,7 +121,7 @@ impl Daemon {
         // All keys of its outcomes, whose last part is a number.
         let key = FleetKey::Outcome(job.clone(), 0).to_string();
         let prefix = key.rsplit_once('/').map_or(key.as_str(), |(prefix, _)| prefix);
-        match self.fleet.read(&format!("{prefix}/"), u32::try_from(OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
+        match self.read_fleet_keys(&format!("{prefix}/"), u32::try_from(OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
             Some(reading) => {
                 let call = FleetCall::Outcomes { reading };
                 self.control.requests.insert(token, Request::Fleet(Box::new(call)));
@@ -208,7 +217,7 @@ impl Daemon {
     }
 
     fn away(&self) -> cron::Error {
-        let why = self.fleet.fault().map(|why| format!(": {why}")).unwrap_or_default();
+        let why = self.fleet_fault().map(|why| format!(": {why}")).unwrap_or_default();
         cron::Error::FleetAway { why: format!("the engine of the fleet (etcd) does not answer{why}") }
     }
 }

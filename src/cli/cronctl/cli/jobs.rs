@@ -48,7 +48,8 @@ pub(super) fn status() -> Command {
         .about("Show the daemon's state, and the jobs that fail")
         .long_about(
             "Show the daemon's state: its tables and those that it refuses, running, paused and failing jobs, what is due \
-             next, and whether a history is kept. The exit status is 1 if a job fails or is late, or a table is refused.",
+             next, and whether a history is kept. The exit status is 1 if a job fails or is late, a table is refused, or the \
+             machine takes no part in its fleet.",
         )
         .args([
             user("Name the jobs of this user only"),
