@@ -56,6 +56,7 @@
 //! | `fleet_events` | the events that concern the fleet, and what this node publishes |
 //! | `fleet_slots` | slots of fleet jobs that wait for the turn of this node; their catch-up and their skips |
 //! | `fleet_claims` | claims of runs, and the ends of claimed slots |
+//! | `fleet_pauses` | pauses of fleet jobs |
 //! | `fleet_watch` | runs that were lost with their node, or were never started |
 //! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
@@ -79,6 +80,7 @@ mod find_jobs;
 mod fleet;
 mod fleet_claims;
 mod fleet_events;
+mod fleet_pauses;
 mod fleet_slots;
 mod fleet_watch;
 mod follow_up;
