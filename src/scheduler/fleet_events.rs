@@ -125,6 +125,8 @@ impl Scheduler {
                 fleet_wake(&mut self.fleet, &job, now);
             }
             Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(&mut self.fleet, &job, now),
+            Purpose::Pause(job) if is_done || (is_refused && has_changed) => self.send_pause(&job, now, actions),
+            Purpose::Pause(_) => {}
         }
         self.note_fleet_keys(changed, now, actions);
     }
@@ -207,6 +209,8 @@ impl Scheduler {
         for (id, _) in catching_up {
             fleet.wake(id, now.elapsed_ms.saturating_add(spread_ms(id)));
         }
+        let paused: Vec<JobId> = fleet.wanted_pauses.keys().cloned().collect();
+        paused.iter().for_each(|id| self.send_pause(id, now, actions));
         self.keep_run_keys(now, actions);
         self.send_reports(now, actions);
     }
@@ -243,6 +247,7 @@ impl Scheduler {
                 FleetKey::Clock(_) | FleetKey::Jobs(_) | FleetKey::Outcome(..) => {}
             }
         }
+        self.end_fleet_pauses(now, actions);
         if has_new_nodes {
             // Ranks have changed.
             if let Some(fleet) = &mut self.fleet {

@@ -57,6 +57,7 @@
 //! | `fleet_slots` | slots of fleet jobs that wait for the turn of this node; their catch-up and their skips |
 //! | `fleet_claims` | claims of runs, and the ends of claimed slots |
 //! | `fleet_view` | the fleet as this node sees it, for those who ask; the repair of a watermark |
+//! | `fleet_pauses` | pauses of fleet jobs |
 //! | `fleet_watch` | runs that were lost with their node, or were never started |
 //! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
@@ -80,6 +81,7 @@ mod find_jobs;
 mod fleet;
 mod fleet_claims;
 mod fleet_events;
+mod fleet_pauses;
 mod fleet_slots;
 mod fleet_view;
 mod fleet_watch;

@@ -264,8 +264,14 @@ impl Scheduler {
             }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.starts.queue.begun(run)),
             Event::RunByHand { job, start } => drop(self.start_by_hand(&job, start, now, actions)),
-            Event::Pause { job, pause } => self.pause(&job, pause, now, actions),
-            Event::Resume { job } => self.resume(&job, now, actions),
+            Event::Pause { job, pause } => {
+                self.pause(&job, pause.clone(), now, actions);
+                self.pause_in_fleet(&job, Some(&pause), now, actions);
+            }
+            Event::Resume { job } => {
+                self.resume(&job, now, actions);
+                self.pause_in_fleet(&job, None, now, actions);
+            }
             Event::PauseAll { scope, pause } => {
                 self.with_jobs(now, actions, |jobs, turn| jobs.pause_all(scope, pause, turn));
             }

@@ -9,8 +9,8 @@ use crate::histories::first_history;
 use crate::setup::{source, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, AtStop, EarlierRun, Event, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetRequest, FleetSettings, JobId,
-    Mark, Now, Outcome, RENEW_MS, RunId, RunOutcome, RunRecord, RunRequest, RunResult, SavedState, Scheduler, Transaction,
+    Action, EarlierRun, Event, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetRequest, FleetSettings, JobId,
+    Mark, Now, RENEW_MS, RunId, RunOutcome, RunRecord, RunRequest, RunResult, SavedState, Scheduler, Transaction,
     Trigger,
 };
 use fastrand::Rng;
@@ -616,11 +616,10 @@ impl Fleet {
                 Action::Start(start) => self.hand_over(node, start),
                 Action::Fleet(request) => self.ask(node, *request),
                 Action::ExtendRuns { runs, end_by_ms } => {
-                    let of = &mut self.nodes[node];
-                    let until = end_by_ms - BOOTED_MS + of.slept;
-                    let boot = of.boot;
+                    let (until, boot) = (end_by_ms - BOOTED_MS + self.nodes[node].slept, self.nodes[node].boot);
                     for run in runs {
-                        if let Some(of) = of.running.get_mut(&run).filter(|of| of.deadline.is_some()) {
+                        let of = self.nodes[node].running.get_mut(&run);
+                        if let Some(of) = of.filter(|of| of.deadline.is_some()) {
                             of.deadline = Some(until);
                         }
                         self.push(until, What::Ends(node, boot, run));

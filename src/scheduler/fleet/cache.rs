@@ -34,6 +34,8 @@ pub(in crate::scheduler) struct FleetCache {
     marks: BTreeMap<JobId, Known<Mark>>,
     runs: BTreeMap<JobId, Known<RunKey>>,
     pauses: BTreeMap<JobId, Known<FleetPause>>,
+    /// Pauses that somebody has ended.
+    ended_pauses: Vec<(JobId, FleetPause)>,
     /// Nodes with their instances that are not there any more, and since when that is known.
     gone: BTreeMap<(String, String), i64>,
     /// The keys that have come with the listing in progress. None: there is none in progress.
@@ -110,7 +112,12 @@ impl FleetCache {
             }
             FleetKey::Pause(job) => {
                 let is_full = self.pauses.len() >= MOST_JOBS && !self.pauses.contains_key(job);
-                !is_full && set(&mut self.pauses, job, value, entry.revision, now_ms, json)
+                let old = self.pauses.get(job).and_then(|known| known.value.clone());
+                let is_changed = !is_full && set(&mut self.pauses, job, value, entry.revision, now_ms, json);
+                if let Some(old) = old.filter(|_| is_changed && value.is_none()) {
+                    self.ended_pauses.push((job.clone(), old));
+                }
+                is_changed
             }
             FleetKey::Jobs(_) | FleetKey::Outcome(..) => false,
         };
@@ -161,6 +168,11 @@ impl FleetCache {
     /// The run of a job that goes on.
     pub(in crate::scheduler) fn run(&self, job: &JobId) -> Option<&Known<RunKey>> {
         self.runs.get(job)
+    }
+
+    /// Takes out the pauses that somebody has ended.
+    pub(in crate::scheduler) fn take_ended_pauses(&mut self) -> Vec<(JobId, FleetPause)> {
+        std::mem::take(&mut self.ended_pauses)
     }
 
     /// The pause of a job.

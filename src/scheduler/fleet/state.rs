@@ -6,7 +6,7 @@ use super::link::FleetLink;
 use super::message::{Change, Compare, FleetAnswer, FleetEntry, FleetRequest, Transaction};
 use super::rank::rank;
 use super::settings::FleetSettings;
-use super::value::{FleetOutcome, Mark, MarkState, NodeRecord, RunKey};
+use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey};
 use crate::crontab::FleetRule;
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
@@ -48,6 +48,8 @@ pub(in crate::scheduler) struct Fleet {
     /// Requests without an answer.
     requests: BTreeMap<u64, (Purpose, Transaction)>,
     last_request: u64,
+    /// Pauses that somebody has asked for on this node, as they are to be. None: the pause is to end.
+    pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
     /// What jobs have asked for.
     pub(in crate::scheduler) tasks: VecDeque<FleetTask>,
     /// The value of the node key as it is to be, and of the jobs key.
@@ -128,6 +130,8 @@ pub(in crate::scheduler) enum Purpose {
     Run(JobId),
     /// The mark of a job, whose slot is in the future, is set to now.
     Repair(JobId),
+    /// The pause of a job.
+    Pause(JobId),
 }
 
 /// What the jobs have decided that concerns the fleet.
@@ -169,6 +173,7 @@ impl Fleet {
             reports: BTreeMap::new(),
             requests: BTreeMap::new(),
             last_request: 0,
+            wanted_pauses: BTreeMap::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
             unnoted_sleep_ms: 0,
@@ -621,6 +626,20 @@ impl Fleet {
             compares.push(Fleet::compare(&FleetKey::Mark(job.clone()), Some(&mark.text)));
         }
         Some(Transaction { compares, changes: vec![put(&key, self.run_key(slot, run), Some(lease))] })
+    }
+
+    /// The pause of a job as somebody has asked for it. None: it is so.
+    pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
+        let wanted = self.wanted_pauses.get(job)?.as_ref().map(json);
+        let known = self.cache.pause(job).map(|known| known.text.clone());
+        if known == wanted {
+            return None;
+        }
+        let key = FleetKey::Pause(job.clone());
+        Some(Transaction {
+            compares: vec![Fleet::compare(&key, known.as_deref())],
+            changes: vec![Change { key: key.to_string(), value: wanted, lease: None }],
+        })
     }
 
     /// The run key of a run of this node that has ended is removed. None: there is none.
