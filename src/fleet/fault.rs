@@ -36,11 +36,23 @@ pub(super) fn find_problems(engine: &Etcd, settings: &AgentSettings, prefix: &st
         }
     }
     if answering > 0
-        && let Err(why) = engine.range(prefix.as_bytes(), &end_of_prefix(prefix.as_bytes()), 1, 0)
+        && let Err(why) = read_any(engine, prefix.as_bytes())
     {
         problems.push(format!("the keys below {prefix} cannot be read: {why}"));
     }
     problems
+}
+
+/// Reads a key from any member.
+fn read_any(engine: &Etcd, prefix: &[u8]) -> Result<(), RequestError> {
+    let mut last = Ok(());
+    for _ in 0..engine.members.count() {
+        last = engine.range(prefix, &end_of_prefix(prefix), 1, 0).map(drop);
+        if last.as_ref().is_ok() || last.as_ref().is_err_and(RequestError::is_definite) {
+            break;
+        }
+    }
+    last
 }
 
 /// Logs in at any member.

@@ -56,7 +56,9 @@ impl Agent {
             if let Some(message) = self.said.pop_front() {
                 return Some(Some(message));
             }
-            descriptor::wait_until(self.link.as_fd(), 1_000).unwrap();
+            // What did not fit before.
+            self.link.flush().ok();
+            descriptor::wait_until(self.link.as_fd(), 100).unwrap();
             match self.link.receive() {
                 Ok(messages) => {
                     for message in &messages {
@@ -198,10 +200,6 @@ fn a_connection_lists_transacts_watches_and_renews() {
         }
     }
     assert_eq!(done, 250);
-
-    // A lease that does not exist is refused, and the others of the batch are not.
-    let one = agent.ask(set("mark/l1", None, Some("x"), None), 20_000);
-    assert!(matches!(agent.answer(one).0, FleetAnswer::Done { .. }));
 
     // Outcomes are read, not watched.
     agent.send(&AgentRequest::Read { id: 77, prefix: "outcome/x/".into(), limit: 100 });
@@ -374,7 +372,8 @@ fn tls_with_certificates_of_both_sides_and_a_login_work_and_a_wrong_password_is_
     assert!(Agent::start(&wrong).loss().contains("do not belong together"));
     let mut untrusted = secure.clone();
     untrusted.ca = Some(read("server.pem"));
-    assert!(Agent::start(&untrusted).loss().contains("TLS"), "another authority");
+    let why = Agent::start(&untrusted).loss();
+    assert!(why.contains("invalid peer certificate"), "another authority: {why}");
     let mut broken = secure.clone();
     broken.ca = Some("nothing".into());
     assert_eq!(Agent::start(&broken).loss(), "[fleet] ca: expected a certificate (PEM)");

@@ -37,10 +37,6 @@ impl Running {
         kill(self.pid(), signal).expect("the process to be there");
     }
 
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.0.try_wait(), Ok(None))
-    }
-
     /// Kills it, and waits for its end.
     pub fn kill(&mut self) {
         self.0.kill().ok();

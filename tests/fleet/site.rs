@@ -169,18 +169,12 @@ impl Site {
         let mut command = Command::new("nsenter");
         let holder = &self.nodes[&node].holder;
         command
-            .args(["--target", &holder.pid().to_string(), "--mount", "--uts", "--net", "--"])
+            .args(["--target", &holder.pid().to_string(), "--mount", "--uts", "--net", "--root", "--wd", "--"])
             .args(words)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::null());
         command
-    }
-
-    /// Runs a command inside of a node, and returns what it prints.
-    pub fn run(&self, node: usize, words: &[&str]) -> String {
-        let output = self.command(node, words).output().expect("nsenter");
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
     /// Starts the daemon of a node.
@@ -208,7 +202,8 @@ impl Site {
 
     /// Waits until the daemon has connected more often than that.
     pub fn wait_connected(&self, node: usize, before: usize) {
-        Deadline::seconds(90).wait_for("the connection of a node", || (self.connections(node) > before).then_some(()));
+        let connected = Deadline::seconds(30).try_wait_for(|| (self.connections(node) > before).then_some(()));
+        assert!(connected.is_some(), "node {node} does not connect: {}", self.log(node));
     }
 
     /// The processes of a node but the one that holds it: daemon, executor, agent and jobs.
@@ -224,7 +219,9 @@ impl Site {
 
     fn signal_all(&self, node: usize, signal: Signal) {
         // Some may be gone already.
-        self.processes(node).into_iter().for_each(|pid| drop(kill(pid, signal)));
+        for pid in self.processes(node) {
+            let _ = kill(pid, signal);
+        }
     }
 
     /// Stops all processes of a node, as a hypervisor does that suspends it.
