@@ -3,8 +3,8 @@
 
 use super::action::Action;
 use super::fleet::{CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report};
-use super::fleet_events::{REQUEST_MS, fleet_wake};
-use super::fleet_slots::AWAY_MS;
+use super::fleet_events::REQUEST_MS;
+use super::fleet_slots::{AWAY_MS, RANK_MS};
 use super::job_id::JobId;
 use super::jobs::runs_alone;
 use super::now::Now;
@@ -143,7 +143,9 @@ impl Scheduler {
         let Some(claim) = fleet.claims.remove(&run) else { return };
         self.starts.drop_claimed(run);
         self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
-        fleet_wake(&mut self.fleet, &claim.start.job, now);
+        // What was taken over is not looked at again at once.
+        let pause_ms = if claim.start.trigger == Trigger::Failover { RANK_MS } else { 0 };
+        fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
     }
 
     /// Drops a run because a run of the job goes on in the fleet.

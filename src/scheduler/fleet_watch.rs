@@ -80,7 +80,9 @@ impl Scheduler {
     pub(super) fn adopt_claims(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
-        let claims: Vec<SlotClaim> = open.filter_map(|(_, known)| fleet.own_claim(known)).collect();
+        let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
+        // Those of this daemon are not started yet.
+        let claims: Vec<SlotClaim> = claims.filter(|claim| !fleet.claims.contains_key(&claim.run)).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
         });

@@ -189,7 +189,7 @@ impl Fleet {
             let _ = writeln!(text, "CRON_CATCHUP={}", ["none", "once", "all"][random.usize(..3)]);
             let _ = writeln!(text, "CRON_RETRY={},{}s", if fails > 0 { 2 } else { 0 }, random.u32(1..40));
             let every = [1, 1, 2, 5][random.usize(..4)];
-            let _ = writeln!(text, "*/{every} 0 1 5 * {name}");
+            let _ = writeln!(text, "0-13/{every} 0 1 5 * {name}");
             let duration = [100, 5_000, 50_000, 130_000][random.usize(..4)];
             let job = Job { fails_over, runs_when_away, is_alone, duration, fails };
             jobs.insert(JobId::named("alice", name), job);

@@ -327,18 +327,18 @@ impl Fleet {
         self.requests.values().any(|(other, _)| other == purpose)
     }
 
-    /// Takes an answer, and what it shows of the keys. Returns what it is for, and the keys that have changed.
+    /// Takes an answer, and what it shows of the keys. Returns what was asked for and why, and the keys that have changed.
     pub(in crate::scheduler) fn take_answer(
         &mut self,
         id: u64,
         answer: &FleetAnswer,
         now_ms: i64,
-    ) -> Option<(Purpose, Vec<FleetKey>)> {
+    ) -> Option<(Purpose, Transaction, Vec<FleetKey>)> {
         let (purpose, transaction) = self.requests.remove(&id)?;
         let entries: Vec<FleetEntry> = match answer {
             FleetAnswer::Done { revision } => {
                 let entry = |change: Change| FleetEntry { key: change.key, value: change.value, revision: *revision };
-                transaction.changes.into_iter().map(entry).collect()
+                transaction.changes.iter().cloned().map(entry).collect()
             }
             // Only keys that were asked for.
             FleetAnswer::Refused { found } => {
@@ -348,7 +348,7 @@ impl Fleet {
             FleetAnswer::Failed { .. } | FleetAnswer::Unknown => Vec::new(),
         };
         let changed = entries.iter().filter_map(|entry| self.cache.apply(entry, now_ms)).collect();
-        Some((purpose, changed))
+        Some((purpose, transaction, changed))
     }
 
     /// The connection has ended: no request gets an answer any more.
