@@ -1,7 +1,10 @@
 //! What the engine of the fleet says, and what this node publishes.
 
 use super::action::Action;
-use super::fleet::{Fleet, FleetEvent, FleetKey, FleetAnswer, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose, json};
+use super::fleet::{
+    Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose,
+    json,
+};
 use super::job_id::JobId;
 use super::now::Now;
 use super::saved::StateChange;
@@ -24,7 +27,12 @@ impl Scheduler {
     }
 
     /// Takes the instance of an earlier daemon of this boot, or leaves that of this one to the next.
-    pub(super) fn restore_fleet_instance(&mut self, saved: Option<String>, is_other_boot: bool, actions: &mut Vec<Action>) {
+    pub(super) fn restore_fleet_instance(
+        &mut self,
+        saved: Option<String>,
+        is_other_boot: bool,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(fleet) = &mut self.fleet else { return };
         match saved.filter(|_| !is_other_boot) {
             Some(instance) => fleet.instance = instance,
@@ -108,7 +116,8 @@ impl Scheduler {
             Purpose::Report(job, number) => {
                 let key = (job, number);
                 // Another plan, as the keys are others now.
-                let is_outdated = fleet.reports.get(&key).is_some_and(|report| fleet.plan_report(&key.0, report) != asked);
+                let is_outdated =
+                    fleet.reports.get(&key).is_some_and(|report| fleet.plan_report(&key.0, report) != asked);
                 match fleet.reports.get_mut(&key) {
                     Some(report) if is_refused && is_outdated => {
                         report.request = None;
@@ -128,7 +137,9 @@ impl Scheduler {
                 fleet_wake(&mut self.fleet, &job, now);
             }
             Purpose::Run(job) => fleet_wake(&mut self.fleet, &job, now),
-            Purpose::Pause(job) if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) => {
+            Purpose::Pause(job)
+                if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) =>
+            {
                 self.send_pause(&job, now, actions);
             }
             Purpose::Pause(_) => {}
@@ -271,7 +282,9 @@ impl Scheduler {
         self.publish_changes(now, actions);
         while let Some(task) = self.fleet.as_mut().and_then(|fleet| fleet.tasks.pop_front()) {
             match task {
-                FleetTask::Skip(id, slot, trigger, reason) => self.begin_skip((&id, slot), trigger, reason, now, actions),
+                FleetTask::Skip(id, slot, trigger, reason) => {
+                    self.begin_skip((&id, slot), trigger, reason, now, actions)
+                }
                 FleetTask::Conclude(claim, record) => self.report_end(claim, &record, now, actions),
                 FleetTask::RunEnded(id) => fleet_wake(&mut self.fleet, &id, now),
             }

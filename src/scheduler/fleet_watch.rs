@@ -41,7 +41,8 @@ impl Scheduler {
         }
         let (node, instance, state) = (mark.node.clone(), mark.instance().to_owned(), mark.state);
         let Some(policy) = self.jobs.policy(id).filter(|_| self.jobs.entry(id).is_some()) else { return };
-        let (rule, is_enabled, lost_after_ms) = (policy.fleet.clone(), policy.is_enabled, Scheduler::lost_after_ms(policy));
+        let (rule, is_enabled, lost_after_ms) =
+            (policy.fleet.clone(), policy.is_enabled, Scheduler::lost_after_ms(policy));
         let Some(rank) = fleet.rank(id, &rule) else { return };
         let Some(gone_ms) = fleet.cache.gone_since(&node, &instance, now.elapsed_ms) else { return };
         let wait_ms = i64::try_from(rank).unwrap_or(i64::MAX).saturating_mul(RANK_MS);

@@ -132,7 +132,8 @@ pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use fleet::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetPause, FleetRequest,
-    FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
+    FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey,
+    Transaction,
 };
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
