@@ -34,8 +34,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const MARGIN_MS: i64 = 1_000;
 /// How long the begin of a connection may take.
 const BEGIN_MS: i64 = 10_000;
-/// A watch that breaks so often without having shown a change has no member that could serve it.
-const MOST_BREAKS: u32 = 4;
+/// When no member serves a watch for so long, the connection is lost. Milliseconds.
+const WATCH_MS: i64 = 10_000;
 /// Most keys of an answer to a read.
 const MOST_READ: u32 = 1_000;
 
@@ -122,13 +122,8 @@ impl Prepared {
         };
         let prefix = prefix_of(&settings.name);
         let connection = Arc::new(Connection::new(engine, prefix, settings.node, lease, main));
-        let known = match list(&connection, sent_ms) {
-            Ok(revision) => Arc::new(AtomicU64::new(revision)),
-            Err(why) => {
-                connection.lose(why.to_string());
-                return Ok(());
-            }
-        };
+        // The revision up to which main knows the keys.
+        let known = Arc::new(AtomicU64::new(0));
         for worker in 0..WORKERS {
             let connection = Arc::clone(&connection);
             start(&format!("transact-{worker}"), move || work(&connection))?;
@@ -136,7 +131,7 @@ impl Prepared {
         let (renewing, seen) = (Arc::clone(&connection), Arc::clone(&known));
         start("renew", move || renew(&renewing, sent_ms, &seen))?;
         let watching = Arc::clone(&connection);
-        start("watch", move || watch(&watching, &known))?;
+        start("watch", move || list_and_watch(&watching, sent_ms, &known))?;
         serve(&connection, &mut requests);
         connection.end();
         Ok(())
@@ -188,6 +183,17 @@ fn begin(engine: &Etcd) -> Result<Granted, String> {
         }
     }
     Err(failures.join("; "))
+}
+
+/// Lists all keys, and then passes on what changes.
+fn list_and_watch(connection: &Connection, sent_ms: i64, known: &AtomicU64) {
+    match list(connection, sent_ms) {
+        Ok(revision) => {
+            known.store(revision, Ordering::Relaxed);
+            watch(connection, known);
+        }
+        Err(why) => connection.lose(why.to_string()),
+    }
 }
 
 /// Lists all keys. Returns the revision that they have.
@@ -410,7 +416,7 @@ fn renew(connection: &Connection, granted_ms: i64, seen: &AtomicU64) {
 
 /// Passes on what changes after the revision `known`, without a gap, from one member or another.
 fn watch(connection: &Connection, known: &AtomicU64) {
-    let mut breaks = 0;
+    let mut broken_since_ms = None;
     while !connection.has_ended() {
         let before = known.load(Ordering::Relaxed);
         let why = match connection.engine.watch(connection.prefix.as_bytes(), before + 1) {
@@ -430,8 +436,11 @@ fn watch(connection: &Connection, known: &AtomicU64) {
         };
         match why {
             Ok(why) => {
-                breaks = if known.load(Ordering::Relaxed) > before { 0 } else { breaks + 1 };
-                if breaks >= MOST_BREAKS {
+                let now_ms = clock::monotonic_ms();
+                if known.load(Ordering::Relaxed) > before {
+                    broken_since_ms = None;
+                }
+                if now_ms - *broken_since_ms.get_or_insert(now_ms) > WATCH_MS {
                     return connection.lose(format!("the keys cannot be watched: {why}"));
                 }
             }

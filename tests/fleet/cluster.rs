@@ -3,6 +3,7 @@
 use crate::common::{Deadline, Implementation};
 use crate::etcd::{NEEDS, etcdctl};
 use crate::site::{Entry, Site, note};
+use crate::world;
 use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

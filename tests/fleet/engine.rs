@@ -2,6 +2,7 @@
 
 use crate::common::{Deadline, Implementation};
 use crate::etcd::{NEEDS, Running, Single, etcdctl};
+use crate::world;
 use cronwheel::fleet::check::AgentCheck;
 use cronwheel::fleet::link::{Link, LinkError};
 use cronwheel::fleet::message::{AgentMessage, AgentRequest, AgentSettings, VERB};

@@ -14,6 +14,7 @@ use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
+use crate::sys::clock;
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
 use std::io;
