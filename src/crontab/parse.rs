@@ -502,7 +502,8 @@ impl<'a> Parser<'a> {
                 schedule_place(&job),
                 format!("expected a schedule with times for CRON_FLEET=one, found {what}"),
             );
-            return self.fault(line, complaint.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
+            return self
+                .fault(line, complaint.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
         }
         self.count_entry(line)?;
         let shell = self.shell.as_deref();

@@ -3,8 +3,8 @@
 
 use super::action::Action;
 use super::fleet::{CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report};
-use super::fleet_events::{REQUEST_MS, fleet_wake};
-use super::fleet_slots::AWAY_MS;
+use super::fleet_events::REQUEST_MS;
+use super::fleet_slots::{AWAY_MS, RANK_MS};
 use super::job_id::JobId;
 use super::jobs::runs_alone;
 use super::now::Now;
@@ -30,13 +30,16 @@ impl Scheduler {
     pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
-        fleet.claims.insert(run, PendingClaim { start, since_ms: now.elapsed_ms, request: None, previous: None, tries: 0 });
+        fleet
+            .claims
+            .insert(run, PendingClaim { start, since_ms: now.elapsed_ms, request: None, previous: None, tries: 0 });
         self.drive_claim(run, now, actions);
     }
 
     /// Goes on with the claims of a job that wait for something.
     pub(super) fn drive_claims(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
-        let claims = self.fleet.iter().flat_map(|fleet| fleet.claims.iter().filter(|(_, claim)| claim.start.job == *id));
+        let claims =
+            self.fleet.iter().flat_map(|fleet| fleet.claims.iter().filter(|(_, claim)| claim.start.job == *id));
         let runs: Vec<RunId> = claims.map(|(run, _)| *run).collect();
         for run in runs {
             self.drive_claim(run, now, actions);
@@ -125,6 +128,9 @@ impl Scheduler {
             end_by_ms: fails_over.then_some(alive_until_ms),
         });
         let id = start.job.clone();
+        if claim.is_none() {
+            fleet.run_unclaimed.insert(id.clone(), start.scheduled_at);
+        }
         self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
         // A daemon that follows after a crash has to know the claim of what may have been started.
         let state = self.jobs.saved(&id).cloned();
@@ -143,14 +149,17 @@ impl Scheduler {
         let Some(claim) = fleet.claims.remove(&run) else { return };
         self.starts.drop_claimed(run);
         self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
-        fleet_wake(&mut self.fleet, &claim.start.job, now);
+        // What was taken over is not looked at again at once.
+        let pause_ms = if claim.start.trigger == Trigger::Failover { RANK_MS } else { 0 };
+        fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
     }
 
     /// Drops a run because a run of the job goes on in the fleet.
     fn drop_busy(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
         let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
-        let skipped = skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        let skipped =
+            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
         self.drop_claim(run, now, actions);
         if let Some((id, slot, trigger)) = skipped {
             self.begin_skip((&id, slot), trigger, SkipReason::StillRunning, now, actions);
@@ -161,7 +170,8 @@ impl Scheduler {
     fn drop_away(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
         let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
-        let skipped = skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        let skipped =
+            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
         self.drop_claim(run, now, actions);
         if let Some((id, slot, trigger)) = skipped {
             self.record_away(&id, slot, trigger, now, actions);

@@ -1,7 +1,10 @@
 //! What the engine of the fleet says, and what this node publishes.
 
 use super::action::Action;
-use super::fleet::{Fleet, FleetEvent, FleetKey, FleetAnswer, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose, json};
+use super::fleet::{
+    Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose,
+    json,
+};
 use super::job_id::JobId;
 use super::now::Now;
 use super::saved::StateChange;
@@ -24,7 +27,12 @@ impl Scheduler {
     }
 
     /// Takes the instance of an earlier daemon of this boot, or leaves that of this one to the next.
-    pub(super) fn restore_fleet_instance(&mut self, saved: Option<String>, is_other_boot: bool, actions: &mut Vec<Action>) {
+    pub(super) fn restore_fleet_instance(
+        &mut self,
+        saved: Option<String>,
+        is_other_boot: bool,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(fleet) = &mut self.fleet else { return };
         match saved.filter(|_| !is_other_boot) {
             Some(instance) => fleet.instance = instance,
@@ -85,17 +93,18 @@ impl Scheduler {
 
     fn take_fleet_answer(&mut self, id: u64, answer: &FleetAnswer, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
-        let Some((purpose, changed)) = fleet.take_answer(id, answer, now.elapsed_ms) else { return };
+        let Some((purpose, asked, changed)) = fleet.take_answer(id, answer, now.elapsed_ms) else { return };
         let is_done = matches!(answer, FleetAnswer::Done { .. });
         let is_refused = matches!(answer, FleetAnswer::Refused { .. });
-        let has_changed = !changed.is_empty();
         match purpose {
             Purpose::Publish if is_done => {
                 fleet.link.note_published();
                 self.note_published(now, actions);
             }
             // The watch shows the rest.
-            Purpose::Publish if is_refused && has_changed => self.publish_node(actions, now),
+            Purpose::Publish if is_refused && fleet.plan_publish().is_some_and(|plan| plan != asked) => {
+                self.publish_node(actions, now);
+            }
             Purpose::Publish => {}
             Purpose::Claim(run) => self.take_claim_answer(run, answer, now, actions),
             Purpose::Skip(job, slot) => {
@@ -106,8 +115,11 @@ impl Scheduler {
             }
             Purpose::Report(job, number) => {
                 let key = (job, number);
+                // Another plan, as the keys are others now.
+                let is_outdated =
+                    fleet.reports.get(&key).is_some_and(|report| fleet.plan_report(&key.0, report) != asked);
                 match fleet.reports.get_mut(&key) {
-                    Some(report) if is_refused && has_changed => {
+                    Some(report) if is_refused && is_outdated => {
                         report.request = None;
                         self.send_reports(now, actions);
                     }
@@ -125,7 +137,11 @@ impl Scheduler {
                 fleet_wake(&mut self.fleet, &job, now);
             }
             Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(&mut self.fleet, &job, now),
-            Purpose::Pause(job) if is_done || (is_refused && has_changed) => self.send_pause(&job, now, actions),
+            Purpose::Pause(job)
+                if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) =>
+            {
+                self.send_pause(&job, now, actions);
+            }
             Purpose::Pause(_) => {}
         }
         self.note_fleet_keys(changed, now, actions);
@@ -266,7 +282,9 @@ impl Scheduler {
         self.publish_changes(now, actions);
         while let Some(task) = self.fleet.as_mut().and_then(|fleet| fleet.tasks.pop_front()) {
             match task {
-                FleetTask::Skip(id, slot, trigger, reason) => self.begin_skip((&id, slot), trigger, reason, now, actions),
+                FleetTask::Skip(id, slot, trigger, reason) => {
+                    self.begin_skip((&id, slot), trigger, reason, now, actions)
+                }
                 FleetTask::Conclude(claim, record) => self.report_end(claim, &record, now, actions),
                 FleetTask::RunEnded(id) => fleet_wake(&mut self.fleet, &id, now),
             }

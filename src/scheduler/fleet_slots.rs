@@ -136,10 +136,12 @@ impl Scheduler {
         if catch_up.mode == CatchUpMode::None {
             return None;
         }
-        let mark = self.fleet.as_ref()?.cache.mark(id)?.value.as_ref()?;
+        let fleet = self.fleet.as_ref()?;
+        let mark = fleet.cache.mark(id)?.value.as_ref()?;
+        let run_here = fleet.run_unclaimed.get(id).copied().unwrap_or(i64::MIN);
         let oldest = now.utc.0.saturating_sub(i64::from(catch_up.max_age));
         let to = before.unwrap_or(Timestamp(now.utc.0.saturating_sub(IN_PROGRESS)));
-        let slots = self.unclaimed_slots(id, Timestamp(mark.slot.max(oldest)), to);
+        let slots = self.unclaimed_slots(id, Timestamp(mark.slot.max(oldest).max(run_here)), to);
         match catch_up.mode {
             CatchUpMode::None => None,
             CatchUpMode::Once => slots.last().copied(),

@@ -41,7 +41,8 @@ impl Scheduler {
         }
         let (node, instance, state) = (mark.node.clone(), mark.instance().to_owned(), mark.state);
         let Some(policy) = self.jobs.policy(id).filter(|_| self.jobs.entry(id).is_some()) else { return };
-        let (rule, is_enabled, lost_after_ms) = (policy.fleet.clone(), policy.is_enabled, Scheduler::lost_after_ms(policy));
+        let (rule, is_enabled, lost_after_ms) =
+            (policy.fleet.clone(), policy.is_enabled, Scheduler::lost_after_ms(policy));
         let Some(rank) = fleet.rank(id, &rule) else { return };
         let Some(gone_ms) = fleet.cache.gone_since(&node, &instance, now.elapsed_ms) else { return };
         let wait_ms = i64::try_from(rank).unwrap_or(i64::MAX).saturating_mul(RANK_MS);
@@ -80,7 +81,9 @@ impl Scheduler {
     pub(super) fn adopt_claims(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
-        let claims: Vec<SlotClaim> = open.filter_map(|(_, known)| fleet.own_claim(known)).collect();
+        let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
+        // Those of this daemon are not started yet.
+        let claims: Vec<SlotClaim> = claims.filter(|claim| !fleet.claims.contains_key(&claim.run)).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
         });

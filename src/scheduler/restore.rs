@@ -58,8 +58,16 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, mut missed_since, pauses, pauses_of_all, steps_back, fleet_instance, .. } =
-            saved;
+        let SavedState {
+            jobs,
+            mut first_seen,
+            mut missed_since,
+            pauses,
+            pauses_of_all,
+            steps_back,
+            fleet_instance,
+            ..
+        } = saved;
         self.restore_fleet_instance(fleet_instance, is_other_boot, actions);
         self.entries.timing.zones.repeat_steps(&steps_back, now.utc);
         for (id, seen) in &mut self.first_seen {

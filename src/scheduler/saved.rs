@@ -123,7 +123,9 @@ impl SavedState {
     /// The number of these changes.
     pub fn len(&self) -> usize {
         let of_jobs = self.jobs.len() + self.first_seen.len() + self.missed_since.len();
-        let of_daemon = self.pauses_of_all.len() + usize::from(!self.steps_back.is_empty()) + usize::from(self.fleet_instance.is_some());
+        let of_daemon = self.pauses_of_all.len()
+            + usize::from(!self.steps_back.is_empty())
+            + usize::from(self.fleet_instance.is_some());
         of_jobs + self.pauses.len() + of_daemon
     }
 

@@ -110,8 +110,7 @@ impl Engine {
 
     /// What the watch shows from a place in the log on.
     pub fn watch(&self, from: usize) -> Vec<FleetEntry> {
-        let is_watched =
-            |entry: &&FleetEntry| FleetKey::WATCHED.iter().any(|kind| entry.key.starts_with(kind));
+        let is_watched = |entry: &&FleetEntry| FleetKey::WATCHED.iter().any(|kind| entry.key.starts_with(kind));
         self.log.iter().skip(from).filter(is_watched).cloned().collect()
     }
 

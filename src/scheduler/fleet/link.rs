@@ -26,7 +26,12 @@ impl FleetLink {
 
     /// A connection begins.
     pub(in crate::scheduler) fn begin(&mut self, lease: u64, sent_ms: i64) {
-        *self = FleetLink { lease: Some(lease), renewed_ms: sent_ms, away_since_ms: self.away_since_ms, ..FleetLink::default() };
+        *self = FleetLink {
+            lease: Some(lease),
+            renewed_ms: sent_ms,
+            away_since_ms: self.away_since_ms,
+            ..FleetLink::default()
+        };
     }
 
     /// All keys have come.

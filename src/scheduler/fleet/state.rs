@@ -50,6 +50,8 @@ pub(in crate::scheduler) struct Fleet {
     last_request: u64,
     /// Pauses that somebody has asked for on this node, as they are to be. None: the pause is to end.
     pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
+    /// The last slots that this node has run without a claim, as the engine was away.
+    pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
     /// What jobs have asked for.
     pub(in crate::scheduler) tasks: VecDeque<FleetTask>,
     /// The value of the node key as it is to be, and of the jobs key.
@@ -174,6 +176,7 @@ impl Fleet {
             requests: BTreeMap::new(),
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
+            run_unclaimed: BTreeMap::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
             unnoted_sleep_ms: 0,
@@ -329,18 +332,18 @@ impl Fleet {
         self.requests.values().any(|(other, _)| other == purpose)
     }
 
-    /// Takes an answer, and what it shows of the keys. Returns what it is for, and the keys that have changed.
+    /// Takes an answer, and what it shows of the keys. Returns what was asked for and why, and the keys that have changed.
     pub(in crate::scheduler) fn take_answer(
         &mut self,
         id: u64,
         answer: &FleetAnswer,
         now_ms: i64,
-    ) -> Option<(Purpose, Vec<FleetKey>)> {
+    ) -> Option<(Purpose, Transaction, Vec<FleetKey>)> {
         let (purpose, transaction) = self.requests.remove(&id)?;
         let entries: Vec<FleetEntry> = match answer {
             FleetAnswer::Done { revision } => {
                 let entry = |change: Change| FleetEntry { key: change.key, value: change.value, revision: *revision };
-                transaction.changes.into_iter().map(entry).collect()
+                transaction.changes.iter().cloned().map(entry).collect()
             }
             // Only keys that were asked for.
             FleetAnswer::Refused { found } => {
@@ -350,7 +353,7 @@ impl Fleet {
             FleetAnswer::Failed { .. } | FleetAnswer::Unknown => Vec::new(),
         };
         let changed = entries.iter().filter_map(|entry| self.cache.apply(entry, now_ms)).collect();
-        Some((purpose, changed))
+        Some((purpose, transaction, changed))
     }
 
     /// The connection has ended: no request gets an answer any more.
@@ -606,12 +609,19 @@ impl Fleet {
             fence: Some(known.revision),
             ..self.outcome(mark.slot, RunId(0))
         };
-        let changes = vec![put(&key, lost.to_string(), None), put(&outcome_key(job, mark.number), json(&outcome), None)];
+        let changes =
+            vec![put(&key, lost.to_string(), None), put(&outcome_key(job, mark.number), json(&outcome), None)];
         Some(Transaction { compares, changes })
     }
 
     /// The run key of a run that goes on is written again under the lease of this connection. None: it is another's.
-    pub(in crate::scheduler) fn plan_keep_key(&self, job: &JobId, slot: i64, run: RunId, claim: Option<SlotClaim>) -> Option<Transaction> {
+    pub(in crate::scheduler) fn plan_keep_key(
+        &self,
+        job: &JobId,
+        slot: i64,
+        run: RunId,
+        claim: Option<SlotClaim>,
+    ) -> Option<Transaction> {
         let lease = self.link.lease()?;
         let key = FleetKey::Run(job.clone());
         let known = self.cache.run(job);
@@ -643,7 +653,11 @@ impl Fleet {
     }
 
     /// The run key of a run of this node that has ended is removed. None: there is none.
-    pub(in crate::scheduler) fn plan_drop_key(&self, job: &JobId, is_active: impl Fn(RunId) -> bool) -> Option<Transaction> {
+    pub(in crate::scheduler) fn plan_drop_key(
+        &self,
+        job: &JobId,
+        is_active: impl Fn(RunId) -> bool,
+    ) -> Option<Transaction> {
         let known = self.cache.run(job).filter(|known| self.is_own_ended(known, &is_active))?;
         let key = FleetKey::Run(job.clone());
         Some(Transaction {

@@ -60,8 +60,8 @@ impl Jobs {
         let Some(id) = self.runs.get(&run).cloned() else { return };
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let active = job.state.running.iter_mut().find(|active| active.run == run);
-        if let Some(active) = active.filter(|active| active.item.claim.is_none() && !active.is_queued) {
-            active.item.claim = Some(claim);
+        if let Some(active) = active.filter(|active| active.item.claim.is_none()) {
+            (active.item.claim, active.is_queued) = (Some(claim), false);
             turn.note_change(&id);
         }
     }
