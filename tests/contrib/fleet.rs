@@ -68,7 +68,8 @@ fn the_quick_start_starts_every_slot_once_also_while_a_node_is_stopped_and_leave
     let (before_it, while_stopped) = said.split_once(" is killed: ").expect("the second part");
     let stopped = before_it.rsplit(' ').next().expect("a node");
     let (while_stopped, _) = while_stopped.split_once(" starts again").expect("the third part");
-    let taken_over: Vec<Run<'_>> = while_stopped.lines().filter_map(Run::of_line).filter(|run| run.job == "odd").collect();
+    let taken_over: Vec<Run<'_>> =
+        while_stopped.lines().filter_map(Run::of_line).filter(|run| run.job == "odd").collect();
     assert!(!taken_over.is_empty() && taken_over.iter().all(|run| run.node != stopped), "{said}");
 
     let left = fs::read_dir("/tmp").expect("/tmp").count();

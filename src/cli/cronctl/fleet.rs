@@ -71,7 +71,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         return Ok(verdict);
     }
     if fleet.name.is_none() {
-        out.line(format_args!("no fleet is set up: every job of this machine runs on this machine (cronwheel-fleet(7))"))?;
+        out.line(format_args!(
+            "no fleet is set up: every job of this machine runs on this machine (cronwheel-fleet(7))"
+        ))?;
         return Ok(verdict);
     }
     let screen = Screen::of(out, system);
