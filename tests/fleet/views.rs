@@ -85,6 +85,13 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     let why = shows(&world, "why tick", "claim");
     assert!(why.contains("one; this node is a; they try in the order") && why.contains("outcome"), "{why}");
 
+    // A pause holds on all nodes, and ends on all.
+    world.run_as("alice", "cronctl pause tick --run-dir /home/alice/b").ok();
+    shows(&world, "list tick", "paused until");
+    world.run_as("alice", "cronctl resume tick --run-dir /home/alice/a").ok();
+    let is_resumed = || json(&world, "list tick")["jobs"][0]["paused_until"].is_null().then_some(());
+    Deadline::seconds(30).wait_for("the end of the pause", is_resumed);
+
     // A mark that a wrong clock has made.
     etcdctl(&etcd.endpoint, &["put", "/cronwheel/test/mark/alice:differs", "00000000009999999999 b 0-1 ended 5"]);
     shows(&world, "fleet", "cronctl fleet reset alice:differs");
