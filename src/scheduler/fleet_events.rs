@@ -136,7 +136,7 @@ impl Scheduler {
                 }
                 fleet_wake(&mut self.fleet, &job, now);
             }
-            Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(\&mut self.fleet, \&job, now),
+            Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(&mut self.fleet, &job, now),
             Purpose::Pause(job)
                 if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) =>
             {

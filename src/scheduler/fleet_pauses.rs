@@ -7,6 +7,7 @@ use super::job_id::JobId;
 use super::jobs::Pause;
 use super::now::Now;
 use super::state::Scheduler;
+use crate::schedule::Timestamp;
 
 impl Scheduler {
     /// Somebody has paused a job on this node, or ended its pause: that holds for the fleet, as soon as the engine can be reached.
@@ -28,6 +29,16 @@ impl Scheduler {
         if fleet.link.is_published() {
             self.send_pause(id, now, actions);
         }
+    }
+
+    /// The pause of a job for the whole fleet that is in force.
+    pub(super) fn fleet_pause(&self, id: &JobId) -> Option<Pause> {
+        let pause = self.fleet.as_ref()?.cache.pause(id)?.value.as_ref()?;
+        let now = self.progress.last.utc;
+        let FleetPause { from, until, by, note, is_by_root, .. } = pause.clone();
+        let is_in_force = from <= now.0 && now.0 < until && self.jobs.is_of_fleet(id);
+        let (from, until) = (Timestamp(from), Timestamp(until));
+        is_in_force.then_some(Pause { from, until, by, note, is_by_root, source: None })
     }
 
     /// Sends a pause, unless the engine has it.

@@ -16,11 +16,14 @@ const TABLE_OF_B: &str = "CRON_TZ=UTC\nCRON_FLEET=one\nCRON_NAME=tick\n@quartz *
 fn start_node(world: &World, node: &str, table: &str, endpoint: &str) -> Running {
     let place = format!("/home/alice/{node}");
     world.run_as("alice", &format!("mkdir -p {place}")).ok();
-    let config =
-        format!("[fleet]\nname = 'test'\nnode = '{node}'\nendpoints = ['{endpoint}']\nzone = 'UTC'\nlabels = ['of-{node}']\n");
+    let config = format!(
+        "[fleet]\nname = 'test'\nnode = '{node}'\nendpoints = ['{endpoint}']\nzone = 'UTC'\nlabels = ['of-{node}']\n"
+    );
     fs::write(format!("{place}/cronwheel.toml"), config).unwrap();
     fs::write(format!("{place}/table"), table).unwrap();
-    let line = format!("exec /usr/sbin/cron --config {place}/cronwheel.toml --run-dir {place} --state-dir {place} {place}/table");
+    let line = format!(
+        "exec /usr/sbin/cron --config {place}/cronwheel.toml --run-dir {place} --state-dir {place} {place}/table"
+    );
     let log = fs::File::create(format!("/run/{node}.log")).unwrap();
     Running::start(world.command_as("alice", &line).stdout(log.try_clone().unwrap()).stderr(Stdio::from(log)))
 }
@@ -49,13 +52,20 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
 
     // Both nodes, and the jobs that are not the same on them.
     let shown = shows(&world, "fleet", "differing  alice:differs: the entries differ");
-    for text in ["fleet      test, this node is a", "engine     up", "3 fleet jobs, 2 not the same on all nodes", "of-a", "of-b"] {
+    for text in [
+        "fleet      test, this node is a",
+        "engine     up",
+        "3 fleet jobs, 2 not the same on all nodes",
+        "of-a",
+        "of-b",
+    ] {
         assert!(shown.contains(text), "{text}: {shown}");
     }
     assert!(shown.contains("differing  alice:only: only on a"), "{shown}");
     assert_eq!(world.run_as("alice", "cronctl fleet --run-dir /home/alice/a").code(), 1, "tables differ");
     let fleet = json(&world, "fleet");
-    let states: Vec<&str> = fleet["nodes"].as_array().unwrap().iter().map(|node| node["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        fleet["nodes"].as_array().unwrap().iter().map(|node| node["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["here", "up"], "{fleet}");
 
     // Who ran what.
@@ -75,6 +85,13 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     let why = shows(&world, "why tick", "claim");
     assert!(why.contains("one; this node is a; they try in the order") && why.contains("outcome"), "{why}");
 
+    // A pause holds on all nodes, and ends on all.
+    world.run_as("alice", "cronctl pause tick --run-dir /home/alice/b").ok();
+    shows(&world, "list tick", "paused until");
+    world.run_as("alice", "cronctl resume tick --run-dir /home/alice/a").ok();
+    let is_resumed = || json(&world, "list tick")["jobs"][0]["paused_until"].is_null().then_some(());
+    Deadline::seconds(30).wait_for("the end of the pause", is_resumed);
+
     // A mark that a wrong clock has made.
     etcdctl(&etcd.endpoint, &["put", "/cronwheel/test/mark/alice:differs", "00000000009999999999 b 0-1 ended 5"]);
     shows(&world, "fleet", "cronctl fleet reset alice:differs");
@@ -90,7 +107,11 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     let shown = shows(&world, "fleet", "engine     away since");
     assert!(shown.contains("this node is a"), "{shown}");
     let shown = world.run_as("alice", "cronctl history --fleet tick --run-dir /home/alice/a 2>&1");
-    assert!(shown.code() == 1 && shown.stdout.contains("the engine of the fleet (etcd) does not answer"), "{}", shown.stdout);
+    assert!(
+        shown.code() == 1 && shown.stdout.contains("the engine of the fleet (etcd) does not answer"),
+        "{}",
+        shown.stdout
+    );
     assert!(world.run_as("alice", "cronctl list --fleet --run-dir /home/alice/a").ok().contains("alice:tick"));
 }
 

@@ -233,7 +233,10 @@ impl Cluster {
 
     fn ask(&mut self, number: usize, rank: u64, now_us: u64) {
         let job = &self.jobs[number];
-        if rank == self.nodes_a_fleet || rank * RANK_US > LAST_RANK_US || job.claimed_us.is_some_and(|at| at + ROUND_TRIP_US / 2 <= now_us) {
+        if rank == self.nodes_a_fleet
+            || rank * RANK_US > LAST_RANK_US
+            || job.claimed_us.is_some_and(|at| at + ROUND_TRIP_US / 2 <= now_us)
+        {
             return;
         }
         let node = job.fleet * self.nodes_a_fleet + (job.first + rank) % self.nodes_a_fleet;

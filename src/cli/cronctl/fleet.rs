@@ -71,7 +71,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         return Ok(verdict);
     }
     if fleet.name.is_none() {
-        out.line(format_args!("no fleet is set up: every job of this machine runs on this machine (cronwheel-fleet(7))"))?;
+        out.line(format_args!(
+            "no fleet is set up: every job of this machine runs on this machine (cronwheel-fleet(7))"
+        ))?;
         return Ok(verdict);
     }
     let screen = Screen::of(out, system);
@@ -128,14 +130,16 @@ fn node_row(node: &FleetNode, screen: &Screen) -> Vec<Cell> {
             Cell::painted(ink, &offset_text(offset))
         }
     };
+    // Of a node that is gone nothing else is known.
+    let number = |number: String| Cell::of(if node.state == "gone" { "-" } else { &number });
     vec![
         Cell::of(&node.node),
         state,
         clock,
-        Cell::of(&node.jobs.to_string()),
+        number(node.jobs.to_string()),
         Cell::of(&node.contact.map_or_else(|| "-".to_owned(), |at| screen.relative(at))),
         Cell::of(&node.version),
-        Cell::of(&node.weight.to_string()),
+        number(node.weight.to_string()),
         Cell::of(&node.labels.join(", ")),
     ]
 }
@@ -279,10 +283,7 @@ pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Outp
 fn outcome_row(outcome: &FleetOutcome, screen: &Screen) -> Vec<Cell> {
     let took = outcome.started_at.zip(outcome.ended_at);
     let took = took.map(|(began, ended)| rounded_duration(ended.0.saturating_sub(began.0).max(0) as f64 / 1e6));
-    let mut text = outcome.outcome.clone();
-    if let Some(detail) = &outcome.detail {
-        text += &format!(": {detail}");
-    }
+    let mut text = outcome_text(outcome);
     if outcome.attempt > 1 {
         text += &format!(", attempt {}", outcome.attempt);
     }
@@ -296,6 +297,17 @@ fn outcome_row(outcome: &FleetOutcome, screen: &Screen) -> Vec<Cell> {
         Cell::painted(job_text::ink(&outcome.outcome), &text),
         number(outcome.fence),
     ]
+}
+
+/// `ok`, `failed (exit 3)`, `skipped: paused`.
+pub(super) fn outcome_text(outcome: &FleetOutcome) -> String {
+    let word = &outcome.outcome;
+    match outcome.detail.as_deref() {
+        Some("0") if word == "ok" => word.clone(),
+        Some(status) if status.bytes().all(|byte| byte.is_ascii_digit()) => format!("{word} (exit {status})"),
+        Some(detail) => format!("{word}: {detail}"),
+        None => word.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -314,6 +326,29 @@ mod tests {
             let known_on: Vec<String> = known_on.iter().map(|node| (*node).to_owned()).collect();
             let job = FleetJob { known_on, known_count, differs, ..FleetJob::default() };
             assert_eq!(difference(&job, 3).as_deref(), expected, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn outcomes_are_told_as_those_of_one_machine_are() {
+        let outcome = |word: &str, detail: Option<&str>| FleetOutcome {
+            scheduled_at: crate::varlink::Time(0),
+            node: "web1".to_owned(),
+            run: None,
+            attempt: 0,
+            started_at: None,
+            ended_at: None,
+            outcome: word.to_owned(),
+            detail: detail.map(str::to_owned),
+            fence: None,
+        };
+        for (word, detail, text) in [
+            ("ok", Some("0"), "ok"),
+            ("failed", Some("3"), "failed (exit 3)"),
+            ("skipped", Some("paused"), "skipped: paused"),
+            ("lost", None, "lost"),
+        ] {
+            assert_eq!(outcome_text(&outcome(word, detail)), text);
         }
     }
 

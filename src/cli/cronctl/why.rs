@@ -4,6 +4,7 @@ use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::fleet;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
@@ -83,10 +84,9 @@ fn fleet_outcome_text(outcome: &FleetOutcome, screen: &Screen) -> String {
     let run = outcome.run.map(|run| format!(", run {run}")).unwrap_or_default();
     let took = outcome.started_at.zip(outcome.ended_at).map(|(began, ended)| (ended.0 - began.0).max(0) as f64 / 1e6);
     let took = took.map(|took| format!(" after {}", rounded_duration(took))).unwrap_or_default();
-    let detail = outcome.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let fence = outcome.fence.map(|fence| format!(", fence {fence}")).unwrap_or_default();
     let (node, slot) = (&outcome.node, exact(outcome.scheduled_at, screen));
-    format!("{node}, slot {slot}{run}: {}{detail}{took}{fence}", outcome.outcome)
+    format!("{node}, slot {slot}{run}: {}{took}{fence}", fleet::outcome_text(outcome))
 }
 
 /// The first second of the minute of a moment.

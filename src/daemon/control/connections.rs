@@ -1,6 +1,8 @@
 //! Connections, and which method answers which call.
 
-use super::state::{AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk};
+use super::state::{
+    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk,
+};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
@@ -361,7 +363,9 @@ pub(super) fn needed_access(then: &NextStep) -> Access {
         | NextStep::FleetHistory => Access { sees: Visibility::Entry, may: Permission::Nothing },
         NextStep::Show => Access { sees: Visibility::All, may: Permission::Nothing },
         NextStep::Cancel => Access { sees: Visibility::Entry, may: Permission::Kill },
-        NextStep::Run { .. } | NextStep::PauseJobs(_) | NextStep::FleetReset => Access { sees: Visibility::Entry, may: Permission::All },
+        NextStep::Run { .. } | NextStep::PauseJobs(_) | NextStep::FleetReset => {
+            Access { sees: Visibility::Entry, may: Permission::All }
+        }
     }
 }
 
@@ -371,11 +375,9 @@ impl Control {
         let follows = |request: &Request| match request {
             Request::Output(_) => true,
             Request::Run(by_hand) => matches!(by_hand.output, AwaitedOutput::Followed { .. }),
-            Request::Walk(_)
-            | Request::Events(_)
-            | Request::PauseJobs(_)
-            | Request::Reload
-            | Request::Fleet(_) => false,
+            Request::Walk(_) | Request::Events(_) | Request::PauseJobs(_) | Request::Reload | Request::Fleet(_) => {
+                false
+            }
         };
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }

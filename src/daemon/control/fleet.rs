@@ -36,7 +36,8 @@ impl Daemon {
             return self.answer_fleet(token, &peer, more, question);
         };
         self.control.node_tables.keep_only(&view.nodes);
-        let missing = self.control.node_tables.missing(&view).map(|(node, digest)| (node.to_owned(), digest.to_owned()));
+        let missing =
+            self.control.node_tables.missing(&view).map(|(node, digest)| (node.to_owned(), digest.to_owned()));
         let reading = missing.and_then(|(node, digest)| {
             let id = self.read_fleet_keys(&FleetKey::Jobs(node).to_string(), 1)?;
             Some((id, digest))
@@ -319,7 +320,8 @@ impl FleetListing {
         }
         let user = self.filter.user.clone();
         let is_wanted = |id: &&JobId| user.as_deref().is_none_or(|wanted| wanted == id.user());
-        let others: BTreeSet<JobId> = self.groups.jobs().filter(|id| !self.seen.contains(*id)).filter(is_wanted).cloned().collect();
+        let others: BTreeSet<JobId> =
+            self.groups.jobs().filter(|id| !self.seen.contains(*id)).filter(is_wanted).cloned().collect();
         for id in others {
             self.add(scheduler, &id, Visibility::All);
             self.seen.insert(id);

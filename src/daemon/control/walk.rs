@@ -2,7 +2,9 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer, state_of};
-use super::state::{Counts, FleetQuestion, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk};
+use super::state::{
+    Counts, FleetQuestion, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk,
+};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
 use crate::daemon::reactor::Token;

@@ -80,7 +80,10 @@ impl Daemon {
             nodes => {
                 let others = nodes.len().saturating_sub(NAMED);
                 let more = if others > 0 { format!(" and {others} more") } else { String::new() };
-                format!("they try in the order {}{more}", nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", "))
+                format!(
+                    "they try in the order {}{more}",
+                    nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
             }
         };
         answer.step("fleet", format!("{mode}; this node is {}; {order}", view.node));

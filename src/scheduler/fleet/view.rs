@@ -45,15 +45,15 @@ impl Fleet {
 
     /// The nodes that are alive and those that went, by name.
     pub(in crate::scheduler) fn node_views(&self, now: Now) -> Vec<FleetNodeView> {
-        let median_ms = self.median_ms(now);
+        // As the nodes have published them, this one included: they are more exact than the whole seconds that the scheduler decides by.
         let clocks: BTreeMap<&String, i64> = self.cache.clocks(now.elapsed_ms).collect();
+        let mut sorted: Vec<i64> = clocks.values().copied().collect();
+        sorted.sort_unstable();
+        let median_ms = sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_else(|| self.median_ms(now));
         let mut views = BTreeMap::new();
         for (node, record) in self.cache.nodes() {
             let is_own = *node == self.settings.node && record.instance == self.instance;
-            // Our own clock is known in whole seconds, as the median takes it.
-            let own_ms = now.utc.0.saturating_mul(1_000).saturating_add(500);
-            let clock_ms = if is_own { Some(own_ms) } else { clocks.get(node).copied() };
-            let offset_ms = clock_ms.map(|at| at.saturating_sub(median_ms));
+            let offset_ms = clocks.get(node).map(|at| at.saturating_sub(median_ms));
             let heard_ms = self.cache.clock_seen_ms(node);
             let view = FleetNodeView {
                 node: node.clone(),
