@@ -12,19 +12,8 @@ use toml::de::{DeTable, DeValue};
 pub(super) const SECTION: &str = "fleet";
 
 /// The keys of the section, in alphabetical order.
-const KEYS: [&str; 11] = [
-    "ca",
-    "cert",
-    "endpoints",
-    "key",
-    "labels",
-    "name",
-    "node",
-    "password-file",
-    "user",
-    "weight",
-    "zone",
-];
+const KEYS: [&str; 11] =
+    ["ca", "cert", "endpoints", "key", "labels", "name", "node", "password-file", "user", "weight", "zone"];
 
 /// The keys of the section `[fleet]`, in alphabetical order.
 pub fn fleet_keys() -> &'static [&'static str] {
@@ -116,11 +105,7 @@ pub(super) type SectionFault = (Range<usize>, String);
 ///
 /// # Errors
 /// What is wrong with it, at least one fault.
-pub(super) fn parse(
-    text: &str,
-    place: Range<usize>,
-    section: &DeValue<'_>,
-) -> Result<FleetConfig, Vec<SectionFault>> {
+pub(super) fn parse(text: &str, place: Range<usize>, section: &DeValue<'_>) -> Result<FleetConfig, Vec<SectionFault>> {
     let DeValue::Table(table) = section else {
         return Err(vec![(place, "fleet: expected a section [fleet]".to_owned())]);
     };
@@ -214,7 +199,9 @@ impl Section {
             node: self.node,
             labels: self.labels.unwrap_or_default(),
             weight: self.weight.unwrap_or(1),
-            zone: self.zone.ok_or("[fleet]: expected a line like zone = \"UTC\": all nodes must mean the same times")?,
+            zone: self
+                .zone
+                .ok_or("[fleet]: expected a line like zone = \"UTC\": all nodes must mean the same times")?,
         })
     }
 }

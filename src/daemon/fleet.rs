@@ -32,8 +32,8 @@ const LONGEST_PAUSE_MS: i64 = 15_000;
 const MARGIN_MS: i64 = 1_000;
 /// How long an agent may take until it has listed all keys.
 const BEGIN_MS: i64 = 60_000;
-/// Most lines of one agent that go into the log, and most characters of one.
-const MOST_LINES: u32 = 20;
+/// Most different lines of agents that go into the log, and most characters of one.
+const MOST_LINES: usize = 20;
 const LONGEST_TEXT: usize = 300;
 /// How long `crond --check` waits for the agent, and most problems that it reports.
 const CHECK_MS: i64 = 30_000;
@@ -68,6 +68,8 @@ struct OpenFleet {
     is_away_logged: bool,
     counts: FleetCounts,
     last_read: u64,
+    /// What agents have said for the log.
+    told: BTreeSet<String>,
 }
 
 /// What is counted of a fleet since the start of the daemon.
@@ -103,7 +105,6 @@ struct RunningAgent {
     lease_until_ms: Option<i64>,
     /// When the lease is to be renewed.
     renew_at_ms: i64,
-    lines: u32,
     /// The member of the engine that answers, and how long that took last, in microseconds.
     member: Option<(String, u64)>,
 }
@@ -156,7 +157,11 @@ pub(super) struct AgentStart {
 
 impl AgentStart {
     /// Finds the program and the user of the agent, and the name of the node.
-    pub(super) fn find(settings: &Settings, config: &FleetConfig, zones: &dyn Zones) -> Result<AgentStart, Unavailable> {
+    pub(super) fn find(
+        settings: &Settings,
+        config: &FleetConfig,
+        zones: &dyn Zones,
+    ) -> Result<AgentStart, Unavailable> {
         if !cfg!(feature = "fleet") {
             return Err(Unavailable::NotBuilt);
         }
@@ -187,10 +192,13 @@ impl AgentStart {
 
 /// What is wrong with the engine of the fleet, a line each, as the agent finds it. Nothing is changed. Waits for the agent for a limited time.
 pub(super) fn find_problems(settings: &Settings, config: &FleetConfig, zones: &dyn Zones) -> Vec<String> {
-    let no_part = |why: &dyn std::fmt::Display| vec![format!("this machine takes no part in the fleet {}: {why}", config.name)];
+    let no_part =
+        |why: &dyn std::fmt::Display| vec![format!("this machine takes no part in the fleet {}: {why}", config.name)];
     let start = match AgentStart::find(settings, config, zones) {
         Ok(start) => start,
-        Err(why @ Unavailable::NoAccount) => return no_part(&format!("{why}; cronwheel-fleet(7) has the command that makes it")),
+        Err(why @ Unavailable::NoAccount) => {
+            return no_part(&format!("{why}; cronwheel-fleet(7) has the command that makes it"));
+        }
         Err(why) => return no_part(&why),
     };
     // Only root can start the agent as its user, and read the files with secrets.
@@ -271,7 +279,11 @@ pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool
         node: node.to_owned(),
         endpoints: config.endpoints.clone(),
         ca: config.ca.as_ref().map(pem).transpose()?,
-        identity: config.identity.as_ref().map(|(cert, key)| Ok::<_, PathError>((pem(cert)?, pem(key)?))).transpose()?,
+        identity: config
+            .identity
+            .as_ref()
+            .map(|(cert, key)| Ok::<_, PathError>((pem(cert)?, pem(key)?)))
+            .transpose()?,
         login: config.login.as_ref().map(login).transpose()?,
         only_checks,
     })
@@ -294,6 +306,7 @@ impl Fleet {
                     is_away_logged: false,
                     counts: FleetCounts::default(),
                     last_read: 0,
+                    told: BTreeSet::new(),
                 };
                 let fault = Some("it is not connected yet".to_owned());
                 Fleet { open: Some(open), node, fault, lines: Vec::new() }
@@ -425,7 +438,8 @@ impl Fleet {
             return self.lose(now_ms, reactor, &why);
         }
         let wants_to_write = running.link.wants_to_write();
-        if wants_to_write != running.is_writing && reactor.set_writable(&running.link, running.token, wants_to_write).is_ok()
+        if wants_to_write != running.is_writing
+            && reactor.set_writable(&running.link, running.token, wants_to_write).is_ok()
         {
             running.is_writing = wants_to_write;
         }
@@ -497,9 +511,10 @@ impl Fleet {
                 running.member = Some((one_line(&endpoint), microseconds));
             }
             AgentMessage::Info(text) | AgentMessage::Warning(text) => {
-                running.lines = running.lines.saturating_add(1);
-                if running.lines <= MOST_LINES {
-                    self.lines.push((Level::Info, one_line(&text)));
+                // The next agent says the same.
+                let text = one_line(&text);
+                if open.told.len() < MOST_LINES && open.told.insert(text.clone()) {
+                    self.lines.push((Level::Info, text));
                 }
             }
             AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => return Err(one_line(&why)),
@@ -563,7 +578,6 @@ impl OpenFleet {
             since_ms: now_ms,
             lease_until_ms: None,
             renew_at_ms: now_ms + RENEW_MS,
-            lines: 0,
             member: None,
         })
     }
@@ -581,7 +595,9 @@ impl OpenFleet {
         self.away_since_ms.get_or_insert(now_ms);
         (!std::mem::replace(&mut self.is_away_logged, true)).then(|| {
             let fleet = &self.config.name;
-            let text = format!("the engine of the fleet {fleet} is away: {why}; jobs of the fleet run as CRON_FLEET_AWAY says");
+            let text = format!(
+                "the engine of the fleet {fleet} is away: {why}; jobs of the fleet run as CRON_FLEET_AWAY says"
+            );
             (Level::Warning, text)
         })
     }

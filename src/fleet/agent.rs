@@ -333,7 +333,10 @@ fn transact(connection: &Connection, requests: Vec<FleetRequest>) {
                     }
                 }
                 None => {
-                    let why = format!("{}: its answer to a transaction is not that of etcd", connection.engine.members.current());
+                    let why = format!(
+                        "{}: its answer to a transaction is not that of etcd",
+                        connection.engine.members.current()
+                    );
                     return connection.lose(why);
                 }
             },

@@ -171,8 +171,14 @@ mod tests {
         ];
         let sent = request("/p/", &requests);
         let first = &sent["success"][0]["request_txn"];
-        assert_eq!(first["compare"][0], json!({"key": "L3AvYQ==", "target": "CREATE", "result": "EQUAL", "create_revision": "0"}));
-        assert_eq!(first["compare"][1], json!({"key": "L3AvYg==", "target": "VALUE", "result": "EQUAL", "value": "MQ=="}));
+        assert_eq!(
+            first["compare"][0],
+            json!({"key": "L3AvYQ==", "target": "CREATE", "result": "EQUAL", "create_revision": "0"})
+        );
+        assert_eq!(
+            first["compare"][1],
+            json!({"key": "L3AvYg==", "target": "VALUE", "result": "EQUAL", "value": "MQ=="})
+        );
         assert_eq!(first["success"][0]["request_put"], json!({"key": "L3AvYQ==", "value": "Mg==", "lease": "7"}));
         assert_eq!(first["success"][1]["request_delete_range"], json!({"key": "L3AvYg=="}));
         assert_eq!(first["failure"][1]["request_range"], json!({"key": "L3AvYg=="}));

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn etcd_is_known_from_version_3_4_on() {
-        for (version, expected) in [("3.4.23", true), ("3.10.0", true), ("4.0.0", true), ("3.3.9", false), ("", false)] {
+        for (version, expected) in [("3.4.23", true), ("3.10.0", true), ("4.0.0", true), ("3.3.9", false), ("", false)]
+        {
             assert_eq!(is_known(version), expected, "{version}");
         }
     }

@@ -72,10 +72,12 @@ impl RequestError {
 
     /// Whether the login of this client has expired.
     pub(super) fn wants_login(&self) -> bool {
-        // etcd answers with one of several codes when a token is unknown.
+        // etcd answers with one of several codes when a token is unknown, or older than a change of users.
         match self {
             RequestError::Refused { code: UNAUTHENTICATED, .. } => true,
-            RequestError::Refused { message, .. } => message.contains("invalid auth token"),
+            RequestError::Refused { message, .. } => {
+                message.contains("invalid auth token") || message.contains("revision of auth store is old")
+            }
             _ => false,
         }
     }
@@ -301,7 +303,8 @@ fn tls(settings: &AgentSettings) -> Result<TlsConfig, String> {
     };
     let identity = match &settings.identity {
         Some((chain, key)) => {
-            let key = PrivateKey::from_pem(key.as_bytes()).map_err(|_| "key: expected a private key (PEM)".to_owned())?;
+            let key =
+                PrivateKey::from_pem(key.as_bytes()).map_err(|_| "key: expected a private key (PEM)".to_owned())?;
             Some(ClientCert::new_with_certs(&certificates(chain, "cert")?, key))
         }
         None => None,

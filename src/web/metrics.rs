@@ -192,7 +192,12 @@ fn write_fleet(fleet: &FleetMetrics, text: &mut Text) {
     text.family(Kind::Counter, "fleet_engine_losses", None, "How often the engine of the fleet was lost.");
     text.sample("fleet_engine_losses_total", "", fleet.engine_losses);
     if let Some(seconds) = fleet.engine_seconds {
-        text.family(Kind::Gauge, "fleet_engine_seconds", Some("seconds"), "How long the last answer of the engine took.");
+        text.family(
+            Kind::Gauge,
+            "fleet_engine_seconds",
+            Some("seconds"),
+            "How long the last answer of the engine took.",
+        );
         text.sample("fleet_engine_seconds", "", seconds);
     }
     text.family(Kind::Gauge, "fleet_waiting", None, "Requests that the engine has not answered.");

@@ -20,7 +20,10 @@ fn tables() -> String {
     let mut text = "SHELL=/bin/sh\n".to_owned();
     for job in 0..JOBS {
         let second = job % 2;
-        text += &format!("CRON_NAME=short{job}\nCRON_FLEET=one\n@quartz {second}/2 * * * * * * root {}\n", note("ran", &format!("short{job}")));
+        text += &format!(
+            "CRON_NAME=short{job}\nCRON_FLEET=one\n@quartz {second}/2 * * * * * * root {}\n",
+            note("ran", &format!("short{job}"))
+        );
     }
     // One that runs for a while, so that it is lost with its node.
     let (begin, end) = (note("begin", "long"), note("end", "long"));
@@ -86,7 +89,8 @@ fn no_slot_runs_twice_whatever_fails() {
         Deadline::seconds(60).wait_for("the nodes", || is_connected(&site, node).then_some(()));
     }
     let before = site.ledger().len();
-    Deadline::seconds(30).wait_for("runs after the faults", || (site.ledger().len() >= before + 2 * JOBS).then_some(()));
+    Deadline::seconds(30)
+        .wait_for("runs after the faults", || (site.ledger().len() >= before + 2 * JOBS).then_some(()));
 
     let ledger = site.ledger();
     let logs: String = (1..=NODES).map(|node| format!("web{node}:\n{}\n", site.log(node))).collect();
@@ -112,7 +116,8 @@ fn no_slot_runs_twice_whatever_fails() {
         assert!(fence < entry.fence, "{entry:?} comes after {slot} with the fence {fence}");
     }
     // Most slots have been run although so much has failed.
-    let slots: BTreeSet<i64> = ledger.iter().filter(|entry| entry.word == "ran").map(|entry| seconds(&entry.slot)).collect();
+    let slots: BTreeSet<i64> =
+        ledger.iter().filter(|entry| entry.word == "ran").map(|entry| seconds(&entry.slot)).collect();
     let (first, latest) = (*slots.first().unwrap(), *slots.last().unwrap());
     let due = usize::try_from(latest - first + 1).unwrap() / 2 * JOBS;
     let ran = ledger.iter().filter(|entry| entry.word == "ran").count();
@@ -126,7 +131,8 @@ fn no_slot_runs_twice_whatever_fails() {
     // The last one may still run.
     let mut unended: Vec<(String, String)> = word("begin").difference(&word("end")).cloned().collect();
     unended.retain(|(slot, _)| seconds(slot) + 60 < latest);
-    let outcomes = etcdctl(&site.endpoints(), &["get", "--prefix", "--print-value-only", "/cronwheel/prod/outcome/root:long/"]);
+    let outcomes =
+        etcdctl(&site.endpoints(), &["get", "--prefix", "--print-value-only", "/cronwheel/prod/outcome/root:long/"]);
     let outcomes: Vec<serde_json::Value> =
         outcomes.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect(line)).collect();
     // The last twenty are kept.
@@ -184,7 +190,8 @@ fn one_round_of_faults(site: &mut Site) {
     stopped.iter().for_each(|member| site.signal_member(*member, SIGCONT));
     // A node crashes with its jobs, in the middle of a long one if it has that.
     let running = site.ledger().iter().rev().find(|entry| entry.word == "begin").map(|entry| entry.node.clone());
-    let victim = running.and_then(|node| node.strip_prefix("web")?.parse().ok()).filter(|node| [2, 3, 4].contains(node));
+    let victim =
+        running.and_then(|node| node.strip_prefix("web")?.parse().ok()).filter(|node| [2, 3, 4].contains(node));
     let victim: usize = victim.unwrap_or(3);
     site.crash(victim);
     pause(12);

@@ -62,7 +62,9 @@ impl Agent {
             match self.link.receive() {
                 Ok(messages) => {
                     for message in &messages {
-                        self.check.accept(message, clock::monotonic_ms()).unwrap_or_else(|why| panic!("{why}: {message:?}"));
+                        self.check
+                            .accept(message, clock::monotonic_ms())
+                            .unwrap_or_else(|why| panic!("{why}: {message:?}"));
                     }
                     self.said.extend(messages);
                     None
@@ -163,7 +165,8 @@ fn a_connection_lists_transacts_watches_and_renews() {
             etcdctl(&etcd.endpoint, &["put", &format!("/cronwheel/prod/outcome/x/{number}"), "o"]);
         }
     }
-    let script: String = (0..1_200).map(|number| format!("put /cronwheel/prod/mark/job{number:04} v{number}\n")).collect();
+    let script: String =
+        (0..1_200).map(|number| format!("put /cronwheel/prod/mark/job{number:04} v{number}\n")).collect();
     txn(&etcd.endpoint, &script);
     etcdctl(&etcd.endpoint, &["put", "/cronwheel/prod2/mark/other", "x"]);
 
@@ -189,8 +192,9 @@ fn a_connection_lists_transacts_watches_and_renews() {
     found("mark/a", None, &keys[0]);
 
     // Many at once, of which some are for the same key: one of these is done.
-    let ids: Vec<u64> =
-        (0..300).map(|number| agent.ask(set(&format!("mark/m{}", number % 250), None, Some("n"), None), 20_000)).collect();
+    let ids: Vec<u64> = (0..300)
+        .map(|number| agent.ask(set(&format!("mark/m{}", number % 250), None, Some("n"), None), 20_000))
+        .collect();
     let mut done = 0;
     let mut waiting: std::collections::BTreeSet<u64> = ids.into_iter().collect();
     while !waiting.is_empty() {
@@ -353,7 +357,12 @@ fn tls_with_certificates_of_both_sides_and_a_login_work_and_a_wrong_password_is_
     assert!(why.contains("user name is empty") || why.contains("permission"), "{why}");
     drop(plain);
 
-    let files = ["--cert-file=/run/server.pem", "--key-file=/run/server.key", "--trusted-ca-file=/run/ca.pem", "--client-cert-auth"];
+    let files = [
+        "--cert-file=/run/server.pem",
+        "--key-file=/run/server.key",
+        "--trusted-ca-file=/run/ca.pem",
+        "--client-cert-auth",
+    ];
     let etcd = Single::start("tls", 2389, "https", &files);
     let read = |name: &str| std::fs::read_to_string(format!("/run/{name}")).unwrap();
     let mut secure = settings(&[&etcd.endpoint]);

@@ -77,9 +77,8 @@ impl Site {
         let mut site =
             Site { members: BTreeMap::new(), nodes: BTreeMap::new(), count: members, quota: quota.to_string() };
         (1..=members).for_each(|member| site.start_member(member));
-        Deadline::seconds(60).wait_for("the cluster", || {
-            etcdctl_may_fail(&site.endpoints(), &["endpoint", "health"]).ok()
-        });
+        Deadline::seconds(60)
+            .wait_for("the cluster", || etcdctl_may_fail(&site.endpoints(), &["endpoint", "health"]).ok());
         site
     }
 
@@ -93,9 +92,8 @@ impl Site {
     /// Starts a member, with the data that it has.
     pub fn start_member(&mut self, member: usize) {
         let address = member_address(member);
-        let cluster: Vec<String> = (1..=self.count)
-            .map(|other| format!("e{other}=http://{}:2380", member_address(other)))
-            .collect();
+        let cluster: Vec<String> =
+            (1..=self.count).map(|other| format!("e{other}=http://{}:2380", member_address(other))).collect();
         let log = fs::OpenOptions::new().create(true).append(true).open(format!("{SHARED}/e{member}.log"));
         let mut command = Command::new("nsenter");
         command
@@ -125,9 +123,8 @@ impl Site {
         Deadline::seconds(30).wait_for("a leader", || {
             let told = etcdctl_may_fail(&self.endpoints(), &["endpoint", "status", "-w", "json"]).ok()?;
             let members: serde_json::Value = serde_json::from_str(&told).ok()?;
-            let leads = |member: &&serde_json::Value| {
-                member["Status"]["leader"] == member["Status"]["header"]["member_id"]
-            };
+            let leads =
+                |member: &&serde_json::Value| member["Status"]["leader"] == member["Status"]["header"]["member_id"];
             let endpoint = members.as_array()?.iter().find(leads)?["Endpoint"].as_str()?.to_owned();
             (1..=self.count).find(|member| endpoint.contains(&format!("//{}:", member_address(*member))))
         })
@@ -155,9 +152,16 @@ impl Site {
              echo {skew} >/run/skew; mount --bind {place}/preload /etc/ld.so.preload; touch /run/ready; exec sleep infinity"
         );
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/run/netns/n{node}"))
-            .args(["unshare", "--mount", "--uts", "--propagation", "private", "sh", "-c", &script]);
+        command.arg(format!("--net=/run/netns/n{node}")).args([
+            "unshare",
+            "--mount",
+            "--uts",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            &script,
+        ]);
         let holder = Running::start(&mut command);
         let ready = format!("/proc/{}/root/run/ready", holder.pid());
         Deadline::seconds(20).wait_for("the node", || Path::new(&ready).exists().then_some(()));
@@ -211,9 +215,9 @@ impl Site {
         let holder = self.nodes[&node].holder.pid();
         let namespace = |pid: Pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         let own = namespace(holder);
-        let numbers = fs::read_dir("/proc").expect("/proc").filter_map(|entry| {
-            entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw)
-        });
+        let numbers = fs::read_dir("/proc")
+            .expect("/proc")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
         numbers.filter(|pid| *pid != holder && namespace(*pid) == own).collect()
     }
 
