@@ -395,3 +395,37 @@ fn tls_with_certificates_of_both_sides_and_a_login_work_and_a_wrong_password_is_
     assert_eq!(agent.next(), Some(AgentMessage::Warning("https://127.0.0.1:9: Connection refused".into())));
     assert_eq!(agent.next(), None);
 }
+
+#[test]
+fn crond_check_tells_what_keeps_this_machine_out_of_its_fleet() {
+    let Some(world) = world!(Implementation::OursDebian, NEEDS) else { return };
+    let etcd = Single::start("one", 2379, "http", &[]);
+    etcd.wait();
+    world.run("ln -sf /bin/true /usr/sbin/sendmail && useradd --system --no-create-home _cronwheel").ok();
+    let check = |endpoints: &str, zone: &str, more: &str| {
+        let text = format!("[fleet]\nname = 'prod'\nnode = 'web1'\nendpoints = [{endpoints}]\nzone = '{zone}'\n{more}");
+        std::fs::write("/etc/cronwheel.toml", text).unwrap();
+        world.run("cron --check 2>&1 >/dev/null").stdout
+    };
+    let good = format!("'{}'", etcd.endpoint);
+    assert_eq!(
+        check(&good, "UTC", ""),
+        "warning: this machine takes no part in the fleet prod: there is no user _cronwheel-fleet; cronwheel-fleet(7) has the command that makes it\n"
+    );
+    world.run("useradd --system --no-create-home --shell /usr/sbin/nologin _cronwheel-fleet").ok();
+    assert_eq!(check(&good, "UTC", ""), "");
+    assert_eq!(
+        check(&good, "Europe/Berln", ""),
+        "warning: this machine takes no part in the fleet prod: zone: there is no time zone Europe/Berln; expected a name like Europe/Berlin in [fleet]\n"
+    );
+    assert_eq!(
+        check(&format!("{good}, 'http://127.0.0.1:9'"), "UTC", ""),
+        "warning: fleet prod: http://127.0.0.1:9: Connection refused\n"
+    );
+    assert_eq!(
+        check(&good, "UTC", "ca = '/etc/missing.pem'\n"),
+        "warning: this machine takes no part in the fleet prod: reading /etc/missing.pem: No such file or directory\n"
+    );
+    // Nothing was written.
+    assert_eq!(etcdctl(&etcd.endpoint, &["get", "--prefix", "--keys-only", "/cronwheel/"]), "");
+}
