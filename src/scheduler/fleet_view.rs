@@ -30,8 +30,8 @@ pub struct FleetView {
 pub struct FleetJobView {
     /// `one` or `one,failover`. None: this node does not have the job.
     pub mode: Option<&'static str>,
-    /// The nodes that may run it, the first to try first.
-    pub order: Vec<String>,
+    /// The node that is the first to try.
+    pub first: Option<String>,
     /// Its watermark, and the revision of that.
     pub mark: Option<(Mark, u64)>,
     /// Its pause.
@@ -78,10 +78,16 @@ impl Scheduler {
         let known = fleet.cache.mark(id);
         Some(FleetJobView {
             mode: policy.and_then(|policy| word(policy.fleet.mode)),
-            order: policy.map(|policy| fleet.order(id, &policy.fleet)).unwrap_or_default(),
+            first: policy.and_then(|policy| fleet.first(id, &policy.fleet)),
             mark: known.and_then(|known| Some((known.value.clone()?, known.revision))),
             pause: fleet.cache.pause(id).and_then(|known| known.value.clone()),
         })
+    }
+
+    /// The nodes that may run a job, the first to try first.
+    pub fn fleet_order(&self, id: &JobId) -> Vec<String> {
+        let policy = self.jobs.policy(id);
+        self.fleet.as_ref().zip(policy).map(|(fleet, policy)| fleet.order(id, &policy.fleet)).unwrap_or_default()
     }
 
     /// The fleet jobs of this node, as it publishes them.

@@ -19,8 +19,6 @@ use crate::sys::local_socket::Peer;
 use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
 
-/// Names of nodes that are listed with a job.
-const MOST_NAMED: usize = 20;
 /// Jobs of one page, and about how many bytes of them.
 const JOBS_OF_PAGE: usize = 500;
 const BYTES_OF_PAGE: usize = 256 << 10;
@@ -335,16 +333,15 @@ impl FleetListing {
     fn add(&mut self, scheduler: &Scheduler, id: &JobId, sees: Visibility) {
         let Some(view) = scheduler.fleet_job_view(id) else { return };
         let presence = self.groups.presence(id);
-        let known_count = presence.nodes.len();
-        let known_on: Vec<String> = presence.nodes.into_iter().take(MOST_NAMED).map(str::to_owned).collect();
+        let known_on = presence.first_nodes.into_iter().map(str::to_owned).collect();
         let pause = view.pause;
         let job = cron::FleetJob {
             job: id.to_string(),
             fleet: view.mode.unwrap_or_default().to_owned(),
             known_on,
-            known_count,
+            known_count: presence.count,
             differs: presence.differs,
-            next_node: view.order.into_iter().next(),
+            next_node: view.first,
             slot: view.mark.as_ref().map(|(mark, _)| Timestamp(mark.slot).into()),
             node: view.mark.as_ref().map(|(mark, _)| mark.node.clone()),
             state: view.mark.as_ref().map(|(mark, _)| mark.state.as_str().to_owned()),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 /// Different tables that are read and compared with that of this node.
 const MOST_TABLES: usize = 4;
+/// Names of nodes that are listed with a job.
+const MOST_NAMED: usize = 20;
 
 /// The tables of other nodes that have been read, by digest.
 #[derive(Debug, Default)]
@@ -28,8 +30,10 @@ struct TableGroup {
 /// Where a fleet job is in the tables.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Presence<'a> {
-    /// The nodes that have it, and those whose tables are not known.
-    pub(super) nodes: BTreeSet<&'a str>,
+    /// The first nodes that have it, by name, at most [`MOST_NAMED`]. Nodes whose tables are not known count as having it.
+    pub(super) first_nodes: Vec<&'a str>,
+    /// How many nodes have it.
+    pub(super) count: usize,
     /// Whether the tables say different things of it.
     pub(super) differs: bool,
 }
@@ -93,18 +97,22 @@ impl TableGroups {
 
     /// Where a job is.
     pub(super) fn presence(&self, id: &JobId) -> Presence<'_> {
-        let (mut nodes, mut digests) = (BTreeSet::new(), BTreeSet::new());
+        let (mut first_nodes, mut count, mut digests) = (Vec::new(), 0, BTreeSet::new());
         for group in &self.0 {
             let digest = match &group.jobs {
                 Some(jobs) => jobs.get(id).map(Some),
                 None => Some(None),
             };
             if let Some(digest) = digest {
-                nodes.extend(group.nodes.iter().map(String::as_str));
+                // The nodes of a group are in the order of their names.
+                first_nodes.extend(group.nodes.iter().take(MOST_NAMED).map(String::as_str));
+                count += group.nodes.len();
                 digests.extend(digest);
             }
         }
-        Presence { nodes, differs: digests.len() > 1 }
+        first_nodes.sort_unstable();
+        first_nodes.truncate(MOST_NAMED);
+        Presence { first_nodes, count, differs: digests.len() > 1 }
     }
 
     /// How many jobs there are, and how many of them are not on all nodes, or not everywhere the same.
@@ -163,7 +171,7 @@ mod tests {
             ("root:y", &["a", "b", "c", "d"], true),
             ("root:z", &["c", "d"], false),
         ] {
-            let expected = Presence { nodes: nodes.iter().copied().collect(), differs };
+            let expected = Presence { first_nodes: nodes.to_vec(), count: nodes.len(), differs };
             assert_eq!(groups.presence(&JobId::of_text(id.to_owned())), expected, "{id}");
         }
         tables.keep_only(&view.nodes[..2]);

@@ -74,7 +74,8 @@ impl Daemon {
         let Some(view) = self.planner.scheduler.fleet_view(now()) else { return };
         let Some(job) = self.planner.scheduler.fleet_job_view(id) else { return };
         let Some(mode) = job.mode else { return };
-        let order = match job.order.as_slice() {
+        let nodes = self.planner.scheduler.fleet_order(id);
+        let order = match nodes.as_slice() {
             [] => "no node that is up may run it".to_owned(),
             [only] => format!("only {only} may run it now"),
             nodes => {

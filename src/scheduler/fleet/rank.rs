@@ -6,6 +6,17 @@ use crate::scheduler::job_id::JobId;
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 
+/// What the nodes are put in order by for a job. None: the node may not run it.
+fn key<'a>(
+    rule: &FleetRule,
+    job: &JobId,
+    (node, record): (&'a String, &'a NodeRecord),
+) -> Option<(usize, u64, &'a String)> {
+    let place = rule.nodes.as_ref().map_or(Some(0), |nodes| nodes.place(node, &record.labels))?;
+    let place = if rule.order == FleetOrder::First { place } else { 0 };
+    Some((place, distance(job, node, record.weight), node))
+}
+
 /// The rank of a node for a job among the nodes that are alive, from 0. None: it may not run it, or is not among them.
 pub(in crate::scheduler) fn rank<'a>(
     rule: &FleetRule,
@@ -13,13 +24,8 @@ pub(in crate::scheduler) fn rank<'a>(
     own: &str,
     nodes: impl Iterator<Item = (&'a String, &'a NodeRecord)>,
 ) -> Option<usize> {
-    let key = |node: &str, record: &NodeRecord| {
-        let place = rule.nodes.as_ref().map_or(Some(0), |nodes| nodes.place(node, &record.labels))?;
-        let place = if rule.order == FleetOrder::First { place } else { 0 };
-        Some((place, distance(job, node, record.weight), node.to_owned()))
-    };
-    let keys: Vec<_> = nodes.filter_map(|(node, record)| key(node, record)).collect();
-    let mine = keys.iter().find(|(_, _, node)| node == own)?;
+    let keys: Vec<_> = nodes.filter_map(|node| key(rule, job, node)).collect();
+    let mine = keys.iter().find(|(_, _, node)| *node == own)?;
     Some(keys.iter().filter(|other| *other < mine).count())
 }
 
@@ -29,14 +35,18 @@ pub(in crate::scheduler) fn order<'a>(
     job: &JobId,
     nodes: impl Iterator<Item = (&'a String, &'a NodeRecord)>,
 ) -> Vec<String> {
-    let key = |(node, record): (&String, &NodeRecord)| {
-        let place = rule.nodes.as_ref().map_or(Some(0), |nodes| nodes.place(node, &record.labels))?;
-        let place = if rule.order == FleetOrder::First { place } else { 0 };
-        Some((place, distance(job, node, record.weight), node.to_owned()))
-    };
-    let mut keys: Vec<_> = nodes.filter_map(key).collect();
+    let mut keys: Vec<_> = nodes.filter_map(|node| key(rule, job, node)).collect();
     keys.sort();
-    keys.into_iter().map(|(_, _, node)| node).collect()
+    keys.into_iter().map(|(_, _, node)| node.clone()).collect()
+}
+
+/// The node that is the first to try. None: no node may run the job.
+pub(in crate::scheduler) fn first<'a>(
+    rule: &FleetRule,
+    job: &JobId,
+    nodes: impl Iterator<Item = (&'a String, &'a NodeRecord)>,
+) -> Option<String> {
+    nodes.filter_map(|node| key(rule, job, node)).min().map(|(_, _, node)| node.clone())
 }
 
 /// The weighted rendezvous hash: the smallest is first. A node of twice the weight is first for twice as many jobs.

@@ -2,7 +2,7 @@
 
 use super::key::FleetKey;
 use super::message::{Change, Compare, Transaction};
-use super::rank::order;
+use super::rank::{first, order};
 use super::state::{Fleet, MOST_SKEW_MS};
 use super::value::{Mark, MarkState};
 use crate::crontab::FleetRule;
@@ -82,6 +82,11 @@ impl Fleet {
     /// The nodes that may run a job, the first to try first.
     pub(in crate::scheduler) fn order(&self, id: &JobId, rule: &FleetRule) -> Vec<String> {
         order(rule, id, self.cache.nodes())
+    }
+
+    /// The node that is the first to try. None: no node that is alive may run the job.
+    pub(in crate::scheduler) fn first(&self, id: &JobId, rule: &FleetRule) -> Option<String> {
+        first(rule, id, self.cache.nodes())
     }
 
     /// The mark of a job with this slot, if it has one: what is asked for. None: there is none, or no connection.
