@@ -132,7 +132,7 @@ impl CachedFile {
 
     /// Whether the file may be accepted later without being changed.
     fn is_rejected_for_now(&self) -> bool {
-        self.awaits_user || self.refusal().is_some_and(|refusal| refusal.kind.is_temporary())
+        self.awaits_user || self.refusal().is_some_and(|refusal| refusal.is_temporary())
     }
 }
 
@@ -219,13 +219,29 @@ impl FileCache {
         events: &mut dyn EventSink,
     ) {
         let Found { source, stamp, content, watch } = found;
-        if matches!(&content, Err(refusal) if refusal.kind == RefusalKind::UserNotYetKnown)
-            && let Some(file) = self.files.get_mut(&source.path)
-        {
-            // The earlier answer about the user counts until the next one comes.
-            (file.scan, file.awaits_user) = (self.scan, true);
-            self.rejected_for_now.insert(source.path);
-            return;
+        // The file is closed before its crontab is passed on, so that its bytes are not in memory any more.
+        let content = content.and_then(|file| {
+            reader
+                .read(&source, &file, &self.hasher)
+                .map_err(|error| unreadable(&source, &error, reader.profile.profile))
+        });
+        if let (Err(refusal), Some(file)) = (&content, self.files.get_mut(&source.path)) {
+            if refusal.kind == RefusalKind::UserNotYetKnown {
+                // The earlier answer about the user counts until the next one comes.
+                (file.scan, file.awaits_user) = (self.scan, true);
+                self.rejected_for_now.insert(source.path);
+                return;
+            }
+            if refusal.is_momentary && file.is_loaded() {
+                // Nothing is known of the file, so that what was loaded stays. Without its stamp it is read as soon as that is possible.
+                (file.scan, file.stamp) = (self.scan, Stamp::default());
+                if self.rejected_for_now.insert(source.path)
+                    && let Some(line) = refusal_line(reader.profile, refusal)
+                {
+                    events.push(LoadEvent::Log(line));
+                }
+                return;
+            }
         }
         let before = self.files.remove(&source.path);
         let was_loaded = before.as_ref().is_some_and(CachedFile::is_loaded);
@@ -238,12 +254,6 @@ impl FileCache {
         let mut extra = CachedExtra { link_directories: watch, ..CachedExtra::default() };
         let path = source.path.clone();
         let is_fresh = stamp.ctime_ns > clock::wall().as_ns() - FRESH_NS;
-        // The file is closed before its crontab is passed on, so that its bytes are not in memory any more.
-        let content = content.and_then(|file| {
-            reader
-                .read(&source, &file, &self.hasher)
-                .map_err(|error| unreadable(&source, &error, reader.profile.profile))
-        });
         match content {
             Ok((parsed, digest)) => {
                 let before = before.filter(|_| was_loaded);

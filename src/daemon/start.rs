@@ -392,7 +392,7 @@ impl Daemon {
     }
 
     /// Lets the scheduler begin: with `@reboot` jobs if this is the first daemon of a boot, or if the last one has not started all of them.
-    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, saved: SavedState) {
+    fn begin(&mut self, boot: &Boot, resumed: Option<Resumed>, mut saved: SavedState) {
         let is_boot = resumed.is_none() && (self.settings.is_standalone() || self.is_first_of_boot(boot));
         let is_resumed = resumed.is_some();
         let resumed_at = resumed.as_ref().map(|resumed| resumed.completed);
@@ -450,6 +450,9 @@ impl Daemon {
         });
         let (started, running) = (started.collect(), running.into_iter().map(|run| (run.run, run.job)).collect());
         let boot = is_boot || unfinished.is_some();
+        if is_boot {
+            saved.set_before_boot();
+        }
         self.metrics.restore_rows(saved.rows_of_slots());
         let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
         self.planner.handle_at(begin, moment);

@@ -94,6 +94,7 @@ impl Daemon {
             EndMethod::WithGrace => RunRules::default().grace,
             EndMethod::AtOnce => 0,
         };
+        self.planner.scheduler.note_end_of_all();
         self.executors.current.end_all(method);
         for lost in self.executors.old.end_all(method) {
             self.executors.current.end_lost(lost.run.run, lost.processes, grace_s);

@@ -23,6 +23,8 @@ pub(super) struct EarlierDaemons {
     pub(super) ends: EarlierEnds,
     /// Since when the last of them was down before this one began.
     pub(super) down_since: Option<Timestamp>,
+    /// Whether this one starts all `@reboot` entries, see [`SavedState::set_before_boot`].
+    pub(super) is_before_boot: bool,
     /// What they have started of that which is due at the begin, with how often.
     pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
     /// For jobs whose tables earlier daemons have not found: slots since then count as missed at the begin.

@@ -8,7 +8,7 @@ use super::now::Now;
 use super::run_id::RunId;
 use super::run_record::SkipReason;
 use super::run_request::RunRequest;
-use super::runs::RunOrigin;
+use super::runs::{RunOrigin, StartedRun};
 use super::start_queue::{ANACRON, Dropped, EntryKey, NextStart, QueuedSlot, SkippedRow};
 use super::state::{Phase, Scheduler};
 use crate::schedule::{Day, Timestamp};
@@ -70,6 +70,11 @@ impl Scheduler {
             let size = start.command.len() + start.variables.bytes().len();
             self.starts.queue.handed_over(owner, &slot, size);
             self.changed.extend(self.jobs.note_handed_over(slot.run).cloned());
+            self.starts.runs.note_started(slot.run, || StartedRun {
+                job: start.job.clone(),
+                scheduled_at: slot.scheduled_at,
+                trigger: start.trigger,
+            });
             starts += 1;
             bytes += size + self.entries.tables.get(number).map_or(0, |table| table.settings_size());
             if number == ANACRON {
@@ -99,7 +104,7 @@ impl Scheduler {
     /// Nothing more is started.
     pub(super) fn stop(&mut self, queue: AtStop, jobs: AtStop, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
-        self.jobs.stop_starting();
+        self.jobs.stop_starting(jobs);
         // The next daemon does not know of these.
         for ((number, entry), row) in self.starts.queue.take_superseded() {
             if self.entries.managed((number, entry)).is_none() {
@@ -118,6 +123,11 @@ impl Scheduler {
         if jobs == AtStop::Skip {
             self.with_jobs(now, actions, |jobs, turn| jobs.skip_all_waiting(turn));
         }
+    }
+
+    /// The daemon stops and has asked for the end of all runs: none of them is retried.
+    pub fn note_end_of_all(&mut self) {
+        self.jobs.note_end_of_all();
     }
 
     /// Records what waited for an entry that is gone or will not be started. `table` is the entry's, where that is not live any more.

@@ -85,12 +85,12 @@ impl Scheduler {
         // The timers of a new table begin after this moment.
         let to = Timestamp(self.progress.upto.min(now.utc).0 + 1);
         for (key, id, from) in late {
-            let mut slots = self.missed_slots(&id, key, from, to, &mut tables.budget);
-            slots.retain(|slot| {
+            let mut missed = self.missed_slots(&id, key, from, to, &mut tables.budget);
+            missed.slots.retain(|slot| {
                 let start = (id.clone(), *slot);
                 !tables.started.contains(&start) && !self.earlier.already_started.contains_key(&start)
             });
-            self.catch_up_slots(&id, key, slots, MissReason::Down, now, actions);
+            self.catch_up_slots(&id, key, missed, MissReason::Down, now, actions);
         }
         self.earlier.late_tables = Some(tables);
     }

@@ -4,11 +4,12 @@
 use super::action::Action;
 use super::entries::table_owner;
 use super::job_id::JobId;
-use super::jobs::JobSpec;
+use super::jobs::{AdoptedRun, JobSpec};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::naming::{NamedEntries, Touched};
 use super::now::Now;
+use super::runs::{RunOrigin, StartedRun};
 use super::saved::StateChange;
 use super::state::{Phase, Scheduler};
 use crate::crontab::CatchUpMode;
@@ -104,6 +105,10 @@ impl Scheduler {
             })
             .map(|(id, _)| id.clone())
             .collect();
+        let added: BTreeSet<JobId> = match self.starts.runs.len() {
+            0 => BTreeSet::new(),
+            _ => specs.iter().map(|(id, _)| id).filter(|id| self.jobs.entry(id).is_none()).cloned().collect(),
+        };
         self.with_jobs(now, actions, |jobs, turn| {
             passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
@@ -118,6 +123,7 @@ impl Scheduler {
             }
             gone.iter().for_each(|id| jobs.unregister(id, turn));
         });
+        self.adopt_plain_runs(&added, now, actions);
         self.forget_first_seen(&gone, actions);
         self.forget_first_seen(&without, actions);
         // Before the begin other tables are still to come.
@@ -182,6 +188,7 @@ impl Scheduler {
                 table.managed.insert(entry, id.clone());
             }
             self.with_jobs(now, &mut actions, |jobs, turn| jobs.register(id.clone(), spec, turn));
+            self.adopt_plain_runs(&BTreeSet::from([id.clone()]), now, &mut actions);
         }
         actions
     }
@@ -209,11 +216,32 @@ impl Scheduler {
                 found.extend(id.map(|id| (id, number, entry, self.entries.spec(table, (number, entry), false))));
             }
         }
+        let added: BTreeSet<JobId> = found.iter().map(|(id, ..)| id.clone()).collect();
         for (id, number, entry, spec) in found {
             if let Some(table) = self.entries.tables.get_mut(number) {
                 table.managed.insert(entry, id.clone());
             }
             self.with_jobs(now, actions, |jobs, turn| jobs.register(id, spec, turn));
+        }
+        self.adopt_plain_runs(&added, now, actions);
+    }
+
+    /// Jobs have become managed: their runs that go on count from now on for overlap and groups, and their ends are decided about.
+    pub(super) fn adopt_plain_runs(&mut self, added: &BTreeSet<JobId>, now: Now, actions: &mut Vec<Action>) {
+        if added.is_empty() {
+            return;
+        }
+        for (run, StartedRun { job, scheduled_at, trigger }) in self.starts.runs.plain_runs(added) {
+            let adopted = AdoptedRun {
+                run,
+                scheduled_at,
+                trigger: Some(trigger),
+                is_slot: !trigger.is_manual(),
+                is_unknown: true,
+            };
+            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &job, turn)) {
+                self.starts.runs.insert(run, RunOrigin::Managed { trigger, attempt: 1 });
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::job_id::JobId;
+use super::jobs::{CAUGHT_UP, OlderSlots};
 use super::now::Now;
 use super::run_record::MissReason;
 use super::slot_budget::SlotBudget;
@@ -13,6 +14,15 @@ use std::collections::{BTreeSet, HashMap};
 
 /// Where an entry has more missed slots than may be looked at, the latest within this many seconds, or twice, four times as many.
 const LATEST_WINDOW: i64 = 60;
+
+/// The slots of an entry that were missed.
+#[derive(Debug)]
+pub(super) struct MissedSlots {
+    /// The latest ones, oldest first: those that may have to be made up for.
+    pub(super) slots: Vec<Timestamp>,
+    /// Those before them, if there were too many to look at each.
+    pub(super) older: Option<OlderSlots>,
+}
 
 impl Scheduler {
     /// Catches up slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for
@@ -44,16 +54,15 @@ impl Scheduler {
         for (_, _, key, id) in entries {
             let first_seen = self.first_seen.get(&id).map_or(from, |(_, at)| *at);
             let missed_since = self.earlier.missed_since.get(&id).map_or(from, |since| from.min(*since));
-            let slots = self.missed_slots(&id, key, missed_since.max(first_seen), to, &mut budget);
+            let mut missed = self.missed_slots(&id, key, missed_since.max(first_seen), to, &mut budget);
             let catches_up = self.jobs.policy(&id).is_some_and(|policy| policy.catch_up.mode != CatchUpMode::None);
             if catches_up {
                 caught_up.insert(key);
             }
             let is_started = |slot: &Timestamp| started.get(&key).is_some_and(|slots| slots.contains(slot));
             let has_begun = |slot: &Timestamp| self.earlier.already_started.contains_key(&(id.clone(), *slot));
-            let slots = slots.into_iter().filter(|slot| (catches_up || !is_started(slot)) && !has_begun(slot));
-            let slots = slots.collect();
-            self.catch_up_slots(&id, key, slots, why, now, actions);
+            missed.slots.retain(|slot| (catches_up || !is_started(slot)) && !has_begun(slot));
+            self.catch_up_slots(&id, key, missed, why, now, actions);
         }
         self.due.collected.retain(|due| due.scheduled_at >= to || !caught_up.contains(&(due.table, due.entry)));
     }
@@ -63,22 +72,29 @@ impl Scheduler {
         &mut self,
         id: &JobId,
         key: EntryKey,
-        slots: Vec<Timestamp>,
+        missed: MissedSlots,
         why: MissReason,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        let MissedSlots { slots, older } = missed;
         let slots: Vec<(Timestamp, bool)> =
             slots.into_iter().map(|slot| (slot, self.is_excepted(id, key, slot))).collect();
-        if slots.is_empty() {
+        if let Some(OlderSlots { first, last, count, is_more: true }) = older {
+            let message = format!(
+                "more slots were missed than can be counted: all from {first} to {last}, at least {count}, are recorded as missed"
+            );
+            actions.extend(self.entries.complaint(key, message));
+        }
+        if slots.is_empty() && older.is_none() {
             return;
         }
         self.progress.has_decided = true;
-        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, &slots, why, turn));
+        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, older, &slots, why, turn));
     }
 
-    /// The slots of an entry that were missed between two moments, oldest first. Where they are more than the budget allows, only the
-    /// latest: no crontab may keep the daemon from its work for long.
+    /// The slots of an entry that were missed between two moments. Where they are more than the budget allows, one by one only as many of the
+    /// latest as may be made up for: no crontab may keep the daemon from its work for long.
     pub(super) fn missed_slots(
         &self,
         id: &JobId,
@@ -86,22 +102,56 @@ impl Scheduler {
         from: Timestamp,
         to: Timestamp,
         budget: &mut SlotBudget,
-    ) -> Vec<Timestamp> {
+    ) -> MissedSlots {
         let most = budget.left(id.user());
         let slots: Vec<Timestamp> = self.entries.slots_between(key, from, to).take(most + 1).collect();
-        budget.spend(id.user(), slots.len());
         if slots.len() <= most {
-            return slots;
+            budget.spend(id.user(), slots.len());
+            return MissedSlots { slots, older: None };
         }
-        // A schedule so dense has a slot in a window that is found by doubling it a few times.
+        let mode = self.jobs.policy(id).map_or(CatchUpMode::None, |policy| policy.catch_up.mode);
+        let wanted = match mode {
+            CatchUpMode::None | CatchUpMode::Once => 1,
+            CatchUpMode::All => CAUGHT_UP.min(most).max(1),
+        };
+        let (begin, slots) = self.latest_slots(key, from, to, wanted);
+        budget.spend(id.user(), slots.len().min(most));
+        // What lies before the first second of the window, which is excluded there.
+        let end = Timestamp(begin.0.saturating_add(1));
+        let most = budget.left_to_count(id.user());
+        let mut older = self.entries.slots_between(key, from, end).take(most);
+        let first = older.next();
+        let (count, last) = older.fold((1, first), |(count, _), slot| (count + 1, Some(slot)));
+        budget.count(id.user(), count);
+        // Where none may be counted any more, its first slot is found all the same.
+        let first = first.or_else(|| self.entries.slots_between(key, from, end).next());
+        let older = first.map(|first| {
+            let last = last.unwrap_or(first);
+            let is_more = self.entries.slots_between(key, last, end).next().is_some();
+            let last =
+                if is_more { self.latest_slots(key, last, end, 1).1.last().copied().unwrap_or(last) } else { last };
+            OlderSlots { first, last, count: count as u64, is_more }
+        });
+        MissedSlots { slots, older }
+    }
+
+    /// So many of the latest slots of an entry between two moments, or up to twice as many: those behind the moment that comes with them.
+    fn latest_slots(
+        &self,
+        key: EntryKey,
+        from: Timestamp,
+        to: Timestamp,
+        wanted: usize,
+    ) -> (Timestamp, Vec<Timestamp>) {
+        // A dense schedule has them in a window that is found by doubling it a few times.
         let mut window = LATEST_WINDOW;
         loop {
             let begin = from.max(Timestamp(to.0.saturating_sub(window)));
             let latest: Vec<Timestamp> = self.entries.slots_between(key, begin, to).collect();
-            if !latest.is_empty() || begin == from {
-                return latest;
+            if latest.len() >= wanted || begin == from {
+                return (begin, latest);
             }
-            window *= 2;
+            window = window.saturating_mul(2);
         }
     }
 

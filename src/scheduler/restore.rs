@@ -5,14 +5,14 @@ use super::earlier::EarlierEnds;
 use super::entries::table_owner;
 use super::event::{EarlierRun, Event};
 use super::job_id::JobId;
-use super::jobs::RunStart;
+use super::jobs::{AdoptedRun, RunStart};
 use super::late_tables::save_missed_since;
 use super::managed::save_first_seen;
 use super::now::Now;
 use super::run_id::RunId;
 use super::run_record::Trigger;
 use super::run_result::{RunOutcome, RunResult};
-use super::runs::RunOrigin;
+use super::runs::{RunOrigin, StartedRun};
 use super::saved::{SavedState, StateChange};
 use super::state::{Begin, Phase, Scheduler};
 use crate::schedule::Timestamp;
@@ -129,11 +129,16 @@ impl Scheduler {
             }
             claimed.ended.extend(ends);
             for (slot, trigger) in state.slots() {
+                // Of another boot only what still waits for its start counts: its runs have ended with it.
+                if trigger == Trigger::Reboot && self.earlier.is_before_boot && !state.waits_for_start(slot) {
+                    continue;
+                }
                 // Jobs of a boot are due at the begin, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
                 self.earlier.already_started.entry((id.clone(), slot)).or_insert(1);
             }
             self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
+            self.with_jobs(now, actions, |jobs, turn| jobs.drop_what_is_not_wanted(&id, turn));
         }
         claimed
     }
@@ -264,6 +269,7 @@ impl Scheduler {
             *self.earlier.already_started.entry(start).or_default() += 1;
         }
         let is_other_boot = boot || saved.is_of_other_boot;
+        self.earlier.is_before_boot = saved.is_before_boot;
         let newest = saved.newest_run();
         let claimed = self.restore(*saved, is_other_boot, now, actions);
         self.earlier.ends.accounted.extend(running.iter().map(|(run, _)| *run));
@@ -326,13 +332,15 @@ impl Scheduler {
             let is_after_record = completed.is_some_and(|completed| moment > completed);
             let is_unknown =
                 still_running.contains(&run) || (is_after_record && newest.is_none_or(|newest| run > newest));
-            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt((run, moment), &id, is_slot, is_unknown, turn)) {
+            let adopted = AdoptedRun { run, scheduled_at: moment, trigger: None, is_slot, is_unknown };
+            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &id, turn)) {
                 if let Some(slot) = slot {
                     self.earlier.already_started.entry((id, slot)).or_insert(1);
                 }
                 self.starts.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 1 });
             } else if still_running.contains(&run) {
-                self.starts.runs.insert(run, RunOrigin::Plain);
+                let start = StartedRun { job: id, scheduled_at: moment, trigger: Trigger::Schedule };
+                self.starts.runs.insert(run, RunOrigin::Plain(Some(Box::new(start))));
             }
             // The request may have been lost with the daemon.
             if still_running.contains(&run)

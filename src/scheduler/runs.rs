@@ -1,8 +1,10 @@
 //! The runs that have not ended, and the ids of those to come.
 
+use super::job_id::JobId;
 use super::run_id::RunId;
 use super::run_record::Trigger;
-use std::collections::BTreeMap;
+use crate::schedule::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Run ids that are reserved at a time. What a daemon that is killed has reserved and not used is never used.
 const RUNS_RESERVED: u64 = 100_000;
@@ -10,8 +12,8 @@ const RUNS_RESERVED: u64 = 100_000;
 /// What is known of a run that has not ended.
 #[derive(Clone, Debug)]
 pub(super) enum RunOrigin {
-    /// A run of an entry each of whose slots is one start.
-    Plain,
+    /// A run of an entry each of whose slots is one start. None: it waits in the start queue.
+    Plain(Option<Box<StartedRun>>),
     /// A run of a managed job, about whose slots and ends [`super::jobs`] decides. Managed are the entries that have a policy, a name or an
     /// interval (`@N`), and those that somebody has paused or run by hand.
     Managed {
@@ -20,6 +22,14 @@ pub(super) enum RunOrigin {
         /// Its attempt for the slot, from 1; 0 if an earlier daemon has started the run.
         attempt: u32,
     },
+}
+
+/// What is known of a run of an entry that is not managed, for the case that the entry becomes managed while it goes on.
+#[derive(Clone, Debug)]
+pub(super) struct StartedRun {
+    pub(super) job: JobId,
+    pub(super) scheduled_at: Timestamp,
+    pub(super) trigger: Trigger,
 }
 
 /// Runs that wait for their start or go on, and the ids of those to come.
@@ -55,6 +65,22 @@ impl Runs {
 
     pub(super) fn get(&self, run: &RunId) -> Option<&RunOrigin> {
         self.open.get(run)
+    }
+
+    /// Notes for which job and slot a run is handed over, unless it is one of a managed job.
+    pub(super) fn note_started(&mut self, run: RunId, start: impl FnOnce() -> StartedRun) {
+        if let Some(RunOrigin::Plain(started)) = self.open.get_mut(&run) {
+            *started = Some(Box::new(start()));
+        }
+    }
+
+    /// The runs of these jobs that go on and were started when the jobs were not managed.
+    pub(super) fn plain_runs(&self, jobs: &BTreeSet<JobId>) -> Vec<(RunId, StartedRun)> {
+        let plain = self.open.iter().filter_map(|(run, origin)| match origin {
+            RunOrigin::Plain(Some(started)) => Some((*run, &**started)),
+            RunOrigin::Plain(None) | RunOrigin::Managed { .. } => None,
+        });
+        plain.filter(|(_, started)| jobs.contains(&started.job)).map(|(run, started)| (run, started.clone())).collect()
     }
 
     /// The number of runs that wait or go on.

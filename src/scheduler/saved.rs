@@ -24,6 +24,8 @@ pub struct SavedState {
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
     pub(super) is_of_other_boot: bool,
+    /// Whether the daemon that takes it over starts all `@reboot` entries, also those of which runs were going on.
+    pub(super) is_before_boot: bool,
 }
 
 /// One change of the state, to be stored.
@@ -92,6 +94,11 @@ impl SavedState {
     /// Says that it was written in another boot of the machine.
     pub fn set_of_other_boot(&mut self) {
         self.is_of_other_boot = true;
+    }
+
+    /// Says that the daemon that takes it over is the first of a boot, or a standalone one: it starts all `@reboot` entries anew.
+    pub fn set_before_boot(&mut self) {
+        self.is_before_boot = true;
     }
 
     /// Converts times of the monotonic clock of another boot to this one, before the state is stored as one of this boot. It is `utc` now, and

@@ -24,7 +24,7 @@ impl Starts {
 
     /// Queues a start of an entry without a policy, whose oldest start may be dropped for it.
     pub(super) fn queue_plain(&mut self, key: EntryKey, slot: QueuedSlot, entries: &Entries) {
-        self.runs.insert(slot.run, RunOrigin::Plain);
+        self.runs.insert(slot.run, RunOrigin::Plain(None));
         if let Some(superseded) = self.push(key, slot, entries) {
             self.runs.remove(&superseded);
         }

@@ -4,14 +4,14 @@ use super::action::Action;
 use super::anacron::JobActivity;
 use super::event::ManualStart;
 use super::job_id::JobId;
-use super::jobs::{Jobs, Killed, Pause, PauseScope, RefusedRun};
+use super::jobs::{Killed, Pause, PauseScope, RefusedRun};
 use super::now::Now;
 use super::progress::TurnChanges;
 use super::run_id::RunId;
 use super::saved::StateChange;
 use super::start_queue::ANACRON;
 use super::state::Scheduler;
-use super::turn::Turn;
+use std::collections::BTreeSet;
 
 /// What became of a request, and what is to be done about it.
 #[derive(Debug)]
@@ -124,9 +124,9 @@ impl Scheduler {
         }
         // The run of an entry without a policy becomes one of a managed job, so that its outcome is `killed`.
         if !self.jobs.owns(run) {
-            let is_managed = self.manage_job(id, now, actions);
-            let adopt = |jobs: &mut Jobs, turn: &mut Turn<'_>| jobs.adopt((run, now.utc), id, true, true, turn);
-            if !is_managed || !self.with_jobs(now, actions, adopt) {
+            self.manage_job(id, now, actions);
+            self.adopt_plain_runs(&BTreeSet::from([id.clone()]), now, actions);
+            if !self.jobs.owns(run) {
                 return false;
             }
         }

@@ -57,7 +57,7 @@ pub fn refusal(
         RefusalKind::CannotOpen | RefusalKind::CannotOpenLink => "CAN'T OPEN",
         RefusalKind::CannotStat if debian => "FSTAT FAILED",
         RefusalKind::CannotStat => "STAT FAILED",
-        RefusalKind::CannotRead | RefusalKind::OutOfMemory => "CAN'T READ",
+        RefusalKind::CannotRead => "CAN'T READ",
         RefusalKind::WrongOwner => "WRONG FILE OWNER",
         RefusalKind::NotRegular if debian => "NOT A REGULAR FILE",
         RefusalKind::NotRegular => "NOT REGULAR",
@@ -77,19 +77,18 @@ pub fn refusal(
     };
     // Debian's cron does not log the system's error. It is added only where Debian's cron has no such case: files of the
     // caller, and limits of this program, which users could not guess.
-    let is_ours = |error: &&io::Error| matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::FileTooLarge);
+    let is_momentary = error.is_some_and(files::is_momentary);
+    let is_ours = |error: &&io::Error| is_momentary || error.kind() == io::ErrorKind::FileTooLarge;
     let error = error
         .filter(|error| !debian || source.owner == Owner::Caller || is_ours(error))
         .map(files::reason)
         .unwrap_or_default();
-    Refusal { kind, user, event, detail, error }
+    Refusal { kind, user, event, detail, error, is_momentary }
 }
 
 /// The refusal of a crontab that could not be read.
 pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: ProfileName) -> Refusal {
-    let out_of_memory = error.kind() == io::ErrorKind::OutOfMemory;
-    let kind = if out_of_memory { RefusalKind::OutOfMemory } else { RefusalKind::CannotRead };
-    refusal(kind, source, Some(error), profile)
+    refusal(RefusalKind::CannotRead, source, Some(error), profile)
 }
 
 #[cfg(test)]

@@ -31,6 +31,8 @@ pub struct Refusal {
     pub detail: String,
     /// The system's error, if the profile's reference implementation logs it after a colon; otherwise empty.
     pub error: String,
+    /// Whether the system could not say anything about the file at that moment, for lack of memory or an answer of the disk.
+    pub is_momentary: bool,
 }
 
 impl Refusal {
@@ -42,6 +44,11 @@ impl Refusal {
 }
 
 impl Refusal {
+    /// Whether the reason may disappear without a change of the file, so that the file must be checked again.
+    pub fn is_temporary(&self) -> bool {
+        self.is_momentary || self.kind.is_temporary()
+    }
+
     /// The complete text for the log. None if nothing is to be logged yet.
     pub fn text(&self) -> Option<String> {
         let colon = if self.error.is_empty() { "" } else { ": " };
@@ -65,8 +72,6 @@ pub enum RefusalKind {
     CannotStat,
     /// The file could not be read.
     CannotRead,
-    /// There was not enough memory to read it. Retried.
-    OutOfMemory,
     /// Neither root nor the user owns it.
     WrongOwner,
     /// It is a directory, a device, a FIFO or a socket.
@@ -82,12 +87,11 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    /// Whether the reason may disappear without a change of the file, so that the file must be checked again.
-    pub fn is_temporary(self) -> bool {
+    /// Whether the reason may disappear without a change of the file.
+    fn is_temporary(self) -> bool {
         matches!(
             self,
             RefusalKind::Orphan
-                | RefusalKind::OutOfMemory
                 | RefusalKind::UserNotYetKnown
                 | RefusalKind::CannotOpenLink
                 | RefusalKind::Unauthorized

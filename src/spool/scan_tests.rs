@@ -110,7 +110,7 @@ fn a_user_not_yet_known_is_not_called_an_orphan_in_the_log() {
     let Look::Table(found) = tree.finder(&DEBIAN).look(&tree.path("spool/slow"), &mut Me) else { panic!() };
     let refusal = found.content.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::UserNotYetKnown);
-    assert!(refusal.kind.is_temporary());
+    assert!(refusal.is_temporary());
     assert_eq!(refusal.text(), None);
 }
 
@@ -172,7 +172,7 @@ fn a_linked_system_table_tells_the_directories_to_watch() {
     let dangling = look(&finder);
     assert_eq!(dangling.watch, [tree.path("cron.d/../opt")].map(|p| fs::canonicalize(p).unwrap()));
     let refusal = dangling.content.unwrap_err();
-    assert!(refusal.kind.is_temporary());
+    assert!(refusal.is_temporary());
     assert_eq!(refusal.error, "No such file or directory");
     tree.file("opt/job", "there now", 0o644);
     assert_eq!(look(&finder).content.is_ok(), my_uid() == 0);

@@ -7,7 +7,9 @@
 //! Limit: the compiler does not see that no thread is started while a [`SingleThreaded`] exists. `tests/source_rules.rs` has the few files
 //! that start threads; they are used after [`SingleThreaded::end`].
 
+use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,7 +72,11 @@ pub enum ProgramStartError {
 
 /// Proves that the program has just started: there is one thread, and no descriptor above 2 has an owner in this program.
 #[derive(Debug)]
-pub struct ProgramStart(SingleThreaded);
+pub struct ProgramStart {
+    threads: SingleThreaded,
+    /// The numbers of descriptors that have got an owner.
+    owned: RefCell<Vec<RawFd>>,
+}
 
 impl ProgramStart {
     /// Makes the token. Must be called at the start of main, before anything is opened.
@@ -86,24 +92,34 @@ impl ProgramStart {
         let status = super::files::read_proc(Path::new("/proc/self/status")).unwrap_or_default();
         match threads_of(&String::from_utf8_lossy(&status)) {
             Some(count) if count != 1 => Err(ProgramStartError::Threads(count)),
-            _ => Ok(ProgramStart(SingleThreaded(PhantomData))),
+            _ => Ok(ProgramStart { threads: SingleThreaded(PhantomData), owned: RefCell::default() }),
         }
     }
 
     /// A token for unit tests, for calls that only touch descriptors of the test.
     #[cfg(test)]
     pub(super) fn for_tests() -> ProgramStart {
-        ProgramStart(SingleThreaded::for_tests())
+        ProgramStart { threads: SingleThreaded::for_tests(), owned: RefCell::default() }
     }
 
     /// The proof that there is one thread.
     pub fn threads(&self) -> &SingleThreaded {
-        &self.0
+        &self.threads
+    }
+
+    /// Whether one of these descriptors has an owner already.
+    pub(super) fn has_owner(&self, numbers: &[RawFd]) -> bool {
+        numbers.iter().any(|number| self.owned.borrow().contains(number))
+    }
+
+    /// Notes that these descriptors have an owner now.
+    pub(super) fn note_owner(&self, numbers: &[RawFd]) {
+        self.owned.borrow_mut().extend(numbers);
     }
 
     /// Ends the start: from now on the program may own descriptors.
     pub fn finish(self) -> SingleThreaded {
-        self.0
+        self.threads
     }
 }
 

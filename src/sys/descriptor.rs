@@ -1,6 +1,6 @@
 //! Descriptors: pipes and socket pairs, non-blocking reads and writes, and closing of descriptors that are not needed.
 
-use super::contract::FreshChild;
+use super::contract::{FreshChild, ProgramStart};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -158,24 +158,31 @@ pub fn duplicate_to(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: Raw
 /// Closes every descriptor from `first` on, except those in `but`.
 ///
 /// It allocates nothing, since a fresh child pays for every page that it writes to.
-pub fn close_from(_child: &FreshChild, first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub fn close_from(child: &FreshChild, first: RawFd, but: &[BorrowedFd<'_>]) -> io::Result<()> {
     let kept_from =
         |from| but.iter().map(|kept| kept.as_raw_fd().unsigned_abs()).filter(|&number| number >= from).min();
     let mut from = first.unsigned_abs();
     while let Some(kept) = kept_from(from) {
         if from < kept {
-            close_range(from, kept - 1, 0)?;
+            close_range(Unused::InChild(child), from, kept - 1, 0)?;
         }
         from = kept + 1;
     }
-    close_range(from, u32::MAX, 0)
+    close_range(Unused::InChild(child), from, u32::MAX, 0)
+}
+
+/// Proves that nothing in this process uses descriptors above 2 again, except those that the child itself keeps.
+#[derive(Clone, Copy)]
+pub(super) enum Unused<'a> {
+    /// In a child that has just been forked.
+    InChild(#[allow(dead_code)] &'a FreshChild),
+    /// At the start of main.
+    AtStart(#[allow(dead_code)] &'a ProgramStart),
 }
 
 /// Closes the descriptors from `first` to `last`, or with `CLOSE_RANGE_CLOEXEC` has exec close them.
-///
-/// To be called where nothing uses these descriptors again: at the start of main, or in a fresh child.
-pub(super) fn close_range(first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
-    // SAFETY: takes integers only; the caller's process uses none of these descriptors again.
+pub(super) fn close_range(_unused: Unused<'_>, first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
+    // SAFETY: takes integers only; by the token the process uses none of these descriptors again.
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
         return Ok(());
     }

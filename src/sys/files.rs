@@ -316,6 +316,25 @@ pub fn reason(error: &io::Error) -> String {
     text
 }
 
+/// Whether an error says that the kernel, a disk or a file server lacked something at this moment, and nothing about the file.
+pub fn is_momentary(error: &io::Error) -> bool {
+    match error.raw_os_error() {
+        Some(number) => matches!(
+            number,
+            libc::EIO
+                | libc::ENOMEM
+                | libc::ENOBUFS
+                | libc::EMFILE
+                | libc::ENFILE
+                | libc::EINTR
+                | libc::EAGAIN
+                | libc::ESTALE
+                | libc::ETIMEDOUT
+        ),
+        None => error.kind() == io::ErrorKind::OutOfMemory,
+    }
+}
+
 /// Fills a buffer with unpredictable random bytes.
 pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
     Ok(getrandom::fill(buffer)?)

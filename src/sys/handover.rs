@@ -20,19 +20,23 @@ pub fn close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes over descriptors that the previous program kept open, and makes exec close them. None if one is not open, listed twice or a
-/// standard stream; then no descriptor is taken.
-pub fn take(_start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
+/// Takes over descriptors that the previous program kept open, and makes exec close them. None if one is not open, listed twice, a
+/// standard stream or taken already; then no descriptor is taken.
+pub fn take(start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
     let is_twice = |index: usize, number: &RawFd| numbers.iter().skip(index + 1).any(|other| other == number);
     if numbers.iter().enumerate().any(|(index, number)| *number <= 2 || is_twice(index, number)) {
         return None;
     }
+    if start.has_owner(numbers) {
+        return None;
+    }
     // SAFETY: fcntl takes integers only, and refuses a number that is not open. Only after all have passed they are owned: each is open,
-    // different from the others, and has no owner yet, since the program has just started.
+    // different from the others, and has no owner yet, since the program has just started and has not taken it.
     unsafe {
         if numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1) {
             return None;
         }
+        start.note_owner(numbers);
         Some(numbers.iter().map(|number| OwnedFd::from_raw_fd(*number)).collect())
     }
 }

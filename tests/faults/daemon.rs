@@ -88,6 +88,21 @@ fn all_run(seconds: u64) -> Result<(), String> {
     all.ok_or_else(|| format!("no job runs of {}", behind().join(" and ")))
 }
 
+/// The users of the runs after this one of which the history says that they did not end well, and the last run that it knows.
+fn bad_ends(world: &World, after: u64) -> (BTreeSet<String>, u64) {
+    let text = world.run("timeout 5 cronctl history --json --limit 200 2>/dev/null").stdout;
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let runs = rows.filter_map(|row| Some((row["run"].as_u64()?, row))).filter(|(run, _)| *run > after);
+    let (mut users, mut last) = (BTreeSet::new(), after);
+    for (run, row) in runs {
+        last = last.max(run);
+        if !matches!(row["outcome"].as_str(), None | Some("ok" | "skipped" | "missed")) {
+            users.extend(row["user"].as_str().map(str::to_owned));
+        }
+    }
+    (users, last)
+}
+
 /// One of the daemon's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Process {
@@ -273,6 +288,8 @@ struct Tally {
     unreached: Vec<String>,
     new_main: usize,
     new_process: usize,
+    /// How often a run of a user did not end well, which the log has said.
+    bad_ends: usize,
     /// Log lines without numbers, and the fault that each came with first.
     lines: BTreeMap<String, String>,
     wrong: Vec<String>,
@@ -288,10 +305,10 @@ impl Tally {
     }
 
     fn report(&self, what: &str) {
-        let Tally { reached, unreached, new_main, new_process, .. } = self;
+        let Tally { reached, unreached, new_main, new_process, bad_ends, .. } = self;
         println!(
             "{what}: {reached} faults injected, {} not reached ({}); the daemon ended {new_main} times and was started anew, \
-             the process was another one {new_process} times",
+             the process was another one {new_process} times, runs of {bad_ends} users did not end well and the log says so",
             unreached.len(),
             unreached.join(", "),
         );
@@ -314,7 +331,7 @@ fn inject(world: &World, process: Process, seconds: u64) {
     let mut random = fastrand::Rng::with_seed(plan::seed());
     let faults = faults(&counts, &mut random);
     let what = format!("{process:?} with {} different calls", counts.len());
-    let mut tally = Tally::default();
+    let (mut tally, mut known) = (Tally::default(), 0);
     for fault in Plan::new(&what, faults, seconds) {
         let seen = world.log.lines().len();
         // A recorder that has ended is started again after a pause that grows to a minute.
@@ -366,6 +383,20 @@ fn inject(world: &World, process: Process, seconds: u64) {
         }
         let wrong = wrong_lines();
         tally.wrong.extend(wrong.iter().map(|wrong| format!("{fault}: {wrong}")));
+        let (users, last) = bad_ends(world, known);
+        known = last;
+        let has_line = |user: &String| {
+            let of_user = format!("({user}) ");
+            let is_about =
+                |line: &&String| [") FAILED (", ") NOT STARTED (", ") LOST ("].iter().any(|event| line.contains(event));
+            world.log.lines()[seen..].iter().filter(is_about).any(|line| line.contains(&of_user))
+        };
+        for user in users.iter().filter(|user| !has_line(user)) {
+            tally
+                .wrong
+                .push(format!("{fault}: a run of {user} did not end well and the log does not say so:\n{}", log()));
+        }
+        tally.bad_ends += users.len();
         if log().contains("panicked") {
             tally.wrong.push(format!("{fault}: a panic:\n{}", log()));
         }
@@ -524,6 +555,24 @@ fn main_starts_and_stops_or_says_why_not_whatever_call_fails() {
     let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
     prepare(&world);
     inject_into_lives(&world, 15);
+}
+
+#[test]
+fn a_table_that_cannot_be_read_for_a_moment_keeps_its_jobs_and_is_read_when_it_can_be() {
+    let Some(world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    prepare(&world);
+    let daemon = start(&world);
+    let tracer = Tracer::attach(&world, Process::Main, daemon.pid(), &["--inject=openat:error=EIO".to_owned()]);
+    world.crontab("alice", &format!("@every_second sh {JOB} alice\n@every_second echo new >>/run/ledgers/new\n")).ok();
+    world.log.wait_for("(alice) CAN'T OPEN (crontabs/alice): Input/output error", Deadline::seconds(20));
+    all_run(20).unwrap();
+    assert!(!fs::exists("/run/ledgers/new").unwrap());
+    drop(tracer);
+    // It is tried again at the end of the minute.
+    world.log.wait_for("(alice) RELOAD (crontabs/alice)", Deadline::seconds(90));
+    Deadline::seconds(20).wait_for("the new entry", || fs::exists("/run/ledgers/new").unwrap().then_some(()));
+    all_run(20).unwrap();
+    assert_eq!(wrong_lines(), Vec::<String>::new());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where the log goes: stand-ins for the journal and for a syslog daemon of the old kind, each a real socket in the place
 //! where programs look for it. (`tests/package` asks the real journal.)
 
+use crate::common::clock::{now, wait_until};
 use crate::common::{Deadline, Implementation};
 use crate::world;
 use nix::sys::signal::{Signal, kill};
@@ -181,6 +182,29 @@ fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
         .collect();
     let fields: BTreeSet<String> = failed.into_keys().filter(|name| name.starts_with("CRON_")).collect();
     assert_eq!(names, fields);
+}
+
+#[test]
+fn the_log_says_how_late_a_job_was_started() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    // The daemon is ready before.
+    let due = now().as_secs() + 8;
+    let (second, minute, hour) = (due % 60, due / 60 % 60, due / 3600 % 24);
+    world.drop_in("late", &format!("CRON_TZ=UTC\n@quartz {second} {minute} {hour} * * * * root touch /tmp/ran\n"));
+    let mut daemon = world.start_daemon(&["-L", "7", "--log", "json"]);
+    daemon.signal(Signal::SIGSTOP);
+    wait_until(due + 3);
+    daemon.signal(Signal::SIGCONT);
+    Deadline::seconds(30).wait_for("the job", || Path::new("/tmp/ran").exists().then_some(()));
+    let before_ms = i64::try_from(now().as_millis()).expect("a time") - i64::try_from(due * 1000).expect("a time");
+    daemon.signal(Signal::SIGTERM);
+    daemon.end(Deadline::seconds(20));
+    let told = daemon.last_words();
+    let records = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let begun = records.filter(|record| record["event"] == "CMD").collect::<Vec<_>>();
+    assert_eq!(begun.len(), 1, "{told}");
+    let late_ms = begun[0]["late_ms"].as_i64().expect("a number");
+    assert!((3_000..=before_ms).contains(&late_ms), "{late_ms} ms, and at most {before_ms}");
 }
 
 #[test]

@@ -6,9 +6,9 @@ use crate::sys::cgroup::DelegatedCgroup;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::pam;
 use crate::sys::selinux::Policy;
+use crate::sys::stamp::Stamp;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Directories in which distributions install libpam. On Debian it is in a subdirectory named for the architecture.
@@ -20,11 +20,8 @@ pub(super) struct Pam {
     has_service: bool,
     template: Option<MonitorTemplate>,
     /// The state of libpam's files when the template was forked.
-    library: Vec<Option<FileState>>,
+    library: Vec<Option<Stamp>>,
 }
-
-/// Inode, size and change time of a file.
-type FileState = (u64, u64, i64, i64);
 
 impl Pam {
     /// Whether jobs have a PAM service.
@@ -67,12 +64,9 @@ impl Pam {
 }
 
 /// The state of each file that may be the installed libpam.
-fn library_files() -> Vec<Option<FileState>> {
+fn library_files() -> Vec<Option<Stamp>> {
     let below = format!("{}-linux-gnu", std::env::consts::ARCH);
     let directories = LIBRARY_DIRECTORIES.iter().map(Path::new);
-    let state = |path: PathBuf| {
-        let found = fs::metadata(path.join("libpam.so.0")).ok()?;
-        Some((found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
-    };
+    let state = |path: PathBuf| Some(Stamp::from(&fs::metadata(path.join("libpam.so.0")).ok()?));
     directories.flat_map(|directory| [directory.join(&below), directory.to_owned()]).map(state).collect()
 }

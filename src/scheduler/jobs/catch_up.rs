@@ -9,20 +9,33 @@ use crate::scheduler::run_record::{MissReason, Outcome, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
-const CAUGHT_UP: usize = 1_000;
+pub(in crate::scheduler) const CAUGHT_UP: usize = 1_000;
+
+/// Missed slots of which none is made up for.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scheduler) struct OlderSlots {
+    pub(in crate::scheduler) first: Timestamp,
+    pub(in crate::scheduler) last: Timestamp,
+    /// How many there are, or at least are.
+    pub(in crate::scheduler) count: u64,
+    /// Whether there are more.
+    pub(in crate::scheduler) is_more: bool,
+}
 
 impl Jobs {
-    /// These slots of an entry with `CRON_CATCHUP` were missed, for that reason; in order. Those that are excepted come with true.
+    /// These slots of an entry with `CRON_CATCHUP` were missed, for that reason; in order. Those that are excepted come with true. None of `older`
+    /// is made up for.
     pub(in crate::scheduler) fn catch_up(
         &mut self,
         id: &JobId,
+        older: Option<OlderSlots>,
         slots: &[(Timestamp, bool)],
         why: MissReason,
         turn: &mut Turn<'_>,
     ) {
         let Some(job) = self.jobs.get(id) else { return };
         let policy = job.spec.policy.clone();
-        if !policy.is_enabled || slots.is_empty() {
+        if !policy.is_enabled {
             return;
         }
         turn.note_change(id);
@@ -49,6 +62,10 @@ impl Jobs {
             CatchUpMode::All => (CAUGHT_UP, MissReason::Limit),
         };
         let mut to_skip = missed.saturating_sub(runs);
+        if let Some(OlderSlots { first, last, count, .. }) = older {
+            let reason = if last < oldest { MissReason::MaxAge } else { left_out };
+            self.record_row(id, Some((Outcome::Missed(reason), first, last, count)), turn);
+        }
         let mut due = Vec::new();
         let mut row: Option<(Outcome, Timestamp, Timestamp, u64)> = None;
         for (slot, verdict) in verdicts {

@@ -92,13 +92,14 @@ impl Jobs {
         turn: &mut Turn<'_>,
     ) -> bool {
         let failed_at = turn.end_of(ended);
+        let is_over = self.gate.has_no_more_attempts;
         let Some(job) = self.jobs.get_mut(id) else { return false };
         let (item, policy) = (&active.item, &job.spec.policy);
         let has_newer =
             item.number != job.state.accepted || (policy.overlap == Overlap::Replace && job.waiting_slot().is_some());
         let is_last = item.attempt > policy.retry.attempts;
         let may_follow = record.outcome.is_failure() && active.ending.is_none() && job.spec.entry.is_some();
-        if !may_follow || item.is_manual || is_last || has_newer {
+        if !may_follow || is_over || !policy.is_enabled || item.is_manual || is_last || has_newer {
             return false;
         }
         let pause = i64::from(policy.retry.pause(item.attempt));

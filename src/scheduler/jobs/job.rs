@@ -264,6 +264,13 @@ impl JobState {
         slots.chain(self.row.as_ref().map(|row| (row.last, row.trigger))).collect()
     }
 
+    /// Whether a slot has not been started yet: it waits by a policy, or in the start queue.
+    pub(in crate::scheduler) fn waits_for_start(&self, slot: Timestamp) -> bool {
+        let queued = self.running.iter().filter(|run| run.is_queued && run.failure.is_none()).map(|run| &run.item);
+        let waiting = self.waiting.iter().map(|waiting| &waiting.item);
+        queued.chain(waiting).any(|item| item.scheduled_at == slot)
+    }
+
     /// Whether nothing of it has to be kept.
     pub(in crate::scheduler) fn is_empty(&self) -> bool {
         *self == JobState { accepted: self.accepted, ..JobState::default() }

@@ -41,6 +41,7 @@ mod slots;
 mod start_gate;
 mod start_next;
 
+pub(super) use catch_up::{CAUGHT_UP, OlderSlots};
 pub(super) use group::GroupKey;
 pub use job::EndReason;
 pub(super) use job::{Item, JobSpec, JobState};
@@ -49,4 +50,4 @@ pub use pause::{Pause, PauseScope};
 pub(super) use pause::{PauseOfAll, PausesOfAll};
 pub(super) use registry::Jobs;
 pub use requests::{Killed, RefusedRun};
-pub(super) use restart::RunStart;
+pub(super) use restart::{AdoptedRun, RunStart};

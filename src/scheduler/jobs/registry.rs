@@ -3,12 +3,13 @@
 use super::deadlines::Deadlines;
 use super::dependents::Dependents;
 use super::group::{GroupKey, Groups};
-use super::job::{ActiveRun, Job, JobSpec, JobState, PendingRetry, RetryStage};
+use super::job::{ActiveRun, Job, JobSpec, JobState, PendingRetry, RetryStage, Waiting};
 use super::pause::Pauses;
 use super::start_gate::StartGate;
 use crate::crontab::Policy;
 use crate::schedule::Timestamp;
 use crate::scheduler::anacron::JobActivity;
+use crate::scheduler::event::AtStop;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::SkipReason;
@@ -62,6 +63,7 @@ impl Jobs {
         self.dependents.remove(&id, &job.spec.after);
         self.dependents.add(&id, &spec.after);
         let old_group = std::mem::replace(&mut job.spec, spec).group;
+        job.state.after_ok.retain(|needed, _| job.spec.after.contains(needed));
         if job.spec.policy.late.is_none() && (job.state.late_at.is_some() || job.state.is_late) {
             job.state.is_late = false;
             turn.note_change(&id);
@@ -74,8 +76,35 @@ impl Jobs {
             turn.note_change(&id);
             self.change_group(&id, old_group.as_ref());
         }
+        self.drop_what_is_not_wanted(&id, turn);
         self.start_waiting_of_job(&id, turn);
         self.start_waiting_of_group(old_group.as_ref(), turn);
+    }
+
+    /// What a new policy does not let happen any more: an entry that is not enabled runs by hand only, and there may be fewer attempts.
+    pub(in crate::scheduler) fn drop_what_is_not_wanted(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let (is_enabled, attempts) = (job.spec.policy.is_enabled, job.spec.policy.retry.attempts);
+        if job.state.retry.as_ref().is_some_and(|retry| !is_enabled || retry.item.attempt > attempts.saturating_add(1))
+        {
+            turn.note_change(id);
+            self.drop_retry(id, turn);
+        }
+        if is_enabled {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let (kept, dropped): (Vec<Waiting>, Vec<Waiting>) =
+            std::mem::take(&mut job.state.waiting).into_iter().partition(|waiting| waiting.item.is_manual);
+        job.state.waiting = kept;
+        if job.state.late_at.is_some() || !dropped.is_empty() {
+            turn.note_change(id);
+        }
+        self.set_late(id, None);
+        self.cancel_tickets(id, &dropped);
+        for waiting in dropped {
+            self.skip(id, &waiting.item, SkipReason::EntryRemoved, turn);
+        }
     }
 
     /// Moves the places and tickets of a job from its old group to its new one.
@@ -135,8 +164,14 @@ impl Jobs {
     }
 
     /// Nothing is started any more.
-    pub(in crate::scheduler) fn stop_starting(&mut self) {
+    pub(in crate::scheduler) fn stop_starting(&mut self, at_stop: AtStop) {
         self.gate.stop();
+        self.gate.has_no_more_attempts |= at_stop == AtStop::Skip;
+    }
+
+    /// All runs are being ended, since the daemon stops: no attempt follows.
+    pub(in crate::scheduler) fn note_end_of_all(&mut self) {
+        self.gate.has_no_more_attempts = true;
     }
 }
 

@@ -23,6 +23,19 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) is_queued: bool,
 }
 
+/// A run that goes on and that its job does not know.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scheduler) struct AdoptedRun {
+    pub(in crate::scheduler) run: RunId,
+    pub(in crate::scheduler) scheduled_at: Timestamp,
+    /// None: it follows from the entry.
+    pub(in crate::scheduler) trigger: Option<Trigger>,
+    /// Whether that moment is a slot of the entry; if not, somebody has asked for the run.
+    pub(in crate::scheduler) is_slot: bool,
+    /// Whether the state of the job may lack the run. If not, only what waits or will be retried can have become it.
+    pub(in crate::scheduler) is_unknown: bool,
+}
+
 impl JobState {
     /// After a boot the monotonic clock is another one: a pending retry is due by the wall clock.
     pub(in crate::scheduler) fn convert_to_boot(&mut self, utc: Timestamp, elapsed_ms: i64) {
@@ -156,6 +169,7 @@ impl Jobs {
         if boot {
             state.convert_to_boot(now.utc, now.elapsed_ms);
         }
+        state.after_ok.retain(|needed, _| job.spec.after.contains(needed));
         let tickets = state.tickets();
         tickets.iter().for_each(|ticket| self.groups.skip_tickets(*ticket));
         if let Some(key) = &job.spec.group {
@@ -201,17 +215,11 @@ impl Jobs {
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Takes over a run of an earlier daemon, unless its state has it. If it has not, the daemon was killed before that was written:
+    /// Takes over a run that goes on, unless the state has it. One of an earlier daemon is unknown if that was killed before the state was written:
     /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
     /// by hand.
-    pub(in crate::scheduler) fn adopt(
-        &mut self,
-        (run, scheduled_at): (RunId, Timestamp),
-        id: &JobId,
-        is_slot: bool,
-        is_unknown: bool,
-        turn: &mut Turn<'_>,
-    ) -> bool {
+    pub(in crate::scheduler) fn adopt(&mut self, adopted: &AdoptedRun, id: &JobId, turn: &mut Turn<'_>) -> bool {
+        let AdoptedRun { run, scheduled_at, trigger, is_slot, is_unknown } = *adopted;
         if self.runs.contains_key(&run) {
             return true;
         }
@@ -234,11 +242,11 @@ impl Jobs {
             return false;
         } else {
             let is_of_anacron = job.spec.entry.is_some_and(|entry| entry.0 == ANACRON);
-            let trigger = match is_slot {
+            let trigger = trigger.unwrap_or(match is_slot {
                 true if is_of_anacron => Trigger::Anacron,
                 true => Trigger::Schedule,
                 false => Trigger::Manual,
-            };
+            });
             let is_manual = !is_slot;
             (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
         };

@@ -11,6 +11,8 @@ pub(super) struct StartGate {
     is_changing: bool,
     /// Nothing is started any more.
     is_stopped: bool,
+    /// No later attempt would ever begin: nothing is started any more, and the next daemon will know of none, or all runs are being ended.
+    pub(super) has_no_more_attempts: bool,
     /// It is not known yet which retries of an earlier daemon are dropped: none begins.
     pub(super) holds_retries: bool,
     jobs: BTreeSet<JobId>,
