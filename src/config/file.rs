@@ -43,8 +43,10 @@ pub fn keys() -> &'static [&'static str] {
     &KEYS
 }
 
-/// Most edits between an unknown key and a known one that may have been meant.
-const MOST_EDITS: usize = 2;
+/// Most edits between an unknown key and a known one that may have been meant. In a short name two edits leave too little of it.
+fn most_edits(name: &str) -> usize {
+    if name.chars().count() <= 4 { 1 } else { 2 }
+}
 
 /// Most characters of a wrong value that a message repeats.
 const MOST_SHOWN: usize = 40;
@@ -314,19 +316,10 @@ impl ConfigFile {
     /// # Errors
     /// A name that no profile has.
     pub fn profile(&self, given: Option<&str>) -> Result<ProfileName, ConfigError> {
-        /// Where os-release(5) is, first found wins.
-        const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
-        if let Some(name) = given {
-            return ProfileName::named(name).ok_or_else(|| ConfigError::UnknownProfile(name.to_owned()));
+        match self.faults.iter().find(|fault| fault.key == Some("profile")) {
+            Some(fault) if given.is_none() => Err(ConfigError::Faulty(self.line(fault, Severity::Error))),
+            _ => self.profile_despite_faults(given),
         }
-        if let Some(fault) = self.faults.iter().find(|fault| fault.key == Some("profile")) {
-            return Err(ConfigError::Faulty(self.line(fault, Severity::Error)));
-        }
-        if let Some(profile) = self.values.profile {
-            return Ok(profile);
-        }
-        let system = OS_RELEASE.iter().find_map(|path| files::read_file(Path::new(path), shared::LARGEST_CONFIG).ok());
-        Ok(system.map_or(ProfileName::Cronie, |text| ProfileName::from_os_release(&String::from_utf8_lossy(&text))))
     }
 
     /// Checks all keys, for the daemon, which does not start with a faulty file.
@@ -335,6 +328,23 @@ impl ConfigFile {
     /// The first fault.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.faults.first().map_or(Ok(()), |fault| Err(ConfigError::Faulty(self.line(fault, Severity::Error))))
+    }
+
+    /// All faults, a line each, for a report. The values that have none are used.
+    pub fn faults(&self) -> impl Iterator<Item = String> {
+        self.faults.iter().map(|fault| self.line(fault, Severity::Error))
+    }
+
+    /// The profile as [`ConfigFile::profile`] finds it, without regard to a wrong value in the file.
+    ///
+    /// # Errors
+    /// The command line asks for a profile that does not exist.
+    pub fn profile_despite_faults(&self, given: Option<&str>) -> Result<ProfileName, ConfigError> {
+        match (given, self.values.profile) {
+            (Some(name), _) => named_profile(name),
+            (None, Some(profile)) => Ok(profile),
+            (None, None) => Ok(profile_of_system()),
+        }
     }
 
     /// Checks the keys that a program uses. Returns the faults of the others as warnings.
@@ -358,9 +368,21 @@ impl ConfigFile {
     }
 }
 
+fn named_profile(name: &str) -> Result<ProfileName, ConfigError> {
+    ProfileName::named(name).ok_or_else(|| ConfigError::UnknownProfile(name.to_owned()))
+}
+
+/// The profile of os-release(5), else cronie.
+fn profile_of_system() -> ProfileName {
+    /// Where os-release(5) is, first found wins.
+    const OS_RELEASE: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
+    let system = OS_RELEASE.iter().find_map(|path| files::read_file(Path::new(path), shared::LARGEST_CONFIG).ok());
+    system.map_or(ProfileName::Cronie, |text| ProfileName::from_os_release(&String::from_utf8_lossy(&text)))
+}
+
 fn unknown_key(name: &str) -> String {
     let distance = |known: &&str| strsim::damerau_levenshtein(&name.replace('_', "-").to_ascii_lowercase(), known);
-    let nearest = KEYS.iter().copied().min_by_key(distance).filter(|known| distance(known) <= MOST_EDITS);
+    let nearest = KEYS.iter().copied().min_by_key(distance).filter(|known| distance(known) <= most_edits(name));
     let advice = match nearest {
         Some(known) => format!("did you mean {known}?"),
         None => format!("the keys are {}", KEYS.join(", ")),
@@ -444,6 +466,8 @@ mod tests {
             ("# é\n é = 1", "/c:2:2: error: this is not TOML: "),
             ("'\u{e9}' = 1\n", "/c:1:1: error: unknown key \u{e9}; the keys are anacron-stamps, anacrontab, "),
             ("\n  Mailer = 'x'", "/c:2:3: error: unknown key Mailer; did you mean mailer?"),
+            ("foo = 1", "/c:1:1: error: unknown key foo; the keys are "),
+            ("lgo = 1", "/c:1:1: error: unknown key lgo; did you mean log?"),
             ("simple-commands = 'direct'", "/c:1:1: error: unknown key simple-commands; the keys are anacron-stamps, "),
             ("watch = 'closely'", "/c:1:9: error: watch: expected \"auto\", \"inotify\" or \"poll\", found 'closely'"),
             ("starts-in-flight = 0", "/c:1:20: error: starts-in-flight: expected a whole number from 1, found 0"),

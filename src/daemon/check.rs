@@ -55,6 +55,10 @@ pub fn check(settings: &Settings, files: &[PathBuf]) -> io::Result<bool> {
         refused: 0,
         diagnostics: Vec::new(),
     };
+    for fault in &settings.config_faults {
+        checker.errors += 1;
+        checker.diagnostics.extend_from_slice(format!("{fault}\n").as_bytes());
+    }
     if files.is_empty() {
         checker.check_system();
     } else {

@@ -164,6 +164,8 @@ pub struct EarlyOptions {
     pub config: Option<PathBuf>,
     /// Whether `--help` or `--version` is among the arguments: they must work with a broken configuration.
     pub page: bool,
+    /// Whether `--check` is among the arguments: it reports what is wrong with the configuration and goes on.
+    pub check: bool,
 }
 
 impl EarlyOptions {
@@ -184,6 +186,7 @@ impl EarlyOptions {
                 }
                 "--config" => found.config = attached.or_else(|| rest.next().cloned()).map(PathBuf::from),
                 "--help" | "--version" => found.page = true,
+                "--check" => found.check = true,
                 _ => {}
             }
         }
@@ -237,6 +240,7 @@ mod tests {
             profile: profile.map(str::to_owned),
             config: config.map(PathBuf::from),
             page,
+            check: false,
         };
         for (line, found) in [
             ("-f", expected(None, None, false)),
@@ -248,5 +252,6 @@ mod tests {
         ] {
             assert_eq!(scan(line), found, "{line}");
         }
+        assert!(scan("--check").check && !scan("-- --check").check);
     }
 }

@@ -59,6 +59,8 @@ pub struct Settings {
     pub debug: Debug,
     /// Arguments that are not run as files.
     pub ignored: Vec<PathBuf>,
+    /// The faults of the configuration file, which only `--check` goes on with.
+    pub config_faults: Vec<String>,
 }
 
 /// The request of a command line.
@@ -93,11 +95,20 @@ impl Settings {
     pub fn from_arguments(arguments: Vec<OsString>) -> Result<Command, SettingsError> {
         let before = EarlyOptions::scan(arguments.get(1..).unwrap_or_default());
         // `--help` works whatever is wrong with the configuration.
+        let mut config_faults = Vec::new();
         let file = match ConfigFile::read(before.config.as_deref()) {
             Err(_) if before.page => ConfigFile::default(),
+            Err(fault) if before.check => {
+                config_faults.push(fault.to_string());
+                ConfigFile::default()
+            }
             file => file?,
         };
-        let profile = match file.profile(before.profile.as_deref()) {
+        let profile = match before.check {
+            true => file.profile_despite_faults(before.profile.as_deref()),
+            false => file.profile(before.profile.as_deref()),
+        };
+        let profile = match profile {
             Err(_) if before.page => ProfileName::Cronie,
             profile => profile?,
         };
@@ -111,8 +122,13 @@ impl Settings {
         if given.get_flag("version") {
             return Ok(Command::Page(format!("{}\n", version())));
         }
-        file.check()?;
-        Ok(Command::Run(Box::new(Settings::resolve(&given, file.into_values(), profile)?)))
+        if given.get_flag("check") {
+            config_faults.extend(file.faults());
+        } else {
+            file.check()?;
+        }
+        let settings = Settings::resolve(&given, file.into_values(), profile)?;
+        Ok(Command::Run(Box::new(Settings { config_faults, ..settings })))
     }
 
     fn resolve(given: &ArgMatches, file: Values, profile: ProfileName) -> Result<Settings, SettingsError> {
@@ -169,6 +185,7 @@ impl Settings {
             cluster: has("cluster"),
             debug,
             ignored,
+            config_faults: Vec::new(),
         })
     }
 
@@ -332,6 +349,25 @@ mod tests {
             let error = Settings::from_arguments(line.to_vec()).unwrap_err().to_string();
             assert!(error.contains(named) && error.contains("cronwheel.toml"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_check_reports_every_fault_of_the_configuration_and_uses_its_other_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("cronwheel.toml");
+        let check = |text: &str| {
+            std::fs::write(&config, text).unwrap();
+            settings(&format!("crond --check --config {}", config.display()))
+        };
+        let checked = check("spol = '/a'\nprofile = 'vixie'\nspool = '/z'\nwatch = 'closely'\n");
+        let places = [":1:1: error: unknown key spol", ":2:11: error: profile: ", ":4:9: error: watch: "];
+        assert_eq!(checked.config_faults.len(), places.len());
+        for (fault, place) in checked.config_faults.iter().zip(places) {
+            assert!(fault.contains(place), "{fault}");
+        }
+        assert_eq!((checked.mode, checked.config.places.spool.as_path()), (Mode::Check(Vec::new()), Path::new("/z")));
+        let checked = check("spool = \n");
+        assert!(matches!(&checked.config_faults[..], [fault] if fault.contains("this is not TOML")));
     }
 
     #[test]
