@@ -883,6 +883,14 @@ fn check_reports_every_fault_and_every_refusal() {
     assert!(faulty.stderr.contains("/etc/cron.d/bad:1:3: error: "), "{faulty:?}");
     assert!(faulty.stderr.contains("/etc/cron.d/open: refused: "), "{faulty:?}");
     assert_eq!(faulty.stdout, "2 tables with 2 entries, 1 refused, 1 error, 0 warnings\n");
+    world.run("rm /etc/cron.d/bad /etc/cron.d/open").ok();
+    fs::write("/etc/cronwheel.toml", "foo = 1\nwatch = 'closely'\n").expect("the settings");
+    let configured = world.run("crond --check");
+    assert_eq!(configured.code(), 1, "{configured:?}");
+    for fault in ["/etc/cronwheel.toml:1:1: error: unknown key foo; the keys are", "/etc/cronwheel.toml:2:9: error: watch: "] {
+        assert!(configured.stderr.contains(fault), "{configured:?}");
+    }
+    assert_eq!(configured.stdout, "1 table with 1 entry, 0 refused, 2 errors, 0 warnings\n");
     assert!(!fs::exists("/run/crond.pid").expect("/run") && !fs::exists("/run/crond.reboot").expect("/run"));
 }
 
@@ -930,6 +938,17 @@ fn check_warns_of_what_keeps_control_and_history_from_working() {
     let told = checked();
     assert!(told.starts_with("warning: /var/lib/cronwheel cannot be written to: "), "{told}");
     world.run("umount /var/lib/cronwheel").ok();
+
+    // The daemon uses no directory that others can write to.
+    for (directory, without) in
+        [("/var/lib/cronwheel", "the state of jobs is lost"), ("/run/cronwheel", "cronctl cannot reach")]
+    {
+        world.run(&format!("mkdir -p {directory} && chmod 777 {directory}")).ok();
+        let line = format!("warning: {directory}: expected a directory that only this user or root can write to; {without}");
+        let told = checked();
+        assert!(told.starts_with(&line) && told.lines().count() == 1, "{told}");
+        world.run(&format!("chmod 755 {directory}")).ok();
+    }
 
     world.run("mv $(command -v cronctl) /root/cronctl").ok();
     assert!(checked().starts_with("warning: no history is kept: cronctl is not installed; "));

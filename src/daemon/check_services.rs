@@ -9,6 +9,8 @@ use crate::history::message::VERB;
 use crate::profile::{ProfileName, shared};
 use crate::report::mail::SENDMAIL;
 use crate::spool::ThisMachine;
+use crate::sys::created::{self, FoundDirectory, UNTRUSTED};
+use crate::sys::files::Links;
 use crate::sys::{files, process};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -25,9 +27,10 @@ pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
     // Somebody else than root cannot know what root can write.
     let is_root = process::own_uid() == 0;
     if is_root {
-        problems.extend(unwritable(&settings.sockets(), "cronctl cannot reach the daemon, and no history is kept"));
+        let consequence = "cronctl cannot reach the daemon, and no history is kept";
+        problems.extend(unusable(&settings.sockets(), Links::Refused, consequence));
         let consequence = "the state of jobs is lost when the daemon ends, and no history is kept";
-        problems.extend(unwritable(&settings.config.state_dir, consequence));
+        problems.extend(unusable(&settings.config.state_dir, Links::Followed, consequence));
     }
     match RecorderStart::find(settings) {
         Ok(start) => {
@@ -81,9 +84,15 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
     }
 }
 
-/// Says that nothing can be written to a directory, or that it cannot be made.
-fn unwritable(directory: &Path, consequence: &str) -> Option<String> {
-    let existing = directory.ancestors().find(|path| path.exists())?;
+/// Says that the daemon does not use a directory because others can write to it, that nothing can be written to it, or that it cannot be made.
+fn unusable(directory: &Path, links: Links, consequence: &str) -> Option<String> {
+    let existing = match created::look_at_directory(directory, links) {
+        Ok(FoundDirectory::Untrusted) => {
+            return Some(format!("{}: {UNTRUSTED}; {consequence}", directory.display()));
+        }
+        Ok(FoundDirectory::Trusted) => directory,
+        Ok(FoundDirectory::Missing) | Err(_) => directory.ancestors().skip(1).find(|path| path.exists())?,
+    };
     if !existing.is_dir() {
         return Some(format!("{}: expected a directory; {consequence}", existing.display()));
     }

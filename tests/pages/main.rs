@@ -86,6 +86,22 @@ fn every_flag_and_every_verb_is_in_its_page() {
 }
 
 #[test]
+fn no_example_and_no_verb_stands_twice_in_the_overview_of_cronctl() {
+    let page = read("man/cronctl.1");
+    let begin = page.find(".Ss Examples\n").expect("the examples");
+    let end = page.find("Options of all verbs:").expect("the options");
+    let (examples, text) = page[begin..end].split_once(".Ed\n").expect("the end of the examples");
+    let examples = examples.lines().map(|line| line.split(" #").next().unwrap_or_default().trim());
+    let listed = text.split(".Pp\n").find(|paragraph| paragraph.contains("ask the daemon")).expect("the list of verbs");
+    let verbs = listed.lines().filter_map(|line| line.strip_prefix(".Ic ")).flat_map(|line| line.split(" , "));
+    let mut seen = std::collections::HashSet::new();
+    for name in examples.chain(verbs.map(|verb| verb.trim_end_matches(" ,"))) {
+        assert!(seen.insert(name), "{name} stands twice");
+    }
+    assert!(seen.contains("cronctl top") && seen.contains("ping"), "{seen:?}");
+}
+
+#[test]
 fn every_column_of_the_history_is_in_the_page_of_the_daemon() {
     let page = read("man/crond.8");
     // A name of a table or a column, at the beginning of its line.
