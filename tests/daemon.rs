@@ -759,6 +759,10 @@ fn output_of_a_standalone_daemon_is_raw_or_has_the_name_of_its_job() {
         let object = objects.iter().find(|object| object["output"] == text).expect("its output");
         assert_eq!((&object["job"], &object["stream"]), (&"alice:backup".into(), &stream.into()), "{json}");
     }
+    for event in ["CMD", "FAILED"] {
+        let object = objects.iter().find(|object| object["event"] == event).expect("the event");
+        assert_eq!((&object["job"], &object["line"]), (&"alice:backup".into(), &2.into()), "{json}");
+    }
 }
 
 #[test]

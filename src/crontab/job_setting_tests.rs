@@ -323,7 +323,7 @@ fn a_setting_that_does_not_apply_is_named() {
             &["CRON_CATCHUP", "CRON_EXCEPT"],
         ),
         ("@reboot", "CRON_CATCHUP=none\nCRON_EXCEPT=default", &[]),
-        ("@reboot", "CRON_RETRY=3\nCRON_TIMEOUT=1h\nCRON_GROUP=x\nCRON_NAME=y\nCRON_ALERT=2", &[]),
+        ("@reboot", "CRON_RETRY=0\nCRON_TIMEOUT=1h\nCRON_GROUP=x\nCRON_NAME=y\nCRON_ALERT=2", &[]),
     ] {
         let said = warnings(&of(&format!("{settings}\n{schedule} x\n")));
         let found: Vec<&str> = said.iter().filter_map(|said| said.2.split(" has no effect on ").next()).collect();
@@ -335,6 +335,15 @@ fn a_setting_that_does_not_apply_is_named() {
         (said[0].2.as_str(), said[0].3.as_str()),
         ("CRON_LATE has no effect on @reboot entries", "write CRON_LATE=default above this entry")
     );
+}
+
+#[test]
+fn retries_of_a_reboot_entry_are_warned_about() {
+    for (setting, times) in [("1", "once"), ("3,1m", "3 times")] {
+        let said = warnings(&of(&format!("CRON_RETRY={setting}\n@reboot x\n@after a y\nCRON_NAME=a\n@daily x\n")));
+        let wanted = format!("CRON_RETRY tries this @reboot entry again only {times} after a boot, ");
+        assert!(said.len() == 1 && said[0].0 == 2 && said[0].2.starts_with(&wanted), "{said:?}");
+    }
 }
 
 #[test]

@@ -27,6 +27,14 @@ pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>
         warnings.push(if help.is_empty() { complaint } else { complaint.help(help) });
     };
     without_effect(policy, schedule.kind(), &mut warn);
+    if schedule.kind() == Kind::Reboot && policy.retry.attempts > 0 {
+        let attempts = policy.retry.attempts;
+        let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+        warn(
+            format!("CRON_RETRY tries this @reboot entry again only {times} after a boot, and then not before the next one"),
+            "a program that has to be kept running belongs to the service manager; else write CRON_RETRY=default above this entry",
+        );
+    }
     if asks_for_interval(policy)
         && let Some(interval) = interval(schedule)
     {

@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub(super) ends_at_start: bool,
     /// Its processes are being ended, or have been, because its time was over.
     pub(super) is_timeout: bool,
+    /// Main has asked for its end, before it ended by itself and before its time was over.
+    pub(super) is_ended_on_request: bool,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
     /// When the process was started or the attempt was made: monotonic milliseconds, and milliseconds of Unix time.

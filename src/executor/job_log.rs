@@ -101,8 +101,7 @@ impl JobLogger {
                 (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}"))
             }
             RunOutcome::Signal { number, core_dumped } => {
-                let core = if *core_dumped { ", dumped core" } else { "" };
-                let what = format!("signal {number}{core}");
+                let what = signal_text(*number, *core_dumped);
                 (format!("grandchild #{pid} terminated by {what}"), what)
             }
             RunOutcome::NotStarted { why } => return self.not_started(job, why),
@@ -118,6 +117,21 @@ impl JobLogger {
             };
             let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
             self.write(job, Level::Warning, "FAILED", job.command, &rest, &fields);
+        }
+    }
+
+    /// Logs the end of a run that main has asked for: `(alice) ENDED (command) on request, signal 15 after 10.0s`. It is no failure.
+    pub(super) fn ended_on_request(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
+        let how = match end {
+            RunOutcome::Code(code) => format!("exit {code}"),
+            RunOutcome::Signal { number, core_dumped } => signal_text(*number, *core_dumped),
+            RunOutcome::NotStarted { why } => return self.not_started(job, why),
+            RunOutcome::Skipped(_) | RunOutcome::Lost => return,
+        };
+        if self.is_cronie() || self.mask != 0 {
+            let rest = format!(" on request, {how} after {:.1}s", duration_ms as f64 / 1000.0);
+            let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
+            self.write(job, Level::Info, "ENDED", job.command, &rest, &fields);
         }
     }
 
@@ -204,6 +218,11 @@ impl JobLogger {
             fields: &fields,
         });
     }
+}
+
+fn signal_text(number: i32, core_dumped: bool) -> String {
+    let core = if core_dumped { ", dumped core" } else { "" };
+    format!("signal {number}{core}")
 }
 
 /// The field for the exit status or signal. None if the job has no status.

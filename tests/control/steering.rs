@@ -95,6 +95,11 @@ fn each_kill_of_a_job_takes_another_run_and_then_what_waits() {
         let shown = cronctl(&world, "alice", "kill stubborn").ok();
         assert_eq!(shown, format!("run {run} of alice:stubborn is being ended\n"));
     }
+    // A run that ends on request is no failure.
+    cronctl(&world, "root", &format!("kill --signal KILL {second}")).ok();
+    let ended = world.log.wait_for("(alice) ENDED (trap '' TERM; ", Deadline::seconds(20));
+    assert!(ended.starts_with("cron.info ") && ended.contains(") on request, signal 9 after "), "{ended}");
+    assert!(!world.log.lines().iter().any(|line| line.contains("FAILED (trap")), "{:#?}", world.log.lines());
     let first = run("queued");
     // A second run by hand waits for the first; nobody waits for it.
     let mut waiting = world.command_as("alice", "exec cronctl run --wait queued").spawn().unwrap();

@@ -36,7 +36,6 @@ fn a_wrong_command_line_is_one_line_and_status_two() {
         &["check"],
         &["check", "--batch", "file"],
         &["explain"],
-        &["simulate", "--file", "x", "--tz", "UTC", "--from", "2026-01-01T00:00:00Z"],
         &["simulate", "--tz", "UTC", "--from", "2026-01-01T00:00:00Z", "--until", "2026-01-02T00:00:00Z"],
         &["timeline", "some", "other"],
         &["next", "file", "--expr", "@daily"],

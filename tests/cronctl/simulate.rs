@@ -22,6 +22,18 @@ fn times_of_options_are_as_friendly_as_those_of_the_range() {
 }
 
 #[test]
+fn without_options_it_simulates_the_next_day_in_the_zone_of_the_system() {
+    let table = Crontab::of("@hourly hourly\n");
+    let answer = ask(&["simulate", table.path()]);
+    assert_eq!((answer.status, answer.lines().len(), answer.err.as_str()), (Some(0), 24, ""), "{answer:?}");
+    let from = ["--tz", "UTC", "--from", "2026-05-01T00:00:00Z"];
+    let answer = ask(&[&["simulate", table.path()], &from[..]].concat());
+    let lines = answer.lines();
+    assert_eq!(lines.len(), 24, "{answer:?}");
+    assert!(lines[0].starts_with("2026-05-01T01:00:00Z") && lines[23].starts_with("2026-05-02T00:00:00Z"), "{answer:?}");
+}
+
+#[test]
 fn a_gap_of_the_zone_moves_a_fixed_time_to_its_end() {
     let answer = simulate(
         "# comment\n30 2 * * * fixed\n",

@@ -126,14 +126,14 @@ fn of<'a>(entry: &'a Entry, names: &[&str]) -> Vec<&'a str> {
 fn the_journals_stand_in_gets_each_record_with_the_fields_of_the_json_log() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let journal = Journal::stand_in();
-    world.drop_in("early", "# first line\n@reboot alice touch /tmp/ran; exit 3\n");
+    world.drop_in("early", "CRON_NAME=early\n@reboot alice touch /tmp/ran; exit 3\n");
     let daemon = world.start_daemon(&["-L", "7"]);
     let (begun, _) = journal.wait_for("CMD");
     let names =
         ["MESSAGE", "PRIORITY", "SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "CRON_JOB", "CRON_USER", "CRON_COMMAND"];
     let command = "touch /tmp/ran; exit 3";
     let text = format!("(alice) CMD ({command})");
-    let wanted = [&text, "6", "9", "CRON", "/etc/cron.d/early:2", "alice", command];
+    let wanted = [&text, "6", "9", "CRON", "alice:early", "alice", command];
     assert_eq!(of(&begun, &names), wanted);
     let (failed, _) = journal.wait_for("FAILED");
     let took = &failed["CRON_DURATION_MS"];

@@ -10,13 +10,12 @@ use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
-use crate::schedule::{self, Caution, Kind, Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{self, Kind, Prefix, Schedule, Seed, Timestamp, Zone};
 use crate::spool::parse;
 use clap::ArgMatches;
 
 /// The number of runs that are shown.
 const RUNS: usize = 5;
-const EITHER_DAY: &str = "both day fields are given, and either is enough: it runs on every day that one of them names";
 /// The file name in diagnostics about a line.
 const NAME: &str = "line";
 
@@ -47,17 +46,21 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
 fn explain_table(user: &str, matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
     let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let json = given(matches, "json");
-    let tables = [source::table_of(user, system)?];
-    for (nth, job) in tables.iter().flat_map(|listed| listed.jobs(system)).enumerate() {
+    let listed = source::table_of(user, system)?;
+    for (nth, job) in listed.jobs(system).enumerate() {
         let entry = job.recurring();
         let schedule_text = job.schedule_text();
+        let line = usize::try_from(job.entry.line).ok();
+        let of_line = |found: &&Diagnostic| found.severity == Severity::Warning && Some(found.line) == line;
+        let warnings: Vec<&Diagnostic> = listed.diagnostics.iter().filter(of_line).collect();
         if json {
-            let explained = Explained {
+            let mut explained = Explained {
                 line: Some(job.entry.line),
                 command: Some(job.command().into_owned()),
                 user: Some(job.user().to_owned()),
                 ..Explained::of(&schedule_text, &entry, schedule::explain(entry.schedule), from)
             };
+            explained.warnings.extend(warnings.iter().map(|warning| warning.message.clone()));
             out.json(&explained)?;
             continue;
         }
@@ -69,9 +72,9 @@ fn explain_table(user: &str, matches: &ArgMatches, system: &SystemState, out: &m
         out.line(format_args!("{}", schedule::explain(entry.schedule)))?;
         let condition = condition(entry.schedule);
         show_runs(&entry, condition, from, out)?;
-        show_warnings(entry.schedule, &[], entry.zone, from, out)?;
+        show_warnings(entry.schedule, &warnings, entry.zone, from, out)?;
     }
-    Ok(source::complain(&tables))
+    Ok(source::complain(std::slice::from_ref(&listed)))
 }
 
 /// An explanation for JSON output.
@@ -93,17 +96,12 @@ struct Explained {
 impl Explained {
     fn of(expr: &str, entry: &Recurring<'_>, explanation: String, from: Timestamp) -> Explained {
         let next = Upcoming::after(from, std::slice::from_ref(entry)).take(RUNS).map(|(at, _)| at.to_string());
-        let mut warnings = Vec::new();
-        if entry.schedule.either_day_is_enough() {
-            warnings.push(EITHER_DAY.to_owned());
-        }
-        warnings.extend(schedule::dst_warnings(entry.schedule, entry.zone, from));
         Explained {
             expr: expr.trim().to_owned(),
             explanation,
             zone: entry.zone.name().to_owned(),
             next: next.collect(),
-            warnings,
+            warnings: schedule::dst_warnings(entry.schedule, entry.zone, from),
             ..Explained::default()
         }
     }
@@ -139,8 +137,10 @@ fn explain_in_json(
             explained.command = first.map(|entry| String::from_utf8_lossy(line.table.command(entry)).into_owned());
             explained.user = first.and_then(|entry| entry.user.as_deref().map(str::to_owned));
         }
-        // Those about a line are among its diagnostics.
-        None => explained.warnings.extend(prefix.cautions.iter().map(|caution| caution.message.clone())),
+        None => {
+            let warnings = warnings_of_schedule(expression, &prefix, system)?;
+            explained.warnings.extend(warnings.into_iter().map(|warning| warning.message));
+        }
     }
     out.json(&explained)?;
     Ok(Verdict::Clean)
@@ -186,9 +186,22 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     let zone = system.system_zone();
     show_runs(&Recurring::of_schedule(&prefix.schedule, zone), condition, from, out)?;
     // Those about a line have been told.
-    let cautions = if line.is_some() { &[] } else { prefix.cautions.as_slice() };
-    show_warnings(&prefix.schedule, cautions, zone, from, out)?;
+    let warnings = if line.is_some() { Vec::new() } else { warnings_of_schedule(expression, &prefix, system)? };
+    show_warnings(&prefix.schedule, &warnings.iter().collect::<Vec<_>>(), zone, from, out)?;
     Ok(Verdict::Clean)
+}
+
+/// What may be wrong with a schedule that stands alone: what `cronctl check` says of an entry with it. Only a calendar can be odd by itself.
+fn warnings_of_schedule(
+    expression: &str,
+    prefix: &Prefix,
+    system: &SystemState,
+) -> Result<Vec<Diagnostic>, Error> {
+    if prefix.schedule.kind() != Kind::Calendar {
+        return Ok(Vec::new());
+    }
+    let command = "true";
+    Ok(Line::read(&format!("{} {command}", expression.trim_ascii_end()), command, system)?.diagnostics)
 }
 
 /// A whole line of a crontab.
@@ -267,21 +280,17 @@ fn show_runs(entry: &Recurring<'_>, condition: &str, from: Timestamp, out: &mut 
 
 fn show_warnings(
     schedule: &Schedule,
-    cautions: &[Caution],
+    warnings: &[&Diagnostic],
     zone: &Zone,
     from: Timestamp,
     out: &mut Output,
 ) -> Result<(), Error> {
     let ahead = schedule::dst_warnings(schedule, zone, from);
-    let either_day = schedule.either_day_is_enough();
-    if cautions.is_empty() && ahead.is_empty() && !either_day {
+    if warnings.is_empty() && ahead.is_empty() {
         return Ok(());
     }
     out.text("\n")?;
-    if either_day {
-        out.line(format_args!("Warning: {EITHER_DAY}"))?;
-    }
-    for Caution { message, help, .. } in cautions {
+    for Diagnostic { message, help, .. } in warnings {
         out.line(format_args!("Warning: {message}"))?;
         if let Some(help) = help {
             out.line(format_args!("  {help}"))?;

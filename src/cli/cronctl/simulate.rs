@@ -16,11 +16,13 @@ use clap::ArgMatches;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// How long a simulation lasts without `--until`, in seconds.
+const DAY: i64 = 24 * 3600;
+
 /// Runs `cronctl simulate`: prints what would run in a span of time.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let (Some(from), Some(until)) = (system.moment(matches, "from"), system.moment(matches, "until")) else {
-        return Ok(Verdict::Clean); // clap insists on both
-    };
+    let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
+    let until = system.moment(matches, "until").unwrap_or(Timestamp(from.0.saturating_add(DAY)));
     if until < from {
         return Err(Error::Backwards);
     }
@@ -30,7 +32,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let listed = match (user, source::path(matches)) {
         (Some(user), _) => source::table_of(user, system)?,
         (None, Some(path)) => source::file(path, given(matches, "system"), system)?,
-        (None, None) => return Ok(Verdict::Clean), // and on one of these
+        (None, None) => return Ok(Verdict::Clean), // clap insists on one of them
     };
     let steps = matches.get_many::<Step>("step").into_iter().flatten();
     let steps = steps.map(|step| (system.resolve(step.at), step.by));

@@ -27,7 +27,12 @@ impl ExecutorState {
     /// Ends a run on request. One that waits for its start is not started.
     pub(super) fn end_run(&mut self, run: RunId, now_ms: i64) {
         match self.jobs.running.iter().find(|(_, job)| job.start.run == run).map(|(id, _)| *id) {
-            Some(id) => self.end_job(id, None, now_ms),
+            Some(id) => {
+                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none()) {
+                    job.is_ended_on_request = !job.is_timeout;
+                }
+                self.end_job(id, None, now_ms);
+            }
             None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run)),
             // It has ended.
             None => {}

@@ -189,7 +189,9 @@ impl ExecutorState {
         }
         let Some(RunResult { outcome: end, duration_ms, is_timeout, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
-        if !job.has_succeeded() {
+        if job.is_ended_on_request {
+            self.context.log.ended_on_request(job_ref(&job, &command), &end, duration_ms);
+        } else if !job.has_succeeded() {
             self.context.log.failed(job_ref(&job, &command), &end, is_timeout, duration_ms);
         }
         let history = self.report_output(&job);

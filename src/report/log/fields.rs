@@ -43,10 +43,10 @@ pub(super) fn of<'a>(record: &'a LogRecord<'_>, pid: u32) -> impl Iterator<Item 
     own.into_iter().filter_map(|(name, value)| Some((name, value?))).chain(given)
 }
 
-/// The fields that every record about one run has. The job is named by crontab and line.
+/// The fields that every record about one run has. The job has the name that `cronctl list` shows.
 pub fn of_start(start: &RunRequest, command: &[u8]) -> Vec<(&'static str, Json)> {
     vec![
-        ("job", json!(format!("{}:{}", start.source.path, start.line))),
+        ("job", json!(start.job.as_str())),
         ("command", json!(String::from_utf8_lossy(command))),
         ("scheduled_at", json!(Timestamp(start.scheduled_at).to_string())),
         ("source", json!(start.source.path)),

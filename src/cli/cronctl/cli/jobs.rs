@@ -111,7 +111,8 @@ pub(super) fn logs() -> Command {
         .about("Show the output of a job's run")
         .long_about(
             "Show the output of a run: of the one that goes on, else of the last. Control characters are shown as escapes \
-             like \\x1b on a terminal. Of long output the beginning and the end are kept.",
+             like \\x1b on a terminal. Of long output the beginning and the end are kept. A job or a run has to be named; \
+             cronctl history lists the last runs of all jobs.",
         )
         .args([
             job("A job, or the number of a run").value_name("JOB|RUN").required(true),

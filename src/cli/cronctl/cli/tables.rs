@@ -143,9 +143,9 @@ pub(super) fn simulate() -> Command {
             file("The same as FILE"),
             system().conflicts_with("user"),
             user("Use the entries of this user's crontab"),
-            zone().required(true),
-            time("from", "Start the simulated machine at this time").required(true),
-            time("until", "Stop after this time (inclusive)").required(true),
+            zone(),
+            time("from", "Start the simulated machine at this time; default: now"),
+            time("until", "Stop after this time (inclusive); default: one day after --from"),
             repeated("step", "TIME=DELTA", "At this true time set the clock forward or back: +2h, -90s, 1d")
                 .value_parser(values::step),
             repeated("down", "TIME..TIME", "The daemon is stopped between these true times").value_parser(values::down),
@@ -167,6 +167,7 @@ pub(super) fn simulate() -> Command {
         .group(ArgGroup::new("table").args(["path", "file", "user"]).required(true))
         .after_help(
             "Examples:\n  \
+             cronctl simulate mytab\n  \
              cronctl simulate mytab --tz Europe/Berlin \\\n    \
              --from 2026-03-28T22:00:00Z --until 2026-03-29T04:00:00Z\n  \
              cronctl simulate mytab --tz UTC --from 2026-05-01T09:00:00Z --until 2026-05-01T14:00:00Z \\\n    \
