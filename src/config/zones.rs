@@ -81,9 +81,11 @@ impl SystemZones {
         SystemZones { directory, localtime, timezone, carried, tz, system: OnceLock::new(), named: Mutex::default() }
     }
 
-    /// The value of `TZ` if it is no zone, so that UTC is used.
-    pub fn unusable_tz(&self) -> Option<&str> {
-        self.tz.as_deref().filter(|value| self.zone_of_tz(value).is_none())
+    /// What is wrong with `TZ` if it is no zone, so that UTC is used.
+    pub fn fault_of_tz(&self) -> Option<String> {
+        let value = self.tz.as_deref().filter(|value| self.zone_of_tz(value).is_none())?;
+        let value = printable(value.as_bytes());
+        Some(format!("TZ={value} is not a time zone: expected a name like Europe/Berlin; UTC is used"))
     }
 
     /// Checks /etc/localtime and the files that were read. Returns whether anything has changed.
@@ -159,11 +161,8 @@ impl SystemZones {
 
     /// What is wrong with the system's own zone, so that UTC is used instead. None: nothing, or none is set.
     pub fn fault(&self) -> Option<String> {
-        match self.tz.as_deref() {
-            Some(value) => {
-                let is_unknown = self.zone_of_tz(value).is_none();
-                is_unknown.then(|| format!("TZ is no time zone, and UTC is used: {}", printable(value.as_bytes())))
-            }
+        match self.tz {
+            Some(_) => self.fault_of_tz(),
             None => {
                 let localtime = self.localtime.display();
                 let is_unusable = self.localtime.symlink_metadata().is_ok() && self.zone_of_localtime().is_none();

@@ -331,14 +331,24 @@ pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complain
     )
 }
 
-/// Whether `written` is one of the long names of job settings with up to two letters put in, left out or replaced.
+/// Whether `written` is one of the long names of job settings with up to two letters put in, left out or replaced, or another form of the
+/// same word: `CRON_RETRIES`, `CRON_ON_FAIL`.
 fn misspells_long(written: &[u8], known: &[u8]) -> bool {
     const LONG: usize = "CRON_EXCEPT".len();
-    known.starts_with(b"CRON_")
-        && known.len() >= LONG
-        && written.len().abs_diff(known.len()) <= 2
-        && written.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"CRON"))
-        && distance(&written.to_ascii_uppercase(), known) <= 2
+    const STEM: usize = "CRON_".len() + 4;
+    const LONGEST_ENDING: usize = 3;
+    if !known.starts_with(b"CRON_") || !written.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"CRON")) {
+        return false;
+    }
+    // The length bounds the time that the comparison takes.
+    if written.len() > known.len() + LONGEST_ENDING {
+        return false;
+    }
+    let written = written.to_ascii_uppercase();
+    let stem = written.iter().zip(known).take_while(|(written, known)| written == known).count();
+    let has_other_ending = stem >= STEM && written.len().max(known.len()) - stem <= LONGEST_ENDING;
+    has_other_ending
+        || (known.len() >= LONG && written.len().abs_diff(known.len()) <= 2 && distance(&written, known) <= 2)
 }
 
 #[cfg(test)]
@@ -500,6 +510,9 @@ mod tests {
             "CRON_LIMIT",
             "CRON_NAEM",
             "Cron_Group",
+            "CRON_RETRIES",
+            "CRON_ON_FAIL",
+            "CRON_ON_FAILED",
         ] {
             assert!(name_complaint(slip.as_bytes(), 0..1).is_some(), "{slip}");
         }

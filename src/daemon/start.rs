@@ -129,8 +129,7 @@ fn start_as_caller(
     if is_first {
         log_start(&settings, execution.in_background, lacks_mailer, lock.as_ref(), &mut log);
     }
-    if let Some(tz) = SystemZones::open().unusable_tz().filter(|_| is_first) {
-        let detail = format!("TZ={tz} is not a time zone: expected a name like Europe/Berlin; UTC is used");
+    if let Some(detail) = SystemZones::open().fault_of_tz().filter(|_| is_first) {
         log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
     // An executor may have died before this program was executed in place of another.

@@ -550,7 +550,12 @@ impl Reader<'_> {
                 let (span, name) = (0..fields.len())
                     .find(|index| alone(*index))
                     .map_or((whole, SEVEN), |index| (words[index].clone(), QUARTZ_FIELDS[index]));
-                Err(self.fault(span, name, quartz::advice(&fields)))
+                let is_usable = |five: &str| {
+                    let parsed = || Schedule::parse(five, self.seed);
+                    !five.starts_with('@') && parsed().is_ok_and(|prefix| !prefix.schedule.never_matches())
+                };
+                let help = quartz::advice(&fields, is_usable);
+                Err(self.fault(span, name, help))
             }
         }
     }

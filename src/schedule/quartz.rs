@@ -82,8 +82,8 @@ pub(super) fn is_year(word: &str) -> bool {
         && word.chars().all(|c| c.is_ascii_digit() || "*?,-/".contains(c))
 }
 
-/// What to write for a field that has `L`, `W` or `#`, of six or seven fields.
-pub(super) fn advice(fields: &[&str]) -> Option<String> {
+/// What to write for a field that has `L`, `W` or `#`, of six or seven fields. `is_usable` says whether five fields are a schedule that can match.
+pub(super) fn advice(fields: &[&str], is_usable: impl Fn(&str) -> bool) -> Option<String> {
     let field = |index: usize| fields.get(index).copied().unwrap_or("*");
     let has = |index: usize, letters: &str| field(index).contains(|c: char| letters.contains(c.to_ascii_uppercase()));
     let is_shape = |item: &str| {
@@ -96,17 +96,23 @@ pub(super) fn advice(fields: &[&str]) -> Option<String> {
     }
     let any = |text: &str| if text == "?" { "*".to_owned() } else { text.to_owned() };
     let weekdays: Option<Vec<String>> = field(DAY_OF_WEEK).split(',').map(from_sunday_0).collect();
-    match weekdays {
-        Some(weekdays) if field(0) == "0" && matches!(field(YEAR), "*" | "?") => {
-            let plain = [field(1), field(2), field(DAY), field(4)].map(any).join(" ");
-            Some(format!("@quartz has no L, W and #, five fields have: {plain} {}", weekdays.join(",")))
-        }
-        _ => Some("@quartz has no L, W and #, five fields have, without seconds and years: 0 12 L * *".to_owned()),
-    }
+    let is_plain = field(0) == "0" && matches!(field(YEAR), "*" | "?");
+    let proposal = weekdays.filter(|_| is_plain).map(|weekdays| {
+        let days = [field(1), field(2), field(DAY), field(4)].map(any).join(" ");
+        format!("{days} {}", weekdays.join(","))
+    });
+    Some(match proposal.filter(|proposal| is_usable(proposal)) {
+        Some(proposal) => format!("@quartz has no L, W and #, five fields have: {proposal}"),
+        None => "@quartz has no L, W and #, five fields have, without seconds and years: 0 12 L * *".to_owned(),
+    })
 }
 
 /// An item of the day of the week, Sunday being 1, with Sunday as 0.
 fn from_sunday_0(item: &str) -> Option<String> {
+    // Alone it is the last day of the week, a Saturday.
+    if item.eq_ignore_ascii_case("L") {
+        return Some("6".to_owned());
+    }
     let is_number = item.starts_with(|first: char| first.is_ascii_digit());
     if !is_number {
         return Some(if item == "?" { "*".to_owned() } else { item.to_owned() });

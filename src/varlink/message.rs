@@ -117,7 +117,10 @@ impl Call {
             Value::Null => Value::Object(serde_json::Map::new()),
             given => given.clone(),
         };
-        serde_json::from_value(given).map_err(|why| CallError::InvalidParameter { parameter: why.to_string() })
+        T::deserialize(&given).map_err(|why| {
+            let parameter = wrong_parameter::<T>(given, &why.to_string()).unwrap_or_else(|| "parameters".to_owned());
+            CallError::InvalidParameter { parameter }
+        })
     }
 
     /// The interface, and the name of the method in it.
@@ -233,6 +236,27 @@ impl CallError {
     }
 }
 
+/// The name of the parameter that is missing or of another type, if it can be told: the one without which the fault is another one, or none.
+fn wrong_parameter<T: DeserializeOwned>(mut given: Value, fault: &str) -> Option<String> {
+    // A client may send very many.
+    const MOST_TRIED: usize = 32;
+    let missing = |fault: &str| Some(fault.strip_prefix("missing field `")?.split_once('`')?.0.to_owned());
+    if let Some(name) = missing(fault) {
+        return Some(name);
+    }
+    let names: Vec<String> = given.as_object()?.keys().take(MOST_TRIED).cloned().collect();
+    let parameters = given.as_object_mut()?;
+    for name in names {
+        let value = parameters.remove(&name)?;
+        let without = T::deserialize(&*parameters);
+        if without.err().is_none_or(|other| other.to_string() != fault) {
+            return Some(name);
+        }
+        parameters.insert(name, value);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,10 +275,26 @@ mod tests {
 
     #[test]
     fn wrong_arguments_are_named() {
-        let call = Call::parse(br#"{"method":"io.cronwheel.Cron.Show","parameters":{"job":7}}"#).unwrap();
-        let refused = call.arguments::<cron::JobArguments>().unwrap_err();
-        let CallError::InvalidParameter { parameter } = refused else { panic!("{refused:?}") };
-        assert!(parameter.contains("expected a string"), "{parameter}");
+        for (given, name) in [
+            (r#"{"job":7}"#, "job"),
+            (r#"{"jab":"x"}"#, "job"),
+            ("null", "job"),
+            (r#"{"run":"x","follow":true}"#, "run"),
+            (r#"{"follow":7,"other":1,"run":1}"#, "follow"),
+            (r#"{"follow":true}"#, "run"),
+            (r#"[7,{}]"#, "parameters"),
+            ("7", "parameters"),
+        ] {
+            let text = format!(r#"{{"method":"io.cronwheel.Cron.Show","parameters":{given}}}"#);
+            let call = Call::parse(text.as_bytes()).unwrap();
+            let is_output = given.contains("follow") || given.contains("run");
+            let refused = match is_output {
+                true => call.arguments::<cron::OutputArguments>().unwrap_err(),
+                false => call.arguments::<cron::JobArguments>().unwrap_err(),
+            };
+            let CallError::InvalidParameter { parameter } = refused else { panic!("{refused:?}") };
+            assert_eq!(parameter, name, "{given}");
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ fn a_coming_gap_is_announced() {
     );
 }
 
+/// The warning of every program.
+const BOTH_DAYS: &str = "both day fields are set: it runs on each day that matches one of them";
+
 #[test]
 fn two_day_fields_of_which_either_counts_are_pointed_out() {
     for (expression, pointed_out) in [
@@ -53,8 +56,17 @@ fn two_day_fields_of_which_either_counts_are_pointed_out() {
         ("@monthly", false),
     ] {
         let answer = explain(&[expression]);
-        assert_eq!(answer.out.contains("either is enough"), pointed_out, "{expression}: {}", answer.out);
+        assert_eq!(answer.out.contains(BOTH_DAYS), pointed_out, "{expression}: {}", answer.out);
     }
+    let line = explain(&["0 4 1 * mon x"]);
+    let count = [&line.out, &line.err].map(|text| text.matches("both day fields").count());
+    assert_eq!(count, [0, 1], "{line:?}");
+}
+
+#[test]
+fn a_quartz_schedule_whose_years_are_over_says_so() {
+    let answer = explain(&["@quartz 0 0 0 1 1 * 2024"]);
+    assert!(answer.out.contains("Warning: this schedule never matches again: its last year is over\n"), "{answer:?}");
 }
 
 #[test]
@@ -106,6 +118,10 @@ fn quartz_is_told_what_it_lacks_and_what_it_does_in_the_repeated_hour() {
         ("@quartz 0 15 10 ? * 6L", "five fields have: 15 10 * * 5L"),
         ("@quartz 0 15 10 ? * 6#3 *", "five fields have: 15 10 * * 5#3"),
         ("@quartz 0 0 12 LW * ?", "five fields have: 0 12 LW * *"),
+        ("@quartz 0 0 12 ? * L", "five fields have: 0 12 * * 6"),
+        ("@quartz 0 0 12 ? * 8L", "five fields have, without seconds and years"),
+        ("@quartz 0 0 24 L * ?", "five fields have, without seconds and years"),
+        ("@quartz 0 0 12 L-31 2 ?", "five fields have, without seconds and years"),
         ("@quartz 30 0 12 15W * ? 2027", "five fields have, without seconds and years"),
     ] {
         let answer = explain(&[text]);
@@ -146,7 +162,7 @@ fn json_says_the_same() {
     );
     assert_eq!(lines[0]["next"][0], "2026-11-23T01:30:00Z");
     assert_eq!(lines[0]["next"].as_array().map(Vec::len), Some(5));
-    assert!(lines[1]["warnings"][0].as_str().unwrap().contains("either is enough"));
+    assert!(lines[1]["warnings"][0].as_str().unwrap().contains(BOTH_DAYS));
     let line = explain(&["--json", "0 4 * * * /usr/local/bin/backup"]);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&line.out).unwrap()["command"], "/usr/local/bin/backup");
     let fault = explain(&["--json", "0 24 * * *"]);

@@ -202,7 +202,9 @@ fn standard_error_is_counted_where_it_is_a_failure_and_the_mail_has_both_streams
         let result = harness.result_of(1);
         assert_eq!(result.outcome, RunOutcome::Code(0));
         assert_eq!((result.output.bytes, result.output.stderr_bytes), (14, 4));
-        assert!(mail(&world).ends_with("\none\ntwo\nthree\n"));
+        let text = mail(&world);
+        assert!(text.ends_with("\none\ntwo\nthree\n"), "{text}");
+        assert!(text.contains("\nX-Cron-Status: output on standard error\n"), "{text}");
         world.log.wait_for(&format!("FAILED ({command}) output on standard error after "), Deadline::seconds(10));
 
         harness.start(&with_rules(start(2, "alice", "echo all well"), rules));

@@ -225,6 +225,7 @@ fn first_paragraph(error: &clap::Error) -> String {
     };
     match paragraphs.find_map(tip) {
         Some(tip) => format!("{line}; {tip}"),
+        None if error.kind() == clap::error::ErrorKind::InvalidSubcommand => format!("{line}; cronctl help lists the verbs"),
         None => line,
     }
 }
@@ -236,9 +237,19 @@ mod tests {
     #[test]
     fn a_wrong_command_line_is_told_in_one_line() {
         let error = crate::cli::cronctl::command(crate::profile::ProfileName::Debian)
-            .try_get_matches_from(["cronctl", "simulate", "--file", "x"])
-            .expect_err("--from is missing");
+            .try_get_matches_from(["cronctl", "simulate"])
+            .expect_err("FILE is missing");
         let told = Error::from(error).to_string();
-        assert!(!told.contains('\n') && !told.starts_with("error:") && told.contains("--from"), "{told}");
+        assert!(!told.contains('\n') && !told.starts_with("error:") && told.contains("--file"), "{told}");
+    }
+
+    #[test]
+    fn a_verb_that_is_like_none_leads_to_the_list_of_them() {
+        let told = |verb: &str| {
+            let command = crate::cli::cronctl::command(crate::profile::ProfileName::Debian);
+            Error::from(command.try_get_matches_from(["cronctl", verb]).expect_err("no such verb")).to_string()
+        };
+        assert!(told("xyzzy").ends_with("; cronctl help lists the verbs"), "{}", told("xyzzy"));
+        assert!(told("histroy").contains("'history'") && !told("histroy").contains("cronctl help"), "{}", told("histroy"));
     }
 }

@@ -16,6 +16,8 @@ use crate::varlink::{CallError, Reply, cron};
 const JOBS_OF_REQUEST: usize = 10;
 /// Jobs that are paused or resumed in one turn of the loop.
 const JOBS_PAUSED_AT_ONCE: usize = 20;
+/// What the log names where a request is about all jobs.
+const ALL_JOBS: &str = "all jobs";
 /// Seconds after which a refused request may be tried again.
 const TRY_AGAIN_S: f64 = 1.0;
 
@@ -108,30 +110,46 @@ impl Daemon {
             let what = paused_by_root(&job.id);
             return self.refuse(token, cron::Error::NotAllowed { what });
         }
-        // One line a request, however many jobs it names. That for all jobs has been written.
-        match jobs.as_slice() {
-            _ if is_all => {}
-            [only] => self.log_pause_request(peer, RequestAbout::job(&only.id), only.id.as_str(), &request),
-            _ => self.log_pause_request(peer, RequestAbout::default(), &format!("{} jobs", jobs.len()), &request),
-        }
-        let pausing = PausingJobs { peer: peer.clone(), jobs, request, is_all, done: Vec::new(), left_out: 0 };
+        // One line a request, however many jobs it names.
+        let (what, only) = match jobs.as_slice() {
+            _ if is_all => (ALL_JOBS.to_owned(), None),
+            [only] => (only.id.to_string(), Some(only.id.clone())),
+            _ => (format!("{} jobs", jobs.len()), None),
+        };
+        let unlogged = match &request {
+            // That for all jobs has been written.
+            PauseRequest::Pause { .. } if is_all => None,
+            PauseRequest::Resume { had_pause_of_all: true } if is_all => None,
+            PauseRequest::Pause { .. } => {
+                let about = only.as_ref().map_or_else(RequestAbout::default, RequestAbout::job);
+                self.log_pause_request(peer, about, &what, &request);
+                None
+            }
+            // Perhaps none of them is paused.
+            PauseRequest::Resume { .. } => Some((what, only)),
+        };
+        let peer = peer.clone();
+        let pausing = PausingJobs { peer, jobs, request, is_all, unlogged, done: Vec::new(), left_out: 0 };
         self.control.requests.insert(token, Request::PauseJobs(Box::new(pausing)));
     }
 
     /// Pauses or resumes all jobs that are added from now on. Those that are there follow one by one.
     pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &mut PauseRequest) {
-        self.log_pause_request(peer, RequestAbout::default(), "all jobs", request);
-        let Some(scope) = self.pause_scope(peer) else { return };
+        let scope = self.pause_scope(peer);
+        if let PauseRequest::Resume { had_pause_of_all } = request {
+            *had_pause_of_all = scope.is_some_and(|scope| self.planner.scheduler.pause_of_all(scope).is_some());
+        }
+        if !matches!(request, PauseRequest::Resume { had_pause_of_all: false }) {
+            self.log_pause_request(peer, RequestAbout::default(), ALL_JOBS, request);
+        }
+        let Some(scope) = scope else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
         self.planner.handle(match request {
             PauseRequest::Pause { until, note } => {
                 let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root, source: None };
                 Event::PauseAll { scope, pause }
             }
-            PauseRequest::Resume { had_pause_of_all } => {
-                *had_pause_of_all = self.planner.scheduler.pause_of_all(scope).is_some();
-                Event::ResumeAll { scope }
-            }
+            PauseRequest::Resume { .. } => Event::ResumeAll { scope },
         });
     }
 
@@ -175,6 +193,10 @@ impl Daemon {
                 return self.refuse(token, cron::Error::NotAllowed { what });
             }
             if self.pause_or_resume(&job, &pausing.request, &by, is_root) {
+                if let Some((what, only)) = pausing.unlogged.take() {
+                    let about = only.as_ref().map_or_else(RequestAbout::default, RequestAbout::job);
+                    self.log_pause_request(&pausing.peer, about, &what, &pausing.request);
+                }
                 if !pausing.is_all {
                     self.planner.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }

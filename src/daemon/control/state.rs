@@ -131,6 +131,8 @@ pub(super) struct PausingJobs {
     pub(super) request: PauseRequest,
     /// Whether they are all that the client may pause: those that only root can pause are left out rather than refused.
     pub(super) is_all: bool,
+    /// What the log names when the first job is resumed, and the only job if it is one. None: the log has a line of the request.
+    pub(super) unlogged: Option<(String, Option<JobId>)>,
     /// Those that were paused or resumed.
     pub(super) done: Vec<String>,
     /// How many were left out.

@@ -239,6 +239,8 @@ impl Daemon {
             let id = &refused.id;
             let what = if refused.access.sees < needed.sees {
                 format!("{id} is an entry of a system table: only root may see its settings")
+            } else if refused.access.sees < Visibility::All {
+                format!("{id} is an entry of a system table: only root may do this with it")
             } else {
                 format!("{id} can be controlled by its owner and by root only")
             };

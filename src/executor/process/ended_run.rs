@@ -110,6 +110,10 @@ impl EndedRun {
         let timeout = self.start.rules.timeout.filter(|_| self.result.is_timeout);
         match (&self.result.outcome, timeout) {
             (_, Some(seconds)) => format!("timeout after {}", duration_text(seconds)),
+            // The words of the log.
+            (RunOutcome::Code(code), None) if self.start.rules.success.contains(*code) && !self.is_success() => {
+                "output on standard error".to_owned()
+            }
             (RunOutcome::Code(code), None) => format!("exit {code}"),
             (RunOutcome::Signal { number, .. }, None) => format!("signal {number}"),
             (RunOutcome::NotStarted { why }, None) => format!("not started: {why}"),
