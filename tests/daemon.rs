@@ -891,7 +891,9 @@ fn check_reports_every_fault_and_every_refusal() {
     fs::write("/etc/cronwheel.toml", "foo = 1\nwatch = 'closely'\n").expect("the settings");
     let configured = world.run("crond --check");
     assert_eq!(configured.code(), 1, "{configured:?}");
-    for fault in ["/etc/cronwheel.toml:1:1: error: unknown key foo; the keys are", "/etc/cronwheel.toml:2:9: error: watch: "] {
+    for fault in
+        ["/etc/cronwheel.toml:1:1: error: unknown key foo; the keys are", "/etc/cronwheel.toml:2:9: error: watch: "]
+    {
         assert!(configured.stderr.contains(fault), "{configured:?}");
     }
     assert_eq!(configured.stdout, "1 table with 1 entry, 0 refused, 2 errors, 0 warnings\n");
@@ -948,7 +950,8 @@ fn check_warns_of_what_keeps_control_and_history_from_working() {
         [("/var/lib/cronwheel", "the state of jobs is lost"), ("/run/cronwheel", "cronctl cannot reach")]
     {
         world.run(&format!("mkdir -p {directory} && chmod 777 {directory}")).ok();
-        let line = format!("warning: {directory}: expected a directory that only this user or root can write to; {without}");
+        let line =
+            format!("warning: {directory}: expected a directory that only this user or root can write to; {without}");
         let told = checked();
         assert!(told.starts_with(&line) && told.lines().count() == 1, "{told}");
         world.run(&format!("chmod 755 {directory}")).ok();

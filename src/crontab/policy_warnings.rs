@@ -31,7 +31,9 @@ pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>
         let attempts = policy.retry.attempts;
         let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
         warn(
-            format!("CRON_RETRY tries this @reboot entry again only {times} after a boot, and then not before the next one"),
+            format!(
+                "CRON_RETRY tries this @reboot entry again only {times} after a boot, and then not before the next one"
+            ),
             "a program that has to be kept running belongs to the service manager; else write CRON_RETRY=default above this entry",
         );
     }

@@ -30,7 +30,10 @@ fn without_options_it_simulates_the_next_day_in_the_zone_of_the_system() {
     let answer = ask(&[&["simulate", table.path()], &from[..]].concat());
     let lines = answer.lines();
     assert_eq!(lines.len(), 24, "{answer:?}");
-    assert!(lines[0].starts_with("2026-05-01T01:00:00Z") && lines[23].starts_with("2026-05-02T00:00:00Z"), "{answer:?}");
+    assert!(
+        lines[0].starts_with("2026-05-01T01:00:00Z") && lines[23].starts_with("2026-05-02T00:00:00Z"),
+        "{answer:?}"
+    );
 }
 
 #[test]

@@ -225,7 +225,9 @@ fn first_paragraph(error: &clap::Error) -> String {
     };
     match paragraphs.find_map(tip) {
         Some(tip) => format!("{line}; {tip}"),
-        None if error.kind() == clap::error::ErrorKind::InvalidSubcommand => format!("{line}; cronctl help lists the verbs"),
+        None if error.kind() == clap::error::ErrorKind::InvalidSubcommand => {
+            format!("{line}; cronctl help lists the verbs")
+        }
         None => line,
     }
 }
@@ -250,6 +252,10 @@ mod tests {
             Error::from(command.try_get_matches_from(["cronctl", verb]).expect_err("no such verb")).to_string()
         };
         assert!(told("xyzzy").ends_with("; cronctl help lists the verbs"), "{}", told("xyzzy"));
-        assert!(told("histroy").contains("'history'") && !told("histroy").contains("cronctl help"), "{}", told("histroy"));
+        assert!(
+            told("histroy").contains("'history'") && !told("histroy").contains("cronctl help"),
+            "{}",
+            told("histroy")
+        );
     }
 }

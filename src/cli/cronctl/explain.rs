@@ -192,11 +192,7 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
 }
 
 /// What may be wrong with a schedule that stands alone: what `cronctl check` says of an entry with it. Only a calendar can be odd by itself.
-fn warnings_of_schedule(
-    expression: &str,
-    prefix: &Prefix,
-    system: &SystemState,
-) -> Result<Vec<Diagnostic>, Error> {
+fn warnings_of_schedule(expression: &str, prefix: &Prefix, system: &SystemState) -> Result<Vec<Diagnostic>, Error> {
     if prefix.schedule.kind() != Kind::Calendar {
         return Ok(Vec::new());
     }

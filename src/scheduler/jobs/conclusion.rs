@@ -23,7 +23,6 @@ impl Jobs {
     ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
-        let is_changed = policy.mail == MailRule::Change && note_output(job, &record.outcome, output_digest);
         let is_failure = record.outcome.is_failure() || record.outcome == Outcome::Lost;
         let mut is_silenced = false;
         match &record.outcome {
@@ -51,12 +50,16 @@ impl Jobs {
             }
             _ => {}
         }
-        let is_mailed = match policy.mail {
-            MailRule::Output => !is_silenced,
-            MailRule::Failure => is_failure && !is_silenced,
-            MailRule::Never => false,
-            MailRule::Change => is_changed,
-        };
+        let is_mailed = !is_silenced
+            && match policy.mail {
+                MailRule::Output => true,
+                MailRule::Failure => is_failure,
+                MailRule::Never => false,
+                // A failure of which no mail is due is not compared with: the one that is mailed differs from the last slot before them.
+                MailRule::Change => {
+                    self.jobs.get_mut(id).is_some_and(|job| note_output(job, &record.outcome, output_digest))
+                }
+            };
         // The executor knows whether it waits for that: the settings may have changed since the start.
         if let Some(run) = record.run {
             turn.actions.push(Action::Conclude { run, is_mailed });
