@@ -238,8 +238,8 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand explain" -s h -l help -d
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l file -d 'The same as FILE' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l user -d 'Use the entries of this user\'s crontab' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l tz -d 'Use this IANA time zone instead of the system\'s' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'Start the simulated machine at this time' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (inclusive)' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l from -d 'Start the simulated machine at this time; default: now' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l until -d 'Stop after this time (inclusive); default: one day after --from' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l step -d 'At this true time set the clock forward or back: +2h, -90s, 1d; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l down -d 'The daemon is stopped between these true times; may be repeated' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand simulate" -l duration -d 'How long the runs of a job last, like backup=90m (default: no time); may be repeated' -r
