@@ -424,7 +424,7 @@ impl Daemon {
         if self.planner.actions.is_empty()
             && !wants_to_write
             && self.planner.handing_out.is_some()
-            && self.files.job_state.as_ref().is_none_or(JobStateStore::is_written)
+            && self.is_state_written()
         {
             self.record_completed();
             self.commit_job_state();
@@ -524,6 +524,11 @@ impl Daemon {
         if let Some(store) = &mut self.files.job_state {
             store.commit();
         }
+    }
+
+    /// Whether the next daemon finds what was handed over of the state of jobs, or never will.
+    pub(super) fn is_state_written(&self) -> bool {
+        self.files.job_state.as_ref().is_none_or(JobStateStore::is_written)
     }
 
     /// Whether the next daemon will find the state of jobs.

@@ -2,6 +2,7 @@
 //! the executor a copy of all users' tables. The locks are passed on, so that no other daemon can start meanwhile.
 
 use super::execution::{HandoverState, VARIABLE};
+use super::record::StartRecord;
 use super::settings::Mode;
 use super::state::{Daemon, Fatal, HeldReport};
 use crate::scheduler::{Action, AtStop, Event};
@@ -67,12 +68,18 @@ impl Daemon {
             }
         }
         self.flush_history();
-        // The record must not be ahead of the state.
         self.flush_job_state();
         self.flush_history();
-        let completed = self.planner.scheduler.completed();
-        self.record_end(completed);
-        self.flush_job_state();
+        let completed = if self.is_state_written() {
+            let completed = self.planner.scheduler.completed();
+            self.record_end(completed);
+            self.flush_job_state();
+            completed
+        } else {
+            // The record must not be ahead of the state.
+            let recorded = self.files.record.as_ref().and_then(StartRecord::read);
+            recorded.unwrap_or_else(|| self.planner.scheduler.completed())
+        };
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.files.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
         let journals = self.executors.current.journal().into_iter().chain(self.executors.old.nameless_journals());

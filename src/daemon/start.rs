@@ -21,7 +21,7 @@ use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
-    Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
+    EarlierStart, Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
 use crate::history::event::DaemonBegun;
@@ -399,6 +399,7 @@ impl Daemon {
         };
         let found = self.find_predecessors(boot, resumed);
         let has_journals = !found.executors.is_empty() || !found.dead.is_empty() || !found.silent.is_empty();
+        let knows_starts = has_journals || (self.files.lock.is_some() && found.errors.is_empty());
         let completed = self.completed_before().max(resumed_at);
         // Before the first starts, which may count as runs of anacron's jobs, and before results of runs that have no stamp yet.
         self.load_anacrontab();
@@ -409,7 +410,13 @@ impl Daemon {
         };
         let undelivered = found.undelivered.iter();
         let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| earlier(run, job, scheduled_at));
-        self.planner.handle(Event::EarlierRuns(undelivered.collect()));
+        // An earlier daemon has received these results and was killed before it had saved what follows from them.
+        let is_unsaved = |start: &&EarlierStart| {
+            start.is_delivered && saved.lacks_end_of(start.run, &start.job, Timestamp(start.scheduled_at))
+        };
+        let unsaved: Vec<&EarlierStart> = found.started.iter().filter(is_unsaved).collect();
+        let unsaved_runs = unsaved.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
+        self.planner.handle(Event::EarlierRuns(undelivered.chain(unsaved_runs).collect()));
         let started = found.started.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
         self.planner.handle(Event::EarlierStarts(started.collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
@@ -423,10 +430,13 @@ impl Daemon {
             is_resumed,
             live,
             begun,
-            // Without journals nobody knows what has been begun.
-            begun_since_ms: if has_journals { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
+            // Without a directory for journals nobody knows what has been begun. An executor that has begun nothing has no journal.
+            begun_since_ms: if knows_starts { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
         });
         self.record_earlier_results(&found.started);
+        for result in unsaved.into_iter().filter_map(|start| start.result.clone()) {
+            self.planner.handle(Event::RunEnded(Box::new(result)));
+        }
         self.record_earlier_follow_ups(&found.follow_ups);
         let EarlierRuns { started, running } = self.take_over(found);
         self.note_earlier_runs(&running);

@@ -120,12 +120,14 @@ impl Daemon {
             self.perform()?;
         }
         let handed_over = self.planner.actions.is_empty() && !self.executors.current.wants_to_write();
-        // The record must not be ahead of the state.
         self.flush_job_state();
-        if handed_over {
+        if !handed_over {
+            self.warn("the executor did not take the last starts in time");
+        } else if self.is_state_written() {
             self.record_end(self.planner.scheduler.completed());
         } else {
-            self.warn("the executor did not take the last starts in time");
+            // The record must not be ahead of the state.
+            self.warn("the state of jobs was not written in time");
         }
         if waits_for_jobs(&self.settings) {
             self.wait_for_executor(give_up_at)?;

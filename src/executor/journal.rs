@@ -28,8 +28,8 @@ const LONGEST_REASON: usize = 1024;
 const FOLLOW_UP_OUTPUT: usize = 256;
 const MOST_FOLLOW_UPS: usize = 5_000;
 
-/// How long starts are kept after their runs have ended, in seconds. A restart catches up three minutes, and the clock may be set back a
-/// little meanwhile.
+/// How long runs are kept after their start, and after their end, in seconds. A restart catches up three minutes, and the clock may be set
+/// back a little meanwhile. A main that has received a result may be killed before it has saved what follows from it.
 pub const KEPT_STARTS: i64 = 600;
 /// The same, in seconds, if the journal would become too long otherwise.
 const KEPT_STARTS_WHEN_LONG: i64 = 200;
@@ -66,8 +66,8 @@ enum JournalRecord {
     Process { run: RunId, process: ProcessId },
     /// The run has ended with this result.
     Ended(RunResult),
-    /// The result has been written to the socket of a main, or a main has read it in this journal. A main that dies before it reads its
-    /// socket does not know the result and does not need it either, since only the scheduler in its memory waits for it.
+    /// The result has been written to the socket of a main, or a main has read it in this journal. A main that is killed before it has saved
+    /// what follows from the result leaves that to the next one, which finds the result here.
     Delivered { run: RunId },
     /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
     Reported { run: RunId, mail: MailResult },
@@ -126,11 +126,17 @@ impl JournaledRun {
         !self.is_delivered || self.mail.is_none()
     }
 
+    /// When the run was begun or, if it has ended, when that was, in seconds of UTC.
+    pub(super) fn last_step_at(&self) -> i64 {
+        let ended_at = self.result.as_ref().map(|result| result.ended_at_ms.div_euclid(1000));
+        ended_at.map_or(self.begun_at, |ended_at| ended_at.max(self.begun_at))
+    }
+
     /// Whether a main that starts at `now` needs to know the run. An `@reboot` start may be due again for longer than others, and there are
     /// no more of them than entries in the crontabs.
     fn is_live(&self, now: i64, kept_starts: i64) -> bool {
         let kept_starts = if self.at_reboot { kept_starts.max(KEPT_STARTS) } else { kept_starts };
-        self.is_open() || self.begun_at > now.saturating_sub(kept_starts)
+        self.is_open() || self.last_step_at() > now.saturating_sub(kept_starts)
     }
 }
 
@@ -465,7 +471,7 @@ pub fn compact(file: File, boot_id: &str, now: i64) -> Result<Vec<u8>, JournalEr
 }
 
 /// Appends records to the journal of a dead executor, behind its last complete record: a main knows the results of these runs. A run
-/// without a result is recorded as lost.
+/// without a result is recorded as lost, and one whose mail is not known as one without a mail.
 pub(super) fn append_handled<'a>(
     file: &File,
     valid_length: &mut u64,
@@ -478,7 +484,10 @@ pub(super) fn append_handled<'a>(
             append(&mut bytes, &JournalRecord::Ended(lost));
         }
         append(&mut bytes, &JournalRecord::Delivered { run });
-        append(&mut bytes, &JournalRecord::Reported { run, mail: MailResult::NotWanted });
+        // What became of the mail stays known: this main may be killed before it has recorded that in the history.
+        if known.mail.is_none() {
+            append(&mut bytes, &JournalRecord::Reported { run, mail: MailResult::NotWanted });
+        }
     }
     // An incomplete record would hide these.
     file.set_len(*valid_length).and_then(|()| file.write_all_at(&bytes, *valid_length)).map_err(os("writing"))?;
@@ -614,6 +623,42 @@ mod tests {
         let runs = runs(&file);
         assert!(runs.contains_key(&RunId(0)), "a run that goes on is not forgotten");
         assert!((190_001..200_000).all(|run| runs.contains_key(&RunId(run))));
+    }
+
+    #[test]
+    fn the_end_of_a_long_run_is_kept_for_the_main_after_the_one_that_received_it() {
+        let (file, mut journal) = journal();
+        for (run, ended_at) in [(1, NOW - 1), (2, NOW - KEPT_STARTS - 1)] {
+            journal.intend(&start(run), NOW - 10 * KEPT_STARTS);
+            journal.ended(&RunResult { ended_at_ms: ended_at * 1000, ..ended(run, RunOutcome::Code(0)) });
+            journal.delivered(RunId(run));
+            journal.reported(RunId(run), MailResult::NotWanted);
+        }
+        journal.flush().unwrap();
+        let is_kept = |found: BTreeMap<RunId, JournaledRun>| found.keys().map(|run| run.0).collect::<Vec<_>>() == [1];
+        assert!(is_kept(runs(&file)));
+        journal.rewrite(&journal.compacted(NOW).unwrap().bytes).unwrap();
+        assert!(is_kept(runs(&file)));
+    }
+
+    #[test]
+    fn a_main_that_handles_what_a_dead_executor_has_left_keeps_it_for_the_next_main() {
+        let (file, mut journal) = journal();
+        (1..=3).for_each(|run| journal.intend(&start(run), NOW));
+        (2..=3).for_each(|run| journal.ended(&ended(run, RunOutcome::Code(3))));
+        journal.reported(RunId(3), MailResult::Sent);
+        journal.flush().unwrap();
+        let mut valid_length = journal.size;
+        let open = runs(&file);
+        append_handled(&file, &mut valid_length, open.iter().map(|(run, known)| (*run, known))).unwrap();
+        let found: Vec<(RunOutcome, Option<MailResult>)> =
+            runs(&file).into_values().map(|run| (run.result.unwrap().outcome, run.mail)).collect();
+        let expected = [
+            (RunOutcome::Lost, MailResult::NotWanted),
+            (RunOutcome::Code(3), MailResult::NotWanted),
+            (RunOutcome::Code(3), MailResult::Sent),
+        ];
+        assert_eq!(found, expected.map(|(outcome, mail)| (outcome, Some(mail))));
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct EarlierStart {
     pub at_reboot: bool,
     /// Its result, if it has one: an earlier main may have received it just before it was killed.
     pub result: Option<RunResult>,
+    /// Whether that result has been sent to an earlier main, so that it is not sent again.
+    pub is_delivered: bool,
     /// What became of its mail, if that is known: the same holds for it.
     pub mail: Option<MailResult>,
 }
@@ -196,7 +198,7 @@ pub enum Fate {
 
 impl DeadExecutor {
     fn new(files: Option<ExecutorFiles>, file: File, content: JournalContent) -> DeadExecutor {
-        let kept_until = content.runs.values().map(|run| run.begun_at.saturating_add(KEPT_STARTS)).max();
+        let kept_until = content.runs.values().map(|run| run.last_step_at().saturating_add(KEPT_STARTS)).max();
         let open = OpenRuns(content.runs.into_iter().filter(|(_, run)| run.is_open()).collect());
         DeadExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
@@ -299,8 +301,9 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
         job: run.job.clone(),
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,
-        mail: run.mail.clone(),
         result: run.result.clone(),
+        is_delivered: run.is_delivered,
+        mail: run.mail.clone(),
     })
 }
 

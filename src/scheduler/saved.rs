@@ -84,6 +84,12 @@ impl SavedState {
         self.jobs.iter().filter_map(|(id, state)| state.row.as_ref().map(|row| (id, row.first.0, row.count)))
     }
 
+    /// Whether it was written before it had the end of that run: an earlier daemon that had received the result was killed before the end was
+    /// saved. The next one must pass it on again ([`super::Event::RunEnded`]), or the run counts as lost.
+    pub fn lacks_end_of(&self, run: RunId, job: &JobId, scheduled_at: Timestamp) -> bool {
+        self.jobs.get(job).is_some_and(|state| state.lacks_end_of(run, scheduled_at))
+    }
+
     /// The newest of all runs that it has.
     pub(super) fn newest_run(&self) -> Option<RunId> {
         self.jobs.values().filter_map(JobState::newest_run).max()

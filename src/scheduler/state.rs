@@ -184,7 +184,9 @@ impl Scheduler {
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, actions),
-            Phase::Loading | Phase::Stopped => self.progress.upto = now.utc,
+            Phase::Loading => self.progress.upto = now.utc,
+            // Whatever comes due from here on is the next daemon's.
+            Phase::Stopped => {}
         }
         self.progress.last = now;
         gap

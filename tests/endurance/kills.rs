@@ -28,6 +28,8 @@ const LEDGER: &str = "/run/ledger";
 const NOTIFY_SOCKET: &str = "/run/notify";
 const STDERR: &str = "/run/stderr";
 const DATABASE: &str = "/var/lib/cronwheel/history/history.db";
+/// The daemon's record of what was started. It begins with the second up to which everything due is begun or saved.
+const RECORD: &str = "/run/cronwheel.completed";
 /// A mailer that appends the mail's run in one write.
 const MAILER: &str = "#!/bin/sh
 while read -r line; do
@@ -161,9 +163,8 @@ impl Machine {
             round: 0,
             log_socket: UnixDatagram::unbound().unwrap(),
         };
-        machine.wait_until_ready();
-        machine.handled = machine.minute();
-        machine.last_minute = machine.minute();
+        machine.wait_until_handled();
+        machine.last_minute = machine.handled;
         machine
     }
 
@@ -260,15 +261,22 @@ impl Machine {
         self.handled = minutes.max().unwrap_or(0).max(self.handled);
     }
 
-    /// Waits until all that was due has been started: its jobs need not have begun, if their executor was killed.
+    /// Waits until the daemon has recorded that all that was due is begun or saved. What it has only begun to do is not: if it is killed then, the
+    /// next one makes it up, unless more than three minutes have passed.
     fn wait_until_handled(&mut self) {
         self.wait_until_ready();
-        Deadline::seconds(60).wait_for("the timer to be armed for a minute that is to come", || {
-            self.clock.armed().filter(|armed| *armed > self.clock.shows())
-        });
-        // Main answers when it has done what it was about to do.
-        self.world.run("cronctl ping").ok();
-        self.handled = self.minute();
+        let minute = self.minute();
+        let is_recorded = || {
+            // Nobody else wakes the daemon when time goes by.
+            if self.clock.armed().is_some_and(|armed| armed <= self.clock.shows()) {
+                self.clock.ring();
+            }
+            let mut second = [0; 8];
+            File::open(RECORD).ok()?.read_exact(&mut second).ok()?;
+            (i64::from_le_bytes(second) >= minute * 60).then_some(())
+        };
+        Deadline::seconds(60).wait_for("the record of what was started", is_recorded);
+        self.handled = minute;
     }
 
     /// Sets the clock forward by a minute: a jump of up to five minutes leaves out no slot. Time that passes for both clocks would be seen as a

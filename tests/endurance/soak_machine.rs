@@ -33,6 +33,11 @@ esac
 echo \"$run\" >>/soak/mails
 ";
 
+/// The head of each table. All settings stand here, so that an entry sees the same ones in the same order wherever it stands: else a start that
+/// waits for its turn while the order changes is skipped, as its entry was changed.
+const HEAD: &str =
+    "SHELL=/bin/sh\nCRON_RETRY=default\nCRON_TIMEOUT=default\nCRON_OVERLAP=default\nCRON_MAIL=default\n";
+
 const NOTE: &str = "echo $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT $CRON_TRIGGER $CRON_ATTEMPT >>/soak/ledger";
 
 /// What is expected of a job.
@@ -156,7 +161,7 @@ pub fn write_table(world: &World, table: usize, edition: usize, with_toggled: bo
     jobs.retain(|job| job.kind != Kind::Toggled || with_toggled);
     let length = jobs.len();
     jobs.rotate_left(edition % length);
-    let mut text = "SHELL=/bin/sh\n".to_owned() + &"# Nothing.\n".repeat(edition % 7);
+    let mut text = HEAD.to_owned() + &"# Nothing.\n".repeat(edition % 7);
     text.extend(jobs.iter().map(|job| job.entry(table)));
     if is_system(table) {
         // Under a name that the daemon ignores until the table is complete.

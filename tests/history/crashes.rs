@@ -3,12 +3,40 @@
 use crate::common::clock::now;
 use crate::common::{Deadline, Implementation, World};
 use crate::world;
-use crate::{add_account, recorder, rows};
+use crate::{add_account, recorder, rows, wait_for_rows};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
+
+/// Its first attempt fails once the file is there.
+const RETRIED: &str = "\
+CRON_NAME=job
+CRON_RETRY=1,1s
+@reboot root test $CRON_ATTEMPT = 2 && exit; until test -e /run/go; do sleep 0.1; done; exit 3
+";
+
+#[test]
+fn a_run_whose_result_a_killed_daemon_did_not_read_has_failed_for_the_next_one() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    add_account(&world);
+    world.drop_in("job", RETRIED);
+    let mut daemon = world.start_daemon(&[]);
+    let attempts = "SELECT attempt, outcome FROM runs ORDER BY run";
+    // The state of the job was written before.
+    wait_for_rows(&world, attempts, |rows| rows == ["1|running"]);
+    daemon.signal(Signal::SIGSTOP);
+    world.run("touch /run/go").ok();
+    // The executor has written the result to the socket of the daemon, and nobody sends it again.
+    world.log.wait_for("FAILED", Deadline::seconds(20));
+    daemon.signal(Signal::SIGKILL);
+    daemon.end(Deadline::seconds(20));
+    let daemon = world.start_daemon(&[]);
+    let rows = wait_for_rows(&world, attempts, |rows| rows.len() == 2 && !rows[1].ends_with("running"));
+    assert_eq!(rows, ["1|failed", "2|ok"]);
+    assert!(daemon.stop().success());
+}
 
 /// A mailer that keeps each mail in a file, which it names when the mail is complete.
 const MAILER: &str = "#!/bin/sh\nnew=$(mktemp /run/mails/.XXXXXXXXXX) && cat >$new && mv $new /run/mails/$$.$(basename $new | cut -c2-)\n";

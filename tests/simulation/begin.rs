@@ -582,6 +582,48 @@ fn an_attempt_that_was_begun_and_whose_end_nobody_saw_is_lost() {
 }
 
 #[test]
+fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
+    let text = "CRON_RETRY=2,30s\n0 4 * * * again\n";
+    let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
+    let run = journaled(started(&first.run(40)).first().expect("a start"));
+    let lacks = |saved: &SavedState, run: &EarlierRun| saved.lacks_end_of(run.run, &run.job, run.scheduled_at);
+    let saved = saved_and_read(&first);
+    assert!(lacks(&saved, &run));
+    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.plan.reserve_runs_from(first.plan.next_run());
+    second.load("/spool/alice", text);
+    second.tell(Event::EarlierStarts(vec![run.clone()]));
+    second.tell(Event::EarlierRuns(vec![run.clone()]));
+    second.tell(ended(run.run, RunOutcome::Code(3)));
+    let (completed, started_before, running) = (Some(first.now.utc), Vec::new(), Vec::new());
+    let actions = second.tell(Event::Begin { boot: false, completed, started: started_before, running, saved });
+    let outcomes: Vec<&Outcome> = actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Record(record) => Some(&record.outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, [&Outcome::Failed { status: 3 }]);
+    let pending = saved_and_read(&second);
+    assert!(!lacks(&pending, &run), "the state with the retry has the end");
+    let again = second.look_after(30);
+    let again = started(&again).first().copied().expect("the retry");
+    assert_eq!(again.attempt, 2);
+    assert!(lacks(&pending, &journaled(again)) && !lacks(&SavedState::default(), &journaled(again)));
+}
+
+#[test]
+fn what_comes_due_while_a_stopped_daemon_ends_is_left_to_the_next_one() {
+    let mut machine = Machine::with_table("0 4 * * * four\n", "2026-05-01T03:59:30Z");
+    machine.run(20);
+    machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
+    let stopped_at = machine.now.utc;
+    assert!(started(&machine.run(60)).is_empty());
+    assert_eq!(machine.plan.completed(), stopped_at);
+}
+
+#[test]
 fn a_slot_that_a_killed_daemon_has_started_again_is_not_started_a_third_time() {
     let text = "CRON_NAME=job\n0 4 * * * job\n";
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");

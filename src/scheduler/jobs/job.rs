@@ -255,6 +255,16 @@ impl JobState {
         self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
     }
 
+    /// Whether it was written before it had the end of that run for a slot: it has the run, or what that run was begun for still waits.
+    pub(in crate::scheduler) fn lacks_end_of(&self, run: RunId, scheduled_at: Timestamp) -> bool {
+        let is_retry = |retry: &PendingRetry| {
+            retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
+        };
+        self.has_open_run(run)
+            || self.waiting.iter().any(|waiting| waiting.item.scheduled_at == scheduled_at)
+            || self.retry.as_ref().is_some_and(is_retry)
+    }
+
     /// The slots of its runs, of what waits, of its retry, and the last one that was skipped.
     pub(in crate::scheduler) fn slots(&self) -> Vec<(Timestamp, Trigger)> {
         let running = self.running.iter().map(|run| &run.item);
