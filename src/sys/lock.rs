@@ -117,11 +117,11 @@ impl DaemonLock {
     }
 
     fn take_file(run_dir: &Path, pid_path: &Path) -> Result<DaemonLock, LockError> {
-        let (lock, our_last) = lock_ours(&run_dir.join(LOCK_FILE), pid_path)?;
+        let (lock, ours) = lock_ours(&run_dir.join(LOCK_FILE), pid_path)?;
         let (before, pidfile_lock_contested) = take_foreign_lock(pid_path)?.into_held();
         // Ours is taken away at a clean end, and stays after a crash; Debian's cron leaves its own behind.
         let left_by = before.as_ref().and_then(HeldFlock::file).and_then(read_pid);
-        let foreign_daemon_ran = left_by.is_some() && left_by != our_last;
+        let foreign_daemon_ran = left_by.is_some_and(|pid| !ours.contains(&pid));
         let pid_file = Some(write_pid_file(run_dir, pid_path)?);
         let pid_path = pid_path.to_owned();
         Ok(DaemonLock {
@@ -226,11 +226,14 @@ impl DaemonLock {
     }
 }
 
-/// Takes the OFD lock and writes our pid to the file, for a daemon that is started later. Also returns the pid that our last daemon wrote.
+/// Takes the OFD lock and writes our pid to the file, for a daemon that is started later. Also returns the pids that our last daemon wrote.
+///
+/// There are two: its own, and the one in the PID file at that time, if that was one of ours. The second one is left in the PID file by a daemon
+/// that is killed before it has written its own there.
 ///
 /// A daemon that is killed while it forks its executor leaves the lock to that child until the child has closed its descriptors. So the
 /// lock is tried again while the process that the file names does not have it.
-fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), LockError> {
+fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Vec<u32>), LockError> {
     let mut tries = 0;
     loop {
         let file = state_file::open_or_create(path).map_err(os_at("opening", path))?;
@@ -251,10 +254,14 @@ fn lock_ours(path: &Path, pid_path: &Path) -> Result<(OwnLock, Option<u32>), Loc
         }
         // The file may have been removed between opening and locking; then the lock protects nothing.
         if state_file::is_still_at(&file, path) {
-            let our_last = read_pid(&file);
-            file.set_len(0).map_err(os_at("writing", path))?;
-            file.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0).map_err(os_at("writing", path))?;
-            return Ok((OwnLock::File(file), our_last));
+            let ours = read_pids(&file, 2);
+            let own = std::process::id();
+            let in_pid_file = state_file::open(pid_path).ok().and_then(|file| read_pid(&file));
+            let text = format!("{own}\n{}\n", in_pid_file.filter(|pid| ours.contains(pid)).unwrap_or(own));
+            // Cut afterwards, so that a daemon that is killed here leaves no empty file.
+            let written = file.write_all_at(text.as_bytes(), 0).and_then(|()| file.set_len(text.len() as u64));
+            written.map_err(os_at("writing", path))?;
+            return Ok((OwnLock::File(file), ours));
         }
     }
 }
@@ -352,9 +359,16 @@ fn write_pid_file(run_dir: &Path, path: &Path) -> Result<HeldFlock, LockError> {
 }
 
 fn read_pid(file: &File) -> Option<u32> {
+    read_pids(file, 1).first().copied()
+}
+
+/// The process ids in the first lines of a file, as far as there are some.
+fn read_pids(file: &File, lines: usize) -> Vec<u32> {
     let mut start = [0; 32];
-    let length = file.read_at(&mut start, 0).ok()?;
-    std::str::from_utf8(start.get(..length)?).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 0)
+    let length = file.read_at(&mut start, 0).unwrap_or(0);
+    let text = start.get(..length).and_then(|start| std::str::from_utf8(start).ok()).unwrap_or_default();
+    let pids = text.lines().take(lines).map_while(|line| line.trim().parse().ok());
+    pids.filter(|pid| *pid > 0).collect()
 }
 
 /// The process of root's, or of our own user's, that holds a flock on that file. The kernel names the process that took
@@ -530,6 +544,26 @@ mod tests {
         fs::write(dir.path().join("crond.pid"), "1\n").unwrap();
         assert!(take().foreign_daemon_ran, "Debian's cron, which leaves its own behind");
         assert!(!take().foreign_daemon_ran);
+    }
+
+    #[test]
+    fn daemons_that_are_killed_before_they_write_a_pid_file_leave_the_one_of_ours_before() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock_path, pid_path) = (dir.path().join(LOCK_FILE), dir.path().join("crond.pid"));
+        // Also as a daemon of an earlier version has left it.
+        for left in ["4194305\n", "4194305\n4194306\n", "4194306\n4194305\n"] {
+            fs::write(&lock_path, left).unwrap();
+            fs::write(&pid_path, "4194305\n").unwrap();
+            for _ in 0..3 {
+                drop(lock_ours(&lock_path, &pid_path).unwrap());
+            }
+            let text = fs::read_to_string(&lock_path).unwrap();
+            assert_eq!(text, format!("{}\n4194305\n", std::process::id()));
+            assert!(!DaemonLock::take(dir.path(), "crond.pid", None).unwrap().foreign_daemon_ran, "{left:?}");
+        }
+        fs::write(&pid_path, "4194307\n").unwrap();
+        drop(lock_ours(&lock_path, &pid_path).unwrap());
+        assert!(DaemonLock::take(dir.path(), "crond.pid", None).unwrap().foreign_daemon_ran);
     }
 
     #[test]

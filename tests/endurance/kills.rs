@@ -105,8 +105,8 @@ struct Machine {
     main: Child,
     /// Whether the daemon has said READY since it was started, or since its executor was killed.
     is_ready: bool,
-    /// The minutes for which jobs were due.
-    minutes: Vec<i64>,
+    /// The minutes for which jobs were due, each with its round.
+    minutes: BTreeMap<i64, usize>,
     last_minute: i64,
     /// How many executors of this daemon were killed.
     executors_of_daemon: usize,
@@ -155,7 +155,7 @@ impl Machine {
             notified,
             main,
             is_ready: false,
-            minutes: Vec::new(),
+            minutes: BTreeMap::new(),
             last_minute: 0,
             executors_of_daemon: 0,
             executors_killed: Vec::new(),
@@ -288,7 +288,8 @@ impl Machine {
 
     /// Notes the minutes that have begun.
     fn note_minutes(&mut self) {
-        self.minutes.extend(self.last_minute + 1..=self.minute());
+        let round = self.round;
+        self.minutes.extend((self.last_minute + 1..=self.minute()).map(|minute| (minute, round)));
         self.last_minute = self.minute();
     }
 
@@ -412,9 +413,10 @@ impl Machine {
             wrong.push(format!("run {run} without a row: {:?}", ledger.runs[run]));
         }
         for (name, _) in JOBS {
-            for minute in &self.minutes {
+            for (minute, round) in &self.minutes {
                 let found = slots.remove(&(format!("root:{name}"), *minute)).unwrap_or_default();
                 if found.len() != 1 {
+                    rounds.insert(*round);
                     let runs = found.iter().filter_map(|row| row.split('|').next()?.parse::<u64>().ok());
                     rounds.extend(runs.filter_map(|run| Some(ledger.runs.get(&run)?.begin)));
                     wrong.push(format!("{name} at {}: {found:?}", Timestamp(minute * 60)));
