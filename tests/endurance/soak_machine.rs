@@ -35,8 +35,7 @@ echo \"$run\" >>/soak/mails
 
 /// The head of each table. All settings stand here, so that an entry sees the same ones in the same order wherever it stands: else a start that
 /// waits for its turn while the order changes is skipped, as its entry was changed.
-const HEAD: &str =
-    "SHELL=/bin/sh\nCRON_RETRY=default\nCRON_TIMEOUT=default\nCRON_OVERLAP=default\nCRON_MAIL=default\n";
+const HEAD: &str = "SHELL=/bin/sh\nCRON_RETRY=default\nCRON_TIMEOUT=default\nCRON_OVERLAP=default\nCRON_MAIL=default\n";
 
 const NOTE: &str = "echo $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT $CRON_TRIGGER $CRON_ATTEMPT >>/soak/ledger";
 
