@@ -8,6 +8,7 @@
 use crate::common::clock::now;
 use crate::common::{Deadline, Implementation, World};
 use crate::fake::{Clock, VARIABLES};
+use crate::soak_machine::recorded;
 use crate::world;
 use cronwheel::schedule::Timestamp;
 use nix::sys::signal::{Signal, kill};
@@ -28,8 +29,6 @@ const LEDGER: &str = "/run/ledger";
 const NOTIFY_SOCKET: &str = "/run/notify";
 const STDERR: &str = "/run/stderr";
 const DATABASE: &str = "/var/lib/cronwheel/history/history.db";
-/// The daemon's record of what was started. It begins with the second up to which everything due is begun or saved.
-const RECORD: &str = "/run/cronwheel.completed";
 /// A mailer that appends the mail's run in one write.
 const MAILER: &str = "#!/bin/sh
 while read -r line; do
@@ -271,9 +270,7 @@ impl Machine {
             if self.clock.armed().is_some_and(|armed| armed <= self.clock.shows()) {
                 self.clock.ring();
             }
-            let mut second = [0; 8];
-            File::open(RECORD).ok()?.read_exact(&mut second).ok()?;
-            (i64::from_le_bytes(second) >= minute * 60).then_some(())
+            recorded().filter(|recorded| *recorded >= minute * 60)
         };
         Deadline::seconds(60).wait_for("the record of what was started", is_recorded);
         self.handled = minute;

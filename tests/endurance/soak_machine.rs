@@ -3,7 +3,7 @@
 use crate::common::World;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 
 /// How many tables there are, half of them in /etc/cron.d and half of them users' crontabs.
@@ -17,6 +17,8 @@ pub const MAILS: [&str; 2] = ["/soak/mails", "/soak/refused-mails"];
 /// A FIFO: jobs wait until somebody opens it for writing.
 const GATE: &str = "/soak/gate";
 const MAILER_MODE: &str = "/soak/mailer-mode";
+/// The daemon's record of what was started.
+const RECORD: &str = "/run/cronwheel.completed";
 /// The mailer of the daemon.
 pub const MAILER: &str = "/soak/mailer";
 
@@ -190,6 +192,13 @@ pub fn set_mailer_mode(mode: &str) {
     let new = format!("{MAILER_MODE}.new");
     fs::write(&new, format!("{mode}\n")).unwrap();
     fs::rename(new, MAILER_MODE).unwrap();
+}
+
+/// The second up to which the daemon has recorded that everything due is begun or saved.
+pub fn recorded() -> Option<i64> {
+    let mut second = [0; 8];
+    fs::File::open(RECORD).ok()?.read_exact(&mut second).ok()?;
+    Some(i64::from_le_bytes(second))
 }
 
 /// Lets the jobs go on that wait at the gate, if any do.
