@@ -608,7 +608,7 @@ mod tests {
         for run in 1..200_000 {
             let now = NOW - KEPT_STARTS + run as i64 / 1000;
             journal.intend(&start(run), now);
-            journal.ended(&ended(run, RunOutcome::Code(0)));
+            journal.ended(&RunResult { ended_at_ms: now * 1000, ..ended(run, RunOutcome::Code(0)) });
             journal.delivered(RunId(run));
             journal.reported(RunId(run), MailResult::NotWanted);
             journal.flush().unwrap();

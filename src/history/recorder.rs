@@ -158,6 +158,10 @@ impl Recorder {
                     self.report(&RecorderMessage::Warning(text))?;
                 }
                 self.applied = store.position().unwrap_or_default();
+                // Main knows only what a recorder has told it. If each main is killed before that, the journal would grow until it is full.
+                if let Some(applied) = self.applied {
+                    self.report(&RecorderMessage::Applied(applied))?;
+                }
                 let searched = self.store.insert(store).find_full_jobs(self.settings.retention);
                 Ok(searched.or_else(|error| self.fail(&error))?)
             }
