@@ -18,7 +18,7 @@ const LATEST_WINDOW: i64 = 60;
 /// The slots of an entry that were missed.
 #[derive(Debug)]
 pub(super) struct MissedSlots {
-    /// The latest ones, oldest first: those that may have to be made up for.
+    /// The latest ones, oldest first: those that may have to be caught up.
     pub(super) slots: Vec<Timestamp>,
     /// Those before them, if there were too many to look at each.
     pub(super) older: Option<OlderSlots>,
@@ -94,7 +94,7 @@ impl Scheduler {
     }
 
     /// The slots of an entry that were missed between two moments. Where they are more than the budget allows, one by one only as many of the
-    /// latest as may be made up for: no crontab may keep the daemon from its work for long.
+    /// latest as may be caught up: no crontab may keep the daemon from its work for long.
     pub(super) fn missed_slots(
         &self,
         id: &JobId,

@@ -66,7 +66,7 @@ pub fn close_inherited(start: ProgramStart, what: Inherited) -> SingleThreaded {
         Inherited::KeptHere => libc::CLOSE_RANGE_CLOEXEC,
     };
     // Without /proc on an old kernel they stay open.
-    let _ = descriptor::close_range(descriptor::Unused::AtStart(&start), 3, u32::MAX, flags);
+    let _ = descriptor::close_range(descriptor::Unused::at_start(&start), 3, u32::MAX, flags);
     start.finish()
 }
 

@@ -164,24 +164,31 @@ pub fn close_from(child: &FreshChild, first: RawFd, but: &[BorrowedFd<'_>]) -> i
     let mut from = first.unsigned_abs();
     while let Some(kept) = kept_from(from) {
         if from < kept {
-            close_range(Unused::InChild(child), from, kept - 1, 0)?;
+            close_range(Unused::in_child(child), from, kept - 1, 0)?;
         }
         from = kept + 1;
     }
-    close_range(Unused::InChild(child), from, u32::MAX, 0)
+    close_range(Unused::in_child(child), from, u32::MAX, 0)
 }
 
 /// Proves that nothing in this process uses descriptors above 2 again, except those that the child itself keeps.
 #[derive(Clone, Copy)]
-pub(super) enum Unused<'a> {
+pub(super) struct Unused(());
+
+impl Unused {
     /// In a child that has just been forked.
-    InChild(#[allow(dead_code)] &'a FreshChild),
+    fn in_child(_child: &FreshChild) -> Unused {
+        Unused(())
+    }
+
     /// At the start of main.
-    AtStart(#[allow(dead_code)] &'a ProgramStart),
+    pub(super) fn at_start(_start: &ProgramStart) -> Unused {
+        Unused(())
+    }
 }
 
 /// Closes the descriptors from `first` to `last`, or with `CLOSE_RANGE_CLOEXEC` has exec close them.
-pub(super) fn close_range(_unused: Unused<'_>, first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
+pub(super) fn close_range(_unused: Unused, first: u32, last: u32, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: takes integers only; by the token the process uses none of these descriptors again.
     if unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } == 0 {
         return Ok(());

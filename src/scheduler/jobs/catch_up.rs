@@ -11,7 +11,7 @@ use crate::scheduler::turn::Turn;
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
 pub(in crate::scheduler) const CAUGHT_UP: usize = 1_000;
 
-/// Missed slots of which none is made up for.
+/// Missed slots of which none is caught up.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) struct OlderSlots {
     pub(in crate::scheduler) first: Timestamp,
@@ -24,7 +24,7 @@ pub(in crate::scheduler) struct OlderSlots {
 
 impl Jobs {
     /// These slots of an entry with `CRON_CATCHUP` were missed, for that reason; in order. Those that are excepted come with true. None of `older`
-    /// is made up for.
+    /// is caught up.
     pub(in crate::scheduler) fn catch_up(
         &mut self,
         id: &JobId,
