@@ -11,6 +11,7 @@
 //! | 5 | [`web`] | the web page of `cronctl`: HTTP server, pages (feature `web`); metrics and calendar, as the page and `cronctl` give them |
 //! | 4 | [`control`] | server and client of the control socket, and who may see and do what |
 //! | 4 | [`executor`] | starts jobs: queue, limiter, process creation, PAM session, output capture, mail |
+//! | 4 | [`fleet`] | jobs of several machines: the agent that talks to the engine (etcd), and its messages |
 //! | 4 | [`history`] | run records: journal, recorder, store (SQLite), queries, retention |
 //! | 4 | [`spool`] | crontab files on disk: find, check, read, install; allow and deny lists |
 //! | 3 | [`report`] | log events and their sinks: syslog, journal, JSON, standard error; text of mails |
@@ -44,6 +45,7 @@
 //! | look-up child, main | `users::look_up_child`: `NamedUser`; without SELinux the lines of getent(1) | lines of JSON over a pipe |
 //! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
 //! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |
+//! | main, fleet agent | `fleet::message`: `AgentSettings`, then `AgentRequest`, `AgentMessage` | lines of JSON over a socket |
 //! | crontab, main | `sys::wake_socket` | datagram |
 //! | clients, main and recorder | `varlink`: `Call`, `Reply` | JSON over a socket, each message with a NUL at its end |
 //! | main, the program executed anew | `daemon::execution`: `HandoverState` | JSON in an environment variable |
@@ -57,6 +59,7 @@ pub mod control;
 pub mod crontab;
 pub mod daemon;
 pub mod executor;
+pub mod fleet;
 pub mod history;
 pub mod profile;
 pub mod report;

@@ -1,13 +1,14 @@
 //! /etc/cronwheel.toml: its keys and values, and errors in them.
 
-use crate::crontab::{self, Severity};
+use super::fault::{Expected, position, shown, unknown_key};
+use super::fleet::{self, FleetConfig};
+use crate::crontab::Severity;
 use crate::profile::{ProfileName, shared};
 use crate::schedule::{DurationForm, parse_duration};
 use crate::sys::error::OsError;
 use crate::sys::files;
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
@@ -38,18 +39,10 @@ const KEYS: [&str; 22] = [
     "watch",
 ];
 
-/// The keys of the file, in alphabetical order.
+/// The keys of the file outside of its sections, in alphabetical order.
 pub fn keys() -> &'static [&'static str] {
     &KEYS
 }
-
-/// Most edits between an unknown key and a known one that may have been meant. In a short name two edits leave too little of it.
-fn most_edits(name: &str) -> usize {
-    if name.chars().count() <= 4 { 1 } else { 2 }
-}
-
-/// Most characters of a wrong value that a message repeats.
-const MOST_SHOWN: usize = 40;
 
 /// How changed tables are noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,10 +141,9 @@ pub struct Values {
     pub history_size: Option<u64>,
     /// Most jobs with metrics of their own.
     pub metrics_jobs: Option<NonZeroU32>,
+    /// The section `[fleet]`.
+    pub fleet: Option<FleetConfig>,
 }
-
-/// The expected value of a key, for a message.
-struct Expected(&'static str);
 
 impl Values {
     /// Sets a known key; what was expected if the value is of another kind.
@@ -287,12 +279,23 @@ impl ConfigFile {
             ConfigError::Faulty(file.line(&fault, Severity::Error))
         })?;
         let mut set: Vec<&str> = Vec::new();
+        let all_keys: Vec<&str> = KEYS.into_iter().chain([fleet::SECTION]).collect();
         for (key, value) in table.get_ref() {
             let name = key.get_ref().as_ref();
+            if name == fleet::SECTION {
+                match fleet::parse(text, key.span(), value.get_ref()) {
+                    Ok(config) => file.values.fleet = Some(config),
+                    Err(faults) => file.faults.extend(faults.into_iter().map(|(place, message)| {
+                        let key = Some(fleet::SECTION);
+                        Fault { key, position: position(text, place.start), message }
+                    })),
+                }
+                continue;
+            }
             // Words may be parted by either character.
             let known = KEYS.iter().copied().find(|known| *known == name.replace('_', "-"));
             let fault = match known {
-                None => Some((key.span(), unknown_key(name))),
+                None => Some((key.span(), unknown_key(name, &all_keys))),
                 Some(known) if set.contains(&known) => Some((key.span(), format!("{known} is set twice"))),
                 Some(known) => {
                     set.push(known);
@@ -380,35 +383,6 @@ fn profile_of_system() -> ProfileName {
     system.map_or(ProfileName::Cronie, |text| ProfileName::from_os_release(&String::from_utf8_lossy(&text)))
 }
 
-fn unknown_key(name: &str) -> String {
-    let distance = |known: &&str| strsim::damerau_levenshtein(&name.replace('_', "-").to_ascii_lowercase(), known);
-    let nearest = KEYS.iter().copied().min_by_key(distance).filter(|known| distance(known) <= most_edits(name));
-    let advice = match nearest {
-        Some(known) => format!("did you mean {known}?"),
-        None => format!("the keys are {}", KEYS.join(", ")),
-    };
-    format!("unknown key {}; {advice}", printable(name))
-}
-
-/// A value as it is written, in one short line.
-fn shown(text: &str, span: Range<usize>) -> String {
-    printable(text.get(span).unwrap_or_default())
-}
-
-/// The beginning of a text, as one line without control characters.
-fn printable(text: &str) -> String {
-    let short: String = text.chars().take(MOST_SHOWN).collect();
-    let cut = if short.len() < text.len() { "..." } else { "" };
-    format!("{}{cut}", crontab::printable(short.as_bytes()))
-}
-
-/// Line and column of a byte, counted from 1.
-fn position(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-    (before.matches('\n').count() + 1, before.get(line_start..).unwrap_or_default().chars().count() + 1)
-}
-
 /// `90s`, `5m`, `1h`, `2d`; a bare number is seconds.
 pub fn parse_time(text: &str) -> Option<Duration> {
     parse_duration(text.as_bytes(), DurationForm::OneUnitOrSeconds).ok().map(Duration::from_secs)
@@ -477,6 +451,8 @@ mod tests {
             ("stop-timeout = '5y'", "found '5y'"),
             ("mailer = true", "/c:1:10: error: mailer: expected a command in quotes, or \"off\", found true"),
             ("profile = \"vixie\"", "/c:1:11: error: profile: expected \"debian\" or \"cronie\", found \"vixie\""),
+            ("[flet]\nname = 'a'", "/c:1:2: error: unknown key flet; did you mean fleet?"),
+            ("[fleet]\nnam = 'a'", "/c:2:1: error: [fleet]: unknown key nam; did you mean name?"),
             ("\"a\\u001b[2J\" = 1", "/c:1:1: error: unknown key a\\x1b[2J; the keys are "),
             ("spool = \n", "/c:1:9: error: this is not TOML: "),
         ] {

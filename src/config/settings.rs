@@ -1,6 +1,7 @@
 //! The configuration of a program: the command line's values, else those of /etc/cronwheel.toml, else the profile's.
 
 use super::file::{LogTarget, Values, WatchMode};
+use super::fleet::FleetConfig;
 use crate::profile::{Profile, ProfileName, shared};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub struct Config {
     pub history: HistoryConfig,
     /// Most jobs with metrics of their own.
     pub metrics_jobs: usize,
+    /// The fleet that this machine belongs to.
+    pub fleet: Option<FleetConfig>,
 }
 
 /// What the history of runs keeps.
@@ -115,6 +118,7 @@ impl Config {
             history,
             metrics_jobs: file.metrics_jobs.map_or(METRICS_JOBS, |jobs| jobs.get() as usize),
             starts_in_flight: given.starts_in_flight.or(file.starts_in_flight),
+            fleet: file.fleet,
         }
     }
 

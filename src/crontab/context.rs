@@ -2,7 +2,8 @@
 
 use super::calendar::Calendars;
 use super::form::Form;
-use crate::schedule::{HostKey, Timestamp, Zones};
+use crate::schedule::{HostKey, Timestamp, Zone, Zones};
+use std::sync::Arc;
 
 /// Limits of a table, those of the profile's reference implementation. Exceeding one is an error; nothing is truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,17 @@ pub struct KnownNames<'a> {
     pub zones: &'a dyn Zones,
     /// Calendars. None: it is not checked whether they are there.
     pub calendars: Option<&'a Calendars>,
+    /// The fleet that `CRON_FLEET=one` refers to. None: the machine is in no fleet.
+    pub fleet: Option<FleetNames<'a>>,
+}
+
+/// What the entries of a fleet take from it instead of from the machine.
+#[derive(Clone, Copy)]
+pub struct FleetNames<'a> {
+    /// The key of the fleet, for stable draws: [`HostKey::of`] its name.
+    pub key: HostKey,
+    /// The zone of entries without `CRON_TZ`.
+    pub zone: &'a Arc<Zone>,
 }
 
 /// What a machine has that tables refer to, for the warnings that depend on it. The parser asks nothing else, so its caller decides what an
@@ -96,6 +108,6 @@ pub trait Machine {
 impl<'a> KnownNames<'a> {
     /// The time zones, without a check of calendars.
     pub fn of_zones(zones: &'a dyn Zones) -> KnownNames<'a> {
-        KnownNames { zones, calendars: None }
+        KnownNames { zones, calendars: None, fleet: None }
     }
 }

@@ -7,7 +7,7 @@ use super::form::Form;
 use super::line::{Cursor, is_blank, without_cr};
 use super::setting::{self, found};
 use super::store::Flags;
-use crate::schedule::{Caution, Fault, Schedule, Seed};
+use crate::schedule::{Caution, Fault, Kind, Schedule, Seed};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -98,6 +98,16 @@ pub(super) fn read<'a>(
         command: &line[command],
         after,
     })
+}
+
+/// What kind of schedule it is, if its slots do not have the same times on all machines, or come too often to be claimed.
+pub(super) fn without_fleet_slots(schedule: &Schedule) -> Option<&'static str> {
+    match schedule.kind() {
+        Kind::Calendar => schedule.is_every_second().then_some("@every_second"),
+        Kind::Interval { .. } => Some("an interval"),
+        Kind::Reboot => Some("@reboot"),
+        Kind::After => Some("@after"),
+    }
 }
 
 /// The most bytes from the first of the schedule to the first of the command. It bounds the work that one line can cause, and is far above

@@ -3,6 +3,7 @@
 
 use super::calendar::Calendars;
 use super::diagnostic::Complaint;
+use super::fleet_rule::FleetMode;
 use super::form::Form;
 use super::job_setting::{Draft, JobSetting, ROWS, unknown_calendar};
 use super::policy::{Group, MailRule, Overlap, Ping, Policy};
@@ -116,6 +117,11 @@ impl JobScope {
     /// Whether no job setting has come so far. Then the policy of an entry is the default, apart from its ping and flags.
     pub fn is_unset(&self) -> bool {
         !self.is_set
+    }
+
+    /// Whether the next entry runs on one machine of a fleet.
+    pub fn is_of_fleet(&self) -> bool {
+        self.draft.policy.fleet.mode != FleetMode::Each
     }
 
     /// Whether the settings ask for a nice value that only entries of root may have.

@@ -6,6 +6,7 @@ use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::duration;
 use super::excerpt::{found, found_value};
+use super::fleet_rule::{FleetAway, FleetMode, FleetOrder, NodeSelection};
 use super::form::Form;
 use super::policy::{
     Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
@@ -334,6 +335,58 @@ pub(super) const ROWS: &[JobSetting] = &[
         },
         reset: |draft| draft.policy.history = HistoryRule::default(),
     },
+    JobSetting {
+        name: "CRON_FLEET",
+        values: "each | one | one,failover",
+        default: "each",
+        meaning: "On how many machines of a fleet each slot runs",
+        applies: CALENDAR,
+        is_for_next_entry: false,
+        parse: |value, draft, _| {
+            draft.policy.fleet.mode = keyword(value, &FleetMode::ALL)?;
+            Ok(())
+        },
+        reset: |draft| draft.policy.fleet.mode = FleetMode::default(),
+    },
+    JobSetting {
+        name: "CRON_FLEET_NODES",
+        values: "names and labels: a comma means or, + means and, ! means not",
+        default: "all",
+        meaning: "Machines of the fleet that may run the entry",
+        applies: CALENDAR,
+        is_for_next_entry: false,
+        parse: |value, draft, _| {
+            draft.policy.fleet.nodes = Some(Arc::new(NodeSelection::parse(value)?));
+            Ok(())
+        },
+        reset: |draft| draft.policy.fleet.nodes = None,
+    },
+    JobSetting {
+        name: "CRON_FLEET_ORDER",
+        values: "spread | first",
+        default: "spread",
+        meaning: "Which machine tries first: spread evenly, or in the order of CRON_FLEET_NODES",
+        applies: CALENDAR,
+        is_for_next_entry: false,
+        parse: |value, draft, _| {
+            draft.policy.fleet.order = keyword(value, &FleetOrder::ALL)?;
+            Ok(())
+        },
+        reset: |draft| draft.policy.fleet.order = FleetOrder::default(),
+    },
+    JobSetting {
+        name: "CRON_FLEET_AWAY",
+        values: "skip | run",
+        default: "skip",
+        meaning: "What becomes of a slot while etcd cannot be reached; with run it may run on several machines",
+        applies: CALENDAR,
+        is_for_next_entry: false,
+        parse: |value, draft, _| {
+            draft.policy.fleet.away = keyword(value, &FleetAway::ALL)?;
+            Ok(())
+        },
+        reset: |draft| draft.policy.fleet.away = FleetAway::default(),
+    },
 ];
 
 const MAIL_RULES: &[(&str, MailRule)] = &[
@@ -357,8 +410,6 @@ const MOST_EXCEPTIONS: usize = 1_000;
 const MOST_CALENDARS: usize = 20;
 /// Most items of all CRON_EXCEPT of a table: an item may be four bytes long and takes many times that in memory.
 const MOST_EXCEPTIONS_OF_TABLE: usize = 100_000;
-/// The settings of a fleet. They have no effect on a single machine, and are settings all the same.
-const FLEET: &[&str] = &["CRON_FLEET", "CRON_FLEET_NODES", "CRON_FLEET_ORDER", "CRON_FLEET_AWAY"];
 const MOST_FAILURES: u32 = 1_000_000;
 const LONGEST_URL: usize = 2_000;
 
@@ -369,7 +420,7 @@ pub fn job_settings() -> &'static [JobSetting] {
 
 /// Whether a variable of a table is a job setting.
 pub fn is_job_setting(name: &[u8]) -> bool {
-    row(name).is_some() || FLEET.iter().any(|fleet| fleet.as_bytes() == name)
+    row(name).is_some()
 }
 
 /// Whether a variable of a table is kept from the job: CRON_PING, whose URL is a secret, and the commands of hooks.

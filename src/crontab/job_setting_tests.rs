@@ -420,7 +420,7 @@ fn job_settings_are_told_from_other_variables() {
     for other in ["CRON_TZ", "CRON_JOB", "CRON_FLEETS", "MAILTO", "cron_ping", ""] {
         assert!(!is_job_setting(other.as_bytes()) && !is_hidden_from_jobs(other.as_bytes()), "{other}");
     }
-    assert_eq!(job_settings().len(), 21);
+    assert_eq!(job_settings().len(), 25);
 }
 
 /// Lines, columns and messages of errors.

@@ -472,7 +472,9 @@ impl<'a> Parser<'a> {
     fn entry(&mut self, line: &Line<'_>, first: usize) -> Result<(), Stop> {
         let mut warnings = Vec::new();
         let next = self.jobs.take_next();
-        let job = match entry::read(line.text, first, self.context, self.scope.delay, &mut warnings) {
+        let fleet = self.context.known.fleet.filter(|_| self.jobs.is_of_fleet());
+        let context = Context { host: fleet.map_or(self.context.host, |fleet| fleet.key), ..*self.context };
+        let job = match entry::read(line.text, first, &context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
             Err(complaint) => {
                 // The error is told once, not again by each entry that waits for this one.
@@ -493,6 +495,16 @@ impl<'a> Parser<'a> {
                 format!("expected at most {MOST_JOBS_OF_TABLE} names after @after in all of a table, found more");
             return self.fault(line, Complaint::new(schedule_place(&job), message));
         }
+        if self.jobs.is_of_fleet()
+            && let Some(what) = entry::without_fleet_slots(&job.schedule)
+        {
+            let complaint = Complaint::new(
+                schedule_place(&job),
+                format!("expected a schedule with times for CRON_FLEET=one, found {what}"),
+            );
+            return self
+                .fault(line, complaint.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
+        }
         self.count_entry(line)?;
         let shell = self.shell.as_deref();
         lints::check_job(&lints::Job::new(&job, self.context, self.machine, shell), &mut warnings);
@@ -509,7 +521,7 @@ impl<'a> Parser<'a> {
         }
         warnings.into_iter().for_each(|warning| self.warn(line, warning));
         let zone = match &self.scope.zone {
-            ZoneScope::System => None,
+            ZoneScope::System => fleet.map(|fleet| fleet.zone),
             ZoneScope::Named(zone) => Some(zone),
             ZoneScope::Unknown => {
                 self.zoneless.iter_mut().for_each(|(_, entries)| *entries += 1);

@@ -1,6 +1,7 @@
 //! The policy of an entry, which the job settings (`CRON_OVERLAP`, `CRON_TIMEOUT`, ...) make.
 
 use super::calendar::{Calendars, merged, ranges_have};
+use super::fleet_rule::FleetRule;
 use crate::schedule::{Day, Timestamp, Zone};
 use std::sync::{Arc, LazyLock};
 
@@ -41,6 +42,8 @@ pub struct Policy {
     pub limits: ResourceLimits,
     /// `CRON_HISTORY`: how much of the runs the history keeps.
     pub history: HistoryRule,
+    /// `CRON_FLEET`, `CRON_FLEET_NODES`, `CRON_FLEET_ORDER`, `CRON_FLEET_AWAY`: on which machines of a fleet it runs.
+    pub fleet: FleetRule,
 }
 
 /// What happens at a slot while a run of the job is going on or waits.
@@ -260,6 +263,7 @@ impl Default for Policy {
             ping: None,
             limits: ResourceLimits::default(),
             history: HistoryRule::default(),
+            fleet: FleetRule::default(),
         }
     }
 }

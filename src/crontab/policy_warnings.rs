@@ -1,6 +1,7 @@
 //! Warnings about an entry whose policy does not go with its schedule.
 
 use super::diagnostic::Complaint;
+use super::fleet_rule::{FleetMode, FleetOrder};
 use super::job_setting::ROWS;
 use super::policy::{CatchUpMode, Overlap, Policy};
 use crate::schedule::duration_text;
@@ -37,6 +38,7 @@ pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>
             "a program that has to be kept running belongs to the service manager; else write CRON_RETRY=default above this entry",
         );
     }
+    of_fleet(policy, &mut warn);
     if asks_for_interval(policy)
         && let Some(interval) = interval(schedule)
     {
@@ -54,6 +56,29 @@ fn without_effect(policy: &Policy, kind: Kind, warn: &mut impl FnMut(String, &st
     };
     for row in ROWS.iter().filter(|row| !row.applies.to(kind) && row.is_set_in(policy)) {
         warn(format!("{} has no effect on {what}", row.name), &format!("write {}=default above this entry", row.name));
+    }
+}
+
+/// Settings that do not act on the whole of a fleet.
+fn of_fleet(policy: &Policy, warn: &mut impl FnMut(String, &str)) {
+    if policy.fleet.order == FleetOrder::First && policy.fleet.nodes.is_none() {
+        warn(
+            "CRON_FLEET_ORDER=first needs the order of CRON_FLEET_NODES, which is not set".to_owned(),
+            "write CRON_FLEET_NODES=NAME,NAME above this entry",
+        );
+    }
+    if policy.fleet.mode == FleetMode::Each {
+        return;
+    }
+    let on_the_machine_alone = match policy.overlap {
+        Overlap::Queue | Overlap::Replace => Some(format!("CRON_OVERLAP={}", policy.overlap.as_str())),
+        Overlap::Allow | Overlap::Skip => policy.group.is_some().then(|| "CRON_GROUP".to_owned()),
+    };
+    if let Some(setting) = on_the_machine_alone {
+        warn(
+            format!("{setting} acts on each machine alone, while CRON_FLEET=one lets the slots run on any of them"),
+            "CRON_OVERLAP=allow and skip act on the whole fleet",
+        );
     }
 }
 

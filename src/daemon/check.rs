@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::standalone_files::StandaloneFiles;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::config::FleetPlace;
 use crate::crontab::KnownNames;
 use crate::profile::shared;
 use crate::report::format_count;
@@ -131,7 +132,9 @@ impl Checker<'_> {
 
     fn read(&mut self, source: &Source, file: &TableFile) {
         let profile = self.settings.config.profile;
-        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) };
+        let place = self.settings.config.fleet.as_ref().map(|fleet| fleet.place(&self.zones));
+        let fleet = place.as_ref().map(FleetPlace::names);
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()), fleet };
         let parsed = match file.parse(source, &profile.dialect, self.host, known, Some(&self.machine), &mut |_| {}) {
             Ok(parsed) => parsed,
             Err(error) => return self.refuse_table(source, &unreadable(source, &error, profile.profile)),

@@ -1,9 +1,11 @@
-//! What `crond --check` reports of mail, the control socket and the history: what keeps them from working, found without starting or changing
+//! What `crond --check` reports of mail, the control socket, the history and the fleet: what keeps them from working, found without starting or changing
 //! anything.
 
 use super::control_socket;
+use super::fleet;
 use super::history::{ACCOUNT, DIRECTORY, RecorderStart, Unavailable};
 use super::settings::Settings;
+use crate::config::zones::SystemZones;
 use crate::crontab::{Machine, printable};
 use crate::history::message::VERB;
 use crate::profile::{ProfileName, shared};
@@ -20,7 +22,7 @@ use std::process::{Command, Stdio};
 /// Most characters of a line that the recorder's program prints.
 const LONGEST_LINE: usize = 300;
 
-/// Problems of the control socket and the history, a line each.
+/// Problems of mail, the control socket, the history and the fleet, a line each.
 pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
     let (_, mut problems) = control_socket::rights(settings);
     problems.extend(missing_mailer(settings));
@@ -50,6 +52,9 @@ pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
             };
             problems.push(format!("no history is kept: {why}{advice}"));
         }
+    }
+    if let Some(config) = &settings.config.fleet {
+        problems.extend(fleet::find_problems(settings, config, &SystemZones::open()));
     }
     problems
 }

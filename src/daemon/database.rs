@@ -12,6 +12,7 @@ use super::tables::CrontabFiles;
 use super::watch::{Hints, Watcher};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::config::{FleetConfig, FleetPlace};
 use crate::crontab::KnownNames;
 use crate::profile::shared;
 use crate::report::Level;
@@ -67,13 +68,15 @@ struct FileCheck {
 struct KnownFiles {
     zones: SystemZones,
     calendars: SystemCalendars,
+    fleet: Option<(FleetConfig, FleetPlace)>,
     /// The directories that were there when they were watched, see [`calendar_directories`].
     calendar_directories: Vec<PathBuf>,
 }
 
 impl KnownFiles {
     fn names(&self) -> KnownNames<'_> {
-        KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()) }
+        let fleet = self.fleet.as_ref().map(|(_, place)| place.names());
+        KnownNames { zones: &self.zones, calendars: Some(self.calendars.calendars()), fleet }
     }
 }
 
@@ -110,12 +113,18 @@ impl CrontabDatabase {
             is_changed: false,
         });
         let users = tables.new_users();
+        let zones = SystemZones::open();
+        let fleet = settings.config.fleet.clone().map(|fleet| {
+            let place = fleet.place(&zones);
+            (fleet, place)
+        });
         CrontabDatabase {
             tables,
             users,
             known: KnownFiles {
-                zones: SystemZones::open(),
+                zones,
                 calendars: SystemCalendars::new(shared::CALENDARS.into()),
+                fleet,
                 calendar_directories: Vec::new(),
             },
             watch: ChangeWatch::new(settings.config.watch),
@@ -494,6 +503,9 @@ impl CrontabDatabase {
     /// Reads the zones again. All crontabs are read again when one has changed, as a crontab's own zones are part of it.
     fn refresh_zones(&mut self, events: &mut dyn EventSink) {
         if self.known.zones.refresh() {
+            if let Some((fleet, place)) = &mut self.known.fleet {
+                *place = fleet.place(&self.known.zones);
+            }
             events.push(LoadEvent::SystemZone(self.known.zones.system()));
             self.rescan(LoadRule::Always, events);
         }

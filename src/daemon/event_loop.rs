@@ -204,6 +204,7 @@ impl Daemon {
             self.planner.scheduler.wake_at_elapsed_ms(),
             self.control.next_deadline_ms(),
             self.history.deadline_ms(),
+            self.fleet_deadline_ms(),
         ];
         let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
@@ -235,6 +236,7 @@ impl Daemon {
         }
         self.advance_control(now);
         self.run_history(now);
+        self.run_fleet(now);
         self.check_old_executors(now);
         self.resume_wake_ups(now);
         self.advance_stop(now);
@@ -405,8 +407,14 @@ impl Daemon {
                 Action::AnacronJobDue { id, starts_at } => self.log_due_anacron_job(&id, starts_at),
                 Action::PrepareAnacronJob { id } => self.prepare_anacron_job(&id),
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
+                Action::Fleet(request) => self.request_of_fleet(&request),
+                Action::ExtendRuns { runs, end_by_ms } => {
+                    self.executors.old.for_each(|executor| executor.extend(runs.clone(), end_by_ms));
+                    self.executors.current.extend(runs, end_by_ms);
+                }
             }
         }
+        self.flush_fleet();
         // Before the executor is told, so that no run goes on that the history does not know.
         self.flush_history();
         if let Some(why) = self.executors.current.take_queue_error() {
@@ -494,6 +502,7 @@ impl Daemon {
             SkipReason::StillRunning => (Level::Warning, "the previous run is still running"),
             SkipReason::Calendar => (Level::Info, "the day is excepted"),
             SkipReason::Paused => (Level::Info, "the job is paused"),
+            SkipReason::EngineAway => (Level::Warning, "the engine of the fleet cannot be reached"),
             SkipReason::Superseded => (Level::Info, "superseded by a later slot while it waited for its start"),
             SkipReason::EntryRemoved => (Level::Info, "the entry was removed or changed while it waited for its start"),
             SkipReason::Stopped => (Level::Info, "the daemon was stopped while it waited for its start"),

@@ -26,6 +26,7 @@
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history`, `history_records` | the journal of the history with the recorder, which keeps it, and what is recorded |
+//! | `fleet`, `fleet_events` | the agent of the fleet, and what the event loop does with it |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
@@ -44,6 +45,8 @@ mod event_loop;
 mod execute_as;
 mod execution;
 mod file_cache;
+mod fleet;
+mod fleet_events;
 mod history;
 mod history_records;
 mod job_state;

@@ -8,11 +8,12 @@ use super::state::Fatal;
 use super::tables::{CrontabFiles, Origin};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::config::FleetPlace;
 use crate::crontab::KnownNames;
 use crate::executor::{Executor, ExecutorEvent};
 use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp};
-use crate::scheduler::{Action, Event, Now, Scheduler};
+use crate::scheduler::{Action, Event, FleetSettings, Now, Scheduler};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::descriptor::StandardStream;
 use crate::sys::error::os;
@@ -31,12 +32,16 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
     let mut executor = Executor::spawn(threads, settings.executor_config(log_target(settings, manager)))?;
     let zones = SystemZones::open();
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
-    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
+    let place = settings.config.fleet.as_ref().map(|fleet| fleet.place(&zones));
+    let fleet = place.as_ref().map(FleetPlace::names);
+    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()), fleet };
     let mut events = Vec::new();
     let mut tables =
         CrontabFiles::new(Origin::System(settings.finder()), settings.config.profile, HostKey::of(&host::identity()));
     tables.rescan(Depth::Names, &mut DaemonUsers::default(), known, &mut events);
-    let starts = due_this_minute(events, known, clock::wall().seconds);
+    // Nobody claims slots here: those of a fleet are skipped, unless their jobs say otherwise.
+    let is_node = settings.config.fleet.is_some();
+    let starts = due_this_minute(events, known, is_node, clock::wall().seconds);
     let mut left = 0_usize;
     for action in &starts {
         if let Action::Start(start) = action {
@@ -67,10 +72,13 @@ pub fn run(settings: &Settings, manager: &NotifySocket, threads: &SingleThreaded
 }
 
 /// The starts of the minute around `seconds` (since 1970), from a scheduler whose clock goes from right before that minute into it.
-fn due_this_minute(events: Vec<LoadEvent>, known: KnownNames<'_>, seconds: i64) -> Vec<Action> {
+fn due_this_minute(events: Vec<LoadEvent>, known: KnownNames<'_>, is_node: bool, seconds: i64) -> Vec<Action> {
     let minute = seconds - seconds.rem_euclid(60);
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(known.zones.system(), before);
+    if is_node {
+        scheduler.set_fleet(FleetSettings::default());
+    }
     if let Some(calendars) = known.calendars {
         scheduler.handle(Event::Calendars(calendars.clone()), before);
     }

@@ -5,6 +5,8 @@ use super::control::Control;
 use super::control_socket;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
+use super::fleet::Fleet;
+use super::fleet_events::settings_of_node;
 use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
 use super::live_runs::LiveRuns;
@@ -145,6 +147,12 @@ fn start_as_caller(
     let tables = CrontabFiles::new(origin, settings.config.profile, host);
     let database = CrontabDatabase::new(tables, &settings);
     let mut scheduler = Scheduler::new(database.zones().system(), now());
+    let fleet = Fleet::open(&settings, database.zones());
+    if settings.config.fleet.is_some() {
+        // Before tables are loaded.
+        let random = os("asking the kernel for random numbers");
+        scheduler.set_fleet(settings_of_node(&settings, fleet.node()).map_err(random)?);
+    }
     scheduler.limit_handover();
     if settings.is_standalone() {
         scheduler.set_caller(&caller_name());
@@ -165,6 +173,7 @@ fn start_as_caller(
         database,
         files: DaemonFiles { lock, record, job_state: None, why_no_state: String::new(), anacron, wake_ups, manager },
         history,
+        fleet,
         control,
         runs: LiveRuns::default(),
         metrics: Metrics::default(),

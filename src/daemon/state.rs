@@ -4,6 +4,7 @@ use super::anacron::AnacronFiles;
 use super::control::Control;
 use super::database::CrontabDatabase;
 use super::execution::Execution;
+use super::fleet::Fleet;
 use super::history::History;
 use super::job_state::JobStateStore;
 use super::live_runs::LiveRuns;
@@ -51,6 +52,7 @@ pub struct Daemon {
     pub(super) control: Control,
     pub(super) runs: LiveRuns,
     pub(super) history: History,
+    pub(super) fleet: Fleet,
     pub(super) metrics: Metrics,
     pub(super) reactor: Reactor<Handler>,
     pub(super) sources: Sources,
@@ -98,15 +100,34 @@ impl Planner {
     /// Passes an event to the scheduler and queues its answers. `now` is read by the caller where it is needed for more than that.
     pub(super) fn handle_at(&mut self, event: Event, now: Now) {
         self.note_sleep();
-        self.actions.extend(self.scheduler.handle(event, now));
+        let actions = self.scheduler.handle(event, now);
+        self.queue(actions);
     }
 
     /// Passes a request to the scheduler, queues the actions of its answer, and returns the result.
     pub(super) fn request<T>(&mut self, request: impl FnOnce(&mut Scheduler) -> Answer<T>) -> T {
         self.note_sleep();
         let Answer { result, actions } = request(&mut self.scheduler);
-        self.actions.extend(actions);
+        self.queue(actions);
         result
+    }
+
+    /// Queues actions. Their deadlines become those of a clock that also counts sleeps of the machine, as they were known to the scheduler.
+    pub(super) fn queue(&mut self, actions: Vec<Action>) {
+        let slept_ms = self.slept_ms;
+        self.actions.extend(actions.into_iter().map(|mut action| {
+            match &mut action {
+                Action::Start(start) => {
+                    if let Some(fleet) = &mut start.fleet {
+                        fleet.start_by_ms = fleet.start_by_ms.saturating_add(slept_ms);
+                        fleet.end_by_ms = fleet.end_by_ms.map(|end_by_ms| end_by_ms.saturating_add(slept_ms));
+                    }
+                }
+                Action::ExtendRuns { end_by_ms, .. } => *end_by_ms = end_by_ms.saturating_add(slept_ms),
+                _ => {}
+            }
+            action
+        }));
     }
 
     fn note_sleep(&mut self) {

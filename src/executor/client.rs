@@ -132,6 +132,11 @@ impl Executor {
         self.queue(&ExecutorRequest::ReportProcesses);
     }
 
+    /// Queues the message that runs of fleet jobs may go on until then, in milliseconds of CLOCK_BOOTTIME.
+    pub fn extend(&mut self, runs: Vec<RunId>, end_by_ms: i64) {
+        self.queue(&ExecutorRequest::ExtendRuns { runs, end_by_ms });
+    }
+
     /// Queues a request to end every job with all its processes. Starts that are waiting are given up.
     pub fn end_all(&mut self, method: EndMethod) {
         self.queue(&ExecutorRequest::EndAll(method));

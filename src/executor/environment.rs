@@ -179,6 +179,9 @@ pub(super) fn add_run_variables(variables: &mut Variables, start: &RunRequest) {
     ] {
         set_unless_in_table(variables, &start.variables, name, value.as_bytes());
     }
+    if let Some(fence) = start.fleet.and_then(|fleet| fleet.fence) {
+        set_unless_in_table(variables, &start.variables, "CRON_FENCE", fence.to_string().as_bytes());
+    }
 }
 
 /// Sets a variable that says something about a run, unless the table sets it. A value that the daemon itself has inherited, as a job of another

@@ -162,6 +162,11 @@ impl OldExecutor {
         self.ask_same_version(&ExecutorRequest::Conclude { run, is_mailed });
     }
 
+    /// Lets runs of fleet jobs go on until then, see [`super::Executor::extend`].
+    pub fn extend(&mut self, runs: Vec<RunId>, end_by_ms: i64) {
+        self.ask_same_version(&ExecutorRequest::ExtendRuns { runs, end_by_ms });
+    }
+
     /// Requests the end of every job.
     pub fn end_all(&mut self, method: EndMethod) {
         self.ask(&ExecutorRequest::EndAll(method));

@@ -20,5 +20,6 @@ pub(super) fn request(run: u64) -> RunRequest {
         trigger: Trigger::Schedule,
         attempt: 1,
         rules: RunRules::default(),
+        fleet: None,
     }
 }

@@ -9,7 +9,7 @@ use super::lost_processes::LostProcesses;
 use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 
 /// How jobs are ended. The order is part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -88,6 +88,13 @@ pub enum ExecutorRequest<S> {
     },
     /// Send `Begun` with the processes that have not been reported.
     ReportProcesses,
+    /// Runs of fleet jobs that fail over may go on until then.
+    ExtendRuns {
+        /// The runs.
+        runs: Vec<RunId>,
+        /// When they are ended unless they are extended again, in milliseconds of CLOCK_BOOTTIME.
+        end_by_ms: i64,
+    },
 }
 
 /// An event from an executor to a main.

@@ -86,6 +86,11 @@ impl Schedule {
         matches!(self.0, Form::Quartz(_) | Form::EverySecond)
     }
 
+    /// Whether it is `@every_second`.
+    pub fn is_every_second(&self) -> bool {
+        matches!(self.0, Form::EverySecond)
+    }
+
     /// Whether it can never be due (`0 0 30 2 *`). False for `@reboot`, `@N` and `@after`.
     #[inline]
     pub fn never_matches(&self) -> bool {

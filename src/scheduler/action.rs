@@ -1,5 +1,6 @@
 //! The actions that the scheduler asks for.
 
+use super::fleet::FleetRequest;
 use super::follow_up::FollowUp;
 use super::jobs::{EndReason, Notice};
 use super::run_id::RunId;
@@ -76,6 +77,17 @@ pub enum Action {
     ReserveRuns(RunId),
     /// Everything due up to here has been handed out: write the record.
     Completed(Timestamp),
+    /// Ask the engine of the fleet for this. Where there is no connection (before [`super::FleetEvent::Listing`] and after
+    /// [`super::FleetEvent::Away`]) none is asked for.
+    Fleet(Box<FleetRequest>),
+    /// These runs may go on until then, in milliseconds of the monotonic clock: the lease of the node was renewed. It replaces
+    /// [`super::FleetRun::end_by_ms`] of their requests.
+    ExtendRuns {
+        /// The runs of jobs with `failover`.
+        runs: Vec<RunId>,
+        /// When the executor ends them unless they are extended again.
+        end_by_ms: i64,
+    },
     /// Something is wrong with an entry: say so.
     Complain(Box<EntryComplaint>),
     /// Slots passed while no daemon was there: say so.

@@ -504,6 +504,7 @@ impl Anacron {
             trigger: Trigger::Anacron,
             attempt: 1,
             rules: RunRules::default(),
+            fleet: None,
         })
     }
 

@@ -55,6 +55,7 @@ impl Scheduler {
             entries: &self.entries,
             starts: &mut self.starts,
             actions,
+            fleet: self.fleet.as_mut(),
             changed: &mut self.changed,
             due_after: &mut self.due.after,
             changed_pauses: BTreeSet::new(),
@@ -116,6 +117,10 @@ impl Scheduler {
             (false, false) => Trigger::Schedule,
         };
         self.progress.has_decided = true;
+        if trigger == Trigger::Schedule && self.jobs.is_of_fleet(&id) {
+            self.add_fleet_slot(&id, due.scheduled_at, now, actions);
+            return true;
+        }
         self.with_jobs_due_at(due.at, now, actions, |jobs, turn| {
             jobs.handle_slot(&id, due.scheduled_at, trigger, is_excepted, turn);
         });

@@ -1,5 +1,6 @@
 //! The events that the scheduler handles.
 
+use super::fleet::FleetEvent;
 use super::job_id::JobId;
 use super::jobs::{Pause, PauseScope};
 use super::run_id::RunId;
@@ -127,6 +128,8 @@ pub enum Event {
         /// Who asked for it, by login name.
         by: String,
     },
+    /// The engine of the fleet says something.
+    Fleet(FleetEvent),
     /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
     /// could know it by, skipped.
     Stop {

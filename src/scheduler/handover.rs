@@ -69,14 +69,18 @@ impl Scheduler {
             }
             let size = start.command.len() + start.variables.bytes().len();
             self.starts.queue.handed_over(owner, &slot, size);
+            starts += 1;
+            bytes += size + self.entries.tables.get(number).map_or(0, |table| table.settings_size());
+            if self.needs_claim(&start) {
+                self.begin_claim(start, now, actions);
+                continue;
+            }
             self.changed.extend(self.jobs.note_handed_over(slot.run).cloned());
             self.starts.runs.note_started(slot.run, || StartedRun {
                 job: start.job.clone(),
                 scheduled_at: slot.scheduled_at,
                 trigger: start.trigger,
             });
-            starts += 1;
-            bytes += size + self.entries.tables.get(number).map_or(0, |table| table.settings_size());
             if number == ANACRON {
                 let day = Day::at(now.utc, &self.entries.timing.zones.system());
                 self.entries.anacron.started(slot.run, entry, start.trigger, day);

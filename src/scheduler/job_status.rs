@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// The state of a job as far as its policy has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobStatus {
-    /// The pause in force.
+    /// The pause in force, also one that was asked for on another machine of the fleet.
     pub pause: Option<Pause>,
     /// Slots and runs by hand that wait for another run or in the group.
     pub waiting: usize,
@@ -26,7 +26,8 @@ pub struct JobStatus {
 impl Scheduler {
     /// The state of a job.
     pub fn job_status(&self, id: &JobId) -> JobStatus {
-        let pause = self.jobs.paused(id).filter(|pause| pause.from <= self.progress.last.utc).cloned();
+        let own = self.jobs.paused(id).filter(|pause| pause.from <= self.progress.last.utc).cloned();
+        let pause = own.or_else(|| self.fleet_pause(id));
         let (waiting, retry_at, failures, is_late) = self.jobs.status(id);
         JobStatus { pause, waiting, retry_at, failures, is_late }
     }

@@ -303,6 +303,7 @@ impl LiveCrontab {
             trigger: Trigger::Schedule,
             attempt: 1,
             rules: RunRules::default(),
+            fleet: None,
         })
     }
 

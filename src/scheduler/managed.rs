@@ -12,7 +12,7 @@ use super::now::Now;
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::StateChange;
 use super::state::{Phase, Scheduler};
-use crate::crontab::CatchUpMode;
+use crate::crontab::{CatchUpMode, FleetMode, Policy};
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,7 +81,8 @@ impl Scheduler {
         let asks = |spec: &JobSpec| !spec.after.is_empty() || spec.group.is_some();
         let in_question: Vec<JobId> = specs.iter().filter(|(_, spec)| asks(spec)).map(|(id, _)| id.clone()).collect();
         let zone = self.entries.timing.zones.system();
-        for (id, spec) in specs.iter().filter(|(_, spec)| spec.policy.catch_up.mode != CatchUpMode::None) {
+        let is_in_fleet = self.fleet.is_some();
+        for (id, spec) in specs.iter().filter(|(_, spec)| has_missed_slots(&spec.policy, is_in_fleet)) {
             let Some((number, entry)) = spec.entry else { continue };
             let Some(table) = self.entries.tables.get(number) else { continue };
             let digest = table.schedule_digest(entry, zone.name());
@@ -96,7 +97,7 @@ impl Scheduler {
         }
         // No slot counts as missed from before a setting that is taken away and comes back, whether or not a daemon has begun between.
         let is_known = |id: &JobId| self.first_seen.contains_key(id);
-        let without = specs.iter().filter(|(id, spec)| spec.policy.catch_up.mode == CatchUpMode::None && is_known(id));
+        let without = specs.iter().filter(|(id, spec)| !has_missed_slots(&spec.policy, is_in_fleet) && is_known(id));
         let without: Vec<JobId> = without.map(|(id, _)| id.clone()).collect();
         let foreign: BTreeSet<JobId> = specs
             .iter()
@@ -109,6 +110,7 @@ impl Scheduler {
             0 => BTreeSet::new(),
             _ => specs.iter().map(|(id, _)| id).filter(|id| self.jobs.entry(id).is_none()).cloned().collect(),
         };
+        self.note_fleet_jobs();
         self.with_jobs(now, actions, |jobs, turn| {
             passed.iter().for_each(|id| jobs.unregister(id, turn));
             for (id, spec) in specs {
@@ -139,6 +141,7 @@ impl Scheduler {
         if !gone.is_empty() {
             self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
             self.forget_first_seen(&gone, actions);
+            self.note_fleet_jobs();
         }
     }
 
@@ -244,6 +247,11 @@ impl Scheduler {
             }
         }
     }
+}
+
+/// Whether it matters since when an entry with that policy has had its schedule.
+fn has_missed_slots(policy: &Policy, is_in_fleet: bool) -> bool {
+    policy.catch_up.mode != CatchUpMode::None || (is_in_fleet && policy.fleet.mode != FleetMode::Each)
 }
 
 /// The action that saves since when an entry with `CRON_CATCHUP` has had its schedule, with a digest of that.

@@ -43,7 +43,7 @@ impl Scheduler {
         for (number, table) in self.entries.tables.iter() {
             for (&entry, id) in &table.managed {
                 let catches_up = table.policy(entry).catch_up.mode != CatchUpMode::None;
-                if catches_up || self.records_all {
+                if (catches_up || self.records_all) && !self.jobs.is_of_fleet(id) {
                     entries.push((table.order, table.line(entry), (number, entry), id.clone()));
                 }
             }
@@ -77,6 +77,10 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        // What the fleet has missed is caught up by one of its nodes.
+        if self.jobs.is_of_fleet(id) {
+            return;
+        }
         let MissedSlots { slots, older } = missed;
         let slots: Vec<(Timestamp, bool)> =
             slots.into_iter().map(|slot| (slot, self.is_excepted(id, key, slot))).collect();

@@ -13,6 +13,7 @@
 //! | `run_record` | outcomes as they are recorded |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
+//! | `slot_claim` | the claim of a slot of a fleet job |
 //!
 //! The scheduler and its parts:
 //!
@@ -30,6 +31,7 @@
 //! | `runs` | the runs that have not ended, and the ids of those to come |
 //! | `jobs` | job policies: overlap, groups, retries, catch-up, pauses, notices |
 //! | `anacron` | the jobs of /etc/anacrontab |
+//! | `fleet` | jobs of which each slot runs on one of several machines |
 //! | `progress` | how far the scheduler has come in time, and what of that is recorded |
 //! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
 //! | `slot_budget` | a limit on the missed slots that are looked at |
@@ -51,6 +53,12 @@
 //! | `missed_slots`, `late_tables` | catch-up; catch-up for tables that are first loaded after the beginning |
 //! | `absence` | how many slots passed while no daemon was there |
 //! | `anacron_events` | the events that concern anacron's jobs |
+//! | `fleet_events` | the events that concern the fleet, and what this node publishes |
+//! | `fleet_slots` | slots of fleet jobs that wait for the turn of this node; their catch-up and their skips |
+//! | `fleet_claims` | claims of runs, and the ends of claimed slots |
+//! | `fleet_view` | the fleet as this node sees it, for those who ask; the repair of a watermark |
+//! | `fleet_pauses` | pauses of fleet jobs |
+//! | `fleet_watch` | runs that were lost with their node, or were never started |
 //! | `coming` | the coming starts of an entry, without those that a pause, a calendar or `CRON_ENABLED=no` prevents |
 //! | `live`, `job_status`, `find_jobs` | questions about live entries and the state of jobs |
 //! | `simulate` | the scheduler under a simulated clock, for `cronctl simulate` and tests |
@@ -70,6 +78,13 @@ mod entries;
 mod environment;
 mod event;
 mod find_jobs;
+mod fleet;
+mod fleet_claims;
+mod fleet_events;
+mod fleet_pauses;
+mod fleet_slots;
+mod fleet_view;
+mod fleet_watch;
 mod follow_up;
 mod handover;
 mod job_id;
@@ -97,6 +112,7 @@ mod runs;
 mod saved;
 mod simulate;
 mod slot_budget;
+mod slot_claim;
 mod source;
 mod start_queue;
 mod starts;
@@ -116,6 +132,13 @@ pub use anacron::AnacronStatus;
 pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
+pub use fleet::{
+    FleetNodeView,
+    CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetPause, FleetRequest,
+    FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey,
+    Transaction,
+};
+pub use fleet_view::{FleetJobView, FleetRepair, FleetView};
 pub use follow_up::{FollowUp, FollowUpTask};
 pub use job_id::JobId;
 pub use job_status::JobStatus;
@@ -124,7 +147,7 @@ pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
 pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
-pub use run_request::{HISTORY_OUTPUT, RunRequest, RunRules};
+pub use run_request::{FleetRun, HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};
 pub use simulate::{JobScenario, Scenario, Simulated, Simulation, Started, simulate};

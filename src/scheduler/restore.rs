@@ -41,7 +41,8 @@ impl Scheduler {
         saved.pauses_of_all.clone_from(self.jobs.pauses_of_all());
         saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
         let steps_back = self.entries.timing.zones.steps_back(self.progress.last.utc);
-        SavedState { handled: Some(self.completed()), is_of_other_boot: false, steps_back, ..saved }
+        let fleet_instance = self.fleet.as_ref().map(|fleet| fleet.instance.clone());
+        SavedState { handled: Some(self.completed()), is_of_other_boot: false, steps_back, fleet_instance, ..saved }
     }
 
     /// Whether some job has a policy that needs state of an earlier daemon.
@@ -57,7 +58,17 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) -> Claimed {
-        let SavedState { jobs, mut first_seen, mut missed_since, pauses, pauses_of_all, steps_back, .. } = saved;
+        let SavedState {
+            jobs,
+            mut first_seen,
+            mut missed_since,
+            pauses,
+            pauses_of_all,
+            steps_back,
+            fleet_instance,
+            ..
+        } = saved;
+        self.restore_fleet_instance(fleet_instance, is_other_boot, actions);
         self.entries.timing.zones.repeat_steps(&steps_back, now.utc);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);

@@ -51,6 +51,8 @@ pub enum Trigger {
     Reboot,
     /// /etc/anacrontab: the job's period has passed.
     Anacron,
+    /// `CRON_FLEET=one,failover`: the node that ran it was lost.
+    Failover,
 }
 
 /// Every way in which a slot or a run can end.
@@ -110,6 +112,8 @@ pub enum SkipReason {
     Calendar,
     /// Somebody had paused the job.
     Paused,
+    /// The engine of the fleet could not be reached.
+    EngineAway,
 }
 
 /// Why a slot was missed.
@@ -125,6 +129,8 @@ pub enum MissReason {
     Limit,
     /// The slot was too old when it could have been caught up.
     MaxAge,
+    /// No node of the fleet has claimed it.
+    NoNode,
 }
 
 impl Trigger {
@@ -143,6 +149,7 @@ impl Trigger {
             Trigger::After => "after",
             Trigger::Reboot => "reboot",
             Trigger::Anacron => "anacron",
+            Trigger::Failover => "failover",
         }
     }
 }
@@ -157,6 +164,7 @@ impl SkipReason {
             SkipReason::Superseded => "superseded",
             SkipReason::EntryRemoved => "entry removed",
             SkipReason::Stopped => "stopped",
+            SkipReason::EngineAway => "fleet away",
         }
     }
 }
@@ -170,6 +178,7 @@ impl MissReason {
             MissReason::Clock => "clock",
             MissReason::Limit => "limit",
             MissReason::MaxAge => "max-age",
+            MissReason::NoNode => "no node",
         }
     }
 }

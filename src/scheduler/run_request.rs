@@ -44,6 +44,20 @@ pub struct RunRequest {
     pub attempt: u32,
     /// What the executor has to see to while it runs and when it ends.
     pub rules: RunRules,
+    /// The claim of a fleet job. None: it has none.
+    pub fleet: Option<FleetRun>,
+}
+
+/// The claim under which a run of a fleet job is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FleetRun {
+    /// `CRON_FENCE`: the revision of the claim. None: the run was started without one, as the engine was away (`CRON_FLEET_AWAY`).
+    pub fence: Option<u64>,
+    /// The run is not executed later than this, in milliseconds: of the monotonic clock in an action of the scheduler, of the clock that also
+    /// counts the sleep of the machine (CLOCK_BOOTTIME) in a request to the executor. Main converts it.
+    pub start_by_ms: i64,
+    /// With `failover`: when the executor ends the run, in milliseconds of the same clock, unless main extends it.
+    pub end_by_ms: Option<i64>,
 }
 
 /// The part of a job's policy that the executor carries out, also while the daemon is away.

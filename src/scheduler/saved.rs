@@ -18,6 +18,8 @@ pub struct SavedState {
     pub(super) missed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
     pub(super) pauses_of_all: PausesOfAll,
+    /// The instance of this machine in its fleet, for the daemons of this boot.
+    pub(super) fleet_instance: Option<String>,
     /// Steps back of the clock that may still hold fixed times: the last second before each, and the first one after it.
     pub(super) steps_back: Vec<(Timestamp, Timestamp)>,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
@@ -47,6 +49,8 @@ enum Part {
     PauseOfAll(Option<Box<PauseOfAll>>),
     /// Of the daemon, and of no job.
     StepsBack(Vec<(Timestamp, Timestamp)>),
+    /// The same.
+    FleetInstance(Option<String>),
 }
 
 impl SavedState {
@@ -63,6 +67,7 @@ impl SavedState {
                 }
             }
             Part::StepsBack(steps) => self.steps_back = steps,
+            Part::FleetInstance(instance) => self.fleet_instance = instance,
         }
     }
 
@@ -124,13 +129,16 @@ impl SavedState {
         let of_all = self.pauses_of_all.iter().map(|(scope, all)| StateChange::pause_of_all(*scope, Some(all.clone())));
         let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
         let steps = steps.map(|steps| StateChange::steps_back(steps.clone()));
-        jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps)
+        let instance = self.fleet_instance.iter().map(|instance| StateChange::fleet_instance(Some(instance.clone())));
+        jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps).chain(instance)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
         let of_jobs = self.jobs.len() + self.first_seen.len() + self.missed_since.len();
-        let of_daemon = self.pauses_of_all.len() + usize::from(!self.steps_back.is_empty());
+        let of_daemon = self.pauses_of_all.len()
+            + usize::from(!self.steps_back.is_empty())
+            + usize::from(self.fleet_instance.is_some());
         of_jobs + self.pauses.len() + of_daemon
     }
 
@@ -165,6 +173,10 @@ impl StateChange {
         StateChange { job: JobId::of_text(String::new()), part: Part::StepsBack(steps) }
     }
 
+    pub(super) fn fleet_instance(instance: Option<String>) -> StateChange {
+        StateChange { job: JobId::of_text(String::new()), part: Part::FleetInstance(instance) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
@@ -174,6 +186,7 @@ impl StateChange {
             Part::Pause(_) => "pause",
             Part::PauseOfAll(_) => "pause-of-all",
             Part::StepsBack(_) => "steps-back",
+            Part::FleetInstance(_) => "fleet-instance",
         };
         (self.job.as_str(), part)
     }
@@ -187,6 +200,7 @@ impl StateChange {
             Part::Pause(pause) => pause.is_none(),
             Part::PauseOfAll(all) => all.is_none(),
             Part::StepsBack(steps) => steps.is_empty(),
+            Part::FleetInstance(instance) => instance.is_none(),
         }
     }
 
@@ -199,6 +213,7 @@ impl StateChange {
             Part::Pause(_) => Part::Pause(None),
             Part::PauseOfAll(_) => Part::PauseOfAll(None),
             Part::StepsBack(_) => Part::StepsBack(Vec::new()),
+            Part::FleetInstance(_) => Part::FleetInstance(None),
         };
         StateChange { job: self.job.clone(), part }
     }

@@ -54,6 +54,18 @@ impl Starts {
         is_queued
     }
 
+    /// Drops a run whose end was requested and that was taken out of the queue, but not started.
+    pub(super) fn cancel_claimed(&mut self, run: RunId, why: EndReason) {
+        self.drop_claimed(run);
+        self.exits.ended.push((run, why));
+    }
+
+    /// Drops a run that was taken out of the queue and is not started.
+    pub(super) fn drop_claimed(&mut self, run: RunId) {
+        self.queue.begun(run);
+        self.runs.remove(&run);
+    }
+
     /// Takes a run out of the queue. False: it is not there.
     pub(super) fn remove(&mut self, key: EntryKey, run: RunId, entries: &Entries) -> bool {
         let is_queued = self.queue.is_waiting(key, run);

@@ -5,6 +5,7 @@ use super::due::DueEntries;
 use super::earlier::EarlierDaemons;
 use super::entries::Entries;
 use super::event::{Event, Preparation};
+use super::fleet::Fleet;
 use super::job_id::JobId;
 use super::jobs::Jobs;
 use super::names::JobNames;
@@ -43,6 +44,8 @@ pub struct Scheduler {
     pub(super) earlier: EarlierDaemons,
     /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
     pub(super) unchecked: Vec<JobId>,
+    /// The fleet that the machine is a node of.
+    pub(super) fleet: Option<Fleet>,
     /// Every slot gets a recorded outcome, also of entries without a policy.
     pub(super) records_all: bool,
 }
@@ -110,6 +113,7 @@ impl Scheduler {
             first_seen: HashMap::new(),
             earlier: EarlierDaemons::default(),
             unchecked: Vec::new(),
+            fleet: None,
             records_all: false,
         }
     }
@@ -181,6 +185,9 @@ impl Scheduler {
 
     /// Follows the clocks to the moment of an event. Returns the time in which slots passed unseen.
     pub(super) fn follow_time(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.note_sleep(now.elapsed_ms);
+        }
         let mut gap = None;
         match self.phase {
             Phase::Running => gap = self.follow_clock(now, actions),
@@ -204,6 +211,7 @@ impl Scheduler {
         // Intervals that have begun to count in the past.
         self.collect_waiting(now.utc);
         self.start_collected(None, now, actions);
+        self.run_fleet_timers(now, actions);
         self.earlier.already_started.clear();
         self.earlier.missed_since.clear();
         self.hand_over(now, actions);
@@ -214,6 +222,7 @@ impl Scheduler {
         if self.phase == Phase::Running {
             self.hand_over(now, actions);
         }
+        self.work_for_fleet(now, actions);
         self.earlier.forget_unclaimed(&self.starts.runs, now, actions);
         self.save_changed(actions);
         if self.phase == Phase::Running
@@ -257,8 +266,14 @@ impl Scheduler {
             }
             Event::Begun(runs) => runs.into_iter().for_each(|run| self.starts.queue.begun(run)),
             Event::RunByHand { job, start } => drop(self.start_by_hand(&job, start, now, actions)),
-            Event::Pause { job, pause } => self.pause(&job, pause, now, actions),
-            Event::Resume { job } => self.resume(&job, now, actions),
+            Event::Pause { job, pause } => {
+                self.pause(&job, pause.clone(), now, actions);
+                self.pause_in_fleet(&job, Some(&pause), now, actions);
+            }
+            Event::Resume { job } => {
+                self.resume(&job, now, actions);
+                self.pause_in_fleet(&job, None, now, actions);
+            }
             Event::PauseAll { scope, pause } => {
                 self.with_jobs(now, actions, |jobs, turn| jobs.pause_all(scope, pause, turn));
             }
@@ -268,6 +283,7 @@ impl Scheduler {
             }
             Event::KillRun { job, run, by } => drop(self.end_run(&job, run, &by, now, actions)),
             Event::Kill { job, by } => drop(self.kill_job(&job, &by, now, actions)),
+            Event::Fleet(event) => self.handle_fleet(event, now, actions),
             Event::Stop { queue, jobs } => self.stop(queue, jobs, now, actions),
         }
     }
@@ -293,7 +309,8 @@ impl Scheduler {
     /// When [`super::Event::Tick`] is wanted by the policies, in milliseconds of the monotonic clock.
     pub fn wake_at_elapsed_ms(&self) -> Option<i64> {
         let forgets = self.earlier.forgets_at_ms().filter(|at| *at > self.progress.last.elapsed_ms);
-        let wakes = [self.jobs.next_retry_ms(), forgets].into_iter().flatten().min();
+        let fleet = self.fleet.as_ref().and_then(Fleet::next_wake_ms);
+        let wakes = [self.jobs.next_retry_ms(), forgets, fleet].into_iter().flatten().min();
         wakes.filter(|_| self.phase == Phase::Running)
     }
 
@@ -326,6 +343,9 @@ impl Scheduler {
     /// monotonic clock did not.
     pub fn note_sleep(&mut self, slept_ms: i64) {
         self.progress.slept_ms = self.progress.slept_ms.saturating_add(slept_ms.max(0));
+        if let Some(fleet) = &mut self.fleet {
+            fleet.unnoted_sleep_ms = fleet.unnoted_sleep_ms.saturating_add(slept_ms.max(0));
+        }
     }
 
     /// Says as whom a standalone daemon runs its jobs.

@@ -2,6 +2,7 @@
 
 use super::action::Action;
 use super::entries::Entries;
+use super::fleet::{Fleet, FleetTask};
 use super::follow_up::{self, FollowUp, FollowUpTask, PingEvent};
 use super::job_id::JobId;
 use super::jobs::{EndReason, Item, JobSpec, Notice, PauseScope};
@@ -11,6 +12,7 @@ use super::run_record::{RunRecord, SkipReason, Trigger};
 use super::run_request::RunRequest;
 use super::run_result::RunResult;
 use super::runs::RunOrigin;
+use super::slot_claim::SlotClaim;
 use super::start_queue::{EntryKey, QueuedSlot};
 use super::starts::Starts;
 use crate::schedule::Timestamp;
@@ -25,6 +27,8 @@ pub(super) struct Turn<'a> {
     pub(super) entries: &'a Entries,
     pub(super) starts: &'a mut Starts,
     pub(super) actions: &'a mut Vec<Action>,
+    /// The fleet, if the machine is in one.
+    pub(super) fleet: Option<&'a mut Fleet>,
     /// Jobs whose state has changed.
     pub(super) changed: &'a mut BTreeSet<JobId>,
     /// `@after` entries that are due, with the moment of the last end that they needed.
@@ -55,9 +59,37 @@ impl Turn<'_> {
 
     /// Ends a run: one that still waits in the start queue is taken out of it, and all processes of another are ended.
     pub(super) fn end(&mut self, run: RunId, key: Option<EntryKey>, why: EndReason) {
+        if self.fleet.as_mut().is_some_and(|fleet| fleet.claims.remove(&run).is_some()) {
+            // It has not been started. If the claim is made all the same, its slot is lost.
+            self.starts.cancel_claimed(run, why);
+            return;
+        }
         let is_cancelled = key.is_some_and(|key| self.starts.cancel(key, run, &why, self.entries));
         if !is_cancelled {
             self.actions.push(Action::End { run, why });
+        }
+    }
+
+    /// Skips a slot of a fleet job for the whole fleet. What is removed or stopped here may run on another node.
+    pub(super) fn skip_in_fleet(&mut self, id: &JobId, slot: Timestamp, trigger: Trigger, why: SkipReason) {
+        if let Some(fleet) = &mut self.fleet
+            && !matches!(why, SkipReason::EntryRemoved | SkipReason::Stopped)
+        {
+            fleet.tasks.push_back(FleetTask::Skip(id.clone(), slot, trigger, why));
+        }
+    }
+
+    /// No attempt follows for a claimed slot.
+    pub(super) fn conclude_in_fleet(&mut self, claim: SlotClaim, record: &RunRecord) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.tasks.push_back(FleetTask::Conclude(claim, Box::new(record.clone())));
+        }
+    }
+
+    /// A run of a job has ended, of whichever kind.
+    pub(super) fn note_fleet_run_ended(&mut self, id: &JobId) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.tasks.push_back(FleetTask::RunEnded(id.clone()));
         }
     }
 

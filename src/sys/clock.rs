@@ -66,7 +66,13 @@ pub fn slept_ms() -> i64 {
     since_boot_ms.saturating_sub(monotonic_ms())
 }
 
-/// Microseconds of the same clock, as sd_notify's `MONOTONIC_USEC` wants them.
+/// Milliseconds of a clock that nobody sets and that also advances while the machine sleeps (CLOCK_BOOTTIME).
+pub fn boot_ms() -> i64 {
+    let now = read(ClockId::CLOCK_BOOTTIME);
+    now.tv_sec().saturating_mul(1000).saturating_add(now.tv_nsec() / 1_000_000)
+}
+
+/// Microseconds of CLOCK_MONOTONIC, as sd_notify's `MONOTONIC_USEC` wants them.
 pub fn monotonic_us() -> i64 {
     let now = read(ClockId::CLOCK_MONOTONIC);
     now.tv_sec().saturating_mul(1_000_000).saturating_add(now.tv_nsec() / 1000)

@@ -142,6 +142,11 @@ pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Write)?)
 }
 
+/// Closes both directions of a connected socket, also for threads that wait for it. The peer reads what was sent, and then the end.
+pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(nix::sys::socket::shutdown(socket.as_raw_fd(), nix::sys::socket::Shutdown::Both)?)
+}
+
 /// Duplicates `descriptor` as `number`, which stays open on exec. Whatever had this number before is closed.
 pub fn duplicate_to(_child: &FreshChild, descriptor: BorrowedFd<'_>, number: RawFd) -> io::Result<()> {
     // SAFETY: takes integers only. In a fresh child no descriptor of its parent has an owner that is used again.

@@ -192,6 +192,9 @@ pub struct Status {
     /// Until when all jobs of the caller are paused, entries that are added included.
     #[serde(default)]
     pub paused_all_until: Option<Time>,
+    /// `up`, or why this machine takes no part in its fleet. None: no fleet is set up.
+    #[serde(default)]
+    pub fleet: Option<String>,
 }
 
 /// The arguments of `List`.
@@ -599,6 +602,151 @@ pub struct DaemonMetrics {
     pub history_dropped: u64,
     /// Lines that the log has lost.
     pub log_dropped: u64,
+    /// Those of the fleet. None: there is none, or the caller may not see it.
+    pub fleet: Option<FleetMetrics>,
+}
+
+/// The metrics of this node of the fleet, since the start of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FleetMetrics {
+    /// Whether the engine is there.
+    pub engine_up: bool,
+    /// How often it was lost.
+    pub engine_losses: u64,
+    /// How long its last answer took, in seconds. None: there is no connection.
+    pub engine_seconds: Option<f64>,
+    /// Requests that have no answer yet.
+    pub waiting: u64,
+    /// Claims that were made.
+    pub won: u64,
+    /// Claims that were refused: mostly another node was faster.
+    pub refused: u64,
+    /// Claims that failed, or whose answer is not known.
+    pub failed: u64,
+    /// How many seconds the clock of this node is ahead of the median of the fleet.
+    pub clock_offset: Option<f64>,
+}
+
+/// A node of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct FleetNode {
+    /// Its name.
+    pub node: String,
+    /// `here`, `up`, `gone` or `clock`: its clock is wrong, and it takes no part.
+    pub state: String,
+    /// Its labels.
+    pub labels: Vec<String>,
+    /// Its share of the jobs.
+    pub weight: u32,
+    /// The version of its daemon.
+    pub version: String,
+    /// How many seconds its clock is ahead of the median of the fleet.
+    pub clock_offset: Option<f64>,
+    /// How many fleet jobs its tables have.
+    pub jobs: usize,
+    /// When it last renewed its lease, as far as this node has seen it.
+    pub contact: Option<Time>,
+}
+
+/// The result of `Fleet`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// The name of the fleet. None: no fleet is set up.
+    pub name: Option<String>,
+    /// The name of this node.
+    pub node: Option<String>,
+    /// `up`, `away`, or `off` where no fleet is set up.
+    pub engine: String,
+    /// Since when the engine is away.
+    pub since: Option<Time>,
+    /// Why it is away.
+    pub why: Option<String>,
+    /// The nodes, by name.
+    pub nodes: Vec<FleetNode>,
+    /// How many fleet jobs there are.
+    pub jobs: usize,
+    /// How many of them not all nodes have, or not all of them alike.
+    pub differing: usize,
+    /// What is wrong, in words.
+    pub warnings: Vec<String>,
+}
+
+/// The arguments of `FleetJobs`.
+pub type FleetJobsArguments = ListArguments;
+
+/// A result of `FleetJobs`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetJobs {
+    /// Fleet jobs in the order of their names.
+    pub jobs: Vec<FleetJob>,
+}
+
+/// A job of which each slot runs on one node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetJob {
+    /// `USER:NAME`.
+    pub job: String,
+    /// `one` or `one,failover`; empty if this node does not have it.
+    pub fleet: String,
+    /// Nodes whose tables have it, at most 20.
+    pub known_on: Vec<String>,
+    /// How many nodes have it.
+    pub known_count: usize,
+    /// Whether these tables do not all say the same of it.
+    pub differs: bool,
+    /// The node that is the first to try its next slot.
+    pub next_node: Option<String>,
+    /// The last slot that was claimed.
+    pub slot: Option<Time>,
+    /// The node that has claimed it.
+    pub node: Option<String>,
+    /// What became of it: `claimed`, `second` (claimed after the first node was lost), `ended` or `lost`.
+    pub state: Option<String>,
+    /// The end of its pause.
+    pub paused_until: Option<Time>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// Why it is paused.
+    pub note: Option<String>,
+}
+
+/// The result of `FleetHistory`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetHistory {
+    /// The last outcomes of the job on all nodes, the newest first.
+    pub outcomes: Vec<FleetOutcome>,
+}
+
+/// How a slot of a fleet job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetOutcome {
+    /// The slot.
+    pub scheduled_at: Time,
+    /// The node that has run it.
+    pub node: String,
+    /// The number of the run on that node.
+    pub run: Option<u64>,
+    /// Which attempt this is the outcome of; 0 without a run.
+    pub attempt: u32,
+    /// When its process was started.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// `ok`, `failed`, `lost` and so on.
+    pub outcome: String,
+    /// Its reason or exit status.
+    pub detail: Option<String>,
+    /// `CRON_FENCE` of the run.
+    pub fence: Option<u64>,
+}
+
+/// The result of `FleetReset`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetReset {
+    /// The slot that the watermark had.
+    pub slot: Option<Time>,
+    /// Whether it was set to now. It is not if its slot is not in the future.
+    pub repaired: bool,
 }
 
 /// The errors of the interface.
@@ -635,6 +783,12 @@ pub enum Error {
     Busy {
         /// Seconds after which another attempt makes sense.
         retry_after: f64,
+    },
+    /// There is no fleet, or its engine cannot be reached.
+    #[error("{why}")]
+    FleetAway {
+        /// What is missing.
+        why: String,
     },
     /// A time cannot be used.
     #[error("expected {expected}, found {value:?}")]

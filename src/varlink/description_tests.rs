@@ -122,10 +122,21 @@ fn the_types_have_the_fields_of_the_descriptions() {
     check::<JobMetrics>(cron, "JobMetrics");
     check::<OtherMetrics>(cron, "OtherMetrics");
     check::<DaemonMetrics>(cron, "DaemonMetrics");
+    check::<FleetMetrics>(cron, "FleetMetrics");
     check::<MetricsArguments>(cron, "Metrics(");
     check::<Metrics>(cron, "Metrics)");
     check::<OutputArguments>(cron, "Output(");
     check::<OutputPart>(cron, "Output)");
+    check::<FleetNode>(cron, "FleetNode");
+    check::<Fleet>(cron, "Fleet)");
+    check::<FleetJob>(cron, "FleetJob");
+    check::<FleetJobsArguments>(cron, "FleetJobs(");
+    check::<FleetJobs>(cron, "FleetJobs)");
+    check::<FleetOutcome>(cron, "FleetOutcome");
+    check::<JobArguments>(cron, "FleetHistory(");
+    check::<FleetHistory>(cron, "FleetHistory)");
+    check::<JobArguments>(cron, "FleetReset(");
+    check::<FleetReset>(cron, "FleetReset)");
     let history = history::DESCRIPTION;
     check::<history::RunRecord>(history, "RunRecord");
     check::<history::RunsArguments>(history, "Runs(");
@@ -143,7 +154,7 @@ fn the_types_have_the_fields_of_the_descriptions() {
 fn the_errors_are_those_of_the_description() {
     let types = fields_of(cron::DESCRIPTION);
     let errors: Vec<&String> = types.keys().filter(|name| name.ends_with('!')).collect();
-    assert_eq!(errors.len(), 6);
+    assert_eq!(errors.len(), 7);
     for name in errors {
         let value = serde_json::json!({ name.trim_end_matches('!'): object(&types[name], &types) });
         let read: cron::Error = serde_json::from_value(value.clone()).unwrap_or_else(|why| panic!("{name}: {why}"));

@@ -5,7 +5,7 @@
 //! both, and all tools read it. Everything else is the same.
 
 use crate::varlink::Time;
-use crate::varlink::cron::{DaemonMetrics, Histogram, JobCounts, JobMetrics, Metrics, OtherMetrics};
+use crate::varlink::cron::{DaemonMetrics, FleetMetrics, Histogram, JobCounts, JobMetrics, Metrics, OtherMetrics};
 use std::fmt::{self, Display, Write};
 
 /// The outcomes, all of which are written, also those that have not occurred.
@@ -181,6 +181,40 @@ fn write_daemon(daemon: &DaemonMetrics, text: &mut Text) {
     text.sample("history_dropped_total", "", daemon.history_dropped);
     text.family(Kind::Counter, "log_dropped", None, "Lines that the log has lost.");
     text.sample("log_dropped_total", "", daemon.log_dropped);
+    if let Some(fleet) = &daemon.fleet {
+        write_fleet(fleet, text);
+    }
+}
+
+fn write_fleet(fleet: &FleetMetrics, text: &mut Text) {
+    text.family(Kind::Gauge, "fleet_engine_up", None, "Whether the engine of the fleet (etcd) is there.");
+    text.sample("fleet_engine_up", "", u64::from(fleet.engine_up));
+    text.family(Kind::Counter, "fleet_engine_losses", None, "How often the engine of the fleet was lost.");
+    text.sample("fleet_engine_losses_total", "", fleet.engine_losses);
+    if let Some(seconds) = fleet.engine_seconds {
+        text.family(
+            Kind::Gauge,
+            "fleet_engine_seconds",
+            Some("seconds"),
+            "How long the last answer of the engine took.",
+        );
+        text.sample("fleet_engine_seconds", "", seconds);
+    }
+    text.family(Kind::Gauge, "fleet_waiting", None, "Requests that the engine has not answered.");
+    text.sample("fleet_waiting", "", fleet.waiting);
+    text.family(Kind::Counter, "fleet_claims", None, "Claims of slots by this node.");
+    text.sample("fleet_claims_total", "result=\"won\"", fleet.won);
+    text.sample("fleet_claims_total", "result=\"refused\"", fleet.refused);
+    text.sample("fleet_claims_total", "result=\"failed\"", fleet.failed);
+    if let Some(seconds) = fleet.clock_offset {
+        text.family(
+            Kind::Gauge,
+            "fleet_clock_offset_seconds",
+            Some("seconds"),
+            "How much the clock of this node is ahead of the median of the fleet.",
+        );
+        text.sample("fleet_clock_offset_seconds", "", seconds);
+    }
 }
 
 fn seconds(moment: Option<Time>) -> f64 {
@@ -360,6 +394,7 @@ mod tests {
             entries: 3,
             history_dropped: 4,
             log_dropped: 5,
+            fleet: Some(FleetMetrics { engine_up: true, won: 6, clock_offset: Some(-0.5), ..FleetMetrics::default() }),
         };
         let mut collected = Collected::default();
         let bounds = (vec![0.5, 1.0], vec![0.001]);
@@ -402,6 +437,9 @@ mod tests {
             "cronwheel_reload_timestamp_seconds 1000.5".to_owned(),
             "cronwheel_tables{state=\"refused\"} 1".to_owned(),
             "cronwheel_log_dropped_total 5".to_owned(),
+            "cronwheel_fleet_engine_up 1".to_owned(),
+            "cronwheel_fleet_claims_total{result=\"won\"} 6".to_owned(),
+            "cronwheel_fleet_clock_offset_seconds -0.5".to_owned(),
         ] {
             assert!(text.contains(&format!("\n{line}\n")), "{line}\n{text}");
         }

@@ -90,7 +90,7 @@ const ANONYMOUS: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 
 type Kind = (AddressFamily, SockType, Option<SockProtocol>);
 
-/// Sockets that no helper may make.
+/// Sockets that no helper may make, but the agent of a fleet those of the first and the third family: its user has no right to raw ones of the first.
 const SOCKETS: &[Kind] = &[
     (AddressFamily::Inet, SockType::Raw, Some(SockProtocol::Icmp)),
     (AddressFamily::Packet, SockType::Raw, None),
@@ -99,7 +99,7 @@ const SOCKETS: &[Kind] = &[
     (AddressFamily::Vsock, SockType::Stream, None),
 ];
 
-/// Sockets of the Internet, which no helper may make either.
+/// Sockets of the Internet, which only the agent of a fleet may make.
 const OF_THE_INTERNET: &[Kind] = &[
     (AddressFamily::Inet, SockType::Stream, None),
     (AddressFamily::Inet, SockType::Datagram, None),
@@ -153,8 +153,8 @@ fn inside<T: Send>(helper: Helper<'_>, body: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-fn helpers() -> [Helper<'static>; 2] {
-    [Helper::Recorder { directory: None }, Helper::Web { removes_in: &[] }]
+fn helpers() -> [Helper<'static>; 3] {
+    [Helper::Recorder { directory: None }, Helper::Web { removes_in: &[] }, Helper::Fleet { ports: &[] }]
 }
 
 #[test]
@@ -174,11 +174,14 @@ fn a_helper_makes_no_system_call_that_it_does_not_need() {
             for (name, number, arguments) in ATTEMPTS {
                 assert_eq!(call(*number, *arguments), Err(Errno::ENOSYS), "{name}, {helper:?}");
             }
-            for kind in SOCKETS {
+            let uses_network = matches!(helper, Helper::Fleet { .. });
+            let is_of_network = |kind: &&Kind| matches!(kind.0, AddressFamily::Inet | AddressFamily::Netlink);
+            for kind in SOCKETS.iter().filter(|kind| !(uses_network && is_of_network(kind))) {
                 assert_eq!(make_socket(*kind), Err(Errno::ENOSYS), "{kind:?}, {helper:?}");
             }
             for kind in OF_THE_INTERNET {
-                assert_eq!(make_socket(*kind), Err(Errno::ENOSYS), "{kind:?}, {helper:?}");
+                let expected = if uses_network { Ok(()) } else { Err(Errno::ENOSYS) };
+                assert_eq!(make_socket(*kind), expected, "{kind:?}, {helper:?}");
             }
         });
     }
@@ -189,9 +192,10 @@ fn a_helper_starts_no_program_and_the_recorder_no_thread() {
     let run = || Command::new("/bin/true").status().map(|status| status.success()).ok();
     let has_threads = || std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().unwrap()).is_ok();
     assert_eq!((run(), has_threads()), (Some(true), true));
-    let [recorder, web] = helpers();
+    let [recorder, web, fleet] = helpers();
     assert_eq!(inside(recorder, || (run(), has_threads())), (None, false));
     assert_eq!(inside(web, || (run(), has_threads())), (None, true));
+    assert_eq!(inside(fleet, || (run(), has_threads())), (None, true));
     // What the filter says holds in threads that are started later.
     let of_a_thread = || std::thread::spawn(|| call(libc::SYS_unshare, [0; 5])).join().unwrap();
     assert_eq!(inside(web, of_a_thread), Err(Errno::ENOSYS));
@@ -301,10 +305,30 @@ fn the_web_server_connects_to_unix_sockets_and_answers_but_makes_no_tcp_connecti
     assert_eq!(inside(helpers()[0], || connect(&second, port)), Err(Errno::ENOSYS));
 }
 
+#[test]
+fn the_agent_of_a_fleet_connects_to_its_engine_and_writes_no_file() {
+    let engine = TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
+    let directory = tempfile::tempdir().unwrap();
+    let new = || socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    assert_eq!(connect(&new(), port(&other)), Ok(()));
+    assert_eq!(use_files(directory.path()), [true; 5]);
+    let has_landlock = has_landlock(4, "TCP connections of the agent");
+    inside(Helper::Fleet { ports: &[port(&engine)] }, || {
+        assert_eq!(connect(&new(), port(&engine)), Ok(()));
+        if has_landlock {
+            assert_eq!(connect(&new(), port(&other)), Err(Errno::EACCES));
+        }
+        assert_eq!(use_files(directory.path()), [false; 5]);
+        assert!(!can_write(Path::new("/etc/passwd")));
+    });
+}
+
 /// The part of SECURITY.md that is made of the lists: a row for each group of calls, a column for each helper.
 fn page() -> String {
     let reasons = helpers().map(|helper| sandbox::groups(helper).iter().map(|group| group.reason).collect::<Vec<_>>());
-    let mut page = "| system calls for | recorder | web server |\n|---|---|---|\n".to_owned();
+    let mut page = "| system calls for | recorder | web server | fleet agent |\n|---|---|---|---|\n".to_owned();
     let mut seen: Vec<&str> = Vec::new();
     for reason in reasons.iter().flatten() {
         if !seen.contains(reason) {

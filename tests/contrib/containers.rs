@@ -285,7 +285,7 @@ fn the_compose_file_fits_the_image_and_its_command_runs() {
 }
 
 /// The documents of a file in YAML.
-fn yaml(file: &Path) -> Vec<Value> {
+pub fn yaml(file: &Path) -> Vec<Value> {
     let read = "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
     let told = run(Command::new("python3").args(["-c", read]).arg(file));
     serde_json::from_str(&told).expect("JSON")

@@ -9,6 +9,7 @@ pub mod common;
 
 mod containers;
 mod editors;
+mod fleet;
 mod logging;
 mod packages;
 mod prometheus;
@@ -33,7 +34,7 @@ enum Check {
 use Check::{Here, There};
 
 /// Every file below `contrib`.
-const FILES: [(&str, Check); 51] = [
+const FILES: [(&str, Check); 53] = [
     ("README.md", Here("main")),
     ("RELEASE.md", Here("release")),
     ("completions/_cron", Here("shells")),
@@ -62,7 +63,9 @@ const FILES: [(&str, Check); 51] = [
     ("default/crond", Here("services")),
     ("docker/Dockerfile", Here("containers")),
     ("docker/compose.yaml", Here("containers")),
+    ("fleet/quickstart", Here("fleet")),
     ("kubernetes/cronwheel.yaml", Here("containers")),
+    ("kubernetes/fleet.yaml", Here("fleet")),
     ("logrotate/cron", Here("logging")),
     ("openrc/crond", Here("services")),
     ("pam/cron.debian", There("package")),

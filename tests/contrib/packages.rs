@@ -33,6 +33,7 @@ const INSTALLED: [(&str, &str); 33] = [
     ("-rw-r--r--", "/usr/share/man/man5/cronwheel.toml.5"),
     ("-rw-r--r--", "/usr/share/man/man7/cron-differences.7"),
     ("-rw-r--r--", "/usr/share/man/man7/cronwheel.7"),
+    ("-rw-r--r--", "/usr/share/man/man7/cronwheel-fleet.7"),
     ("-rw-r--r--", "/usr/share/man/man7/cronwheel-migrate.7"),
     ("-rw-r--r--", "/usr/share/man/man8/cron.8"),
     ("-rw-r--r--", "/usr/share/man/man8/crond.8"),
@@ -96,9 +97,16 @@ fn rpm_understands_the_spec_and_makes_a_package_of_the_built_programs() {
     // It makes the user that sysusers.d has, where rpm does not do so by itself.
     let user = read("systemd/cronwheel.sysusers.conf");
     let scripts = told(&["--scripts"]);
-    for word in
-        ["_cronwheel", "cronwheel history", "_cronwheel-web", "cronwheel web page", "/nonexistent", "/usr/sbin/nologin"]
-    {
+    for word in [
+        "_cronwheel",
+        "cronwheel history",
+        "_cronwheel-fleet",
+        "cronwheel fleet",
+        "_cronwheel-web",
+        "cronwheel web page",
+        "/nonexistent",
+        "/usr/sbin/nologin",
+    ] {
         assert!(user.contains(word) && scripts.contains(word), "{word}: {scripts}");
     }
     for other in ["cronie", "cronie-anacron", "cronie-noanacron"] {

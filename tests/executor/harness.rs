@@ -57,6 +57,7 @@ pub fn start(run: u64, user: &str, command: &str) -> RunRequest {
         trigger: Trigger::Schedule,
         attempt: 1,
         rules: RunRules::default(),
+        fleet: None,
     }
 }
 

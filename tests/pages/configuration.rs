@@ -1,11 +1,13 @@
 //! cronwheel.toml(5) and the sample of /etc/cronwheel.toml: both have every key of the programs, and no other.
 
-use cronwheel::config::{Config, ConfigFile, Values, keys};
+use cronwheel::config::{Config, ConfigFile, Values, fleet_keys, keys};
 use cronwheel::profile::ProfileName;
 use std::collections::BTreeSet;
 use std::fs;
 
 const SAMPLE: &str = "contrib/config/cronwheel.toml";
+/// The line of the sample with which the section of the fleet begins, which is the last part of it.
+const SECTION: &str = "#[fleet]\n";
 
 /// Keys whose value in the sample is an example, because there is none by default.
 const EXAMPLES: [&str; 4] = ["control-group", "mailer", "profile", "view-group"];
@@ -28,22 +30,30 @@ fn values(text: &str) -> Values {
 #[test]
 fn every_key_has_its_paragraph_in_the_page_of_the_file() {
     let page = super::read("man/cronwheel.toml.5");
-    let (_, list) = page.split_once(".Ss Keys\n").expect("the keys");
-    let list = list.split("\n.Sh ").next().expect("their end");
-    let mut documented = BTreeSet::new();
-    for line in list.lines().filter_map(|line| line.strip_prefix(".It Li ")) {
-        assert!(documented.insert(line), "{line} is there twice");
-    }
-    assert_eq!(documented, keys().iter().copied().collect(), "the keys of man/cronwheel.toml.5 and of the programs");
-    for paragraph in list.split(".It Li ").skip(1) {
-        assert!(paragraph.contains("Default:"), "no default: {paragraph}");
+    for (section, keys) in [("Keys", keys()), ("Keys of the section fleet", fleet_keys())] {
+        let (_, list) = page.split_once(&format!(".Ss {section}\n")).expect("the keys");
+        let list = list.split("\n.S").next().expect("their end");
+        let mut documented = BTreeSet::new();
+        for line in list.lines().filter_map(|line| line.strip_prefix(".It Li ")) {
+            assert!(documented.insert(line), "{line} is there twice");
+        }
+        assert_eq!(documented, keys.iter().copied().collect(), "the keys of man/cronwheel.toml.5 and of the programs");
+        for paragraph in list.split(".It Li ").skip(1) {
+            assert!(paragraph.contains("Default:"), "no default: {paragraph}");
+        }
     }
 }
 
 #[test]
 fn the_sample_has_every_key_and_its_values_are_the_defaults() {
     let sample = super::read(SAMPLE);
-    let settings = settings(&sample);
+    let (main, section) = sample.split_once(SECTION).expect("the section of the fleet");
+    let fleet: Vec<&str> = settings(section).into_iter().map(|(_, line)| line).collect();
+    let named: BTreeSet<&str> = settings(section).into_iter().map(|(key, _)| key).collect();
+    assert_eq!((named.len(), &named), (fleet.len(), &fleet_keys().iter().copied().collect()), "[fleet] in {SAMPLE}");
+    let fleet = values(&format!("[fleet]\n{}\n", fleet.join("\n"))).fleet.expect("a fleet");
+    assert_eq!((fleet.name.as_str(), fleet.weight, fleet.endpoints.len()), ("prod", 1, 3));
+    let settings = settings(main);
     let named: BTreeSet<&str> = settings.iter().map(|(key, _)| *key).collect();
     assert_eq!((named.len(), &named), (settings.len(), &keys().iter().copied().collect()), "the keys of {SAMPLE}");
     // As it is installed it says nothing.

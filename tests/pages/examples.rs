@@ -43,7 +43,7 @@ fn every_example_of_crontab_5_is_read_without_a_complaint() {
 }
 
 fn is_read_without_a_complaint(text: &str, form: Form, profile: &Profile, calendars: Option<&Calendars>) {
-    let known = KnownNames { zones: &Embedded, calendars };
+    let known = KnownNames { zones: &Embedded, calendars, fleet: None };
     let context = Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(1), known };
     let parsed = Crontab::parse(text.as_bytes(), &context).expect("memory");
     assert!(parsed.diagnostics.is_empty(), "{text}: {:#?}", parsed.diagnostics);

@@ -9,6 +9,7 @@ mod configuration;
 mod examples;
 mod options;
 mod settings;
+mod sizing;
 
 use cronwheel::profile::ProfileName;
 use std::fs;
@@ -29,7 +30,7 @@ const PROGRAMS: [Program; 3] = [
     Program { name: "cronctl", page: "man/cronctl.1", command: cronwheel::cli::cronctl::command },
 ];
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "man/cron.8",
     "man/crond.8",
     "man/crontab.1",
@@ -38,6 +39,7 @@ const PAGES: [&str; 9] = [
     "man/cronwheel.toml.5",
     "man/cron-differences.7",
     "man/cronwheel.7",
+    "man/cronwheel-fleet.7",
     "man/cronwheel-migrate.7",
 ];
 
@@ -150,6 +152,14 @@ fn the_job_settings_in_the_language_page_are_those_of_the_parser() {
 }
 
 #[test]
+fn the_sizes_of_fleets_are_those_of_the_model() {
+    let page = read("man/cronwheel-fleet.7");
+    let (before, rest) = page.split_once(sizing::BEGIN).expect("the first mark");
+    let (_, after) = rest.split_once(sizing::END).expect("the second mark");
+    keep("man/cronwheel-fleet.7", &format!("{before}{}{}{}{after}", sizing::BEGIN, sizing::render(), sizing::END));
+}
+
+#[test]
 fn every_job_setting_is_highlighted_by_vim() {
     let syntax = read("contrib/vim/syntax/crontab.vim");
     for setting in cronwheel::crontab::job_settings() {
@@ -192,6 +202,7 @@ fn the_daemons_page_is_found_by_both_of_its_names_and_each_page_by_its_own() {
         ("5", "crontab", "CRONTAB(5)"),
         ("7", "cronwheel", "CRONWHEEL(7)"),
         ("5", "cronwheel.toml", "CRONWHEEL.TOML(5)"),
+        ("7", "cronwheel-fleet", "CRONWHEEL-FLEET(7)"),
         ("7", "cronwheel-migrate", "CRONWHEEL-MIGRATE(7)"),
     ] {
         let title = title(section, name);

@@ -8,6 +8,8 @@ mod begin;
 mod clock;
 mod complaints;
 mod crashes;
+mod fleet;
+mod fleet_engine;
 mod histories;
 mod machine;
 mod names;

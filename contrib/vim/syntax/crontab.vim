@@ -11,7 +11,7 @@ syntax case match
 syntax match  crontabComment  /^\s*#.*/ contains=@Spell
 syntax match  crontabName     /^\s*[^=#"' \t][^= \t]*\ze\s*=/ nextgroup=crontabAssign skipwhite
 syntax match  crontabSetting  /^\s*\(SHELL\|HOME\|PATH\|MAILTO\|MAILFROM\|CONTENT_TYPE\|CONTENT_TRANSFER_ENCODING\|CRON_TZ\|RANDOM_DELAY\)\ze\s*=/ nextgroup=crontabAssign skipwhite
-syntax match  crontabSetting  /^\s*CRON_\(NAME\|ENABLED\|OVERLAP\|GROUP\|TIMEOUT\|GRACE\|RETRY\|SUCCESS\|FAIL_ON\|CATCHUP\|EXCEPT\|LATE\|MAIL\|ON_FAILURE\|ON_SUCCESS\|ON_RECOVERY\|ON_LATE\|ALERT\|PING\|LIMITS\|HISTORY\)\ze\s*=/ nextgroup=crontabAssign skipwhite
+syntax match  crontabSetting  /^\s*CRON_\(NAME\|ENABLED\|OVERLAP\|GROUP\|TIMEOUT\|GRACE\|RETRY\|SUCCESS\|FAIL_ON\|CATCHUP\|EXCEPT\|LATE\|MAIL\|ON_FAILURE\|ON_SUCCESS\|ON_RECOVERY\|ON_LATE\|ALERT\|PING\|LIMITS\|HISTORY\|FLEET_NODES\|FLEET_ORDER\|FLEET_AWAY\|FLEET\)\ze\s*=/ nextgroup=crontabAssign skipwhite
 syntax match  crontabAssign   /=/ contained nextgroup=crontabValue skipwhite
 syntax match  crontabValue    /.*$/ contained
 

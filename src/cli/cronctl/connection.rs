@@ -231,7 +231,7 @@ impl Connection {
             }
             cron::Error::Ambiguous { .. } | cron::Error::NotAllowed { .. } => Error::Denied { message },
             cron::Error::InvalidTime { .. } => Error::WrongRequest { message },
-            cron::Error::Busy { .. } => Error::NoAnswer { message },
+            cron::Error::Busy { .. } | cron::Error::FleetAway { .. } => Error::NoAnswer { message },
         }
     }
 

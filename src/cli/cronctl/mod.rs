@@ -1,6 +1,7 @@
 //! The `cronctl` program: shows and controls the jobs of a daemon, shows when entries run, checks crontabs, and explains schedules.
 //!
-//! Each verb has a file, `past` that of `history`, `job_control` those of `pause`, `resume`, `kill` and `reload`. `cli` defines the command line,
+//! Each verb has a file, `past` that of `history`, `job_control` those of `pause`, `resume`, `kill` and `reload`, `fleet` also those of
+//! `list --fleet` and `history --fleet`. `cli` defines the command line,
 //! `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the line-by-line mode for programs with many
 //! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `starts` asks it for coming starts, `job_text` has what is said of jobs,
 //! `job_output` writes what jobs have written, and `sandbox` restricts the verbs that serve others. What `timeline` and `top` draw is made by [`crate::timeline`].
@@ -15,6 +16,9 @@ mod connection;
 mod error;
 mod events;
 mod explain;
+mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_agent;
 mod job_control;
 mod job_output;
 mod job_text;
@@ -90,6 +94,12 @@ pub fn main() -> ExitCode {
     {
         return call_url::run();
     }
+    #[cfg(feature = "fleet")]
+    if let [_, verb] = arguments.as_slice()
+        && verb == fleet_agent::VERB
+    {
+        return fleet_agent::run();
+    }
     #[cfg(feature = "history")]
     if let [_, verb] = arguments.as_slice()
         && verb == recorder::VERB
@@ -135,6 +145,9 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     }
     let system = SystemState::open(config, matches)?;
     match verb {
+        "fleet" => fleet::run(matches, &system, out),
+        "list" if cli::given(matches, "fleet") => fleet::list(matches, &system, out),
+        "history" if cli::given(matches, "fleet") => fleet::history(matches, &system, out),
         "list" => list::run(matches, &system, out),
         "status" => status::run(matches, &system, out),
         "show" => show::run(matches, &system, out),

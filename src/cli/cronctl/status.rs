@@ -34,7 +34,8 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;
     let status: Status =
         serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
-    let is_well = status.failing == 0 && status.late == 0 && status.refused.is_empty();
+    let is_in_fleet = status.fleet.as_deref().is_none_or(|fleet| fleet == "up");
+    let is_well = status.failing == 0 && status.late == 0 && status.refused.is_empty() && is_in_fleet;
     let verdict = if is_well { Verdict::Clean } else { Verdict::Faulty };
     if given(matches, "json") {
         out.json(&reply)?;
@@ -88,6 +89,10 @@ fn print(status: &Status, screen: &Screen, out: &mut Output) -> Result<(), Error
     field("next", &next.unwrap_or_else(|| "nothing is due".to_owned()))?;
     let history = printable(status.history.as_bytes());
     field("history", &if history == "on" { history } else { screen.paint(Ink::Held, &history) })?;
+    if let Some(fleet) = &status.fleet {
+        let fleet = printable(fleet.as_bytes());
+        field("fleet", &if fleet == "up" { fleet } else { screen.paint(Ink::Bad, &format!("away: {fleet}")) })?;
+    }
     if status.log_dropped > 0 {
         let lines = format_count(status.log_dropped, "line", "lines");
         field("log", &screen.paint(Ink::Bad, &format!("{lines} could not be written")))?;

@@ -3,7 +3,7 @@
 use super::cli::value;
 use super::error::Error;
 use super::values::GivenTime;
-use crate::config::Config;
+use crate::config::{Config, FleetPlace};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Calendars, Context, Form, KnownNames};
@@ -24,6 +24,7 @@ pub(super) struct SystemState {
     /// Whether the command line names the run directory.
     pub(super) run_dir_given: bool,
     zones: ChosenZones,
+    fleet: Option<FleetPlace>,
     calendars: OnceCell<SystemCalendars>,
     host: OnceCell<HostKey>,
     machine: ThisMachine,
@@ -55,10 +56,12 @@ impl SystemState {
             None => files.system(),
         };
         let zones = ChosenZones { files, system };
+        let fleet = settings.fleet.as_ref().map(|fleet| fleet.place(&zones));
         Ok(SystemState {
             settings,
             run_dir_given: value::<PathBuf>(matches, "run-dir").is_some(),
             zones,
+            fleet,
             calendars: OnceCell::new(),
             host: OnceCell::new(),
             machine: ThisMachine::for_commands(),
@@ -103,7 +106,8 @@ impl SystemState {
 
     /// The parser's context for a crontab of that form and name.
     pub(super) fn context<'a>(&'a self, form: Form, name: &'a str) -> Context<'a> {
-        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()) };
+        let fleet = self.fleet.as_ref().map(FleetPlace::names);
+        let known = KnownNames { zones: &self.zones, calendars: Some(self.calendars()), fleet };
         Context { form, dialect: &self.settings.profile.dialect, name, host: self.host(), known }
     }
 

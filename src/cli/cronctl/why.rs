@@ -4,6 +4,7 @@ use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::fleet;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
@@ -11,7 +12,7 @@ use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
-use crate::varlink::cron::{WAS_DUE, Why, WhyArguments, WhyStep};
+use crate::varlink::cron::{FleetHistory, FleetOutcome, JobArguments, WAS_DUE, Why, WhyArguments, WhyStep};
 use crate::varlink::history::{
     self, Downtime, Downtimes, DowntimesArguments, Found, RunArguments, RunRecord, RunsArguments,
 };
@@ -53,6 +54,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if why.verdict == WAS_DUE {
         why.verdict = format!("{WAS_DUE}, and {past_words}");
     }
+    if why.steps.iter().any(|step| step.rule == "fleet") {
+        add_fleet_outcome(&mut daemon, &job, &mut why, &screen);
+    }
     if given(matches, "json") {
         out.json(&why)?;
         return Ok(Verdict::Clean);
@@ -66,6 +70,32 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         before = rule;
     }
     Ok(Verdict::Clean)
+}
+
+/// Adds what the fleet knows of the slot, or of the newest one: the outcome on the node that has claimed it. What this node has run itself is in
+/// its own history.
+fn add_fleet_outcome(daemon: &mut Connection, job: &str, why: &mut Why, screen: &Screen) {
+    // The engine may be away.
+    let arguments = JobArguments { job: job.to_owned() };
+    let Ok(found) = daemon.call::<FleetHistory>("FleetHistory", &arguments) else { return };
+    let is_wanted = |outcome: &&FleetOutcome| why.slot.is_none_or(|slot| outcome.scheduled_at == slot);
+    let Some(outcome) = found.outcomes.iter().find(is_wanted) else { return };
+    let text = fleet_outcome_text(outcome, screen);
+    let has_run_here = why.steps.iter().any(|step| step.rule == "history" && step.result.starts_with("run "));
+    if why.slot.is_some() && !has_run_here {
+        why.verdict = format!("it is a job of the fleet: {text}");
+    }
+    why.steps.push(WhyStep { rule: "outcome".to_owned(), result: text });
+}
+
+/// `web2, slot 2026-12-01T02:30:00+01:00, run 12: ok after 3s, fence 4711`.
+fn fleet_outcome_text(outcome: &FleetOutcome, screen: &Screen) -> String {
+    let run = outcome.run.map(|run| format!(", run {run}")).unwrap_or_default();
+    let took = outcome.started_at.zip(outcome.ended_at).map(|(began, ended)| (ended.0 - began.0).max(0) as f64 / 1e6);
+    let took = took.map(|took| format!(" after {}", rounded_duration(took))).unwrap_or_default();
+    let fence = outcome.fence.map(|fence| format!(", fence {fence}")).unwrap_or_default();
+    let (node, slot) = (&outcome.node, exact(outcome.scheduled_at, screen));
+    format!("{node}, slot {slot}{run}: {}{took}{fence}", fleet::outcome_text(outcome))
 }
 
 /// The first second of the minute of a moment.

@@ -32,7 +32,7 @@ pub struct TextContext<'a> {
 impl TextContext<'_> {
     /// The parser's context.
     pub fn get(&self) -> Context<'_> {
-        let known = KnownNames { zones: self.zones, calendars: Some(self.calendars.calendars()) };
+        let known = KnownNames { zones: self.zones, calendars: Some(self.calendars.calendars()), fleet: None };
         let session = self.session;
         Context {
             form: Form::User,

@@ -1,6 +1,8 @@
 //! Connections, and which method answers which call.
 
-use super::state::{AwaitedOutput, Control, Counts, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk};
+use super::state::{
+    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk,
+};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
 use crate::daemon::state::{Daemon, Fatal};
@@ -132,6 +134,7 @@ impl Daemon {
         }
         self.advance_walks();
         self.answer_reloads();
+        self.advance_fleet_repairs(now_ms);
     }
 
     /// Sends a reply. After the last one the next call is answered.
@@ -232,6 +235,17 @@ impl Daemon {
                 let filter = call.arguments::<cron::MetricsArguments>()?.filter.unwrap_or_default();
                 self.find(token, call, filter.jobs.clone(), NextStep::Metrics(filter))
             }
+            "Fleet" => {
+                let peer = self.peer(token)?;
+                self.ask_fleet(token, peer, call.more, FleetQuestion::Overview);
+                Ok(())
+            }
+            "FleetJobs" => {
+                let filter = call.arguments::<cron::FleetJobsArguments>()?.filter.unwrap_or_default();
+                self.find(token, call, filter.jobs.clone(), NextStep::FleetJobs(filter))
+            }
+            "FleetHistory" => self.find_one(token, call, NextStep::FleetHistory),
+            "FleetReset" => self.find_one(token, call, NextStep::FleetReset),
             "Output" => {
                 let arguments: cron::OutputArguments = call.arguments()?;
                 needs_more(call)?;
@@ -340,12 +354,18 @@ fn needs_more(call: &Call) -> Result<(), CallError> {
 /// The rights that a method needs.
 pub(super) fn needed_access(then: &NextStep) -> Access {
     match then {
-        NextStep::List(_) | NextStep::Next(_) | NextStep::Why { .. } | NextStep::Events(_) | NextStep::Metrics(_) => {
-            Access { sees: Visibility::Entry, may: Permission::Nothing }
-        }
+        NextStep::List(_)
+        | NextStep::Next(_)
+        | NextStep::Why { .. }
+        | NextStep::Events(_)
+        | NextStep::Metrics(_)
+        | NextStep::FleetJobs(_)
+        | NextStep::FleetHistory => Access { sees: Visibility::Entry, may: Permission::Nothing },
         NextStep::Show => Access { sees: Visibility::All, may: Permission::Nothing },
         NextStep::Cancel => Access { sees: Visibility::Entry, may: Permission::Kill },
-        NextStep::Run { .. } | NextStep::PauseJobs(_) => Access { sees: Visibility::Entry, may: Permission::All },
+        NextStep::Run { .. } | NextStep::PauseJobs(_) | NextStep::FleetReset => {
+            Access { sees: Visibility::Entry, may: Permission::All }
+        }
     }
 }
 
@@ -355,7 +375,9 @@ impl Control {
         let follows = |request: &Request| match request {
             Request::Output(_) => true,
             Request::Run(by_hand) => matches!(by_hand.output, AwaitedOutput::Followed { .. }),
-            Request::Walk(_) | Request::Events(_) | Request::PauseJobs(_) | Request::Reload => false,
+            Request::Walk(_) | Request::Events(_) | Request::PauseJobs(_) | Request::Reload | Request::Fleet(_) => {
+                false
+            }
         };
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }

@@ -188,9 +188,12 @@ impl Daemon {
                     && record.scheduled_at == by_hand.asked_at;
                 is_slot || (record.run.is_some() && record.run == by_hand.run)
             }
-            Request::Walk(_) | Request::PauseJobs(_) | Request::Events(_) | Request::Output(_) | Request::Reload => {
-                false
-            }
+            Request::Walk(_)
+            | Request::PauseJobs(_)
+            | Request::Events(_)
+            | Request::Output(_)
+            | Request::Reload
+            | Request::Fleet(_) => false,
         };
         let tokens: Vec<Token> =
             self.control.requests.iter().filter(|(_, request)| is_awaited(request)).map(|(token, _)| *token).collect();

@@ -336,7 +336,20 @@ impl Daemon {
             log_dropped: if sees_all { self.log.lost() } else { 0 },
             old_executors: if sees_all { self.executors.old.len() } else { 0 },
             paused_all_until: self.pause_of_all(peer).map(Time::from),
+            fleet: self.fleet_state(),
         }
+    }
+
+    /// `up`, or why this machine takes no part in its fleet. None: no fleet is set up.
+    fn fleet_state(&self) -> Option<String> {
+        self.settings.config.fleet.as_ref()?;
+        let view = self.planner.scheduler.fleet_view(now());
+        Some(match (self.fleet_fault(), view) {
+            (Some(why), _) => why.to_owned(),
+            (None, Some(view)) if view.is_name_taken => format!("another machine is the node {}", view.node),
+            (None, Some(view)) if view.away_since_ms.is_some() => "it is not connected yet".to_owned(),
+            (None, _) => "up".to_owned(),
+        })
     }
 
     /// Until when all jobs of somebody are paused, also those that are added.

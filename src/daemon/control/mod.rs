@@ -11,11 +11,15 @@
 //! | `requests` | run, pause, resume, kill, reload |
 //! | `events` | what happens, as it happens |
 //! | `output` | the output of runs |
+//! | `fleet` | nodes and jobs of the fleet |
+//! | `node_tables` | which nodes of the fleet have which jobs |
 
 mod connections;
 mod events;
+mod fleet;
 mod jobs;
 mod metrics;
+mod node_tables;
 mod output;
 mod requests;
 mod state;

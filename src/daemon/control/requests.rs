@@ -242,7 +242,7 @@ impl Daemon {
     fn make_managed(&mut self, job: &FoundJob) {
         if let Some(place) = job.place {
             let actions = self.planner.scheduler.manage_entry(place, &job.id, now());
-            self.planner.actions.extend(actions);
+            self.planner.queue(actions);
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is being answered.
 
+use super::node_tables::{NodeTables, TableGroups};
 use crate::control::{Access, Rights, Server};
 use crate::daemon::metrics::JobCounters;
 use crate::daemon::reactor::Token;
@@ -29,6 +30,8 @@ pub(in crate::daemon) struct Control {
     reloads: BTreeMap<u32, i64>,
     /// When the daemon was started, milliseconds of UTC.
     pub(super) started_at_ms: i64,
+    /// The fleet jobs of other nodes that somebody has asked for.
+    pub(super) node_tables: NodeTables,
 }
 
 impl Control {
@@ -44,6 +47,7 @@ impl Control {
             last_walk: None,
             reloads: BTreeMap::new(),
             started_at_ms,
+            node_tables: NodeTables::default(),
         }
     }
 
@@ -92,7 +96,14 @@ impl Control {
         if has_work {
             return Some(i64::MIN);
         }
-        server.next_deadline_ms().into_iter().chain(self.resume_at).min()
+        let repairs = self.requests.values().filter_map(|request| match request {
+            Request::Fleet(call) => match **call {
+                FleetCall::Repair { give_up_ms, .. } => Some(give_up_ms),
+                FleetCall::Tables { .. } | FleetCall::Outcomes { .. } => None,
+            },
+            _ => None,
+        });
+        server.next_deadline_ms().into_iter().chain(self.resume_at).chain(repairs).min()
     }
 }
 
@@ -111,6 +122,59 @@ pub(super) enum Request {
     PauseJobs(Box<PausingJobs>),
     /// Changed tables are being read.
     Reload,
+    /// The engine of the fleet was asked.
+    Fleet(Box<FleetCall>),
+}
+
+/// A call that waits for the engine of the fleet.
+#[derive(Debug)]
+pub(super) enum FleetCall {
+    /// The table of another node is being read.
+    Tables {
+        peer: Peer,
+        /// Whether the client takes several replies.
+        more: bool,
+        /// What is answered then.
+        question: FleetQuestion,
+        /// The number of the read.
+        reading: u64,
+        /// The digest of the table.
+        digest: String,
+    },
+    /// The outcomes of a job are being read, with this number.
+    Outcomes { reading: u64 },
+    /// The watermark of a job is being set to now.
+    Repair {
+        job: JobId,
+        /// The slot that it had.
+        was: i64,
+        /// When it is waited for no more, in milliseconds of the monotonic clock.
+        give_up_ms: i64,
+    },
+}
+
+/// What somebody wants to know of the fleet.
+#[derive(Clone, Debug)]
+pub(super) enum FleetQuestion {
+    /// Its nodes.
+    Overview,
+    /// Its jobs, or these.
+    Jobs { jobs: Option<BTreeSet<JobId>>, filter: cron::Filter },
+}
+
+/// A list of fleet jobs that is being made.
+#[derive(Debug, Default)]
+pub(super) struct FleetListing {
+    /// None: all jobs.
+    pub(super) jobs: Option<BTreeSet<JobId>>,
+    pub(super) filter: cron::Filter,
+    /// The tables of the nodes.
+    pub(super) groups: TableGroups,
+    /// The fleet jobs of this node that have been looked at.
+    pub(super) seen: BTreeSet<JobId>,
+    /// The page that is being made, and about how many bytes it has.
+    pub(super) page: Vec<cron::FleetJob>,
+    pub(super) bytes: usize,
 }
 
 /// A client that gets the output of a run.
@@ -239,6 +303,8 @@ pub(super) enum Purpose {
     Status(Box<Counts>),
     /// To tell their metrics.
     Metrics(Box<MetricsPages>),
+    /// To list those of the fleet.
+    FleetJobs(Box<FleetListing>),
 }
 
 /// A text that is to name one job, and the jobs that it may mean.
@@ -268,6 +334,9 @@ pub(super) enum NextStep {
     Next(Box<NextStarts>),
     Events(cron::Filter),
     Metrics(cron::Filter),
+    FleetJobs(cron::Filter),
+    FleetHistory,
+    FleetReset,
 }
 
 /// A list that is being made.

@@ -2,7 +2,9 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer, state_of};
-use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk};
+use super::state::{
+    Counts, FleetQuestion, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk,
+};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
 use crate::daemon::reactor::Token;
@@ -56,6 +58,7 @@ impl Daemon {
         let page = match &mut walk.purpose {
             Purpose::List(listing) if listing.is_full() => Reply::continued(&cron::List { jobs: listing.take_page() }),
             Purpose::Metrics(pages) if pages.is_full() => Reply::continued(&pages.take_page()),
+            Purpose::FleetJobs(listing) if listing.is_full() => Reply::continued(&listing.take_page()),
             _ => return self.begin_walk(token, walk),
         };
         if !walk.more {
@@ -100,6 +103,12 @@ impl Daemon {
                 }
                 Purpose::Next(starts) => starts.note(place, &live),
                 Purpose::SendNext { .. } => {}
+                Purpose::FleetJobs(listing) => {
+                    listing.note_entry(scheduler, &live, access);
+                    if listing.is_full() {
+                        break;
+                    }
+                }
                 Purpose::Status(counts) => counts.note_entry(scheduler, runs, &live),
                 Purpose::Metrics(pages) => {
                     pages.note_entry(scheduler, runs, metrics, &live);
@@ -156,6 +165,19 @@ impl Daemon {
                 self.send_next_starts(token, Walk { peer, more, purpose, cursor, is_behind_entries });
             }
             Purpose::SendNext { .. } => {}
+            Purpose::FleetJobs(mut listing) => {
+                let is_whole = !self.control.rights.sees_all(&peer) || listing.note_others(&self.planner.scheduler);
+                let page = listing.take_page();
+                if is_whole {
+                    return self.reply(token, &Reply::of(&page));
+                }
+                if !more {
+                    return self.refuse(token, CallError::ExpectedMore);
+                }
+                let purpose = Purpose::FleetJobs(listing);
+                self.begin_walk(token, Walk { peer, more, purpose, cursor, is_behind_entries });
+                self.reply(token, &Reply::continued(&page));
+            }
             Purpose::Metrics(mut pages) => {
                 anacron.iter().for_each(|(view, _)| pages.note_view(view, &mut self.metrics));
                 self.send_last_metrics(token, &peer, more, *pages);
@@ -270,6 +292,12 @@ impl Daemon {
                 refuse_state(&filter)?;
                 self.begin_events(token, jobs, filter);
             }
+            (NextStep::FleetJobs(filter), _) => {
+                refuse_state(&filter)?;
+                self.ask_fleet(token, peer.clone(), more, FleetQuestion::Jobs { jobs, filter });
+            }
+            (NextStep::FleetHistory, Some(job)) => self.read_fleet_history(token, &job.id),
+            (NextStep::FleetReset, Some(job)) => self.repair_fleet_mark(token, &job),
             (NextStep::Show, Some(job)) => self.show(token, peer, &job),
             (NextStep::Why { at }, Some(job)) => self.explain_why(token, peer, &job, at),
             (NextStep::Run { is_forced, wants_output }, Some(job)) => {
@@ -286,7 +314,15 @@ impl Daemon {
                 jobs.reverse();
                 self.begin_pausing(token, peer, jobs, request, is_all);
             }
-            (NextStep::Show | NextStep::Why { .. } | NextStep::Run { .. } | NextStep::Cancel, None) => {
+            (
+                NextStep::Show
+                | NextStep::Why { .. }
+                | NextStep::Run { .. }
+                | NextStep::Cancel
+                | NextStep::FleetHistory
+                | NextStep::FleetReset,
+                None,
+            ) => {
                 return Err(CallError::InvalidParameter { parameter: "job".to_owned() });
             }
         }

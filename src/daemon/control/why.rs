@@ -8,7 +8,7 @@ use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
 use crate::schedule::{self, Kind, Timestamp, Zone};
-use crate::scheduler::{JobId, Live, RunRecord};
+use crate::scheduler::{JobId, Live, MarkState, RunRecord};
 use crate::sys::local_socket::Peer;
 use crate::varlink::{Reply, Time, cron};
 
@@ -58,6 +58,7 @@ impl Daemon {
             Some(at) => self.explain_moment(&live, id, at, &mut answer),
             None => self.explain_last_and_next(&live, id, access.sees, &mut answer),
         }
+        self.explain_fleet(id, &mut answer);
         let policy = live.policy();
         let why = cron::Why {
             verdict: answer.verdict.unwrap_or_default(),
@@ -67,6 +68,50 @@ impl Daemon {
             catch_up: Some(policy.catch_up.mode.as_str().to_owned()),
         };
         self.reply(token, &Reply::of(&why));
+    }
+
+    /// On which machine of a fleet it runs, and what became of the last slot that one of them has claimed.
+    fn explain_fleet(&self, id: &JobId, answer: &mut Answer) {
+        /// Nodes that are named.
+        const NAMED: usize = 5;
+        let Some(view) = self.planner.scheduler.fleet_view(now()) else { return };
+        let Some(job) = self.planner.scheduler.fleet_job_view(id) else { return };
+        let Some(mode) = job.mode else { return };
+        let nodes = self.planner.scheduler.fleet_order(id);
+        let order = match nodes.as_slice() {
+            [] => "no node that is up may run it".to_owned(),
+            [only] => format!("only {only} may run it now"),
+            nodes => {
+                let others = nodes.len().saturating_sub(NAMED);
+                let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+                format!(
+                    "they try in the order {}{more}",
+                    nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ")
+                )
+            }
+        };
+        answer.step("fleet", format!("{mode}; this node is {}; {order}", view.node));
+        if view.away_since_ms.is_some() {
+            answer.step("fleet", "the engine (etcd) cannot be reached now: CRON_FLEET_AWAY decides");
+        }
+        if view.is_name_taken {
+            answer.step("fleet", format!("another machine is the node {}: this one takes no part", view.node));
+        }
+        if let Some((mark, revision)) = &job.mark {
+            let (slot, node, state) = (Timestamp(mark.slot), &mark.node, mark.state.as_str());
+            answer.step("claim", format!("the slot {slot} is {state} by {node}, revision {revision}"));
+            // What an earlier verdict says of this machine alone is not what the fleet knows.
+            if answer.slot == Some(slot) && *node != view.node {
+                answer.verdict = Some(match mark.state {
+                    MarkState::Claimed | MarkState::Second => format!("{node} runs it: it has claimed the slot"),
+                    MarkState::Ended => format!("{node} ran it, or skipped it for all: cronctl history --fleet {id}"),
+                    MarkState::Lost => format!("{node} was lost while it ran it"),
+                });
+            }
+        }
+        if let Some(pause) = &job.pause {
+            answer.step("pause", format!("paused on all nodes until {}", Timestamp(pause.until)));
+        }
     }
 
     /// The last run and the next.

@@ -14,6 +14,7 @@ use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
 use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
+use crate::sys::clock;
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
 use std::io;
@@ -105,6 +106,7 @@ impl ExecutorState {
 
     /// Handles the end of a job's session leader.
     pub(super) fn leader_ended(&mut self, id: u64, ended: Option<(Status, Usage)>, now_ms: i64) {
+        self.endings.leases.remove(&id);
         if let Some(timeout_ms) = self.jobs.running.get(&id).and_then(Job::timeout_ms) {
             self.endings.timeouts.remove(&(timeout_ms, id));
         }
@@ -124,6 +126,7 @@ impl ExecutorState {
                 self.end_job(id, None, now_ms);
             }
         }
+        self.end_runs_without_lease(now_ms);
         self.take_steps(now_ms);
         let has_work = !self.endings.of_job.is_empty() || !self.endings.signals.is_empty();
         if !self.endings.steps.is_empty() || !has_work {
@@ -132,6 +135,38 @@ impl ExecutorState {
         match self.endings.walk.take() {
             Some(walk) => self.continue_walk(walk, now_ms),
             None => self.begin_walk(now_ms),
+        }
+    }
+
+    /// Ends the runs of fleet jobs that fail over and whose lease is at its end.
+    fn end_runs_without_lease(&mut self, now_ms: i64) {
+        if self.endings.leases.is_empty() {
+            return;
+        }
+        let now_boot_ms = clock::boot_ms();
+        let is_over = |end_by_ms: &i64| *end_by_ms <= now_boot_ms;
+        let over: Vec<u64> =
+            self.endings.leases.iter().filter(|(_, end_by_ms)| is_over(end_by_ms)).map(|(id, _)| *id).collect();
+        for id in over {
+            self.endings.leases.remove(&id);
+            if !self.endings.of_job.contains_key(&id) {
+                if let Some(job) = self.jobs.running.get_mut(&id) {
+                    job.is_timeout = true;
+                }
+                self.end_job(id, None, now_ms);
+            }
+        }
+    }
+
+    /// The lease of the machine was renewed: runs of fleet jobs may go on as long.
+    pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
+        for (id, job) in &mut self.jobs.running {
+            let Some(fleet) = job.start.fleet.as_mut().filter(|_| runs.contains(&job.start.run)) else { continue };
+            if fleet.end_by_ms.is_some() {
+                fleet.end_by_ms = Some(end_by_ms);
+                // One that is being ended is not in it any more.
+                self.endings.leases.entry(*id).and_modify(|until| *until = end_by_ms);
+            }
         }
     }
 

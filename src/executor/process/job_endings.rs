@@ -5,7 +5,7 @@ use crate::scheduler::{RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{Ask, OtherSignal, Status};
 use crate::sys::process_list::{ProcessEntry, ProcessIdentity, ProcessWalk};
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Time between two walks in the grace period.
 pub(super) const GRACE_WALK_MS: i64 = 500;
@@ -17,6 +17,8 @@ const STOP_WALKS: u32 = 20;
 const KILL_WALKS: u32 = 200;
 /// The same if the number of its processes has not changed since.
 const UNCHANGED_KILL_WALKS: u32 = 40;
+/// How often the ends of leases are looked at.
+const LEASES_MS: i64 = 500;
 /// Maximum number of signals for one job that wait for a walk. More are dropped.
 const WAITING_SIGNALS: usize = 32;
 
@@ -25,6 +27,8 @@ const WAITING_SIGNALS: usize = 32;
 pub(super) struct Endings {
     /// The ends of the jobs' timeouts (monotonic), with the job's number.
     pub(super) timeouts: BTreeSet<(i64, u64)>,
+    /// The ends of the leases under which jobs run that fail over (CLOCK_BOOTTIME), by the job's number.
+    pub(super) leases: BTreeMap<u64, i64>,
     pub(super) of_job: HashMap<u64, Ending>,
     pub(super) walk: Option<Walk>,
     pub(super) steps: VecDeque<Step>,
@@ -94,7 +98,9 @@ impl Endings {
             return Some(now_ms);
         }
         let walks = self.of_job.values().filter_map(Ending::next_ms).min();
-        self.timeouts.first().map(|(at, _)| *at).into_iter().chain(walks).min()
+        // The wait is by another clock than these.
+        let leases = (!self.leases.is_empty()).then_some(now_ms + LEASES_MS);
+        self.timeouts.first().map(|(at, _)| *at).into_iter().chain(walks).chain(leases).min()
     }
 
     /// Ends the job when its time is over.

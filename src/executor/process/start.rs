@@ -38,6 +38,14 @@ const LONGEST_HOLD_MS: i64 = 2_000;
 /// For so long a process is not reported to main unless another event is.
 const PROCESSES_UNREPORTED_MS: i64 = 1_000;
 
+/// Whether the claim of a fleet job is too old, as the machine has slept since or the start was held up, or its lease is at its end.
+fn is_claim_expired(start: &RunRequest) -> bool {
+    start.fleet.is_some_and(|fleet| {
+        let now_ms = clock::boot_ms();
+        now_ms > fleet.start_by_ms || fleet.end_by_ms.is_some_and(|end_by_ms| now_ms >= end_by_ms)
+    })
+}
+
 impl ExecutorState {
     pub(super) fn take_start(&mut self, mut start: Box<RunRequest>, wants_pid: bool) {
         if self.starts.is_stopping {
@@ -189,6 +197,10 @@ impl ExecutorState {
     fn launch_all(&mut self, resolved: Vec<ResolvedStart>, now_ms: i64) {
         let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(resolved.len()), None, Vec::new());
         for ResolvedStart { queued, user, label, has_monitor } in resolved {
+            if is_claim_expired(&queued.start) {
+                self.not_started(queued.start, "claim expired".into(), Some(user));
+                continue;
+            }
             if has_monitor && self.monitors_are_behind() {
                 self.starts.held_until_ms = now_ms + BEHIND_MS;
             }
@@ -413,6 +425,9 @@ impl ExecutorState {
         self.context.log.started(job_ref(job, &command));
         if let Some(timeout_ms) = job.timeout_ms() {
             self.endings.set_timeout(id, timeout_ms);
+        }
+        if let Some(end_by_ms) = job.start.fleet.and_then(|fleet| fleet.end_by_ms) {
+            self.endings.leases.insert(id, end_by_ms);
         }
         if let Some(ProcessIdentity { pid, started }) = process {
             self.journal.journal().has_process(run, ProcessId { pid, started });

@@ -112,9 +112,16 @@ impl Jobs {
         self.record_slots(id, outcome, Trigger::Schedule, (first, last, count), turn);
     }
 
-    fn start_caught_up(&mut self, id: &JobId, scheduled_at: Timestamp, policy: &Policy, turn: &mut Turn<'_>) {
+    pub(super) fn start_caught_up(
+        &mut self,
+        id: &JobId,
+        scheduled_at: Timestamp,
+        policy: &Policy,
+        turn: &mut Turn<'_>,
+    ) {
         let trigger = Trigger::CatchUp;
-        let item = Item { scheduled_at, trigger, is_caught_up: true, is_manual: false, attempt: 1, number: 0 };
+        let item =
+            Item { scheduled_at, trigger, is_caught_up: true, is_manual: false, attempt: 1, number: 0, claim: None };
         turn.note_change(id);
         self.expect_success(id, policy, scheduled_at);
         if policy.overlap != Overlap::Queue && !self.jobs.get(id).is_some_and(Job::has_caught_up_waiting) {

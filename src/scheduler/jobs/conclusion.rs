@@ -9,6 +9,7 @@ use crate::scheduler::action::Action;
 use crate::scheduler::follow_up::PingEvent;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord};
+use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::turn::Turn;
 
 impl Jobs {
@@ -17,10 +18,13 @@ impl Jobs {
         &mut self,
         id: &JobId,
         record: &RunRecord,
-        output_digest: Option<u64>,
+        (output_digest, claim): (Option<u64>, Option<SlotClaim>),
         ended_at: Timestamp,
         turn: &mut Turn<'_>,
     ) {
+        if let Some(claim) = claim {
+            turn.conclude_in_fleet(claim, record);
+        }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
         let is_failure = record.outcome.is_failure() || record.outcome == Outcome::Lost;

@@ -65,12 +65,13 @@ impl Jobs {
         let policy = job.spec.policy.clone();
         let record = record_of(&id, job.spec.line, &active, ended, &policy);
         turn.record(record.clone());
+        turn.note_fleet_run_ended(&id);
         let ended_at = turn.end_of(ended);
         let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
         if is_retried {
             self.note_failure(&id, turn);
         } else {
-            self.conclude(&id, &record, ended.output_digest, ended_at, turn);
+            self.conclude(&id, &record, (ended.output_digest, active.item.claim), ended_at, turn);
         }
         // The slot that replaces a run starts in its place in the group.
         if active.place.is_some() && active.ending == Some(EndReason::Replaced) && self.pass_place_on(&id, turn) {
@@ -112,7 +113,11 @@ impl Jobs {
             failed_at,
             has_slot_passed: false,
             stage: RetryStage::Pause,
-            failure: Box::new(FailedAttempt { record: record.clone(), output_digest: ended.output_digest }),
+            failure: Box::new(FailedAttempt {
+                record: record.clone(),
+                output_digest: ended.output_digest,
+                claim: item.claim,
+            }),
         });
         self.retries.add(due_ms, id);
         true

@@ -7,6 +7,7 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::RunResult;
+use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::start_queue::EntryKey;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +101,9 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) attempt: u32,
     /// The number of the slot among those let past the overlap rule; 0 before that, and for runs by hand.
     pub(in crate::scheduler) number: u64,
+    /// The claim of the slot of a fleet job, once this node has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::scheduler) claim: Option<SlotClaim>,
 }
 
 /// Something that waits.
@@ -116,6 +120,9 @@ pub(in crate::scheduler) struct FailedAttempt {
     pub(in crate::scheduler) record: RunRecord,
     /// The digest of its output, for `CRON_MAIL=change`.
     pub(in crate::scheduler) output_digest: Option<u64>,
+    /// The claim of its slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::scheduler) claim: Option<SlotClaim>,
 }
 
 /// An attempt that will follow a failure.

@@ -10,6 +10,7 @@
 //! | `slots` | what becomes of a slot: it is skipped, waits, or starts |
 //! | `catch_up` | what becomes of slots that were missed |
 //! | `ends` | what follows from the end of a run |
+//! | `fleet` | runs of fleet jobs: claimed, dropped, taken over |
 //! | `retries` | further attempts after a failure |
 //! | `conclusion`, `notice` | what follows from the last attempt; what the owner is notified of |
 //! | `start_next` | starts what waits for a run of its job or for a place in its group |
@@ -27,6 +28,7 @@ mod conclusion;
 mod deadlines;
 mod dependents;
 mod ends;
+mod fleet;
 mod group;
 mod job;
 mod notice;
@@ -42,6 +44,7 @@ mod start_gate;
 mod start_next;
 
 pub(super) use catch_up::{CAUGHT_UP, OlderSlots};
+pub(super) use fleet::{FleetActiveRun, runs_alone};
 pub(super) use group::GroupKey;
 pub use job::EndReason;
 pub(super) use job::{Item, JobSpec, JobState};

@@ -17,6 +17,9 @@ impl Jobs {
         if item.is_manual {
             return self.record_without_run(id, item, Outcome::Skipped(reason), turn);
         }
+        if self.is_of_fleet(id) && reason != SkipReason::EngineAway {
+            return turn.skip_in_fleet(id, item.scheduled_at, item.trigger, reason);
+        }
         let at = item.scheduled_at;
         self.add_to_row(id, reason, item.trigger, (at, at), 1, turn);
     }

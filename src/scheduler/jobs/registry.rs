@@ -6,7 +6,7 @@ use super::group::{GroupKey, Groups};
 use super::job::{ActiveRun, Job, JobSpec, JobState, PendingRetry, RetryStage, Waiting};
 use super::pause::Pauses;
 use super::start_gate::StartGate;
-use crate::crontab::Policy;
+use crate::crontab::{FleetMode, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::event::AtStop;
@@ -21,6 +21,8 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Debug, Default)]
 pub(in crate::scheduler) struct Jobs {
     pub(super) jobs: BTreeMap<JobId, Job>,
+    /// Whether the machine is a node of a fleet: then `CRON_FLEET` has an effect.
+    pub(super) is_in_fleet: bool,
     /// The jobs of runs that are going on or wait in the start queue.
     pub(super) runs: HashMap<RunId, JobId>,
     pub(super) groups: Groups,
@@ -180,6 +182,11 @@ impl Jobs {
     /// The policy of a job.
     pub(in crate::scheduler) fn policy(&self, id: &JobId) -> Option<&Policy> {
         Some(&self.jobs.get(id)?.spec.policy)
+    }
+
+    /// Whether each slot of a job runs on one node of the fleet.
+    pub(in crate::scheduler) fn is_of_fleet(&self, id: &JobId) -> bool {
+        self.is_in_fleet && self.policy(id).is_some_and(|policy| policy.fleet.mode != FleetMode::Each)
     }
 
     /// The entry of a job that is known here.

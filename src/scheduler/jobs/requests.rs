@@ -53,7 +53,8 @@ impl Jobs {
             return Err(RefusedRun::NoSuchJob);
         };
         let (scheduled_at, trigger) = (turn.now.utc, Trigger::Manual);
-        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: true, attempt: 1, number: 0 };
+        let item =
+            Item { scheduled_at, trigger, is_caught_up: false, is_manual: true, attempt: 1, number: 0, claim: None };
         turn.note_change(id);
         if start == ManualStart::Forced {
             let group = job.spec.group.as_ref();

@@ -248,7 +248,7 @@ impl Jobs {
                 false => Trigger::Manual,
             });
             let is_manual = !is_slot;
-            (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0 }, None)
+            (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0, claim: None }, None)
         };
         turn.note_change(id);
         if !item.is_manual && item.attempt == 1 {

@@ -55,9 +55,9 @@ impl Jobs {
 
     /// No further attempt follows a failure: it is final.
     pub(super) fn conclude_attempts(&mut self, id: &JobId, failure: &FailedAttempt, turn: &mut Turn<'_>) {
-        let FailedAttempt { record, output_digest } = failure;
+        let FailedAttempt { record, output_digest, claim } = failure;
         let ended_at = record.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
-        self.conclude(id, record, *output_digest, ended_at, turn);
+        self.conclude(id, record, (*output_digest, *claim), ended_at, turn);
         self.count_from_end(id, ended_at, turn);
     }
 

@@ -30,7 +30,8 @@ impl Jobs {
             return;
         }
         turn.note_change(id);
-        let item = Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0 };
+        let item =
+            Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0, claim: None };
         if is_excepted {
             self.skip(id, &item, SkipReason::Calendar, turn);
             return self.count_from_now(id, turn);

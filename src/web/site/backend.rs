@@ -316,7 +316,7 @@ pub fn fault(error: ClientError) -> Fault {
                 }
                 cron::Error::NotAllowed { .. } => Fault::Denied(text),
                 cron::Error::InvalidTime { .. } => Fault::Wrong(text),
-                cron::Error::Busy { .. } => Fault::Busy(text),
+                cron::Error::Busy { .. } | cron::Error::FleetAway { .. } => Fault::Busy(text),
             }
         }
         ClientError::Reply(ReplyError::Refused(CallError::InvalidParameter { parameter })) => {

@@ -65,7 +65,7 @@ pub fn result(app: &App, line: &str, is_system: bool, zone: Option<&str>) -> Mar
     let calendars = SystemCalendars::read(Path::new(shared::CALENDARS));
     let machine = ThisMachine::for_commands();
     let host = HostKey::of(&host::identity());
-    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()) };
+    let known = KnownNames { zones: &zones, calendars: Some(calendars.calendars()), fleet: None };
     let form = if is_system { Form::System } else { Form::User };
     let context = Context { form, dialect: &app.profile.dialect, name: &app.user.name, host, known };
     let line = line.trim();

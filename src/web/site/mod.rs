@@ -13,7 +13,7 @@
 //! | `routes` | addresses and what answers them |
 //! | `address` | what handlers read of an address |
 //! | `page` | the frame of pages and their common parts |
-//! | `overview` `jobs` `job` `run` `timeline` `check` | the pages, one file each |
+//! | `overview` `jobs` `job` `run` `timeline` `check` `fleet` | the pages, one file each |
 //! | `chart` `output` | parts of these |
 //! | `actions` | what buttons do |
 //! | `live` | server-sent events |
@@ -31,6 +31,7 @@ mod backend;
 mod chart;
 mod check;
 mod exports;
+mod fleet;
 mod guard;
 mod job;
 mod jobs;

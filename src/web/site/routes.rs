@@ -4,9 +4,9 @@ use super::address::{Asked, Named};
 use super::app::{Shared, Transport};
 use super::backend::{Backend, Fault};
 use super::guard::{guard, may_sign_in};
-use super::page::{self, Nav, Page};
+use super::page;
 use super::redirect_file::RedirectFile;
-use super::{actions, assets, check, exports, job, jobs, live, overview, run, timeline};
+use super::{actions, assets, check, exports, fleet, job, jobs, live, overview, run, timeline};
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
@@ -36,7 +36,7 @@ pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
         .route("/events", get(live::events))
         .route("/timeline", get(timeline_page))
         .route("/check", get(check_page))
-        .route("/fleet", get(fleet))
+        .route("/fleet", get(fleet_page))
         .route("/metrics", get(exports::metrics))
         .route("/calendar.ics", get(exports::calendar))
         .route("/api/run", post(actions::run))
@@ -136,14 +136,8 @@ fn ping(daemon: &mut Backend) -> Result<(), Fault> {
     daemon.get_info().map(|_: Value| ())
 }
 
-async fn fleet(State(app): State<Shared>) -> Response {
-    let page = app.ask(|_, daemon| ping(daemon)).await.map(|()| {
-        let body = maud::html! {
-            div.title { h1 { "Fleet" } }
-            section.message { p { "No fleet is set up. The jobs of this machine run on this machine only." } }
-        };
-        Page::of(Nav::Fleet, "Fleet", body)
-    });
+async fn fleet_page(State(app): State<Shared>) -> Response {
+    let page = app.ask(fleet::page).await;
     page::respond(&app, page)
 }
 

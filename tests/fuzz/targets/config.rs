@@ -1,6 +1,6 @@
 //! Any text as /etc/cronwheel.toml: what is wrong is told on one short line with its place, and values that are written again are the same values.
 
-use cronwheel::config::{Config, ConfigFile, LogTarget, Values, WatchMode, keys};
+use cronwheel::config::{Config, ConfigFile, FleetConfig, LogTarget, Values, WatchMode, fleet_keys, keys};
 use cronwheel::profile::ProfileName;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +63,7 @@ fn written(values: &Values) -> String {
         history_runs,
         history_size,
         metrics_jobs,
+        fleet,
     } = values.clone();
     let text = |text: String| serde_json::to_string(&text).unwrap().replace('\u{7f}', "\\u007f");
     let path = |path: Option<PathBuf>| path.map(|path| text(path.to_str().unwrap().to_owned()));
@@ -107,5 +108,30 @@ fn written(values: &Values) -> String {
         ("metrics-jobs", metrics_jobs.map(|jobs| jobs.to_string())),
     ];
     assert_eq!(lines.len(), keys().len());
-    lines.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", value?))).collect()
+    let lines: String = lines.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", value?))).collect();
+    lines + &fleet.map(written_fleet).unwrap_or_default()
+}
+
+/// The section `[fleet]`.
+fn written_fleet(fleet: FleetConfig) -> String {
+    let FleetConfig { name, endpoints, ca, identity, login, node, labels, weight, zone } = fleet;
+    let text = |text: &str| serde_json::to_string(text).unwrap().replace('\u{7f}', "\\u007f");
+    let path = |path: &Path| text(path.to_str().unwrap());
+    let list = |list: &[String]| format!("[{}]", list.iter().map(|item| text(item)).collect::<Vec<_>>().join(", "));
+    let lines = [
+        ("name", Some(text(&name))),
+        ("endpoints", Some(list(&endpoints))),
+        ("ca", ca.as_deref().map(path)),
+        ("cert", identity.as_ref().map(|(cert, _)| path(cert))),
+        ("key", identity.as_ref().map(|(_, key)| path(key))),
+        ("user", login.as_ref().map(|(user, _)| text(user))),
+        ("password-file", login.as_ref().map(|(_, file)| path(file))),
+        ("node", node.as_deref().map(text)),
+        ("labels", Some(list(&labels))),
+        ("weight", Some(weight.to_string())),
+        ("zone", Some(text(&zone))),
+    ];
+    assert_eq!(lines.len(), fleet_keys().len());
+    let lines = lines.into_iter().filter_map(|(key, value)| Some(format!("{key} = {}\n", value?)));
+    "[fleet]\n".to_owned() + &lines.collect::<String>()
 }

@@ -35,8 +35,9 @@ pub(super) fn list(profile: ProfileName) -> Command {
         )
         .args([
             jobs("Only these jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
+            switch("fleet", "Jobs with CRON_FLEET=one: which node ran each of them last, and which nodes have it"),
             user("Only jobs that run as this user"),
-            json("Print the replies of the method List, one JSON object on each line"),
+            json("Print the replies of the method List, or with --fleet of FleetJobs, one JSON object on each line"),
         ])
         .args(places(profile))
         .after_help("Examples:\n  cronctl list\n  cronctl list backup alice:report\n  cronctl list --user alice --json")
@@ -47,7 +48,8 @@ pub(super) fn status() -> Command {
         .about("Show the daemon's state, and the jobs that fail")
         .long_about(
             "Show the daemon's state: its tables and those that it refuses, running, paused and failing jobs, what is due \
-             next, and whether a history is kept. The exit status is 1 if a job fails or is late, or a table is refused.",
+             next, and whether a history is kept. The exit status is 1 if a job fails or is late, a table is refused, or the \
+             machine takes no part in its fleet.",
         )
         .args([
             user("Name the jobs of this user only"),
@@ -82,6 +84,9 @@ pub(super) fn history() -> Command {
         )
         .args([
             job("Only runs of this job"),
+            switch("fleet", "The last 20 outcomes of a job with CRON_FLEET=one on all nodes; needs JOB")
+                .requires("job")
+                .conflicts_with_all(["since", "until", "outcome", "limit"]),
             user("Only runs of jobs of this user"),
             time("since", "Only what was due at this time or later"),
             time("until", "Only what was due before this time"),
@@ -95,7 +100,7 @@ pub(super) fn history() -> Command {
                 .value_name("N")
                 .value_parser(values::whole_number)
                 .help("Show at most N; default: 50"),
-            json("Print the replies of the method Runs, one JSON object on each line"),
+            json("Print the replies of the method Runs, one JSON object on each line, or with --fleet that of FleetHistory"),
             run_dir(),
         ])
         .after_help(
@@ -218,6 +223,29 @@ pub(super) fn calendar(profile: ProfileName) -> Command {
         ])
         .args(places(profile))
         .after_help("Examples:\n  cronctl calendar >jobs.ics\n  cronctl calendar --days 7 --user alice backup")
+}
+
+pub(super) fn fleet() -> Command {
+    Command::new("fleet")
+        .about("Show the nodes of the fleet, their clocks, and tables that differ")
+        .long_about(
+            "Show the fleet that this machine is a node of: whether its engine (etcd) answers, the nodes with their clocks, \
+             versions and labels, and the jobs that not all nodes have, or not all of them alike. The exit status is 1 if \
+             something is not well. With reset JOB: set the watermark of a job to now, where a wrong clock has claimed a slot in \
+             the future; no slot of the past runs again by this.",
+        )
+        .args([
+            Arg::new("action")
+                .value_name("reset")
+                .value_parser(["reset"])
+                .requires("job")
+                .help("Repair the watermark of JOB"),
+            job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").requires("action"),
+            user("Only jobs that run as this user"),
+            json("Print the reply of the method Fleet, or with reset of FleetReset, as a JSON object"),
+            run_dir(),
+        ])
+        .after_help("Examples:\n  cronctl fleet\n  cronctl list --fleet\n  cronctl history --fleet report\n  cronctl fleet reset report")
 }
 
 #[cfg(feature = "top")]

@@ -56,6 +56,7 @@ const VERBS: &[Verb] = &[
     ("events", |_| jobs::events()),
     ("metrics", |_| jobs::metrics()),
     ("calendar", jobs::calendar),
+    ("fleet", |_| jobs::fleet()),
     #[cfg(feature = "top")]
     ("top", |_| jobs::top()),
     ("run", |_| control::run()),

@@ -164,6 +164,21 @@ pub(super) const CLIENT: Group = Group {
     ],
 };
 
+pub(super) const NETWORK: Group = Group {
+    reason: "connections to the engine of a fleet, look-ups of its hosts, and questions to the kernel for the addresses of this one",
+    calls: &[
+        Call(libc::SYS_socket, &[is(0, libc::AF_UNIX as u32)]),
+        Call(libc::SYS_socket, &[is(0, libc::AF_INET as u32)]),
+        Call(libc::SYS_socket, &[is(0, libc::AF_INET6 as u32)]),
+        Call(libc::SYS_socket, &[is(0, libc::AF_NETLINK as u32), is(2, libc::NETLINK_ROUTE as u32)]),
+        Call(libc::SYS_connect, &[]),
+        Call(libc::SYS_bind, &[]),
+        Call(libc::SYS_sendmmsg, &[]),
+        // How many bytes of an answer of a name server wait.
+        Call(libc::SYS_ioctl, &[is(1, libc::FIONREAD as u32)]),
+    ],
+};
+
 pub(super) const READ: Group = Group {
     reason: "opening files and directories for reading, and looking at what paths lead to",
     calls: &[

@@ -2,7 +2,7 @@
 //!
 //! A helper opens what it has from outside, calls [`enter`] once, and only then reads what it did not write itself. From then on it can do what
 //! its groups of system calls ([`groups`]) and its paths allow, for good; everything else is denied. seccomp(2) filters the system calls, and Landlock
-//! (landlock(7)) restricts them to paths and forbids TCP connections and signals to others, as far as the kernel has it.
+//! (landlock(7)) restricts them to paths, and to TCP connections to the engine for the agent of a fleet, none for the others, and forbids signals to others, as far as the kernel has it.
 //!
 //! A denied system call fails with ENOSYS ("Function not implemented"), as on a kernel that does not have it. The process is not killed, since a
 //! later libc may use system calls that are not in the list yet: it takes ENOSYS for an older kernel and does it in the old way, whereas it would pass
@@ -20,7 +20,7 @@ mod calls;
 pub use calls::Group;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, NetPort, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, Scope,
     make_bitflags, path_beneath_rules,
 };
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// What a look-up of users, groups or zones reads, also after the files were replaced: rules for single files would be those of the old ones.
 const SYSTEM: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/var/lib/sss", "/var/lib/extrausers"];
+/// What a look-up of a host reads besides, and the port of name servers.
+const RESOLVER: [&str; 2] = ["/run/systemd/resolve", "/run/nscd"];
+const DOMAIN_PORT: u16 = 53;
 /// Random numbers where the kernel has no getrandom(2), and for SQLite.
 const RANDOM: &str = "/dev/urandom";
 
@@ -40,6 +43,11 @@ pub enum Helper<'a> {
     Recorder {
         /// The directory of the database. None: it is in memory.
         directory: Option<&'a Path>,
+    },
+    /// The agent of a fleet.
+    Fleet {
+        /// The ports of the engine's members.
+        ports: &'a [u16],
     },
     /// The server of `cronctl web`.
     Web {
@@ -55,6 +63,15 @@ pub fn groups(helper: Helper<'_>) -> &'static [&'static Group] {
         Helper::Recorder { .. } => {
             &[&calls::PROCESS, &calls::DESCRIPTORS, &calls::ACCEPT, &calls::TALK, &calls::READ, &calls::WRITE]
         }
+        Helper::Fleet { .. } => &[
+            &calls::PROCESS,
+            &calls::THREADS,
+            &calls::LIBRARIES,
+            &calls::DESCRIPTORS,
+            &calls::TALK,
+            &calls::NETWORK,
+            &calls::READ,
+        ],
         Helper::Web { .. } => &[
             &calls::PROCESS,
             &calls::THREADS,
@@ -90,6 +107,12 @@ fn restrict_files(helper: Helper<'_>) -> Result<(), RulesetError> {
         .create()?
         .add_rules(path_beneath_rules([RANDOM], read))?;
     let ruleset = match helper {
+        Helper::Fleet { ports } => {
+            let connect = |port: &u16| Ok::<_, RulesetError>(NetPort::new(*port, AccessNet::ConnectTcp));
+            ruleset
+                .add_rules(path_beneath_rules(SYSTEM.iter().chain(&RESOLVER), read))?
+                .add_rules(ports.iter().chain([&DOMAIN_PORT]).map(connect))?
+        }
         Helper::Recorder { directory } => ruleset.add_rules(path_beneath_rules(directory, read | write))?,
         Helper::Web { removes_in } => {
             let zones = std::env::var_os("TZDIR").map(PathBuf::from);

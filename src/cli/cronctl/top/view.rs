@@ -341,6 +341,7 @@ mod tests {
             log_dropped: 0,
             old_executors: 0,
             paused_all_until: None,
+            fleet: None,
         };
         let mut state = State::default();
         (state.status, state.has_more) = (Some(status), true);

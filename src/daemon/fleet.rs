@@ -1,0 +1,624 @@
+//! The daemon's side of a fleet: starts the agent and starts it again, passes on what the scheduler asks for, and what the agent says once it is
+//! checked.
+//!
+//! Nothing here waits. An agent is one connection; see [`crate::fleet`].
+
+use super::execute_as;
+use super::reactor::{Interest, Reactor, Token};
+use super::settings::Settings;
+use crate::config::FleetConfig;
+use crate::crontab::printable;
+use crate::fleet::check::AgentCheck;
+use crate::fleet::link::{Link, LinkError};
+use crate::fleet::message::{ACCOUNT, AgentMessage, AgentRequest, AgentSettings, VERB};
+use crate::report::Level;
+use crate::schedule::Zones;
+use crate::scheduler::{Change, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, Mark, RENEW_MS};
+use crate::sys::error::{PathError, os_at};
+use crate::sys::files::{self, reason};
+use crate::sys::process::own_uid;
+use crate::sys::{clock, descriptor};
+use crate::users::local_account;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// How soon the agent is started again, in milliseconds: doubled from one to the other.
+const FIRST_PAUSE_MS: i64 = 1_000;
+const LONGEST_PAUSE_MS: i64 = 15_000;
+/// The lease counts as gone so long before its end, in milliseconds.
+const MARGIN_MS: i64 = 1_000;
+/// How long an agent may take until it has listed all keys.
+const BEGIN_MS: i64 = 60_000;
+/// Most different lines of agents that go into the log, and most characters of one.
+const MOST_LINES: usize = 20;
+const LONGEST_TEXT: usize = 300;
+/// How long `crond --check` waits for the agent, and most problems that it reports.
+const CHECK_MS: i64 = 30_000;
+const MOST_PROBLEMS: usize = 50;
+/// Most bytes of a file with certificates or a key, and of one with a password.
+const LARGEST_PEM: usize = 1 << 20;
+const LARGEST_PASSWORD: usize = 4 << 10;
+
+/// The fleet as the daemon has it.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    open: Option<OpenFleet>,
+    /// The name of this node.
+    node: String,
+    /// Why the engine is away. None: it is there.
+    fault: Option<String>,
+    lines: Vec<(Level, String)>,
+}
+
+#[derive(Debug)]
+struct OpenFleet {
+    config: FleetConfig,
+    node: String,
+    program: PathBuf,
+    /// User id and group id of the agent. None: those of this process.
+    account: Option<(u32, u32)>,
+    agent: Agent,
+    pause_ms: i64,
+    /// Since when the engine has been away, milliseconds of the monotonic clock. None: it is there.
+    away_since_ms: Option<i64>,
+    /// Whether that was logged.
+    is_away_logged: bool,
+    counts: FleetCounts,
+    last_read: u64,
+    /// What agents have said for the log.
+    told: BTreeSet<String>,
+}
+
+/// What is counted of a fleet since the start of the daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FleetCounts {
+    /// How often the connection to the engine was lost.
+    pub(super) losses: u64,
+    /// Claims of slots that were made.
+    pub(super) won: u64,
+    /// Claims that were refused: mostly another node was faster.
+    pub(super) refused: u64,
+    /// Claims that failed, or whose answer is not known.
+    pub(super) failed: u64,
+}
+
+#[derive(Debug)]
+enum Agent {
+    /// It is started at this moment, milliseconds of the monotonic clock.
+    Waiting(i64),
+    Running(Box<RunningAgent>),
+}
+
+#[derive(Debug)]
+struct RunningAgent {
+    link: Link,
+    token: Token,
+    is_writing: bool,
+    check: AgentCheck,
+    /// The requests that are claims and have not been answered.
+    claims: BTreeSet<u64>,
+    since_ms: i64,
+    /// When the lease counts as gone. None: there is none yet.
+    lease_until_ms: Option<i64>,
+    /// When the lease is to be renewed.
+    renew_at_ms: i64,
+    /// The member of the engine that answers, and how long that took last, in microseconds.
+    member: Option<(String, u64)>,
+}
+
+/// What has come of the agent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum FleetNews {
+    /// For the scheduler.
+    Event(FleetEvent),
+    /// Keys that were read. None: they could not be.
+    Found(u64, Option<Vec<FleetEntry>>),
+}
+
+/// The state of the connection, for those who ask.
+#[derive(Debug)]
+pub(super) struct FleetStatus<'a> {
+    /// Whether the engine is there.
+    pub(super) is_connected: bool,
+    /// The member of the engine that answers, and how long that took last, in microseconds.
+    pub(super) member: Option<&'a (String, u64)>,
+    /// Transactions without an answer.
+    pub(super) waiting: usize,
+    pub(super) counts: FleetCounts,
+}
+
+/// Why this machine takes no part in its fleet.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error("this program was built without it")]
+    NotBuilt,
+    #[error("there is no user {ACCOUNT}")]
+    NoAccount,
+    #[error("cronctl is not installed")]
+    NoProgram,
+    #[error("the host name is none that a node can have; expected a line like node = \"web1\" in [fleet]")]
+    NoName,
+    #[error("zone: there is no time zone {0}; expected a name like Europe/Berlin in [fleet]")]
+    NoZone(String),
+    #[error("{0}")]
+    File(#[from] PathError),
+}
+
+/// What the agent is started from.
+#[derive(Debug)]
+pub(super) struct AgentStart {
+    program: PathBuf,
+    account: Option<(u32, u32)>,
+    pub(super) node: String,
+}
+
+impl AgentStart {
+    /// Finds the program and the user of the agent, and the name of the node.
+    pub(super) fn find(
+        settings: &Settings,
+        config: &FleetConfig,
+        zones: &dyn Zones,
+    ) -> Result<AgentStart, Unavailable> {
+        if !cfg!(feature = "fleet") {
+            return Err(Unavailable::NotBuilt);
+        }
+        let account = local_account(ACCOUNT)?.filter(|(uid, _)| *uid != 0);
+        let account = match settings.is_standalone() {
+            // Only root can start it as somebody else.
+            true => account.filter(|_| own_uid() == 0),
+            false => Some(account.ok_or(Unavailable::NoAccount)?),
+        };
+        let node = node_name(config).ok_or(Unavailable::NoName)?;
+        if !config.has_known_zone(zones) {
+            return Err(Unavailable::NoZone(config.zone.clone()));
+        }
+        Ok(AgentStart { program: files::cronctl().ok_or(Unavailable::NoProgram)?, account, node })
+    }
+
+    /// The process, which is not started yet, with this socket.
+    fn command(&self, socket: OwnedFd) -> Command {
+        let mut command = match self.account {
+            Some(ids) => execute_as::command(ids, &self.program),
+            None => Command::new(&self.program),
+        };
+        command.arg(VERB).env_clear().current_dir("/");
+        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+}
+
+/// What is wrong with the engine of the fleet, a line each, as the agent finds it. Nothing is changed. Waits for the agent for a limited time.
+pub(super) fn find_problems(settings: &Settings, config: &FleetConfig, zones: &dyn Zones) -> Vec<String> {
+    let no_part =
+        |why: &dyn std::fmt::Display| vec![format!("this machine takes no part in the fleet {}: {why}", config.name)];
+    let start = match AgentStart::find(settings, config, zones) {
+        Ok(start) => start,
+        Err(why @ Unavailable::NoAccount) => {
+            return no_part(&format!("{why}; cronwheel-fleet(7) has the command that makes it"));
+        }
+        Err(why) => return no_part(&why),
+    };
+    // Only root can start the agent as its user, and read the files with secrets.
+    if start.account.is_some() && own_uid() != 0 {
+        return Vec::new();
+    }
+    let message = match agent_settings(config, &start.node, true) {
+        Ok(message) => message,
+        Err(why) => return no_part(&why),
+    };
+    match ask_agent(&start, &message) {
+        Ok(problems) => problems.into_iter().map(|problem| format!("fleet {}: {problem}", config.name)).collect(),
+        Err(why) => no_part(&format!("the agent cannot be asked: {}", reason(&why))),
+    }
+}
+
+/// Starts an agent that only checks, and reads what it finds.
+fn ask_agent(start: &AgentStart, settings: &AgentSettings) -> io::Result<Vec<String>> {
+    let (ours, theirs) = descriptor::stream_pair()?;
+    let mut child = start.command(theirs).spawn()?;
+    let mut link = Link::new(ours);
+    let mut problems = Vec::new();
+    link.push(settings).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let until_ms = clock::monotonic_ms() + CHECK_MS;
+    loop {
+        let left_ms = until_ms - clock::monotonic_ms();
+        if left_ms <= 0 {
+            problems.push("the check took too long and was ended".to_owned());
+            break;
+        }
+        if link.flush().is_err() {
+            break;
+        }
+        // What did not fit is sent soon.
+        descriptor::wait_until(link.as_fd(), if link.wants_to_write() { left_ms.min(10) } else { left_ms })?;
+        let Ok(messages) = link.receive() else { break };
+        for message in messages {
+            match message {
+                AgentMessage::Warning(text) | AgentMessage::Lost(text) | AgentMessage::NotStarted(text) => {
+                    problems.push(one_line(&text));
+                }
+                _ => {}
+            }
+        }
+        if problems.len() > MOST_PROBLEMS {
+            break;
+        }
+    }
+    // It ends when its socket is closed; one that hangs is ended.
+    drop(link);
+    let _ = child.kill();
+    child.wait()?;
+    Ok(problems)
+}
+
+/// The name of this node: the configured one, else the host name.
+fn node_name(config: &FleetConfig) -> Option<String> {
+    if let Some(node) = &config.node {
+        return Some(node.clone());
+    }
+    let name = String::from_utf8(files::host_name().ok()?).ok()?;
+    crate::config::is_fleet_name(&name).then_some(name)
+}
+
+/// What the agent has to know, with the certificates, the key and the password as they are now.
+///
+/// # Errors
+/// A file that cannot be read: which, and why.
+pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool) -> Result<AgentSettings, PathError> {
+    let read = |path: &Path, most: usize| files::read_text(path, most).map_err(os_at("reading", path));
+    let pem = |path: &PathBuf| read(path, LARGEST_PEM);
+    let login = |(user, path): &(String, PathBuf)| {
+        let text = read(path, LARGEST_PASSWORD)?;
+        Ok::<_, PathError>((user.clone(), text.lines().next().unwrap_or_default().to_owned()))
+    };
+    Ok(AgentSettings {
+        name: config.name.clone(),
+        node: node.to_owned(),
+        endpoints: config.endpoints.clone(),
+        ca: config.ca.as_ref().map(pem).transpose()?,
+        identity: config
+            .identity
+            .as_ref()
+            .map(|(cert, key)| Ok::<_, PathError>((pem(cert)?, pem(key)?)))
+            .transpose()?,
+        login: config.login.as_ref().map(login).transpose()?,
+        only_checks,
+    })
+}
+
+impl Fleet {
+    /// The fleet of the configuration. The agent is started by [`Fleet::run_timers`].
+    pub(super) fn open(settings: &Settings, zones: &dyn Zones) -> Fleet {
+        let Some(config) = &settings.config.fleet else { return Fleet::default() };
+        match AgentStart::find(settings, config, zones) {
+            Ok(AgentStart { program, account, node }) => {
+                let open = OpenFleet {
+                    config: config.clone(),
+                    node: node.clone(),
+                    program,
+                    account,
+                    agent: Agent::Waiting(0),
+                    pause_ms: FIRST_PAUSE_MS,
+                    away_since_ms: Some(clock::monotonic_ms()),
+                    is_away_logged: false,
+                    counts: FleetCounts::default(),
+                    last_read: 0,
+                    told: BTreeSet::new(),
+                };
+                let fault = Some("it is not connected yet".to_owned());
+                Fleet { open: Some(open), node, fault, lines: Vec::new() }
+            }
+            Err(why) => {
+                let text = format!("this machine takes no part in the fleet {}: {why}", config.name);
+                let node = node_name(config).unwrap_or_default();
+                Fleet { open: None, node, fault: Some(why.to_string()), lines: vec![(Level::Warning, text)] }
+            }
+        }
+    }
+
+    /// The name of this node.
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// Why the engine is away. None: it is there.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Whether an agent runs.
+    pub(super) fn has_agent(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| matches!(open.agent, Agent::Running(_)))
+    }
+
+    /// The state of the connection. None: there is no fleet.
+    pub(super) fn status(&self) -> Option<FleetStatus<'_>> {
+        let open = self.open.as_ref()?;
+        let running = match &open.agent {
+            Agent::Running(running) => Some(running),
+            Agent::Waiting(_) => None,
+        };
+        Some(FleetStatus {
+            is_connected: running.is_some_and(|running| running.check.is_connected()),
+            member: running.and_then(|running| running.member.as_ref()),
+            waiting: running.map_or(0, |running| running.check.waiting()),
+            counts: open.counts,
+        })
+    }
+
+    /// Sends a request of the scheduler. What cannot be sent is answered at once: it has certainly not been executed.
+    pub(super) fn request(&mut self, request: &FleetRequest) -> Option<FleetEvent> {
+        let open = self.open.as_mut()?;
+        // Without a connection its end has voided the request.
+        let Agent::Running(running) = &mut open.agent else { return None };
+        let failed = |why: &str| {
+            let answer = FleetAnswer::Failed { why: why.to_owned() };
+            Some(FleetEvent::Answered { id: request.id, answer })
+        };
+        let is_claim = is_claim(request);
+        if !running.check.has_room() || running.link.push(&AgentRequest::Transact(request.clone())).is_err() {
+            open.counts.failed += u64::from(is_claim);
+            return failed("more requests wait for the engine than are kept; it is too slow for this fleet");
+        }
+        running.check.note_transaction(request);
+        if is_claim {
+            running.claims.insert(request.id);
+        }
+        None
+    }
+
+    /// Has keys read. Returns the number that [`FleetNews::Found`] will have. None: there is no connection, or too much to do.
+    pub(super) fn read(&mut self, prefix: &str, limit: u32) -> Option<u64> {
+        let open = self.open.as_mut()?;
+        let Agent::Running(running) = &mut open.agent else { return None };
+        if !running.check.is_connected() || !running.check.has_room() {
+            return None;
+        }
+        open.last_read += 1;
+        let id = open.last_read;
+        running.link.push(&AgentRequest::Read { id, prefix: prefix.to_owned(), limit }).ok()?;
+        running.check.note_read(id, prefix);
+        Some(id)
+    }
+
+    /// When [`Fleet::run_timers`] has something to do, milliseconds of the monotonic clock.
+    pub(super) fn deadline_ms(&self) -> Option<i64> {
+        match &self.open.as_ref()?.agent {
+            Agent::Waiting(at) => Some(*at),
+            Agent::Running(running) => Some(running.deadline_ms()),
+        }
+    }
+
+    /// Starts the agent, has the lease renewed, and ends a connection whose lease is gone. `handler` is called when the agent has sent something.
+    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Vec<FleetNews> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        match &mut open.agent {
+            Agent::Waiting(at) if *at <= now_ms => {
+                match open.spawn(now_ms, reactor, handler) {
+                    Ok(running) => open.agent = Agent::Running(Box::new(running)),
+                    Err(why) => {
+                        let why = format!("starting the agent: {why}");
+                        let line = open.note_loss(now_ms, &why);
+                        self.lines.extend(line);
+                        self.fault = Some(why);
+                    }
+                }
+                Vec::new()
+            }
+            Agent::Waiting(_) => Vec::new(),
+            Agent::Running(running) => {
+                let end = match running.lease_until_ms {
+                    Some(until) => (until <= now_ms).then_some("the lease of this node could not be renewed in time"),
+                    None => (running.since_ms + BEGIN_MS <= now_ms).then_some("the agent does not connect"),
+                };
+                if let Some(why) = end {
+                    return self.lose(now_ms, reactor, why);
+                }
+                if running.renew_at_ms <= now_ms && running.check.has_lease() {
+                    running.renew_at_ms = now_ms + RENEW_MS;
+                    if running.check.note_renewal(now_ms) {
+                        // A link that takes nothing more is noticed by the end of the lease.
+                        let _ = running.link.push(&AgentRequest::Renew);
+                    }
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Sends what waits for the agent.
+    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+        let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
+        if let Err(why) = running.link.flush() {
+            // What the agent has said about its end is worth more than that.
+            let why = running.link.receive().ok().and_then(last_words).unwrap_or_else(|| format!("the agent: {why}"));
+            return self.lose(now_ms, reactor, &why);
+        }
+        let wants_to_write = running.link.wants_to_write();
+        if wants_to_write != running.is_writing
+            && reactor.set_writable(&running.link, running.token, wants_to_write).is_ok()
+        {
+            running.is_writing = wants_to_write;
+        }
+        Vec::new()
+    }
+
+    /// Reads what the agent has sent.
+    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+        let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
+        let messages = match running.link.receive() {
+            Ok(messages) => messages,
+            Err(LinkError::Closed) => return self.lose(now_ms, reactor, "the agent has ended"),
+            Err(why) => return self.lose(now_ms, reactor, &format!("the agent: {why}")),
+        };
+        let mut news = Vec::new();
+        for message in messages {
+            match self.handle_message(now_ms, message, &mut news) {
+                Ok(()) => {}
+                Err(why) => {
+                    news.extend(self.lose(now_ms, reactor, &why));
+                    return news;
+                }
+            }
+        }
+        news
+    }
+
+    /// Handles a message. Fails with the reason why the connection ends.
+    fn handle_message(&mut self, now_ms: i64, message: AgentMessage, news: &mut Vec<FleetNews>) -> Result<(), String> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Agent::Running(running) = &mut open.agent else { return Ok(()) };
+        running.check.accept(&message, now_ms).map_err(|why| format!("the agent: {why}"))?;
+        match message {
+            AgentMessage::Event(event) => {
+                match &event {
+                    FleetEvent::Listing { sent_ms, .. } | FleetEvent::Renewed { sent_ms } => {
+                        running.lease_until_ms = Some(sent_ms + LEASE_MS - MARGIN_MS);
+                    }
+                    FleetEvent::Listed => {
+                        open.pause_ms = FIRST_PAUSE_MS;
+                        self.fault = None;
+                        let since = open.away_since_ms.take();
+                        let member = running.member.as_ref().map_or("", |(endpoint, _)| endpoint);
+                        let after = match since {
+                            Some(since) if std::mem::take(&mut open.is_away_logged) => {
+                                format!(" again after {} s", (now_ms - since) / 1000)
+                            }
+                            _ => String::new(),
+                        };
+                        let text = format!(
+                            "connected to the engine of the fleet {} as node {}{after}: {}",
+                            open.config.name,
+                            open.node,
+                            one_line(member)
+                        );
+                        self.lines.push((Level::Info, text));
+                    }
+                    FleetEvent::Answered { id, answer } if running.claims.remove(id) => match answer {
+                        FleetAnswer::Done { .. } => open.counts.won += 1,
+                        FleetAnswer::Refused { .. } => open.counts.refused += 1,
+                        FleetAnswer::Failed { .. } | FleetAnswer::Unknown => open.counts.failed += 1,
+                    },
+                    FleetEvent::Answered { .. } | FleetEvent::Entries(_) | FleetEvent::Away => {}
+                }
+                news.push(FleetNews::Event(event));
+            }
+            AgentMessage::Found { id, entries } => news.push(FleetNews::Found(id, entries)),
+            AgentMessage::Member { endpoint, microseconds } => {
+                running.member = Some((one_line(&endpoint), microseconds));
+            }
+            AgentMessage::Info(text) | AgentMessage::Warning(text) => {
+                // The next agent says the same.
+                let text = one_line(&text);
+                if open.told.len() < MOST_LINES && open.told.insert(text.clone()) {
+                    self.lines.push((Level::Info, text));
+                }
+            }
+            AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => return Err(one_line(&why)),
+        }
+        Ok(())
+    }
+
+    /// Ends the connection, and has the scheduler know if it knows of it.
+    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, why: &str) -> Vec<FleetNews> {
+        let Some(open) = &mut self.open else { return Vec::new() };
+        let Agent::Running(running) = std::mem::replace(&mut open.agent, Agent::Waiting(i64::MAX)) else {
+            return Vec::new();
+        };
+        reactor.remove(&running.link, running.token);
+        let line = open.note_loss(now_ms, why);
+        self.lines.extend(line);
+        self.fault = Some(why.to_owned());
+        // The agent ends when its socket is closed.
+        match running.check.has_lease() {
+            true => vec![FleetNews::Event(FleetEvent::Away)],
+            false => Vec::new(),
+        }
+    }
+
+    /// Takes the lines for the log.
+    pub(super) fn take_lines(&mut self) -> Vec<(Level, String)> {
+        std::mem::take(&mut self.lines)
+    }
+}
+
+impl RunningAgent {
+    fn deadline_ms(&self) -> i64 {
+        match self.lease_until_ms {
+            Some(until) => until.min(self.renew_at_ms),
+            None => self.since_ms + BEGIN_MS,
+        }
+    }
+}
+
+impl OpenFleet {
+    /// Starts the agent.
+    fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Result<RunningAgent, String> {
+        let settings = agent_settings(&self.config, &self.node, false).map_err(|why| why.to_string())?;
+        let mut spawned = || -> io::Result<(Link, Token)> {
+            let (ours, theirs) = descriptor::stream_pair()?;
+            let start = AgentStart { program: self.program.clone(), account: self.account, node: String::new() };
+            // The loop reaps all children.
+            #[allow(clippy::zombie_processes)]
+            let _child = start.command(theirs).spawn()?;
+            let token = reactor.add(&ours, Interest::Readable, handler)?;
+            Ok((Link::new(ours), token))
+        };
+        let (mut link, token) = spawned().map_err(|why| reason(&why))?;
+        link.push(&settings).map_err(|_| "the files of [fleet] are too long".to_owned())?;
+        Ok(RunningAgent {
+            link,
+            token,
+            is_writing: false,
+            check: AgentCheck::new(now_ms),
+            claims: BTreeSet::new(),
+            since_ms: now_ms,
+            lease_until_ms: None,
+            renew_at_ms: now_ms + RENEW_MS,
+            member: None,
+        })
+    }
+
+    /// Has the agent started later. The first loss of an incident is a line for the log.
+    fn note_loss(&mut self, now_ms: i64, why: &str) -> Option<(Level, String)> {
+        // All nodes may have lost the engine at once, and are not to come back at once.
+        let mut random = [0; 2];
+        // Without random numbers they do.
+        let _ = files::randomize(&mut random);
+        let jitter_ms = self.pause_ms * i64::from(u16::from_ne_bytes(random)) / i64::from(u16::MAX);
+        self.agent = Agent::Waiting(now_ms + self.pause_ms / 2 + jitter_ms);
+        self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
+        self.counts.losses += u64::from(self.away_since_ms.is_none());
+        self.away_since_ms.get_or_insert(now_ms);
+        (!std::mem::replace(&mut self.is_away_logged, true)).then(|| {
+            let fleet = &self.config.name;
+            let text = format!(
+                "the engine of the fleet {fleet} is away: {why}; jobs of the fleet run as CRON_FLEET_AWAY says"
+            );
+            (Level::Warning, text)
+        })
+    }
+}
+
+/// Whether a request claims a slot.
+fn is_claim(request: &FleetRequest) -> bool {
+    let claimed = |change: &Change| change.value.as_deref().and_then(Mark::of_text).is_some_and(|mark| mark.is_open());
+    request.transaction.changes.iter().filter(|change| change.key.starts_with("mark/")).any(claimed)
+}
+
+/// What an agent says of its end.
+fn last_words(messages: Vec<AgentMessage>) -> Option<String> {
+    messages.into_iter().find_map(|message| match message {
+        AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => Some(one_line(&why)),
+        _ => None,
+    })
+}
+
+/// A text of another process as one line of the log.
+fn one_line(text: &str) -> String {
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(at, _)| at);
+    printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
+}

@@ -1,0 +1,122 @@
+//! What the event loop does with the fleet: it passes requests of the scheduler to the agent, and what the agent says to the scheduler.
+
+use super::fleet::FleetNews;
+use super::settings::Settings;
+use super::state::{Daemon, Fatal, Handler, now};
+use crate::report::Level;
+use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings};
+use crate::sys::{clock, files};
+use crate::varlink::cron;
+
+impl Daemon {
+    fn handle_fleet_agent(&mut self) -> Result<(), Fatal> {
+        let news = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_news(news);
+        Ok(())
+    }
+
+    /// When [`Daemon::run_fleet`] has something to do, milliseconds of the monotonic clock.
+    pub(super) fn fleet_deadline_ms(&self) -> Option<i64> {
+        self.fleet.deadline_ms().filter(|_| !self.leaves_fleet())
+    }
+
+    /// A daemon that ends starts no other agent. The one that runs ends with it.
+    fn leaves_fleet(&self) -> bool {
+        self.stopping.is_some() && !self.fleet.has_agent()
+    }
+
+    /// Starts the agent if it is time for that, and has the lease renewed.
+    pub(super) fn run_fleet(&mut self, now_ms: i64) {
+        if self.leaves_fleet() {
+            return;
+        }
+        let handler: Handler = |daemon, _| daemon.handle_fleet_agent();
+        let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
+        self.take_fleet_news(news);
+        self.flush_fleet();
+    }
+
+    /// Asks the engine for something.
+    pub(super) fn request_of_fleet(&mut self, request: &FleetRequest) {
+        if let Some(event) = self.fleet.request(request) {
+            self.planner.handle(Event::Fleet(event));
+        }
+    }
+
+    /// Sends what waits for the agent.
+    pub(super) fn flush_fleet(&mut self) {
+        let news = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_news(news);
+    }
+
+    /// Has keys of the fleet read that begin with `prefix`. The answer comes to [`Daemon::take_fleet_keys`] with this number. None: the engine is away,
+    /// or has too much to do.
+    pub(super) fn read_fleet_keys(&mut self, prefix: &str, limit: u32) -> Option<u64> {
+        self.fleet.read(prefix, limit)
+    }
+
+    /// What is counted of the fleet. None: there is none.
+    pub(super) fn fleet_metrics(&self) -> Option<cron::FleetMetrics> {
+        let status = self.fleet.status()?;
+        let view = self.planner.scheduler.fleet_view(now());
+        let own = view.as_ref().and_then(|view| view.nodes.iter().find(|node| node.node == view.node));
+        Some(cron::FleetMetrics {
+            engine_up: status.is_connected,
+            engine_losses: status.counts.losses,
+            engine_seconds: status.member.map(|(_, microseconds)| *microseconds as f64 / 1e6),
+            waiting: u64::try_from(status.waiting).unwrap_or(u64::MAX),
+            won: status.counts.won,
+            refused: status.counts.refused,
+            failed: status.counts.failed,
+            clock_offset: own.and_then(|own| own.offset_ms).map(|ms| ms as f64 / 1e3),
+        })
+    }
+
+    /// The name of the fleet.
+    pub(super) fn fleet_name(&self) -> Option<&str> {
+        self.settings.config.fleet.as_ref().map(|fleet| fleet.name.as_str())
+    }
+
+    /// Why the engine is away.
+    pub(super) fn fleet_fault(&self) -> Option<&str> {
+        self.fleet.fault()
+    }
+
+    fn take_fleet_news(&mut self, news: Vec<FleetNews>) {
+        for (level, text) in self.fleet.take_lines() {
+            match level {
+                Level::Info => self.log_event("INFO", &text),
+                _ => self.warn(&text),
+            }
+        }
+        for item in news {
+            match item {
+                FleetNews::Event(event) => {
+                    let is_end = event == FleetEvent::Away;
+                    self.planner.handle(Event::Fleet(event));
+                    if is_end {
+                        self.end_fleet_reads();
+                    }
+                }
+                FleetNews::Found(id, entries) => self.take_fleet_keys(id, entries),
+            }
+        }
+    }
+}
+
+/// The place of this machine in its fleet, for the scheduler.
+///
+/// # Errors
+/// The kernel has no random numbers.
+pub(super) fn settings_of_node(settings: &Settings, node: &str) -> std::io::Result<FleetSettings> {
+    let mut random = [0; 16];
+    files::randomize(&mut random)?;
+    let config = settings.config.fleet.as_ref();
+    Ok(FleetSettings {
+        node: node.to_owned(),
+        labels: config.map(|config| config.labels.clone()).unwrap_or_default(),
+        weight: config.map_or(1, |config| config.weight),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        fresh_instance: random.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}

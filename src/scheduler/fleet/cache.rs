@@ -1,0 +1,224 @@
+//! What a node knows of the keys of its fleet: as they were listed, and as the watch and the answers have shown them since.
+
+use super::key::FleetKey;
+use super::message::FleetEntry;
+use super::value::{FleetPause, Mark, NodeRecord, RunKey};
+use crate::scheduler::job_id::JobId;
+use std::collections::BTreeMap;
+
+/// Most nodes of a fleet. Those beyond are ignored.
+const MOST_NODES: usize = 1_000;
+/// Most jobs of a fleet of which keys are kept. Those beyond are not claimed.
+const MOST_JOBS: usize = 200_000;
+/// Most instances of nodes that are gone and remembered.
+const MOST_GONE: usize = 4_000;
+
+/// A key with its value as text, for comparisons, and as what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::scheduler) struct Known<T> {
+    /// The value as the engine has it.
+    pub(in crate::scheduler) text: String,
+    /// What it means. None: this version cannot read it.
+    pub(in crate::scheduler) value: Option<T>,
+    /// The revision of its last change.
+    pub(in crate::scheduler) revision: u64,
+    /// When that became known, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) seen_ms: i64,
+}
+
+/// The keys of a fleet.
+#[derive(Debug, Default)]
+pub(in crate::scheduler) struct FleetCache {
+    nodes: BTreeMap<String, Known<NodeRecord>>,
+    clocks: BTreeMap<String, Known<i64>>,
+    marks: BTreeMap<JobId, Known<Mark>>,
+    runs: BTreeMap<JobId, Known<RunKey>>,
+    pauses: BTreeMap<JobId, Known<FleetPause>>,
+    /// Pauses that somebody has ended.
+    ended_pauses: Vec<(JobId, FleetPause)>,
+    /// Nodes with their instances that are not there any more, and since when that is known.
+    gone: BTreeMap<(String, String), i64>,
+    /// The keys that have come with the listing in progress. None: there is none in progress.
+    listing: Option<Box<FleetCache>>,
+}
+
+impl FleetCache {
+    /// A listing begins: what it does not have is gone.
+    pub(in crate::scheduler) fn begin_listing(&mut self) {
+        self.listing = Some(Box::default());
+    }
+
+    /// The listing is complete.
+    pub(in crate::scheduler) fn end_listing(&mut self) {
+        let Some(mut listed) = self.listing.take() else { return };
+        // A node that was gone may have been back meanwhile: that counts anew from now on.
+        listed.gone.clear();
+        let old = std::mem::replace(self, *listed);
+        // A mark that has not changed was not seen only now.
+        for (job, known) in old.marks {
+            if let Some(mark) = self.marks.get_mut(&job).filter(|mark| mark.text == known.text) {
+                mark.seen_ms = known.seen_ms;
+            }
+        }
+    }
+
+    /// Notes when a node has become another one, or is not there any more.
+    fn note_gone(&mut self, node: String, instance: String, now_ms: i64) {
+        let is_there = self.nodes.get(&node).and_then(|known| known.value.as_ref());
+        if is_there.is_some_and(|record| record.instance == instance) {
+            self.gone.remove(&(node, instance));
+        } else {
+            self.gone.entry((node, instance)).or_insert(now_ms);
+            while self.gone.len() > MOST_GONE {
+                let oldest = self.gone.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+                oldest.map(|key| self.gone.remove(&key));
+            }
+        }
+    }
+
+    /// Takes a key as it is now. Returns it if it has changed.
+    pub(in crate::scheduler) fn apply(&mut self, entry: &FleetEntry, now_ms: i64) -> Option<FleetKey> {
+        if let Some(listing) = &mut self.listing {
+            listing.apply(entry, now_ms);
+            return None;
+        }
+        let key = FleetKey::of_text(&entry.key)?;
+        let value = entry.value.as_deref();
+        let is_changed = match &key {
+            FleetKey::Node(node) => {
+                let old = self.nodes.get(node).and_then(|known| known.value.as_ref()).map(|old| old.instance.clone());
+                let is_full = self.nodes.len() >= MOST_NODES && old.is_none();
+                let is_changed = !is_full && set(&mut self.nodes, node, value, entry.revision, now_ms, json);
+                let new = self.nodes.get(node).and_then(|known| known.value.as_ref()).map(|new| new.instance.clone());
+                if let Some(old) = old.filter(|_| is_changed) {
+                    self.note_gone(node.clone(), old, now_ms);
+                }
+                if let Some(new) = new {
+                    self.gone.remove(&(node.clone(), new));
+                }
+                is_changed
+            }
+            FleetKey::Clock(node) => {
+                let is_full = self.clocks.len() >= MOST_NODES && !self.clocks.contains_key(node);
+                !is_full && set(&mut self.clocks, node, value, entry.revision, now_ms, |text| text.parse().ok())
+            }
+            FleetKey::Mark(job) => {
+                let is_full = self.marks.len() >= MOST_JOBS && !self.marks.contains_key(job);
+                !is_full && set(&mut self.marks, job, value, entry.revision, now_ms, Mark::of_text)
+            }
+            FleetKey::Run(job) => {
+                let is_full = self.runs.len() >= MOST_JOBS && !self.runs.contains_key(job);
+                !is_full && set(&mut self.runs, job, value, entry.revision, now_ms, json)
+            }
+            FleetKey::Pause(job) => {
+                let is_full = self.pauses.len() >= MOST_JOBS && !self.pauses.contains_key(job);
+                let old = self.pauses.get(job).and_then(|known| known.value.clone());
+                let is_changed = !is_full && set(&mut self.pauses, job, value, entry.revision, now_ms, json);
+                if let Some(old) = old.filter(|_| is_changed && value.is_none()) {
+                    self.ended_pauses.push((job.clone(), old));
+                }
+                is_changed
+            }
+            FleetKey::Jobs(_) | FleetKey::Outcome(..) => false,
+        };
+        is_changed.then_some(key)
+    }
+
+    /// The nodes that are alive.
+    pub(in crate::scheduler) fn nodes(&self) -> impl Iterator<Item = (&String, &NodeRecord)> {
+        self.nodes.iter().filter_map(|(node, known)| Some((node, known.value.as_ref()?)))
+    }
+
+    /// The key of a node.
+    pub(in crate::scheduler) fn node(&self, node: &str) -> Option<&Known<NodeRecord>> {
+        self.nodes.get(node)
+    }
+
+    /// The clocks of the nodes as they are at `now_ms` by our monotonic clock, milliseconds of UTC.
+    pub(in crate::scheduler) fn clocks(&self, now_ms: i64) -> impl Iterator<Item = (&String, i64)> {
+        let running = move |known: &Known<i64>| Some(known.value?.saturating_add(now_ms.saturating_sub(known.seen_ms)));
+        self.clocks.iter().filter_map(move |(node, known)| Some((node, running(known)?)))
+    }
+
+    /// When the clock of a node has last come, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) fn clock_seen_ms(&self, node: &str) -> Option<i64> {
+        self.clocks.get(node).map(|known| known.seen_ms)
+    }
+
+    /// The nodes that this node has seen go, and since when that is known, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) fn gone(&self) -> impl Iterator<Item = (&String, i64)> {
+        self.gone.iter().map(|((node, _), since_ms)| (node, *since_ms))
+    }
+
+    /// The mark of a job.
+    pub(in crate::scheduler) fn mark(&self, job: &JobId) -> Option<&Known<Mark>> {
+        self.marks.get(job)
+    }
+
+    /// All marks.
+    pub(in crate::scheduler) fn marks(&self) -> impl Iterator<Item = (&JobId, &Known<Mark>)> {
+        self.marks.iter()
+    }
+
+    /// The runs that go on.
+    pub(in crate::scheduler) fn runs(&self) -> impl Iterator<Item = (&JobId, &Known<RunKey>)> {
+        self.runs.iter()
+    }
+
+    /// The run of a job that goes on.
+    pub(in crate::scheduler) fn run(&self, job: &JobId) -> Option<&Known<RunKey>> {
+        self.runs.get(job)
+    }
+
+    /// Takes out the pauses that somebody has ended.
+    pub(in crate::scheduler) fn take_ended_pauses(&mut self) -> Vec<(JobId, FleetPause)> {
+        std::mem::take(&mut self.ended_pauses)
+    }
+
+    /// The pause of a job.
+    pub(in crate::scheduler) fn pause(&self, job: &JobId) -> Option<&Known<FleetPause>> {
+        self.pauses.get(job)
+    }
+
+    /// Since when an instance of a node is known to be gone, in milliseconds of the monotonic clock. None: it is there, or nobody has asked.
+    pub(in crate::scheduler) fn gone_ms(&self, node: &str, instance: &str) -> Option<i64> {
+        self.gone.get(&(node.to_owned(), instance.to_owned())).copied()
+    }
+
+    /// The same, and it counts from now on if nothing was known of it.
+    pub(in crate::scheduler) fn gone_since(&mut self, node: &str, instance: &str, now_ms: i64) -> Option<i64> {
+        let current = self.nodes.get(node).and_then(|known| known.value.as_ref());
+        if current.is_some_and(|record| record.instance == instance) {
+            return None;
+        }
+        // It was perhaps gone before this node has known anything of it.
+        self.note_gone(node.to_owned(), instance.to_owned(), now_ms);
+        self.gone.get(&(node.to_owned(), instance.to_owned())).copied()
+    }
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_str(text).ok()
+}
+
+/// Sets or removes a key, unless a newer value is known. False: nothing has changed.
+fn set<K: Ord + Clone, T>(
+    map: &mut BTreeMap<K, Known<T>>,
+    key: &K,
+    value: Option<&str>,
+    revision: u64,
+    now_ms: i64,
+    read: impl Fn(&str) -> Option<T>,
+) -> bool {
+    if map.get(key).is_some_and(|known| known.revision >= revision) {
+        return false;
+    }
+    match value {
+        Some(text) => {
+            let known = Known { text: text.to_owned(), value: read(text), revision, seen_ms: now_ms };
+            map.insert(key.clone(), known);
+            true
+        }
+        None => map.remove(key).is_some(),
+    }
+}

@@ -1,0 +1,34 @@
+//! Fleet jobs (`CRON_FLEET=one`): each of their slots runs on one of several machines.
+//!
+//! | file | content |
+//! |---|---|
+//! | `message` | the interface to the engine: transactions, keys, answers |
+//! | `key`, `value` | the keys of a fleet and their values |
+//! | `settings` | what the configuration says of this node |
+//! | `cache` | what this node knows of the keys |
+//! | `link` | the connection to the engine: whether this node may act for the fleet |
+//! | `rank` | which node tries first |
+//! | `view` | what is shown of the nodes; the repair of a mark |
+//! | `state` | all of it, with the transactions and what waits for their answers |
+//!
+//! The scheduler's parts `fleet_events`, `fleet_slots`, `fleet_claims` and `fleet_watch` decide with it.
+
+mod cache;
+mod key;
+mod link;
+mod message;
+mod rank;
+mod settings;
+mod state;
+mod value;
+mod view;
+
+pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, json};
+
+pub use key::{FleetKey, OUTCOMES_KEPT};
+pub use message::{
+    CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS, Transaction,
+};
+pub use settings::FleetSettings;
+pub use value::{FleetOutcome, FleetPause, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, RunKey};
+pub use view::FleetNodeView;

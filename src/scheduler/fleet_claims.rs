@@ -1,0 +1,248 @@
+//! Claims of runs of fleet jobs: a run that leaves the start queue is claimed before it goes to the executor, and the end of its slot is
+//! reported to the engine.
+
+use super::action::Action;
+use super::fleet::{CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report};
+use super::fleet_events::REQUEST_MS;
+use super::fleet_slots::{AWAY_MS, RANK_MS};
+use super::job_id::JobId;
+use super::jobs::runs_alone;
+use super::now::Now;
+use super::run_id::RunId;
+use super::run_record::{Outcome, RunRecord, SkipReason, Trigger};
+use super::run_request::{FleetRun, RunRequest};
+use super::saved::StateChange;
+use super::slot_claim::SlotClaim;
+use super::state::{Phase, Scheduler};
+use crate::crontab::{FleetAway, FleetMode};
+use crate::schedule::Timestamp;
+
+/// How often a claim is made again because the keys were others than expected.
+const MOST_TRIES: u32 = 20;
+
+impl Scheduler {
+    /// Whether a start needs a claim: it is a slot of a fleet job.
+    pub(super) fn needs_claim(&self, start: &RunRequest) -> bool {
+        !start.trigger.is_manual() && self.jobs.is_of_fleet(&start.job) && self.jobs.owns(start.run)
+    }
+
+    /// A run has left the start queue: its slot is claimed.
+    pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
+        let run = start.run;
+        let Some(fleet) = &mut self.fleet else { return };
+        fleet
+            .claims
+            .insert(run, PendingClaim { start, since_ms: now.elapsed_ms, request: None, previous: None, tries: 0 });
+        self.drive_claim(run, now, actions);
+    }
+
+    /// Goes on with the claims of a job that wait for something.
+    pub(super) fn drive_claims(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+        let claims =
+            self.fleet.iter().flat_map(|fleet| fleet.claims.iter().filter(|(_, claim)| claim.start.job == *id));
+        let runs: Vec<RunId> = claims.map(|(run, _)| *run).collect();
+        for run in runs {
+            self.drive_claim(run, now, actions);
+        }
+    }
+
+    /// The answer to a claim.
+    pub(super) fn take_claim_answer(&mut self, run: RunId, answer: &FleetAnswer, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let Some(claim) = fleet.claims.get_mut(&run) else { return };
+        claim.request = None;
+        claim.tries += 1;
+        match answer {
+            FleetAnswer::Failed { .. } => self.drop_away(run, now, actions),
+            // If it was made after all, the mark will show that, and the slot is lost.
+            FleetAnswer::Unknown => self.drop_claim(run, now, actions),
+            FleetAnswer::Refused { .. } if claim.tries >= MOST_TRIES => self.drop_claim(run, now, actions),
+            FleetAnswer::Done { .. } | FleetAnswer::Refused { .. } => self.drive_claim(run, now, actions),
+        }
+    }
+
+    /// Goes on with a claim, by what is known of the keys.
+    fn drive_claim(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let Some(fleet) = &self.fleet else { return };
+        let Some(claim) = fleet.claims.get(&run) else { return };
+        let id = claim.start.job.clone();
+        let Some(policy) = self.jobs.policy(&id) else { return self.drop_claim(run, now, actions) };
+        let expires_ms = claim.since_ms.saturating_add(CLAIM_MS);
+        if now.elapsed_ms >= expires_ms {
+            return match claim.tries {
+                0 => self.drop_away(run, now, actions),
+                _ => self.drop_claim(run, now, actions),
+            };
+        }
+        if claim.request.is_some() {
+            return fleet_wake_at(&mut self.fleet, &id, expires_ms);
+        }
+        if !fleet.link.is_up(now.elapsed_ms) {
+            let decides_ms = claim.since_ms.max(fleet.link.away_since_ms()).saturating_add(AWAY_MS);
+            if now.elapsed_ms < decides_ms {
+                return fleet_wake_at(&mut self.fleet, &id, decides_ms.min(expires_ms));
+            }
+            // What may fail over is never started without a claim.
+            let may_run = policy.fleet.away == FleetAway::Run && policy.fleet.mode != FleetMode::OneWithFailover;
+            return match may_run {
+                true => self.start_claimed(run, None, now, actions),
+                false => self.drop_away(run, now, actions),
+            };
+        }
+        let lost_before_ms = now.elapsed_ms.saturating_sub(Scheduler::lost_after_ms(policy));
+        let needs_key = runs_alone(policy);
+        let earlier = self.jobs.claim_of_run(run);
+        let is_active = |run| self.jobs.owns(run);
+        match fleet.plan_claim(&claim.start, earlier, needs_key, lost_before_ms, is_active) {
+            ClaimPlan::Ours(found) => self.start_claimed(run, Some(found), now, actions),
+            ClaimPlan::Taken => self.drop_claim(run, now, actions),
+            ClaimPlan::Busy => self.drop_busy(run, now, actions),
+            ClaimPlan::Send(transaction, previous) => {
+                let Some(fleet) = &mut self.fleet else { return };
+                let request = fleet.request(Purpose::Claim(run), transaction, expires_ms);
+                if let (Some(claim), Some(request)) = (fleet.claims.get_mut(&run), &request) {
+                    claim.request = Some(request.id);
+                    if previous.is_some() {
+                        claim.previous = previous;
+                    }
+                }
+                actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+                fleet.wake(&id, expires_ms);
+            }
+        }
+    }
+
+    /// Hands a run over to the executor, with its claim or, as the engine is away, without.
+    fn start_claimed(&mut self, run: RunId, claim: Option<SlotClaim>, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let Some(PendingClaim { mut start, since_ms, previous, .. }) = fleet.claims.remove(&run) else { return };
+        let alive_until_ms = fleet.link.alive_until_ms();
+        let policy = self.jobs.policy(&start.job);
+        let fails_over = policy.is_some_and(|policy| policy.fleet.mode == FleetMode::OneWithFailover);
+        start.fleet = Some(FleetRun {
+            fence: claim.or(self.jobs.claim_of_run(run)).map(|claim| claim.fence),
+            start_by_ms: since_ms.saturating_add(CLAIM_MS),
+            end_by_ms: fails_over.then_some(alive_until_ms),
+        });
+        let id = start.job.clone();
+        if claim.is_none() {
+            fleet.run_unclaimed.insert(id.clone(), start.scheduled_at);
+        }
+        self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
+        // A daemon that follows after a crash has to know the claim of what may have been started.
+        let state = self.jobs.saved(&id).cloned();
+        actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), state))));
+        if start.attempt == 1 && claim.is_some() {
+            self.record_unclaimed(&id, previous, Timestamp(start.scheduled_at), now, actions);
+        }
+        let ping = self.start_ping(&start);
+        actions.push(Action::Start(start));
+        actions.extend(ping);
+    }
+
+    /// Drops a run whose slot is another node's.
+    fn drop_claim(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let Some(claim) = fleet.claims.remove(&run) else { return };
+        self.starts.drop_claimed(run);
+        self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
+        // What was taken over is not looked at again at once.
+        let pause_ms = if claim.start.trigger == Trigger::Failover { RANK_MS } else { 0 };
+        fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
+    }
+
+    /// Drops a run because a run of the job goes on in the fleet.
+    fn drop_busy(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
+        let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
+        let skipped =
+            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        self.drop_claim(run, now, actions);
+        if let Some((id, slot, trigger)) = skipped {
+            self.begin_skip((&id, slot), trigger, SkipReason::StillRunning, now, actions);
+        }
+    }
+
+    /// Drops a run because the engine is away.
+    fn drop_away(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
+        let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
+        let skipped =
+            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        self.drop_claim(run, now, actions);
+        if let Some((id, slot, trigger)) = skipped {
+            self.record_away(&id, slot, trigger, now, actions);
+        }
+    }
+}
+
+/// Ends of claimed slots.
+impl Scheduler {
+    /// No attempt follows for a claimed slot: the engine gets its outcome.
+    pub(super) fn report_end(&mut self, claim: SlotClaim, record: &RunRecord, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let state = if record.outcome == Outcome::Lost { MarkState::Lost } else { MarkState::Ended };
+        let status = record.outcome.exit_status().map(|status| status.to_string());
+        let outcome = FleetOutcome {
+            slot: record.scheduled_at.0,
+            node: fleet.settings.node.clone(),
+            run: record.run.map(|run| run.0),
+            attempt: record.attempt,
+            started_at_ms: record.started_at_ms,
+            ended_at_ms: record.ended_at_ms,
+            outcome: record.outcome.as_str().to_owned(),
+            detail: record.outcome.reason().map(str::to_owned).or(status),
+            fence: Some(claim.fence),
+        };
+        fleet.add_report(record.job.clone(), Report { claim, outcome, state, request: None });
+        self.send_reports(now, actions);
+    }
+
+    /// Sends the ends that the engine does not have yet.
+    pub(super) fn send_reports(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        if fleet.link.lease().is_none() {
+            return;
+        }
+        let waiting = fleet.reports.iter().filter(|(_, report)| report.request.is_none());
+        let keys: Vec<(JobId, u64)> = waiting.map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            let Some(transaction) = fleet.reports.get(&key).map(|report| fleet.plan_report(&key.0, report)) else {
+                continue;
+            };
+            let purpose = Purpose::Report(key.0.clone(), key.1);
+            let request = fleet.request(purpose, transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
+            if let (Some(report), Some(request)) = (fleet.reports.get_mut(&key), &request) {
+                report.request = Some(request.id);
+            }
+            actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+        }
+    }
+
+    /// The lease was renewed: runs that fail over may go on as long.
+    pub(super) fn extend_runs(&mut self, actions: &mut Vec<Action>) {
+        let Some(fleet) = &self.fleet else { return };
+        if !fleet.link.is_published() {
+            return;
+        }
+        let is_ours = |run: &super::jobs::FleetActiveRun<'_>| {
+            let own = fleet.cache.mark(run.job).filter(|known| known.value.as_ref().is_some_and(|mark| mark.is_open()));
+            let own = own.and_then(|known| fleet.own_claim(known));
+            run.policy.fleet.mode == FleetMode::OneWithFailover
+                && own.is_some_and(|own| run.claim.is_some_and(|claim| claim.run == own.run))
+        };
+        let runs: Vec<RunId> = self.jobs.fleet_runs().filter(is_ours).map(|run| run.run).collect();
+        if !runs.is_empty() {
+            actions.push(Action::ExtendRuns { runs, end_by_ms: fleet.link.alive_until_ms() });
+        }
+    }
+}
+
+fn fleet_wake_at(fleet: &mut Option<Fleet>, id: &JobId, at_ms: i64) {
+    if let Some(fleet) = fleet {
+        fleet.wake(id, at_ms);
+    }
+}

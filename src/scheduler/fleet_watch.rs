@@ -1,0 +1,118 @@
+//! Claimed slots of which nobody will report the end: their node was lost, or an earlier daemon of this node has never started them. And the
+//! keys of runs that go on.
+
+use super::action::Action;
+use super::fleet::{LEASE_MS, MarkState, Purpose};
+use super::fleet_events::REQUEST_MS;
+use super::fleet_slots::RANK_MS;
+use super::job_id::JobId;
+use super::jobs::runs_alone;
+use super::now::Now;
+use super::run_id::RunId;
+use super::slot_claim::SlotClaim;
+use super::state::Scheduler;
+use crate::crontab::{FleetMode, Policy};
+use crate::schedule::Timestamp;
+
+/// So much longer than its lease and the grace period of its job a node must be gone to be lost. Milliseconds.
+const MARGIN_MS: i64 = 5_000;
+
+impl Scheduler {
+    /// How long a node must be gone to be lost with its run of a job. Milliseconds.
+    pub(super) fn lost_after_ms(policy: &Policy) -> i64 {
+        LEASE_MS.saturating_add(i64::from(policy.grace).saturating_mul(1_000)).saturating_add(MARGIN_MS)
+    }
+
+    /// Looks at the mark of a job: whether the run that it names is lost.
+    pub(super) fn watch_fleet_mark(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        if !fleet.link.is_up(now.elapsed_ms) {
+            return;
+        }
+        let Some(known) = fleet.cache.mark(id) else { return };
+        let Some(mark) = known.value.as_ref().filter(|mark| mark.is_open()) else { return };
+        let slot = Timestamp(mark.slot);
+        if let Some(own) = fleet.own_claim(known) {
+            let is_waiting = fleet.has_report(id, slot.0) || self.earlier.has_unclaimed(id);
+            if !is_waiting && !self.jobs.has_slot(id, slot) {
+                self.lose(id, Some((slot, own.run)), now, actions);
+            }
+            return;
+        }
+        let (node, instance, state) = (mark.node.clone(), mark.instance().to_owned(), mark.state);
+        let Some(policy) = self.jobs.policy(id).filter(|_| self.jobs.entry(id).is_some()) else { return };
+        let (rule, is_enabled, lost_after_ms) =
+            (policy.fleet.clone(), policy.is_enabled, Scheduler::lost_after_ms(policy));
+        let Some(rank) = fleet.rank(id, &rule) else { return };
+        let Some(gone_ms) = fleet.cache.gone_since(&node, &instance, now.elapsed_ms) else { return };
+        let wait_ms = i64::try_from(rank).unwrap_or(i64::MAX).saturating_mul(RANK_MS);
+        let ready_ms = gone_ms.saturating_add(lost_after_ms).saturating_add(wait_ms);
+        if now.elapsed_ms < ready_ms {
+            return fleet.wake(id, ready_ms);
+        }
+        let takes_over = rule.mode == FleetMode::OneWithFailover && state == MarkState::Claimed && is_enabled;
+        if !takes_over {
+            return self.lose(id, None, now, actions);
+        }
+        if self.jobs.has_slot(id, slot) || fleet.is_skewed(now) {
+            return;
+        }
+        self.with_jobs(now, actions, |jobs, turn| jobs.take_over(id, slot, turn));
+        if !self.jobs.has_slot(id, slot) {
+            // It may not run here now.
+            if let Some(fleet) = &mut self.fleet {
+                fleet.wake(id, now.elapsed_ms.saturating_add(LEASE_MS));
+            }
+        }
+    }
+
+    fn lose(&mut self, id: &JobId, own: Option<(Timestamp, RunId)>, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let purpose = Purpose::Lose(id.clone(), own);
+        if fleet.is_asked(&purpose) {
+            return;
+        }
+        let Some(transaction) = fleet.plan_lose(id) else { return };
+        let request = fleet.request(purpose, transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
+        actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+    }
+
+    /// Runs of an earlier daemon may have been claimed without its having written that.
+    pub(super) fn adopt_claims(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &self.fleet else { return };
+        let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
+        let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
+        // Those of this daemon are not started yet.
+        let claims: Vec<SlotClaim> = claims.filter(|claim| !fleet.claims.contains_key(&claim.run)).collect();
+        self.with_jobs(now, actions, |jobs, turn| {
+            claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
+        });
+    }
+
+    /// Writes the keys of runs that go on under the lease of a new connection.
+    pub(super) fn keep_run_keys(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let runs = self.jobs.fleet_runs().filter(|run| runs_alone(run.policy));
+        let runs: Vec<_> = runs.map(|run| (run.job.clone(), run.run, run.slot, run.claim)).collect();
+        let Some(fleet) = &mut self.fleet else { return };
+        for (id, run, slot, claim) in runs {
+            let Some(transaction) = fleet.plan_keep_key(&id, slot.0, run, claim) else { continue };
+            let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
+            let request = fleet.request(Purpose::Run(id), transaction, expires_ms);
+            actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+        }
+    }
+
+    /// Removes the key of a run of this node that has ended.
+    pub(super) fn drop_run_key(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+        let is_active = |run: RunId| self.jobs.owns(run);
+        let Some(fleet) = &self.fleet else { return };
+        let is_reported = fleet.reports.keys().any(|(job, _)| job == id);
+        if is_reported || !fleet.link.is_up(now.elapsed_ms) || fleet.is_asked(&Purpose::Run(id.clone())) {
+            return;
+        }
+        let Some(transaction) = fleet.plan_drop_key(id, is_active) else { return };
+        let Some(fleet) = &mut self.fleet else { return };
+        let request = fleet.request(Purpose::Run(id.clone()), transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
+        actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+    }
+}
