@@ -5,6 +5,7 @@ use super::action::Action;
 use super::fleet::{PendingSkip, Purpose};
 use super::fleet_events::spread_ms;
 use super::job_id::JobId;
+use super::missed_slots::MissedSlots;
 use super::now::Now;
 use super::run_record::{SkipReason, Trigger};
 use super::slot_budget::SlotBudget;
@@ -141,7 +142,7 @@ impl Scheduler {
         let run_here = fleet.run_unclaimed.get(id).copied().unwrap_or(i64::MIN);
         let oldest = now.utc.0.saturating_sub(i64::from(catch_up.max_age));
         let to = before.unwrap_or(Timestamp(now.utc.0.saturating_sub(IN_PROGRESS)));
-        let slots = self.unclaimed_slots(id, Timestamp(mark.slot.max(oldest).max(run_here)), to);
+        let slots = self.unclaimed_slots(id, Timestamp(mark.slot.max(oldest).max(run_here)), to).slots;
         match catch_up.mode {
             CatchUpMode::None => None,
             CatchUpMode::Once => slots.last().copied(),
@@ -150,12 +151,13 @@ impl Scheduler {
     }
 
     /// The slots of a job between two moments, both excluded, since it has had its schedule.
-    pub(super) fn unclaimed_slots(&self, id: &JobId, from: Timestamp, to: Timestamp) -> Vec<Timestamp> {
-        let Some(key) = self.jobs.entry(id) else { return Vec::new() };
-        let Some((_, first_seen)) = self.first_seen.get(id) else { return Vec::new() };
+    fn unclaimed_slots(&self, id: &JobId, from: Timestamp, to: Timestamp) -> MissedSlots {
+        let none = MissedSlots { slots: Vec::new(), older: None };
+        let Some(key) = self.jobs.entry(id) else { return none };
+        let Some((_, first_seen)) = self.first_seen.get(id) else { return none };
         let from = from.max(*first_seen);
         if from >= to {
-            return Vec::new();
+            return none;
         }
         self.missed_slots(id, key, from, to, &mut SlotBudget::default())
     }
@@ -298,9 +300,11 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let Some(previous) = previous else { return };
-        let slots = self.unclaimed_slots(id, Timestamp(previous), slot);
-        if let (Some(first), Some(last)) = (slots.first().copied(), slots.last().copied()) {
-            let count = slots.len() as u64;
+        let MissedSlots { slots, older } = self.unclaimed_slots(id, Timestamp(previous), slot);
+        let first = older.as_ref().map(|older| older.first).or(slots.first().copied());
+        let last = slots.last().copied().or(older.as_ref().map(|older| older.last));
+        if let (Some(first), Some(last)) = (first, last) {
+            let count = older.map_or(0, |older| older.count).saturating_add(slots.len() as u64);
             self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_misses(id, (first, last, count), turn));
         }
     }

@@ -3,9 +3,9 @@
 use super::cli::value;
 use super::error::Error;
 use super::values::GivenTime;
-use crate::config::{Config, FleetPlace};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
+use crate::config::{Config, FleetPlace};
 use crate::crontab::{Calendars, Context, Form, KnownNames};
 use crate::profile::shared;
 use crate::schedule::{HostKey, Timestamp, Zone, Zones};
