@@ -433,7 +433,7 @@ fn watch(connection: &Connection, known: &AtomicU64) {
                 return connection.lose(format!("the keys cannot be watched: {why}"));
             }
             Err(why) => {
-                connection.engine.members.leave(&connection.engine.members.current().to_owned());
+                connection.engine.members.leave(connection.engine.members.current());
                 Ok(why.to_string())
             }
         };

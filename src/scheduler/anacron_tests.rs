@@ -129,7 +129,11 @@ impl Machine {
                     | Action::Conclude { .. }
                     | Action::Skipped { .. } => {}
                     Action::Complain(_) => {}
-                    Action::FollowUp(_) | Action::ReserveRuns(_) | Action::End { .. } => {
+                    Action::FollowUp(_)
+                    | Action::ReserveRuns(_)
+                    | Action::End { .. }
+                    | Action::Fleet(_)
+                    | Action::ExtendRuns { .. } => {
                         panic!("{action:?}")
                     }
                 }

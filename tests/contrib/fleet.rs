@@ -59,7 +59,7 @@ fn the_quick_start_starts_every_slot_once_also_while_a_node_is_stopped_and_leave
     for job in ["odd", "even"] {
         let mut last = 0;
         let mut by_slot: BTreeMap<&str, u64> = BTreeMap::new();
-        runs.iter().filter(|run| run.job == job).for_each(|run| drop(by_slot.insert(run.due, run.fence)));
+        by_slot.extend(runs.iter().filter(|run| run.job == job).map(|run| (run.due, run.fence)));
         for fence in by_slot.into_values() {
             assert!(fence > last, "the fences of {job} grow: {said}");
             last = fence;
@@ -105,7 +105,7 @@ fn the_pods_of_a_fleet_fit_together_and_their_files_are_read_without_a_complaint
     let names: Vec<&Value> = volumes.map(|volume| volume.get("name").unwrap_or(&volume["metadata"]["name"])).collect();
     let mut places = BTreeMap::new();
     for mount in container["volumeMounts"].as_array().expect("mounts") {
-        assert!(names.contains(&mount["name"]), "{mount}");
+        assert!(names.contains(&&mount["name"]), "{mount}");
         places.insert(mount["name"].as_str().expect("a name"), mount["mountPath"].as_str().expect("a path"));
     }
     assert_eq!(pod["volumes"][0]["configMap"]["name"], map["metadata"]["name"]);

@@ -27,8 +27,6 @@ const TRANSACTION_US: u64 = 600;
 const CHANGE_US: u64 = 310;
 /// Work of etcd for an event that one node gets.
 const EVENT_US: u64 = 28;
-/// Length of an event as it is sent.
-const EVENT_BYTES: u64 = 222;
 
 /// Claims and ends in a transaction, at most.
 const BATCH: usize = 100;
