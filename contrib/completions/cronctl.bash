@@ -33,6 +33,9 @@ _cronctl() {
             cronctl,explain)
                 cmd="cronctl__subcmd__explain"
                 ;;
+            cronctl,fleet)
+                cmd="cronctl__subcmd__fleet"
+                ;;
             cronctl,history)
                 cmd="cronctl__subcmd__history"
                 ;;
@@ -94,7 +97,7 @@ _cronctl() {
 
     case "${cmd}" in
         cronctl)
-            opts="-h -V --profile --config --help --version list status show history logs why events metrics calendar top run pause resume kill reload ping next check explain simulate timeline web"
+            opts="-h -V --profile --config --help --version list status show history logs why events metrics calendar fleet top run pause resume kill reload ping next check explain simulate timeline web"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -336,8 +339,52 @@ _cronctl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        cronctl__subcmd__fleet)
+            opts="-h --user --json --run-dir --profile --config --help reset $(_cronctl_jobs)"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --user)
+                    COMPREPLY=($(compgen -u "${cur}"))
+                    return 0
+                    ;;
+                --run-dir)
+                    COMPREPLY=()
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o plusdirs
+                    fi
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -W "debian cronie" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         cronctl__subcmd__history)
-            opts="-h --user --since --until --outcome --limit --json --run-dir --profile --config --help $(_cronctl_jobs)"
+            opts="-h --fleet --user --since --until --outcome --limit --json --run-dir --profile --config --help $(_cronctl_jobs)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -449,7 +496,7 @@ _cronctl() {
             return 0
             ;;
         cronctl__subcmd__list)
-            opts="-h --user --json --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help $(_cronctl_jobs)"
+            opts="-h --fleet --user --json --spool --system-crontab --cron-d --run-dir --state-dir --profile --config --help $(_cronctl_jobs)"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -38,6 +38,7 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "why" -d 'Explain wh
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "events" -d 'Show what happens: starts, ends, pauses, reloads'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "metrics" -d 'Print metrics of jobs and daemon for Prometheus'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "calendar" -d 'Print the coming runs for calendar programs'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "fleet" -d 'Show the nodes of the fleet, their clocks, and tables that differ'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "top" -d 'Show live what fails, runs and comes next'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "run" -d 'Run a job now'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Start jobs no more for some time'
@@ -60,7 +61,8 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l state-dir -d 'D
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l json -d 'Print the replies of the method List, one JSON object on each line'
+complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l fleet -d 'Jobs with CRON_FLEET=one: which node ran each of them last, and which nodes have it'
+complete -c cronctl -n "__fish_cronctl_using_subcommand list" -l json -d 'Print the replies of the method List, or with --fleet of FleetJobs, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand status" -l user -d 'Name the jobs of this user only' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand status" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
@@ -95,7 +97,8 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l run-dir -d '
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l json -d 'Print the replies of the method Runs, one JSON object on each line'
+complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l fleet -d 'The last 20 outcomes of a job with CRON_FLEET=one on all nodes; needs JOB'
+complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l json -d 'Print the replies of the method Runs, one JSON object on each line, or with --fleet that of FleetHistory'
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l user -d 'JOB is a job of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
@@ -143,6 +146,13 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -l json -d 'Print the replies of the method Next, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
+cronie\t''"
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -l json -d 'Print the reply of the method Fleet, or with reset of FleetReset, as a JSON object'
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l user -d 'Only jobs that run as this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand top" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
@@ -294,6 +304,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -f -a "(cronctl jo
 complete -c cronctl -n "__fish_cronctl_using_subcommand why" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand events" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand calendar" -f -a "(cronctl job-names 2>/dev/null)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand fleet" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -f -a "(cronctl job-names 2>/dev/null)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand resume" -f -a "(cronctl job-names 2>/dev/null)"
