@@ -4,7 +4,7 @@ use super::fleet::FleetNews;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
-use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings};
+use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, MOST_SLOTS_A_MINUTE};
 use crate::sys::{clock, files};
 use crate::varlink::cron;
 
@@ -34,6 +34,11 @@ impl Daemon {
         let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
         self.take_fleet_news(news);
         self.flush_fleet();
+        if self.planner.scheduler.take_fleet_load_warning() {
+            self.warn(&format!(
+                "more than {MOST_SLOTS_A_MINUTE} slots of fleet jobs are due in one minute, so that starts are late: set RANDOM_DELAY, or divide the fleet (cronwheel-fleet(7), Large sites)"
+            ));
+        }
     }
 
     /// Asks the engine for something.

@@ -21,18 +21,30 @@ use crate::schedule::Timestamp;
 const MOST_TRIES: u32 = 20;
 
 impl Scheduler {
-    /// Whether a start needs a claim: it is a slot of a fleet job.
-    pub(super) fn needs_claim(&self, start: &RunRequest) -> bool {
-        !start.trigger.is_manual() && self.jobs.is_of_fleet(&start.job) && self.jobs.owns(start.run)
+    /// Whether a start needs a claim: it is a slot of a fleet job, or a run by hand of one of which no other run may go on.
+    pub(super) fn needs_claim(&mut self, start: &RunRequest) -> bool {
+        if !self.jobs.is_of_fleet(&start.job) || !self.jobs.owns(start.run) {
+            return false;
+        }
+        let is_forced = self.fleet.as_mut().is_some_and(|fleet| fleet.forced.remove(&start.run));
+        !start.trigger.is_manual() || (!is_forced && self.jobs.policy(&start.job).is_some_and(runs_alone))
+    }
+
+    /// A run by hand of a fleet job is started without a claim: its outcome is for the fleet nevertheless.
+    pub(super) fn note_unclaimed(&mut self, start: &RunRequest, now: Now, actions: &mut Vec<Action>) {
+        if start.trigger.is_manual() && self.jobs.is_of_fleet(&start.job) {
+            let (run, claim) = (start.run, SlotClaim::by_hand(start.run));
+            self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, Some(claim), turn));
+        }
     }
 
     /// A run has left the start queue: its slot is claimed.
     pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
-        fleet
-            .claims
-            .insert(run, PendingClaim { start, since_ms: now.elapsed_ms, request: None, previous: None, tries: 0 });
+        let since_ms = now.elapsed_ms;
+        let claim = PendingClaim { start, since_ms, request: None, previous: None, tries: 0, unsure: Vec::new() };
+        fleet.claims.insert(run, claim);
         self.drive_claim(run, now, actions);
     }
 
@@ -52,9 +64,18 @@ impl Scheduler {
         let Some(claim) = fleet.claims.get_mut(&run) else { return };
         claim.request = None;
         claim.tries += 1;
+        let found = fleet.cache.mark(&claim.start.job).and_then(|known| known.value.as_ref());
+        match answer {
+            FleetAnswer::Failed { .. } => drop(claim.unsure.pop()),
+            // Another has made the claim of that number.
+            FleetAnswer::Refused { .. } => claim
+                .unsure
+                .retain(|number| found.is_none_or(|mark| mark.number != *number || mark.instance() == fleet.instance)),
+            FleetAnswer::Done { .. } | FleetAnswer::Unknown => {}
+        }
         match answer {
             FleetAnswer::Failed { .. } => self.drop_away(run, now, actions),
-            // If it was made after all, the mark will show that, and the slot is lost.
+            // If it was made after all, the slot is lost.
             FleetAnswer::Unknown => self.drop_claim(run, now, actions),
             FleetAnswer::Refused { .. } if claim.tries >= MOST_TRIES => self.drop_claim(run, now, actions),
             FleetAnswer::Done { .. } | FleetAnswer::Refused { .. } => self.drive_claim(run, now, actions),
@@ -78,7 +99,12 @@ impl Scheduler {
             };
         }
         if claim.request.is_some() {
-            return fleet_wake_at(&mut self.fleet, &id, expires_ms);
+            // The watch may show the claim before the answer does.
+            let shown = fleet.shown_claim(&claim.start).filter(|_| fleet.link.is_up(now.elapsed_ms));
+            return match shown {
+                Some(found) => self.start_claimed(run, Some(found), now, actions),
+                None => fleet_wake_at(&mut self.fleet, &id, expires_ms),
+            };
         }
         if !fleet.link.is_up(now.elapsed_ms) {
             let decides_ms = claim.since_ms.max(fleet.link.away_since_ms()).saturating_add(AWAY_MS);
@@ -100,11 +126,12 @@ impl Scheduler {
             ClaimPlan::Ours(found) => self.start_claimed(run, Some(found), now, actions),
             ClaimPlan::Taken => self.drop_claim(run, now, actions),
             ClaimPlan::Busy => self.drop_busy(run, now, actions),
-            ClaimPlan::Send(transaction, previous) => {
+            ClaimPlan::Send { transaction, previous, number } => {
                 let Some(fleet) = &mut self.fleet else { return };
                 let request = fleet.request(Purpose::Claim(run), transaction, expires_ms);
                 if let (Some(claim), Some(request)) = (fleet.claims.get_mut(&run), &request) {
                     claim.request = Some(request.id);
+                    claim.unsure.extend(number.filter(|number| !claim.unsure.contains(number)));
                     if previous.is_some() {
                         claim.previous = previous;
                     }
@@ -121,21 +148,22 @@ impl Scheduler {
         let Some(PendingClaim { mut start, since_ms, previous, .. }) = fleet.claims.remove(&run) else { return };
         let alive_until_ms = fleet.link.alive_until_ms();
         let policy = self.jobs.policy(&start.job);
-        let fails_over = policy.is_some_and(|policy| policy.fleet.mode == FleetMode::OneWithFailover);
+        let is_by_hand = start.trigger.is_manual();
+        let fails_over = policy.is_some_and(|policy| policy.fleet.mode == FleetMode::OneWithFailover) && !is_by_hand;
         start.fleet = Some(FleetRun {
             fence: claim.or(self.jobs.claim_of_run(run)).map(|claim| claim.fence),
             start_by_ms: since_ms.saturating_add(CLAIM_MS),
             end_by_ms: fails_over.then_some(alive_until_ms),
         });
         let id = start.job.clone();
-        if claim.is_none() {
+        if claim.is_none() && !is_by_hand {
             fleet.run_unclaimed.insert(id.clone(), start.scheduled_at);
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
         // A daemon that follows after a crash has to know the claim of what may have been started.
         let state = self.jobs.saved(&id).cloned();
         actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), state))));
-        if start.attempt == 1 && claim.is_some() {
+        if start.attempt == 1 && claim.is_some() && !is_by_hand {
             self.record_unclaimed(&id, previous, Timestamp(start.scheduled_at), now, actions);
         }
         let ping = self.start_ping(&start);
@@ -145,8 +173,10 @@ impl Scheduler {
 
     /// Drops a run whose slot is another node's.
     fn drop_claim(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
-        let Some(fleet) = &mut self.fleet else { return };
-        let Some(claim) = fleet.claims.remove(&run) else { return };
+        if self.drop_by_hand(run, SkipReason::EngineAway, now, actions) {
+            return;
+        }
+        let Some(claim) = self.fleet.as_mut().and_then(|fleet| fleet.give_up_claim(run)) else { return };
         self.starts.drop_claimed(run);
         self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
         // What was taken over is not looked at again at once.
@@ -154,8 +184,23 @@ impl Scheduler {
         fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
     }
 
+    /// Drops a run by hand. False: it is none.
+    fn drop_by_hand(&mut self, run: RunId, why: SkipReason, now: Now, actions: &mut Vec<Action>) -> bool {
+        let Some(fleet) = &mut self.fleet else { return false };
+        if !fleet.claims.get(&run).is_some_and(|claim| claim.start.trigger.is_manual()) {
+            return false;
+        }
+        fleet.claims.remove(&run);
+        self.starts.drop_claimed(run);
+        self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, why, turn));
+        true
+    }
+
     /// Drops a run because a run of the job goes on in the fleet.
     fn drop_busy(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        if self.drop_by_hand(run, SkipReason::StillRunning, now, actions) {
+            return;
+        }
         let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
         let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
         let skipped =
@@ -168,6 +213,9 @@ impl Scheduler {
 
     /// Drops a run because the engine is away.
     fn drop_away(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
+        if self.drop_by_hand(run, SkipReason::EngineAway, now, actions) {
+            return;
+        }
         let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
         let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
         let skipped =
@@ -195,7 +243,7 @@ impl Scheduler {
             ended_at_ms: record.ended_at_ms,
             outcome: record.outcome.as_str().to_owned(),
             detail: record.outcome.reason().map(str::to_owned).or(status),
-            fence: Some(claim.fence),
+            fence: Some(claim.fence).filter(|fence| *fence > 0),
         };
         fleet.add_report(record.job.clone(), Report { claim, outcome, state, request: None });
         self.send_reports(now, actions);
@@ -210,6 +258,10 @@ impl Scheduler {
         let waiting = fleet.reports.iter().filter(|(_, report)| report.request.is_none());
         let keys: Vec<(JobId, u64)> = waiting.map(|(key, _)| key.clone()).collect();
         for key in keys {
+            if fleet.reports.get(&key).is_some_and(|report| fleet.is_left_to_others(&key.0, report)) {
+                fleet.reports.remove(&key);
+                continue;
+            }
             let Some(transaction) = fleet.reports.get(&key).map(|report| fleet.plan_report(&key.0, report)) else {
                 continue;
             };
@@ -232,6 +284,7 @@ impl Scheduler {
             let own = fleet.cache.mark(run.job).filter(|known| known.value.as_ref().is_some_and(|mark| mark.is_open()));
             let own = own.and_then(|known| fleet.own_claim(known));
             run.policy.fleet.mode == FleetMode::OneWithFailover
+                && !run.is_by_hand
                 && own.is_some_and(|own| run.claim.is_some_and(|claim| claim.run == own.run))
         };
         let runs: Vec<RunId> = self.jobs.fleet_runs().filter(is_ours).map(|run| run.run).collect();

@@ -75,6 +75,8 @@ impl Scheduler {
                 fleet.link.renew(sent_ms);
                 self.extend_runs(actions);
                 self.publish_node(actions, now);
+                self.raise_marks(now, actions);
+                self.sweep_fleet(now, actions);
                 self.send_reports(now, actions);
             }
             FleetEvent::Answered { id, answer } => self.take_fleet_answer(id, &answer, now, actions),
@@ -136,7 +138,9 @@ impl Scheduler {
                 }
                 fleet_wake(&mut self.fleet, &job, now);
             }
-            Purpose::Run(job) | Purpose::Repair(job) => fleet_wake(&mut self.fleet, &job, now),
+            Purpose::Run(job) | Purpose::Repair(job) | Purpose::Raise(job) | Purpose::Sweep(job) => {
+                fleet_wake(&mut self.fleet, &job, now)
+            }
             Purpose::Pause(job)
                 if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) =>
             {
@@ -204,6 +208,7 @@ impl Scheduler {
     /// The node key is there: this node acts for the fleet from now on. What has waited is looked at.
     fn note_published(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.adopt_claims(now, actions);
+        self.raise_marks(now, actions);
         let Some(fleet) = &mut self.fleet else { return };
         let waiting = fleet.jobs.keys().cloned();
         let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
@@ -264,6 +269,7 @@ impl Scheduler {
             }
         }
         self.end_fleet_pauses(now, actions);
+        self.report_replaced_marks();
         if has_new_nodes {
             // Ranks have changed.
             if let Some(fleet) = &mut self.fleet {

@@ -32,6 +32,7 @@ impl Scheduler {
         if !policy.is_enabled {
             return;
         }
+        fleet.load.note(slot);
         fleet.add_slot(id, slot, now.elapsed_ms);
         self.look_at_fleet_job(id, now, actions);
     }
@@ -62,7 +63,7 @@ impl Scheduler {
     fn advance_fleet_slots(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
         let Some(fleet) = &mut self.fleet else { return false };
         let first = fleet.first_pending(id);
-        let mark = fleet.cache.mark(id).and_then(|known| known.value.as_ref()).map(|mark| mark.slot);
+        let mark = fleet.cache.last_slot(id);
         if let Some(first) = first
             && (mark.is_some_and(|mark| mark >= first.slot.0) || self.jobs.entry(id).is_none())
         {
@@ -138,11 +139,12 @@ impl Scheduler {
             return None;
         }
         let fleet = self.fleet.as_ref()?;
-        let mark = fleet.cache.mark(id)?.value.as_ref()?;
+        fleet.cache.mark(id)?.value.as_ref()?;
+        let last = fleet.cache.last_slot(id)?;
         let run_here = fleet.run_unclaimed.get(id).copied().unwrap_or(i64::MIN);
         let oldest = now.utc.0.saturating_sub(i64::from(catch_up.max_age));
         let to = before.unwrap_or(Timestamp(now.utc.0.saturating_sub(IN_PROGRESS)));
-        let slots = self.unclaimed_slots(id, Timestamp(mark.slot.max(oldest).max(run_here)), to).slots;
+        let slots = self.unclaimed_slots(id, Timestamp(last.max(oldest).max(run_here)), to).slots;
         match catch_up.mode {
             CatchUpMode::None => None,
             CatchUpMode::Once => slots.last().copied(),

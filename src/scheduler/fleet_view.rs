@@ -84,6 +84,11 @@ impl Scheduler {
         })
     }
 
+    /// Whether more slots of fleet jobs are due in one minute than a fleet is made for. True only once in a day.
+    pub fn take_fleet_load_warning(&mut self) -> bool {
+        self.fleet.as_mut().is_some_and(|fleet| fleet.load.take_warning())
+    }
+
     /// The nodes that may run a job, the first to try first.
     pub fn fleet_order(&self, id: &JobId) -> Vec<String> {
         let policy = self.jobs.policy(id);

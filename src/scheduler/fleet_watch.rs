@@ -2,7 +2,7 @@
 //! keys of runs that go on.
 
 use super::action::Action;
-use super::fleet::{LEASE_MS, MarkState, Purpose};
+use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, Transaction};
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::RANK_MS;
 use super::job_id::JobId;
@@ -66,15 +66,67 @@ impl Scheduler {
         }
     }
 
-    fn lose(&mut self, id: &JobId, own: Option<(Timestamp, RunId)>, now: Now, actions: &mut Vec<Action>) {
+    /// Claims of this node that a later one has replaced, and of which there is no run, are lost.
+    pub(super) fn report_replaced_marks(&mut self) {
         let Some(fleet) = &mut self.fleet else { return };
-        let purpose = Purpose::Lose(id.clone(), own);
-        if fleet.is_asked(&purpose) {
+        for (id, known) in fleet.cache.take_replaced() {
+            let own = fleet.own_claim(&known).zip(known.value.as_ref().map(|mark| mark.slot));
+            let Some((claim, slot)) = own else { continue };
+            let is_waiting = fleet.has_report(&id, slot) || fleet.claims.contains_key(&claim.run);
+            if !is_waiting && !self.jobs.has_slot(&id, Timestamp(slot)) && !self.earlier.has_unclaimed(&id) {
+                let report = fleet.lost_report(slot, claim.run, claim.number);
+                fleet.add_report(id, report);
+            }
+        }
+    }
+
+    /// Sets the marks that the engine has lost, as it was restored from a snapshot, to what this node has seen.
+    pub(super) fn raise_marks(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &self.fleet else { return };
+        let ids: Vec<JobId> = fleet.cache.floors().filter(|id| self.jobs.entry(id).is_some()).cloned().collect();
+        for id in ids {
+            self.ask(Purpose::Raise(id.clone()), now, actions, |fleet| fleet.plan_raise(&id));
+        }
+    }
+
+    /// Removes what is kept of jobs that no node has had for a month. One node does it, and only where all have the same jobs.
+    pub(super) fn sweep_fleet(&mut self, now: Now, actions: &mut Vec<Action>) {
+        const MOST_AT_ONCE: usize = 100;
+        let Some(fleet) = &mut self.fleet else { return };
+        if !fleet.link.is_up(now.elapsed_ms) || !fleet.sweep.is_due(now.elapsed_ms) {
             return;
         }
-        let Some(transaction) = fleet.plan_lose(id) else { return };
+        let own = fleet.cache.node(&fleet.settings.node).and_then(|known| known.value.as_ref());
+        let digest = own.map(|own| own.digest.clone()).unwrap_or_default();
+        let is_first = fleet.cache.nodes().next().is_some_and(|(node, _)| *node == fleet.settings.node);
+        let is_same = fleet.cache.nodes().all(|(_, node)| node.digest == digest);
+        let mut absent = Vec::new();
+        if is_first && is_same {
+            let marks = fleet.cache.marks().filter(|(id, _)| self.jobs.entry(id).is_none());
+            absent.extend(marks.filter_map(|(id, known)| Some((id.clone(), known.value.as_ref()?.slot))));
+        }
+        let old = fleet.sweep.note(absent, now.utc.0, now.elapsed_ms);
+        for id in old.into_iter().take(MOST_AT_ONCE) {
+            self.ask(Purpose::Sweep(id.clone()), now, actions, |fleet| fleet.plan_sweep(&id));
+        }
+    }
+
+    /// Asks for what is planned, unless that is asked for already.
+    fn ask(
+        &mut self,
+        purpose: Purpose,
+        now: Now,
+        actions: &mut Vec<Action>,
+        plan: impl FnOnce(&Fleet) -> Option<Transaction>,
+    ) {
+        let Some(fleet) = self.fleet.as_mut().filter(|fleet| !fleet.is_asked(&purpose)) else { return };
+        let Some(transaction) = plan(fleet) else { return };
         let request = fleet.request(purpose, transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
         actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+    }
+
+    fn lose(&mut self, id: &JobId, own: Option<(Timestamp, RunId)>, now: Now, actions: &mut Vec<Action>) {
+        self.ask(Purpose::Lose(id.clone(), own), now, actions, |fleet| fleet.plan_lose(id));
     }
 
     /// Runs of an earlier daemon may have been claimed without its having written that.
@@ -92,7 +144,9 @@ impl Scheduler {
     /// Writes the keys of runs that go on under the lease of a new connection.
     pub(super) fn keep_run_keys(&mut self, now: Now, actions: &mut Vec<Action>) {
         let runs = self.jobs.fleet_runs().filter(|run| runs_alone(run.policy));
-        let runs: Vec<_> = runs.map(|run| (run.job.clone(), run.run, run.slot, run.claim)).collect();
+        // A run by hand has claimed no slot.
+        let claim = |run: &super::jobs::FleetActiveRun<'_>| run.claim.filter(|claim| !claim.is_by_hand());
+        let runs: Vec<_> = runs.map(|run| (run.job.clone(), run.run, run.slot, claim(&run))).collect();
         let Some(fleet) = &mut self.fleet else { return };
         for (id, run, slot, claim) in runs {
             let Some(transaction) = fleet.plan_keep_key(&id, slot.0, run, claim) else { continue };

@@ -75,6 +75,7 @@ impl Scheduler {
                 self.begin_claim(start, now, actions);
                 continue;
             }
+            self.note_unclaimed(&start, now, actions);
             self.changed.extend(self.jobs.note_handed_over(slot.run).cloned());
             self.starts.runs.note_started(slot.run, || StartedRun {
                 job: start.job.clone(),

@@ -134,8 +134,8 @@ pub use environment::Environment;
 pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
 pub use fleet::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetNodeView, FleetOutcome, FleetPause,
-    FleetRequest, FleetSettings, LEASE_MS, MOST_NODE_JOBS, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT,
-    RENEW_MS, RunKey, Transaction,
+    FleetRequest, FleetSettings, LEASE_MS, MOST_NODE_JOBS, MOST_SLOTS_A_MINUTE, Mark, MarkState, NodeJobs, NodeRecord,
+    OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
 };
 pub use fleet_view::{FleetJobView, FleetRepair, FleetView};
 pub use follow_up::{FollowUp, FollowUpTask};

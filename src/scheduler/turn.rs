@@ -59,7 +59,7 @@ impl Turn<'_> {
 
     /// Ends a run: one that still waits in the start queue is taken out of it, and all processes of another are ended.
     pub(super) fn end(&mut self, run: RunId, key: Option<EntryKey>, why: EndReason) {
-        if self.fleet.as_mut().is_some_and(|fleet| fleet.claims.remove(&run).is_some()) {
+        if self.fleet.as_mut().is_some_and(|fleet| fleet.give_up_claim(run).is_some()) {
             // It has not been started. If the claim is made all the same, its slot is lost.
             self.starts.cancel_claimed(run, why);
             return;
@@ -67,6 +67,13 @@ impl Turn<'_> {
         let is_cancelled = key.is_some_and(|key| self.starts.cancel(key, run, &why, self.entries));
         if !is_cancelled {
             self.actions.push(Action::End { run, why });
+        }
+    }
+
+    /// A run by hand is to be started whatever goes on in the fleet.
+    pub(super) fn note_forced(&mut self, run: RunId) {
+        if let Some(fleet) = &mut self.fleet {
+            fleet.forced.insert(run);
         }
     }
 

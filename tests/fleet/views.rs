@@ -30,10 +30,15 @@ fn start_node(world: &World, node: &str, table: &str, endpoint: &str) -> Running
 
 /// What a verb prints, asked as alice of node a, once it has what is wanted.
 fn shows(world: &World, verb: &str, wanted: &str) -> String {
-    Deadline::seconds(60).wait_for(&format!("{verb} to show {wanted}"), || {
-        let shown = world.run_as("alice", &format!("cronctl {verb} --run-dir /home/alice/a 2>&1"));
-        let text = shown.stdout.clone();
+    let ask = || world.run_as("alice", &format!("cronctl {verb} --run-dir /home/alice/a 2>&1")).stdout.clone();
+    let found = Deadline::seconds(60).try_wait_for(|| {
+        let text = ask();
         text.contains(wanted).then_some(text)
+    });
+    found.unwrap_or_else(|| {
+        let logs: Vec<String> =
+            ["a", "b"].map(|node| fs::read_to_string(format!("/run/{node}.log"))).map(Result::unwrap_or_default).into();
+        panic!("{verb} does not show {wanted}: {}\n{}", ask(), logs.join("\n"))
     })
 }
 

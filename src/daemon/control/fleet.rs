@@ -120,7 +120,7 @@ impl Daemon {
         // All keys of its outcomes, whose last part is a number.
         let key = FleetKey::Outcome(job.clone(), 0).to_string();
         let prefix = key.rsplit_once('/').map_or(key.as_str(), |(prefix, _)| prefix);
-        match self.read_fleet_keys(&format!("{prefix}/"), u32::try_from(OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
+        match self.read_fleet_keys(&format!("{prefix}/"), u32::try_from(2 * OUTCOMES_KEPT).unwrap_or(u32::MAX)) {
             Some(reading) => {
                 let call = FleetCall::Outcomes { reading };
                 self.control.requests.insert(token, Request::Fleet(Box::new(call)));

@@ -38,6 +38,10 @@ pub(in crate::scheduler) struct FleetCache {
     ended_pauses: Vec<(JobId, FleetPause)>,
     /// Nodes with their instances that are not there any more, and since when that is known.
     gone: BTreeMap<(String, String), i64>,
+    /// Marks that the engine has had and has not any more, as it was restored from a snapshot: their slots are over.
+    floors: BTreeMap<JobId, Mark>,
+    /// Open marks that a later claim has replaced.
+    replaced: Vec<(JobId, Known<Mark>)>,
     /// The keys that have come with the listing in progress. None: there is none in progress.
     listing: Option<Box<FleetCache>>,
 }
@@ -54,6 +58,19 @@ impl FleetCache {
         // A node that was gone may have been back meanwhile: that counts anew from now on.
         listed.gone.clear();
         let old = std::mem::replace(self, *listed);
+        self.floors = old.floors;
+        for (job, known) in &old.marks {
+            if let Some(mark) = &known.value {
+                self.floors.entry(job.clone()).or_insert_with(|| mark.clone());
+            }
+        }
+        let marks = &self.marks;
+        let number = |known: Option<&Known<Mark>>| known.map(|known| known.value.as_ref().map(|mark| mark.number));
+        // A repair has a higher number, and a lower slot.
+        self.floors.retain(|job, floor| match number(marks.get(job)) {
+            None => true,
+            Some(number) => number.is_some_and(|number| number < floor.number),
+        });
         // A mark that has not changed was not seen only now.
         for (job, known) in old.marks {
             if let Some(mark) = self.marks.get_mut(&job).filter(|mark| mark.text == known.text) {
@@ -104,7 +121,17 @@ impl FleetCache {
             }
             FleetKey::Mark(job) => {
                 let is_full = self.marks.len() >= MOST_JOBS && !self.marks.contains_key(job);
-                !is_full && set(&mut self.marks, job, value, entry.revision, now_ms, Mark::of_text)
+                let old = self.marks.get(job).filter(|known| known.value.as_ref().is_some_and(Mark::is_open)).cloned();
+                let is_changed = !is_full && set(&mut self.marks, job, value, entry.revision, now_ms, Mark::of_text);
+                let new = self.marks.get(job).and_then(|known| known.value.as_ref());
+                if self.floors.get(job).is_some_and(|floor| new.is_some_and(|new| new.number > floor.number)) {
+                    self.floors.remove(job);
+                }
+                let is_newer = |old: &Mark| new.is_some_and(|new| new.number > old.number);
+                if let Some(old) = old.filter(|old| old.value.as_ref().is_some_and(is_newer)) {
+                    self.replaced.push((job.clone(), old));
+                }
+                is_changed
             }
             FleetKey::Run(job) => {
                 let is_full = self.runs.len() >= MOST_JOBS && !self.runs.contains_key(job);
@@ -153,6 +180,27 @@ impl FleetCache {
     /// The mark of a job.
     pub(in crate::scheduler) fn mark(&self, job: &JobId) -> Option<&Known<Mark>> {
         self.marks.get(job)
+    }
+
+    /// What the mark of a job was before the engine was restored from a snapshot.
+    pub(in crate::scheduler) fn floor(&self, job: &JobId) -> Option<&Mark> {
+        self.floors.get(job)
+    }
+
+    /// The jobs whose marks have to be raised.
+    pub(in crate::scheduler) fn floors(&self) -> impl Iterator<Item = &JobId> {
+        self.floors.keys()
+    }
+
+    /// The last slot of a job that was claimed, also before the engine was restored from a snapshot.
+    pub(in crate::scheduler) fn last_slot(&self, job: &JobId) -> Option<i64> {
+        let mark = self.marks.get(job).and_then(|known| known.value.as_ref()).map(|mark| mark.slot);
+        mark.max(self.floors.get(job).map(|floor| floor.slot))
+    }
+
+    /// Takes out open marks that a later claim has replaced.
+    pub(in crate::scheduler) fn take_replaced(&mut self) -> Vec<(JobId, Known<Mark>)> {
+        std::mem::take(&mut self.replaced)
     }
 
     /// All marks.

@@ -3,7 +3,7 @@
 use crate::scheduler::job_id::JobId;
 use std::fmt;
 
-/// How many outcomes of a job are kept.
+/// How many outcomes of the slots of a job are kept, and how many of its runs by hand on any node.
 pub const OUTCOMES_KEPT: u64 = 20;
 
 /// A key of a fleet, as text `KIND/REST`.
@@ -24,7 +24,8 @@ pub enum FleetKey {
     Run(JobId),
     /// The pause of a job for the whole fleet ([`super::FleetPause`]).
     Pause(JobId),
-    /// An outcome of a job ([`super::FleetOutcome`]), with a number below [`OUTCOMES_KEPT`]: that of its claim, modulo this.
+    /// An outcome of a job ([`super::FleetOutcome`]). The number is that of its claim modulo [`OUTCOMES_KEPT`], or of a run by hand that
+    /// of the run modulo the same, and as much more.
     Outcome(JobId, u64),
 }
 

@@ -9,23 +9,31 @@
 //! | `link` | the connection to the engine: whether this node may act for the fleet |
 //! | `rank` | which node tries first |
 //! | `view` | what is shown of the nodes; the repair of a mark |
-//! | `state` | all of it, with the transactions and what waits for their answers |
+//! | `plans` | the transactions |
+//! | `load` | how many slots are due in a minute |
+//! | `sweep` | jobs that no node has any more |
+//! | `state` | all of it, with what waits for answers |
 //!
 //! The scheduler's parts `fleet_events`, `fleet_slots`, `fleet_claims` and `fleet_watch` decide with it.
 
 mod cache;
 mod key;
 mod link;
+mod load;
 mod message;
+mod plans;
 mod rank;
 mod settings;
 mod state;
+mod sweep;
 mod value;
 mod view;
 
-pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, json};
+pub(super) use plans::json;
+pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report};
 
 pub use key::{FleetKey, OUTCOMES_KEPT};
+pub use load::MOST_SLOTS_A_MINUTE;
 pub use message::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS, Transaction,
 };

@@ -3,10 +3,12 @@
 use super::cache::{FleetCache, Known};
 use super::key::FleetKey;
 use super::link::FleetLink;
-use super::message::{Change, Compare, FleetAnswer, FleetEntry, FleetRequest, Transaction};
+use super::load::FleetLoad;
+use super::message::{Change, FleetAnswer, FleetEntry, FleetRequest, Transaction};
 use super::rank::rank;
 use super::settings::FleetSettings;
-use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey};
+use super::sweep::Sweep;
+use super::value::{FleetOutcome, FleetPause, Mark, MarkState};
 use crate::crontab::FleetRule;
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
@@ -62,6 +64,10 @@ pub(in crate::scheduler) struct Fleet {
     sleeps: VecDeque<(i64, i64)>,
     /// Whether the fleet jobs of the tables have changed since.
     pub(in crate::scheduler) has_new_jobs: bool,
+    /// Runs by hand that are started whatever goes on.
+    pub(in crate::scheduler) forced: BTreeSet<RunId>,
+    pub(in crate::scheduler) load: FleetLoad,
+    pub(in crate::scheduler) sweep: Sweep,
 }
 
 /// What is known of a job beside the keys.
@@ -92,6 +98,8 @@ pub(in crate::scheduler) struct PendingClaim {
     pub(in crate::scheduler) previous: Option<i64>,
     /// How often it was refused.
     pub(in crate::scheduler) tries: u32,
+    /// The numbers of the claims that were asked for, and of which it is not certain that they were not made.
+    pub(in crate::scheduler) unsure: Vec<u64>,
 }
 
 /// A slot that is to be skipped for the whole fleet.
@@ -132,6 +140,10 @@ pub(in crate::scheduler) enum Purpose {
     Run(JobId),
     /// The mark of a job, whose slot is in the future, is set to now.
     Repair(JobId),
+    /// The mark of a job that the engine has lost is set to the slot that this node has seen.
+    Raise(JobId),
+    /// What is kept of a job that no node has any more is removed.
+    Sweep(JobId),
     /// The pause of a job.
     Pause(JobId),
 }
@@ -150,8 +162,14 @@ pub(in crate::scheduler) enum FleetTask {
 /// What is to be done about a claim, by what is known of the keys.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum ClaimPlan {
-    /// Ask for this. The slot of the mark that it replaces.
-    Send(Transaction, Option<i64>),
+    /// Ask for this.
+    Send {
+        transaction: Transaction,
+        /// The slot of the mark that it replaces.
+        previous: Option<i64>,
+        /// The number of the claim. None: no slot is claimed by it.
+        number: Option<u64>,
+    },
     /// It has been made.
     Ours(SlotClaim),
     /// The slot is another node's, or over.
@@ -182,6 +200,9 @@ impl Fleet {
             unnoted_sleep_ms: 0,
             sleeps: VecDeque::new(),
             has_new_jobs: true,
+            forced: BTreeSet::new(),
+            load: FleetLoad::default(),
+            sweep: Sweep::default(),
         }
     }
 
@@ -372,310 +393,20 @@ impl Fleet {
         self.reports.insert((job, report.claim.number), report);
     }
 
+    /// Takes out a claim that is not carried on. If it is made all the same, its slot is lost.
+    pub(in crate::scheduler) fn give_up_claim(&mut self, run: RunId) -> Option<PendingClaim> {
+        let claim = self.claims.remove(&run)?;
+        for number in &claim.unsure {
+            let job = &claim.start.job;
+            if !self.reports.contains_key(&(job.clone(), *number)) {
+                self.add_report(job.clone(), self.lost_report(claim.start.scheduled_at, run, *number));
+            }
+        }
+        Some(claim)
+    }
+
     /// Whether the end of a slot has not reached the engine yet.
     pub(in crate::scheduler) fn has_report(&self, job: &JobId, slot: i64) -> bool {
         self.reports.range((job.clone(), 0)..=(job.clone(), u64::MAX)).any(|(_, report)| report.outcome.slot == slot)
     }
-}
-
-/// The transactions.
-impl Fleet {
-    fn compare(key: &FleetKey, value: Option<&str>) -> Compare {
-        Compare { key: key.to_string(), value: value.map(str::to_owned) }
-    }
-
-    /// The node key, unless it is as it should be. None: a node of this name is there that is another one.
-    pub(in crate::scheduler) fn plan_publish(&self) -> Option<Transaction> {
-        let lease = self.link.lease()?;
-        let known = self.cache.node(&self.settings.node);
-        let is_other =
-            |known: &Known<NodeRecord>| known.value.as_ref().is_none_or(|node| node.instance != self.instance);
-        if known.is_some_and(is_other) {
-            return None;
-        }
-        let key = FleetKey::Node(self.settings.node.clone());
-        let change = |key: &FleetKey, value: &str| Change {
-            key: key.to_string(),
-            value: Some(value.to_owned()),
-            lease: Some(lease),
-        };
-        let jobs = FleetKey::Jobs(self.settings.node.clone());
-        Some(Transaction {
-            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
-            changes: vec![change(&key, &self.published.0), change(&jobs, &self.published.1)],
-        })
-    }
-
-    /// What is to be done about the claim of a run. `needs_key`: overlap is forbidden, or the run fails over. A
-    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node goes on.
-    pub(in crate::scheduler) fn plan_claim(
-        &self,
-        start: &RunRequest,
-        earlier: Option<SlotClaim>,
-        needs_key: bool,
-        lost_before_ms: i64,
-        is_active: impl Fn(RunId) -> bool,
-    ) -> ClaimPlan {
-        let Some(lease) = self.link.lease() else { return ClaimPlan::Taken };
-        let (job, slot, run) = (&start.job, start.scheduled_at, start.run);
-        let mark_key = FleetKey::Mark(job.clone());
-        let known = self.cache.mark(job);
-        let mark = known.and_then(|known| known.value.as_ref());
-        if known.is_some() && mark.is_none() {
-            return ClaimPlan::Taken;
-        }
-        let own = known.and_then(|known| self.own_claim(known));
-        let is_open = mark.is_some_and(Mark::is_open);
-        let is_same_slot = mark.is_some_and(|mark| mark.slot == slot);
-        let mut compares = vec![Fleet::compare(&mark_key, known.map(|known| known.text.as_str()))];
-        let mut changes = Vec::new();
-        let mut previous = None;
-        match (earlier, start.trigger) {
-            // A further attempt: the claim is still there.
-            (Some(claim), _) => {
-                if !is_same_slot || !is_open || own.is_none_or(|own| own.run != claim.run) {
-                    return ClaimPlan::Taken;
-                }
-                if !needs_key || self.has_run_key(job, run) {
-                    return ClaimPlan::Ours(claim);
-                }
-            }
-            (None, Trigger::Failover) => {
-                let Some(lost) = mark.filter(|_| is_same_slot && is_open) else { return ClaimPlan::Taken };
-                if let Some(own) = own {
-                    return if own.run == run { ClaimPlan::Ours(own) } else { ClaimPlan::Taken };
-                }
-                let node = self.cache.node(&lost.node);
-                let gone_ms = self.cache.gone_ms(&lost.node, lost.instance());
-                if lost.state != MarkState::Claimed || gone_ms.is_none_or(|at| at > lost_before_ms) {
-                    return ClaimPlan::Taken;
-                }
-                let node_key = FleetKey::Node(lost.node.clone());
-                compares.push(Fleet::compare(&node_key, node.map(|known| known.text.as_str())));
-                let second = Mark { state: MarkState::Second, ..self.mark_of(slot, run, lost.number) };
-                changes.push(put(&mark_key, second.to_string(), None));
-                changes.push(self.running_outcome(job, slot, run, lost.number));
-            }
-            (None, _) => {
-                if let Some(own) = own.filter(|own| own.run == run && is_same_slot && is_open) {
-                    return ClaimPlan::Ours(own);
-                }
-                if mark.is_some_and(|mark| mark.slot >= slot) {
-                    return ClaimPlan::Taken;
-                }
-                let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
-                previous = mark.map(|mark| mark.slot);
-                changes.push(put(&mark_key, self.mark_of(slot, run, number).to_string(), None));
-                changes.push(self.running_outcome(job, slot, run, number));
-            }
-        }
-        if needs_key {
-            let run_key = FleetKey::Run(job.clone());
-            let other = self.cache.run(job);
-            if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
-                return ClaimPlan::Busy;
-            }
-            compares.push(Fleet::compare(&run_key, other.map(|other| other.text.as_str())));
-            changes.push(put(&run_key, self.run_key(slot, run), Some(lease)));
-        }
-        ClaimPlan::Send(Transaction { compares, changes }, previous)
-    }
-
-    fn mark_of(&self, slot: i64, run: RunId, number: u64) -> Mark {
-        let (node, nonce) = (self.settings.node.clone(), self.nonce(run));
-        Mark { slot, node, nonce, state: MarkState::Claimed, number }
-    }
-
-    fn run_key(&self, slot: i64, run: RunId) -> String {
-        json(&RunKey { node: self.settings.node.clone(), nonce: self.nonce(run), slot })
-    }
-
-    /// Whether the run key of a job is that of a run.
-    pub(in crate::scheduler) fn has_run_key(&self, job: &JobId, run: RunId) -> bool {
-        let key = self.cache.run(job).and_then(|known| known.value.as_ref());
-        key.is_some_and(|key| self.own_run(&key.node, &key.nonce) == Some(run))
-    }
-
-    /// Whether a run key is of a run of this node that has ended.
-    fn is_own_ended(&self, known: &Known<RunKey>, is_active: &impl Fn(RunId) -> bool) -> bool {
-        let run = known.value.as_ref().and_then(|key| self.own_run(&key.node, &key.nonce));
-        run.is_some_and(|run| !is_active(run))
-    }
-
-    fn outcome(&self, slot: i64, run: RunId) -> FleetOutcome {
-        FleetOutcome {
-            slot,
-            node: self.settings.node.clone(),
-            run: Some(run.0),
-            attempt: 1,
-            started_at_ms: None,
-            ended_at_ms: None,
-            outcome: "running".to_owned(),
-            detail: None,
-            fence: None,
-        }
-    }
-
-    fn running_outcome(&self, job: &JobId, slot: i64, run: RunId, number: u64) -> Change {
-        put(&outcome_key(job, number), json(&self.outcome(slot, run)), None)
-    }
-
-    /// What is asked for to skip a slot for all. None: it is another node's, or over; with `Some(None)` this node has done it.
-    pub(in crate::scheduler) fn plan_skip(
-        &self,
-        job: &JobId,
-        slot: i64,
-        run: RunId,
-        reason: SkipReason,
-    ) -> Option<Option<(Transaction, Option<i64>)>> {
-        let key = FleetKey::Mark(job.clone());
-        let known = self.cache.mark(job);
-        let mark = known.and_then(|known| known.value.as_ref());
-        if known.is_some() && mark.is_none() {
-            return None;
-        }
-        if let Some(mark) = mark.filter(|mark| mark.slot >= slot) {
-            let is_ours = mark.slot == slot && self.own_run(&mark.node, &mark.nonce) == Some(run);
-            return is_ours.then_some(None);
-        }
-        let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
-        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, run, number) };
-        let outcome = FleetOutcome {
-            run: None,
-            attempt: 0,
-            outcome: "skipped".to_owned(),
-            detail: Some(reason.as_str().to_owned()),
-            ..self.outcome(slot, run)
-        };
-        let transaction = Transaction {
-            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
-            changes: vec![put(&key, new.to_string(), None), put(&outcome_key(job, number), json(&outcome), None)],
-        };
-        Some(Some((transaction, mark.map(|mark| mark.slot))))
-    }
-
-    /// What is asked for to report an end. None: the engine has it, or does not want it.
-    pub(in crate::scheduler) fn plan_report(&self, job: &JobId, report: &Report) -> Transaction {
-        let SlotClaim { run, number, .. } = report.claim;
-        let key = FleetKey::Mark(job.clone());
-        let own = self.cache.mark(job).and_then(|known| Some((self.own_claim(known)?, known.value.as_ref()?, known)));
-        let own = own.filter(|(claim, mark, _)| claim.run == run && claim.number == number && mark.is_open());
-        let outcome_key = outcome_key(job, number);
-        let outcome = put(&outcome_key, json(&report.outcome), None);
-        let mut transaction = match own {
-            Some((_, mark, known)) => {
-                let ended = Mark { state: report.state, ..mark.clone() };
-                Transaction {
-                    compares: vec![Fleet::compare(&key, Some(&known.text))],
-                    changes: vec![put(&key, ended.to_string(), None), outcome],
-                }
-            }
-            // A newer slot has been claimed since, or the run counts as lost.
-            None => {
-                let running = json(&self.outcome(report.outcome.slot, run));
-                Transaction { compares: vec![Fleet::compare(&outcome_key, Some(&running))], changes: vec![outcome] }
-            }
-        };
-        let last_run = report.outcome.run.map_or(run, RunId);
-        if self.has_run_key(job, last_run)
-            && let Some(known) = self.cache.run(job)
-        {
-            let key = FleetKey::Run(job.clone());
-            transaction.compares.push(Fleet::compare(&key, Some(&known.text)));
-            transaction.changes.push(Change { key: key.to_string(), value: None, lease: None });
-        }
-        transaction
-    }
-
-    /// The mark of a slot whose run nobody will report becomes `lost`. For another node only as long as that is not back.
-    pub(in crate::scheduler) fn plan_lose(&self, job: &JobId) -> Option<Transaction> {
-        let known = self.cache.mark(job)?;
-        let mark = known.value.as_ref().filter(|mark| mark.is_open())?;
-        let key = FleetKey::Mark(job.clone());
-        let mut compares = vec![Fleet::compare(&key, Some(&known.text))];
-        if self.own_claim(known).is_none() {
-            let node = self.cache.node(&mark.node);
-            if node.and_then(|known| known.value.as_ref()).is_some_and(|node| node.instance == mark.instance()) {
-                return None;
-            }
-            compares.push(Fleet::compare(&FleetKey::Node(mark.node.clone()), node.map(|known| known.text.as_str())));
-        }
-        let lost = Mark { state: MarkState::Lost, ..mark.clone() };
-        let run = mark.nonce.rsplit_once('-').and_then(|(_, run)| run.parse().ok());
-        let outcome = FleetOutcome {
-            node: mark.node.clone(),
-            run,
-            outcome: "lost".to_owned(),
-            fence: Some(known.revision),
-            ..self.outcome(mark.slot, RunId(0))
-        };
-        let changes =
-            vec![put(&key, lost.to_string(), None), put(&outcome_key(job, mark.number), json(&outcome), None)];
-        Some(Transaction { compares, changes })
-    }
-
-    /// The run key of a run that goes on is written again under the lease of this connection. None: it is another's.
-    pub(in crate::scheduler) fn plan_keep_key(
-        &self,
-        job: &JobId,
-        slot: i64,
-        run: RunId,
-        claim: Option<SlotClaim>,
-    ) -> Option<Transaction> {
-        let lease = self.link.lease()?;
-        let key = FleetKey::Run(job.clone());
-        let known = self.cache.run(job);
-        if known.is_some() && !self.has_run_key(job, run) {
-            return None;
-        }
-        let mut compares = vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))];
-        if let Some(claim) = claim {
-            let mark = self.cache.mark(job)?;
-            let own = self.own_claim(mark).filter(|own| own.run == claim.run);
-            own.filter(|_| mark.value.as_ref().is_some_and(Mark::is_open))?;
-            compares.push(Fleet::compare(&FleetKey::Mark(job.clone()), Some(&mark.text)));
-        }
-        Some(Transaction { compares, changes: vec![put(&key, self.run_key(slot, run), Some(lease))] })
-    }
-
-    /// The pause of a job as somebody has asked for it. None: it is so.
-    pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
-        let wanted = self.wanted_pauses.get(job)?.as_ref().map(json);
-        let known = self.cache.pause(job).map(|known| known.text.clone());
-        if known == wanted {
-            return None;
-        }
-        let key = FleetKey::Pause(job.clone());
-        Some(Transaction {
-            compares: vec![Fleet::compare(&key, known.as_deref())],
-            changes: vec![Change { key: key.to_string(), value: wanted, lease: None }],
-        })
-    }
-
-    /// The run key of a run of this node that has ended is removed. None: there is none.
-    pub(in crate::scheduler) fn plan_drop_key(
-        &self,
-        job: &JobId,
-        is_active: impl Fn(RunId) -> bool,
-    ) -> Option<Transaction> {
-        let known = self.cache.run(job).filter(|known| self.is_own_ended(known, &is_active))?;
-        let key = FleetKey::Run(job.clone());
-        Some(Transaction {
-            compares: vec![Fleet::compare(&key, Some(&known.text))],
-            changes: vec![Change { key: key.to_string(), value: None, lease: None }],
-        })
-    }
-}
-
-fn outcome_key(job: &JobId, number: u64) -> FleetKey {
-    FleetKey::Outcome(job.clone(), number % super::key::OUTCOMES_KEPT)
-}
-
-fn put(key: &FleetKey, value: String, lease: Option<u64>) -> Change {
-    Change { key: key.to_string(), value: Some(value), lease }
-}
-
-/// A value as JSON. It has only strings and numbers, which cannot fail.
-pub(in crate::scheduler) fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
 }

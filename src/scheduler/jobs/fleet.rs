@@ -18,6 +18,7 @@ pub(in crate::scheduler) struct FleetActiveRun<'a> {
     pub(in crate::scheduler) slot: Timestamp,
     pub(in crate::scheduler) claim: Option<SlotClaim>,
     pub(in crate::scheduler) policy: &'a Policy,
+    pub(in crate::scheduler) is_by_hand: bool,
 }
 
 /// Whether only one run of a job may go on in the fleet.
@@ -191,13 +192,14 @@ impl Jobs {
     pub(in crate::scheduler) fn fleet_runs(&self) -> impl Iterator<Item = FleetActiveRun<'_>> {
         let jobs = self.jobs.iter().filter(|(_, job)| job.spec.policy.fleet.mode != FleetMode::Each);
         jobs.flat_map(|(id, job)| {
-            let runs = job.state.running.iter().filter(|active| !active.is_queued && !active.item.is_manual);
+            let runs = job.state.running.iter().filter(|active| !active.is_queued);
             runs.map(move |active| FleetActiveRun {
                 job: id,
                 run: active.run,
                 slot: active.item.scheduled_at,
                 claim: active.item.claim,
                 policy: &job.spec.policy,
+                is_by_hand: active.item.is_manual,
             })
         })
     }

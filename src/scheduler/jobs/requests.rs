@@ -60,7 +60,10 @@ impl Jobs {
             let group = job.spec.group.as_ref();
             group.iter().for_each(|group| self.groups.enter(group));
             let place = if group.is_some() { GroupPlace::Taken } else { GroupPlace::None };
-            return Ok(self.begin(id, item, place, turn));
+            let is_of_fleet = self.is_of_fleet(id);
+            let run = self.begin(id, item, place, turn);
+            run.iter().filter(|_| is_of_fleet).for_each(|run| turn.note_forced(*run));
+            return Ok(run);
         }
         let is_busy = job.is_busy();
         let by_hand = job.state.waiting.iter().filter(|waiting| waiting.item.is_manual).count();

@@ -1,0 +1,397 @@
+//! The transactions that a node asks for, each made so that a second execution changes nothing.
+
+use super::cache::Known;
+use super::key::{FleetKey, OUTCOMES_KEPT};
+use super::message::{Change, Compare, Transaction};
+use super::state::{ClaimPlan, Fleet, Report};
+use super::value::{FleetOutcome, Mark, MarkState, NodeRecord, RunKey};
+use crate::scheduler::job_id::JobId;
+use crate::scheduler::run_id::RunId;
+use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::run_request::RunRequest;
+use crate::scheduler::slot_claim::{BY_HAND, SlotClaim};
+
+impl Fleet {
+    fn compare(key: &FleetKey, value: Option<&str>) -> Compare {
+        Compare { key: key.to_string(), value: value.map(str::to_owned) }
+    }
+
+    /// The node key, unless it is as it should be. None: a node of this name is there that is another one.
+    pub(in crate::scheduler) fn plan_publish(&self) -> Option<Transaction> {
+        let lease = self.link.lease()?;
+        let known = self.cache.node(&self.settings.node);
+        let is_other =
+            |known: &Known<NodeRecord>| known.value.as_ref().is_none_or(|node| node.instance != self.instance);
+        if known.is_some_and(is_other) {
+            return None;
+        }
+        let key = FleetKey::Node(self.settings.node.clone());
+        let change = |key: &FleetKey, value: &str| Change {
+            key: key.to_string(),
+            value: Some(value.to_owned()),
+            lease: Some(lease),
+        };
+        let jobs = FleetKey::Jobs(self.settings.node.clone());
+        Some(Transaction {
+            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
+            changes: vec![change(&key, &self.published.0), change(&jobs, &self.published.1)],
+        })
+    }
+
+    /// What is to be done about the claim of a run. `needs_key`: overlap is forbidden, or the run fails over. A
+    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node goes on.
+    pub(in crate::scheduler) fn plan_claim(
+        &self,
+        start: &RunRequest,
+        earlier: Option<SlotClaim>,
+        needs_key: bool,
+        lost_before_ms: i64,
+        is_active: impl Fn(RunId) -> bool,
+    ) -> ClaimPlan {
+        let Some(lease) = self.link.lease() else { return ClaimPlan::Taken };
+        let (job, slot, run) = (&start.job, start.scheduled_at, start.run);
+        if start.trigger.is_manual() {
+            return self.plan_hand_run(start, lease, is_active);
+        }
+        if self.cache.floor(job).is_some_and(|floor| floor.slot >= slot) {
+            return ClaimPlan::Taken;
+        }
+        let mark_key = FleetKey::Mark(job.clone());
+        let known = self.cache.mark(job);
+        let mark = known.and_then(|known| known.value.as_ref());
+        if known.is_some() && mark.is_none() {
+            return ClaimPlan::Taken;
+        }
+        let own = known.and_then(|known| self.own_claim(known));
+        let is_open = mark.is_some_and(Mark::is_open);
+        let is_same_slot = mark.is_some_and(|mark| mark.slot == slot);
+        let mut compares = vec![Fleet::compare(&mark_key, known.map(|known| known.text.as_str()))];
+        let mut changes = Vec::new();
+        let (mut previous, mut new_number) = (None, None);
+        match (earlier, start.trigger) {
+            // A further attempt: the claim is still there.
+            (Some(claim), _) => {
+                if !is_same_slot || !is_open || own.is_none_or(|own| own.run != claim.run) {
+                    return ClaimPlan::Taken;
+                }
+                if !needs_key || self.has_run_key(job, run) {
+                    return ClaimPlan::Ours(claim);
+                }
+            }
+            (None, Trigger::Failover) => {
+                let Some(lost) = mark.filter(|_| is_same_slot && is_open) else { return ClaimPlan::Taken };
+                if let Some(own) = own {
+                    return if own.run == run { ClaimPlan::Ours(own) } else { ClaimPlan::Taken };
+                }
+                let node = self.cache.node(&lost.node);
+                let gone_ms = self.cache.gone_ms(&lost.node, lost.instance());
+                if lost.state != MarkState::Claimed || gone_ms.is_none_or(|at| at > lost_before_ms) {
+                    return ClaimPlan::Taken;
+                }
+                let node_key = FleetKey::Node(lost.node.clone());
+                compares.push(Fleet::compare(&node_key, node.map(|known| known.text.as_str())));
+                new_number = Some(lost.number);
+                let second = Mark { state: MarkState::Second, ..self.mark_of(slot, run, lost.number) };
+                changes.push(put(&mark_key, second.to_string(), None));
+                changes.push(self.running_outcome(job, slot, run, lost.number));
+            }
+            (None, _) => {
+                if let Some(own) = own.filter(|own| own.run == run && is_same_slot && is_open) {
+                    return ClaimPlan::Ours(own);
+                }
+                if mark.is_some_and(|mark| mark.slot >= slot) {
+                    return ClaimPlan::Taken;
+                }
+                let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
+                (previous, new_number) = (mark.map(|mark| mark.slot), Some(number));
+                changes.push(put(&mark_key, self.mark_of(slot, run, number).to_string(), None));
+                changes.push(self.running_outcome(job, slot, run, number));
+            }
+        }
+        if needs_key {
+            let run_key = FleetKey::Run(job.clone());
+            let other = self.cache.run(job);
+            if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
+                return ClaimPlan::Busy;
+            }
+            compares.push(Fleet::compare(&run_key, other.map(|other| other.text.as_str())));
+            changes.push(put(&run_key, self.run_key(slot, run), Some(lease)));
+        }
+        ClaimPlan::Send { transaction: Transaction { compares, changes }, previous, number: new_number }
+    }
+
+    /// What is to be done before a run by hand is started of which no other may go on: it takes the run key.
+    fn plan_hand_run(&self, start: &RunRequest, lease: u64, is_active: impl Fn(RunId) -> bool) -> ClaimPlan {
+        let (job, run) = (&start.job, start.run);
+        let other = self.cache.run(job);
+        if let Some(own) = other.filter(|_| self.has_run_key(job, run)) {
+            return ClaimPlan::Ours(SlotClaim { fence: own.revision, ..SlotClaim::by_hand(run) });
+        }
+        if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
+            return ClaimPlan::Busy;
+        }
+        let key = FleetKey::Run(job.clone());
+        let compares = vec![Fleet::compare(&key, other.map(|other| other.text.as_str()))];
+        let changes = vec![put(&key, self.run_key(start.scheduled_at, run), Some(lease))];
+        ClaimPlan::Send { transaction: Transaction { compares, changes }, previous: None, number: None }
+    }
+
+    /// The claim of a start, as the mark shows it before the answer has come.
+    pub(in crate::scheduler) fn shown_claim(&self, start: &RunRequest) -> Option<SlotClaim> {
+        let known = self.cache.mark(&start.job)?;
+        let is_of_start = |mark: &&Mark| mark.slot == start.scheduled_at && mark.is_open();
+        known.value.as_ref().filter(is_of_start)?;
+        self.own_claim(known).filter(|own| own.run == start.run)
+    }
+
+    /// Whether a slot that this machine has claimed before its last boot is looked after by the others: they take it over, or call it lost.
+    pub(in crate::scheduler) fn is_left_to_others(&self, job: &JobId, report: &Report) -> bool {
+        let is_of_report = |mark: &Mark| {
+            mark.is_open()
+                && mark.number == report.claim.number
+                && mark.node == self.settings.node
+                && mark.instance() != self.instance
+        };
+        let mark = self.cache.mark(job).and_then(|known| known.value.as_ref());
+        report.state == MarkState::Lost && mark.is_some_and(is_of_report)
+    }
+
+    /// That a claim which was perhaps made is lost: its run is not started.
+    pub(in crate::scheduler) fn lost_report(&self, slot: i64, run: RunId, number: u64) -> Report {
+        let outcome = FleetOutcome { outcome: "lost".to_owned(), ..self.outcome(slot, run) };
+        Report { claim: SlotClaim { run, number, fence: 0 }, outcome, state: MarkState::Lost, request: None }
+    }
+
+    fn mark_of(&self, slot: i64, run: RunId, number: u64) -> Mark {
+        let (node, nonce) = (self.settings.node.clone(), self.nonce(run));
+        Mark { slot, node, nonce, state: MarkState::Claimed, number }
+    }
+
+    fn run_key(&self, slot: i64, run: RunId) -> String {
+        json(&RunKey { node: self.settings.node.clone(), nonce: self.nonce(run), slot })
+    }
+
+    /// Whether the run key of a job is that of a run.
+    pub(in crate::scheduler) fn has_run_key(&self, job: &JobId, run: RunId) -> bool {
+        let key = self.cache.run(job).and_then(|known| known.value.as_ref());
+        key.is_some_and(|key| self.own_run(&key.node, &key.nonce) == Some(run))
+    }
+
+    /// Whether a run key is of a run of this node that has ended.
+    fn is_own_ended(&self, known: &Known<RunKey>, is_active: &impl Fn(RunId) -> bool) -> bool {
+        let run = known.value.as_ref().and_then(|key| self.own_run(&key.node, &key.nonce));
+        run.is_some_and(|run| !is_active(run))
+    }
+
+    fn outcome(&self, slot: i64, run: RunId) -> FleetOutcome {
+        FleetOutcome {
+            slot,
+            node: self.settings.node.clone(),
+            run: Some(run.0),
+            attempt: 1,
+            started_at_ms: None,
+            ended_at_ms: None,
+            outcome: "running".to_owned(),
+            detail: None,
+            fence: None,
+        }
+    }
+
+    fn running_outcome(&self, job: &JobId, slot: i64, run: RunId, number: u64) -> Change {
+        put(&outcome_key(job, number), json(&self.outcome(slot, run)), None)
+    }
+
+    /// What is asked for to skip a slot for all. None: it is another node's, or over; with `Some(None)` this node has done it.
+    pub(in crate::scheduler) fn plan_skip(
+        &self,
+        job: &JobId,
+        slot: i64,
+        run: RunId,
+        reason: SkipReason,
+    ) -> Option<Option<(Transaction, Option<i64>)>> {
+        let key = FleetKey::Mark(job.clone());
+        let known = self.cache.mark(job);
+        let mark = known.and_then(|known| known.value.as_ref());
+        if known.is_some() && mark.is_none() {
+            return None;
+        }
+        if let Some(mark) = mark.filter(|mark| mark.slot >= slot) {
+            let is_ours = mark.slot == slot && self.own_run(&mark.node, &mark.nonce) == Some(run);
+            return is_ours.then_some(None);
+        }
+        if self.cache.floor(job).is_some_and(|floor| floor.slot >= slot) {
+            return None;
+        }
+        let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
+        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, run, number) };
+        let outcome = FleetOutcome {
+            run: None,
+            attempt: 0,
+            outcome: "skipped".to_owned(),
+            detail: Some(reason.as_str().to_owned()),
+            ..self.outcome(slot, run)
+        };
+        let transaction = Transaction {
+            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
+            changes: vec![put(&key, new.to_string(), None), put(&outcome_key(job, number), json(&outcome), None)],
+        };
+        Some(Some((transaction, mark.map(|mark| mark.slot))))
+    }
+
+    /// What is asked for to report an end. None: the engine has it, or does not want it.
+    pub(in crate::scheduler) fn plan_report(&self, job: &JobId, report: &Report) -> Transaction {
+        let SlotClaim { run, number, .. } = report.claim;
+        let key = FleetKey::Mark(job.clone());
+        let own = self.cache.mark(job).and_then(|known| Some((self.own_claim(known)?, known.value.as_ref()?, known)));
+        let own = own.filter(|(claim, mark, _)| claim.run == run && claim.number == number && mark.is_open());
+        let outcome_key = outcome_key(job, number);
+        let outcome = put(&outcome_key, json(&report.outcome), None);
+        let mut transaction = match own {
+            _ if report.claim.is_by_hand() => Transaction { compares: Vec::new(), changes: vec![outcome] },
+            Some((_, mark, known)) => {
+                let ended = Mark { state: report.state, ..mark.clone() };
+                Transaction {
+                    compares: vec![Fleet::compare(&key, Some(&known.text))],
+                    changes: vec![put(&key, ended.to_string(), None), outcome],
+                }
+            }
+            // A newer slot has been claimed since, or the run counts as lost.
+            None => {
+                let running = json(&self.outcome(report.outcome.slot, run));
+                Transaction { compares: vec![Fleet::compare(&outcome_key, Some(&running))], changes: vec![outcome] }
+            }
+        };
+        let last_run = report.outcome.run.map_or(run, RunId);
+        if self.has_run_key(job, last_run)
+            && let Some(known) = self.cache.run(job)
+        {
+            let key = FleetKey::Run(job.clone());
+            transaction.compares.push(Fleet::compare(&key, Some(&known.text)));
+            transaction.changes.push(Change { key: key.to_string(), value: None, lease: None });
+        }
+        transaction
+    }
+
+    /// The mark of a slot whose run nobody will report becomes `lost`. For another node only as long as that is not back.
+    pub(in crate::scheduler) fn plan_lose(&self, job: &JobId) -> Option<Transaction> {
+        let known = self.cache.mark(job)?;
+        let mark = known.value.as_ref().filter(|mark| mark.is_open())?;
+        let key = FleetKey::Mark(job.clone());
+        let mut compares = vec![Fleet::compare(&key, Some(&known.text))];
+        if self.own_claim(known).is_none() {
+            let node = self.cache.node(&mark.node);
+            if node.and_then(|known| known.value.as_ref()).is_some_and(|node| node.instance == mark.instance()) {
+                return None;
+            }
+            compares.push(Fleet::compare(&FleetKey::Node(mark.node.clone()), node.map(|known| known.text.as_str())));
+        }
+        let lost = Mark { state: MarkState::Lost, ..mark.clone() };
+        let run = mark.nonce.rsplit_once('-').and_then(|(_, run)| run.parse().ok());
+        let outcome = FleetOutcome {
+            node: mark.node.clone(),
+            run,
+            outcome: "lost".to_owned(),
+            fence: Some(known.revision),
+            ..self.outcome(mark.slot, RunId(0))
+        };
+        let changes =
+            vec![put(&key, lost.to_string(), None), put(&outcome_key(job, mark.number), json(&outcome), None)];
+        Some(Transaction { compares, changes })
+    }
+
+    /// The run key of a run that goes on is written again under the lease of this connection. None: it is another's.
+    pub(in crate::scheduler) fn plan_keep_key(
+        &self,
+        job: &JobId,
+        slot: i64,
+        run: RunId,
+        claim: Option<SlotClaim>,
+    ) -> Option<Transaction> {
+        let lease = self.link.lease()?;
+        let key = FleetKey::Run(job.clone());
+        let known = self.cache.run(job);
+        if known.is_some() && !self.has_run_key(job, run) {
+            return None;
+        }
+        let mut compares = vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))];
+        if let Some(claim) = claim {
+            let mark = self.cache.mark(job)?;
+            let own = self.own_claim(mark).filter(|own| own.run == claim.run);
+            own.filter(|_| mark.value.as_ref().is_some_and(Mark::is_open))?;
+            compares.push(Fleet::compare(&FleetKey::Mark(job.clone()), Some(&mark.text)));
+        }
+        Some(Transaction { compares, changes: vec![put(&key, self.run_key(slot, run), Some(lease))] })
+    }
+
+    /// A mark that the engine has lost, as it was restored from a snapshot, is set to the slot that this node has seen. None: it is not so.
+    pub(in crate::scheduler) fn plan_raise(&self, job: &JobId) -> Option<Transaction> {
+        let floor = self.cache.floor(job)?;
+        let known = self.cache.mark(job);
+        let mark = match known {
+            Some(known) => Some(known.value.as_ref()?),
+            None => None,
+        };
+        let number = floor.number.max(mark.map_or(0, |mark| mark.number)).saturating_add(1);
+        let slot = floor.slot.max(mark.map_or(floor.slot, |mark| mark.slot));
+        let raised = Mark { state: MarkState::Ended, ..self.mark_of(slot, RunId(0), number) };
+        let key = FleetKey::Mark(job.clone());
+        Some(Transaction {
+            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
+            changes: vec![put(&key, raised.to_string(), None)],
+        })
+    }
+
+    /// Everything that is kept of a job is removed. None: there is nothing.
+    pub(in crate::scheduler) fn plan_sweep(&self, job: &JobId) -> Option<Transaction> {
+        let known = self.cache.mark(job)?;
+        let delete = |key: FleetKey| Change { key: key.to_string(), value: None, lease: None };
+        let outcomes = (0..2 * OUTCOMES_KEPT).map(|number| FleetKey::Outcome(job.clone(), number));
+        let keys = [FleetKey::Mark(job.clone()), FleetKey::Pause(job.clone())].into_iter().chain(outcomes);
+        Some(Transaction {
+            compares: vec![Fleet::compare(&FleetKey::Mark(job.clone()), Some(&known.text))],
+            changes: keys.map(delete).collect(),
+        })
+    }
+
+    /// The pause of a job as somebody has asked for it. None: it is so.
+    pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
+        let wanted = self.wanted_pauses.get(job)?.as_ref().map(json);
+        let known = self.cache.pause(job).map(|known| known.text.clone());
+        if known == wanted {
+            return None;
+        }
+        let key = FleetKey::Pause(job.clone());
+        Some(Transaction {
+            compares: vec![Fleet::compare(&key, known.as_deref())],
+            changes: vec![Change { key: key.to_string(), value: wanted, lease: None }],
+        })
+    }
+
+    /// The run key of a run of this node that has ended is removed. None: there is none.
+    pub(in crate::scheduler) fn plan_drop_key(
+        &self,
+        job: &JobId,
+        is_active: impl Fn(RunId) -> bool,
+    ) -> Option<Transaction> {
+        let known = self.cache.run(job).filter(|known| self.is_own_ended(known, &is_active))?;
+        let key = FleetKey::Run(job.clone());
+        Some(Transaction {
+            compares: vec![Fleet::compare(&key, Some(&known.text))],
+            changes: vec![Change { key: key.to_string(), value: None, lease: None }],
+        })
+    }
+}
+
+fn outcome_key(job: &JobId, number: u64) -> FleetKey {
+    let first = if number >= BY_HAND { OUTCOMES_KEPT } else { 0 };
+    FleetKey::Outcome(job.clone(), first + number % OUTCOMES_KEPT)
+}
+
+fn put(key: &FleetKey, value: String, lease: Option<u64>) -> Change {
+    Change { key: key.to_string(), value: Some(value), lease }
+}
+
+/// A value as JSON. It has only strings and numbers, which cannot fail.
+pub(in crate::scheduler) fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
