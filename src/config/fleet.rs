@@ -301,7 +301,7 @@ mod tests {
             ("[fleet]\nca = 'c'", "13: [fleet]: ca: expected an absolute path in quotes, found 'c'"),
             ("[fleet]\ncert = '/c'", "1: [fleet]: cert and key belong together; expected both or none"),
             ("[fleet]\nuser = 'c'", "1: [fleet]: user and password-file belong together; expected both or none"),
-            ("[fleet]\npassword-file = '/c'\npassword_file = '/d'", "33: [fleet]: password-file is set twice"),
+            ("[fleet]\npassword-file = '/c'\npassword_file = '/d'", "29: [fleet]: password-file is set twice"),
         ] {
             let faults = read(text).unwrap_err();
             assert!(faults.len() == 1 && faults[0].starts_with(told), "{text}: {faults:?}");

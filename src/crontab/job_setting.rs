@@ -382,7 +382,10 @@ pub(super) const ROWS: &[JobSetting] = &[
         applies: CALENDAR,
         is_for_next_entry: false,
         parse: |value, draft, _| {
-            draft.policy.fleet.away = keyword(value, &FleetAway::ALL)?;
+            let help = "a job of one machine alone is one with CRON_FLEET=each and CRON_FLEET_NODES=NODE";
+            let is_home = value.starts_with(b"home=");
+            let away = keyword(value, &FleetAway::ALL);
+            draft.policy.fleet.away = away.map_err(|why| if is_home { why.help(help) } else { why })?;
             Ok(())
         },
         reset: |draft| draft.policy.fleet.away = FleetAway::default(),

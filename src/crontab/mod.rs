@@ -36,6 +36,8 @@ mod store;
 #[cfg(test)]
 mod cases_tests;
 #[cfg(test)]
+mod fleet_tests;
+#[cfg(test)]
 mod job_setting_tests;
 #[cfg(test)]
 mod lints_tests;

@@ -1,7 +1,7 @@
 //! Warnings about an entry whose policy does not go with its schedule.
 
 use super::diagnostic::Complaint;
-use super::fleet_rule::{FleetMode, FleetOrder};
+use super::fleet_rule::{FleetAway, FleetMode, FleetOrder};
 use super::job_setting::ROWS;
 use super::policy::{CatchUpMode, Overlap, Policy};
 use crate::schedule::duration_text;
@@ -69,6 +69,19 @@ fn of_fleet(policy: &Policy, warn: &mut impl FnMut(String, &str)) {
     }
     if policy.fleet.mode == FleetMode::Each {
         return;
+    }
+    if policy.fleet.mode == FleetMode::OneWithFailover && policy.overlap == Overlap::Allow {
+        warn(
+            "CRON_FLEET=one,failover lets only one run go on at a time: a slot that comes meanwhile is skipped"
+                .to_owned(),
+            "write CRON_OVERLAP=skip above this entry",
+        );
+    }
+    if policy.fleet.mode == FleetMode::OneWithFailover && policy.fleet.away == FleetAway::Run {
+        warn(
+            "CRON_FLEET_AWAY=run has no effect on CRON_FLEET=one,failover".to_owned(),
+            "write CRON_FLEET_AWAY=default above this entry",
+        );
     }
     let on_the_machine_alone = match policy.overlap {
         Overlap::Queue | Overlap::Replace => Some(format!("CRON_OVERLAP={}", policy.overlap.as_str())),

@@ -214,9 +214,10 @@ impl Scheduler {
         let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
         let skipped = fleet.skips.keys().map(|(id, _)| id.clone());
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
-        let running = fleet.cache.runs().filter(|(_, known)| {
-            known.value.as_ref().is_some_and(|run| fleet.own_run(&run.node, &run.nonce).is_some())
-        });
+        let running = fleet
+            .cache
+            .runs()
+            .filter(|(_, known)| known.value.as_ref().is_some_and(|run| fleet.own_run(&run.nonce).is_some()));
         let active = self.jobs.fleet_runs().map(|run| run.job.clone());
         let ids: Vec<JobId> = waiting
             .chain(claimed)

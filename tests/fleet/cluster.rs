@@ -54,7 +54,7 @@ fn overlapping(ledger: &[Entry]) -> Vec<Entry> {
 }
 
 /// Each run that the ledger has twice.
-fn doubled(ledger: &[Entry], word: &str) -> Vec<Entry> {
+pub fn doubled(ledger: &[Entry], word: &str) -> Vec<Entry> {
     let mut seen = BTreeSet::new();
     let runs = ledger.iter().filter(|entry| entry.word == word);
     runs.filter(|entry| !seen.insert((entry.job.clone(), entry.slot.clone()))).cloned().collect()

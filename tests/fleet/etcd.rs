@@ -37,6 +37,11 @@ impl Running {
         kill(self.pid(), signal).expect("the process to be there");
     }
 
+    /// Waits for its end.
+    pub fn wait(&mut self) {
+        self.0.wait().expect("the process to be ours");
+    }
+
     /// Kills it, and waits for its end.
     pub fn kill(&mut self) {
         self.0.kill().ok();

@@ -8,5 +8,6 @@ pub mod common;
 mod cluster;
 mod engine;
 mod etcd;
+mod recovery;
 mod site;
 mod views;

@@ -114,6 +114,23 @@ impl Site {
         drop(self.members.remove(&member));
     }
 
+    /// Has the only member write what it has to a file.
+    pub fn save_snapshot(&self) {
+        let snapshot = format!("{SHARED}/snapshot");
+        etcdctl_may_fail(&self.endpoints(), &["snapshot", "save", &snapshot]).expect("a snapshot");
+    }
+
+    /// Replaces what the only member has, which is not running, by what was saved.
+    pub fn restore_snapshot(&self) {
+        let (snapshot, data) = (format!("{SHARED}/snapshot"), format!("{SHARED}/data1"));
+        fs::remove_dir_all(&data).expect("the data");
+        let peer = format!("http://{}:2380", member_address(1));
+        let cluster = format!("e1={peer}");
+        let arguments = ["snapshot", "restore", &snapshot, "--data-dir", &data, "--name", "e1", "--initial-cluster"];
+        let arguments = [&arguments[..], &[&cluster, "--initial-advertise-peer-urls", &peer]].concat();
+        etcdctl_may_fail(&self.endpoints(), &arguments).expect("the restored data");
+    }
+
     pub fn signal_member(&self, member: usize, signal: Signal) {
         self.members[&member].signal(signal);
     }
@@ -188,6 +205,21 @@ impl Site {
         command.stdout(log.try_clone().expect("a log")).stderr(log);
         let daemon = Running::start(&mut command);
         self.nodes.get_mut(&node).expect("the node").daemon = Some(daemon);
+    }
+
+    /// Ends the daemon of a node as a service manager does, and waits for its end. What it runs goes on.
+    pub fn stop(&mut self, node: usize) {
+        let mut daemon = self.nodes.get_mut(&node).expect("the node").daemon.take().expect("a daemon");
+        daemon.signal(Signal::SIGTERM);
+        daemon.wait();
+    }
+
+    /// Gives a node another name in its settings.
+    pub fn rename(&self, node: usize, name: &str) {
+        let path = format!("{SHARED}/n{node}/cronwheel.toml");
+        let text = fs::read_to_string(&path).expect("settings");
+        // The file is mounted, so that it must stay the same.
+        fs::write(&path, text.replace(&format!("\"web{node}\""), &format!("\"{name}\""))).expect("settings");
     }
 
     fn log_path(&self, node: usize) -> String {

@@ -9,9 +9,9 @@ use std::process::Stdio;
 
 /// A job that runs often, one that only `a` has, and one that the nodes have with different commands.
 const TABLE_OF_A: &str = "CRON_TZ=UTC\nCRON_FLEET=one\nCRON_NAME=tick\n@quartz */2 * * * * ?  echo tick $CRON_FENCE\n\
-                          CRON_NAME=only\n0 0 1 1 *  true\nCRON_NAME=differs\n0 0 1 1 *  echo a\nCRON_FLEET=each\nCRON_NAME=own\n0 0 1 1 *  true\n";
+                          CRON_NAME=only\n0 0 1 1 *  true\nCRON_NAME=differs\n0 0 1 1 *  echo a\nCRON_NAME=alone\nCRON_OVERLAP=skip\n0 0 1 1 *  until [ -e /run/alone-may-end ]; do sleep 0.2; done\nCRON_OVERLAP=default\nCRON_FLEET=each\nCRON_NAME=own\n0 0 1 1 *  true\n";
 const TABLE_OF_B: &str = "CRON_TZ=UTC\nCRON_FLEET=one\nCRON_NAME=tick\n@quartz */2 * * * * ?  echo tick $CRON_FENCE\n\
-                          CRON_NAME=differs\n0 0 1 1 *  echo b\n";
+                          CRON_NAME=differs\n0 0 1 1 *  echo b\nCRON_NAME=alone\nCRON_OVERLAP=skip\n0 0 1 1 *  until [ -e /run/alone-may-end ]; do sleep 0.2; done\n";
 
 fn start_node(world: &World, node: &str, table: &str, endpoint: &str) -> Running {
     let place = format!("/home/alice/{node}");
@@ -60,7 +60,7 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     for text in [
         "fleet      test, this node is a",
         "engine     up",
-        "3 fleet jobs, 2 not the same on all nodes",
+        "4 fleet jobs, 2 not the same on all nodes",
         "of-a",
         "of-b",
     ] {
@@ -82,7 +82,7 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     assert!(outcomes.iter().all(|outcome| ["a", "b"].contains(&outcome["node"].as_str().unwrap())), "{outcomes:?}");
     let listed = json(&world, "list --fleet");
     let jobs = listed["jobs"].as_array().unwrap();
-    assert_eq!(jobs.len(), 3, "the job for each node is none: {listed}");
+    assert_eq!(jobs.len(), 4, "the job for each node is none: {listed}");
     let tick = jobs.iter().find(|job| job["job"] == "alice:tick").unwrap();
     assert_eq!((&tick["known_on"], &tick["differs"]), (&serde_json::json!(["a", "b"]), &false.into()), "{tick}");
     let next = tick["next_node"].as_str().unwrap();
@@ -96,6 +96,20 @@ fn nodes_jobs_and_outcomes_are_shown_and_a_watermark_in_the_future_is_repaired()
     world.run_as("alice", "cronctl resume tick --run-dir /home/alice/a").ok();
     let is_resumed = || json(&world, "list tick")["jobs"][0]["paused_until"].is_null().then_some(());
     Deadline::seconds(30).wait_for("the end of the pause", is_resumed);
+
+    // A run by hand: no other may go on in the fleet meanwhile, and its outcome is known everywhere.
+    world.run_as("alice", "cronctl run alone --run-dir /home/alice/a").ok();
+    let key = "/cronwheel/test/run/alice:alone";
+    let is_held =
+        || etcdctl(&etcd.endpoint, &["get", "--print-value-only", key]).contains("\"node\":\"a\"").then_some(());
+    Deadline::seconds(20).wait_for("the key of the run", is_held);
+    let shown = world.run_as("alice", "cronctl run alone --wait --run-dir /home/alice/b 2>&1");
+    assert!(shown.code() != 0 && shown.stdout.contains("still running"), "{}", shown.stdout);
+    fs::write("/run/alone-may-end", "").unwrap();
+    let shown = shows(&world, "history --fleet alone", "ok");
+    assert!(shown.contains(" a "), "{shown}");
+    let is_free = || etcdctl(&etcd.endpoint, &["get", "--print-value-only", key]).trim().is_empty().then_some(());
+    Deadline::seconds(20).wait_for("the key to go", is_free);
 
     // A mark that a wrong clock has made.
     etcdctl(&etcd.endpoint, &["put", "/cronwheel/test/mark/alice:differs", "00000000009999999999 b 0-1 ended 5"]);

@@ -3,6 +3,7 @@
 use cronwheel::scheduler::{FleetAnswer, FleetEntry, FleetKey, LEASE_MS, Transaction};
 use std::collections::BTreeMap;
 
+#[derive(Clone)]
 struct Value {
     text: String,
     revision: u64,
@@ -10,7 +11,7 @@ struct Value {
 }
 
 /// Keys with revisions, under leases.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Engine {
     keys: BTreeMap<String, Value>,
     /// When each lease ends, in milliseconds of true time.
@@ -37,6 +38,12 @@ impl Engine {
     /// All leases last longer, as after the election of a leader.
     pub fn extend_leases(&mut self, at: i64) {
         self.leases.values_mut().for_each(|until| *until = at + LEASE_MS);
+    }
+
+    /// Has the keys and leases of an earlier moment.
+    pub fn restore(&mut self, snapshot: Engine, at: i64) {
+        (self.keys, self.leases, self.revision) = (snapshot.keys, snapshot.leases, snapshot.revision);
+        self.extend_leases(at);
     }
 
     /// When the next lease ends.

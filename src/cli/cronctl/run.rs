@@ -71,7 +71,11 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
 
 fn tell_refusal(job: &str, outcome: &Outcome) {
     let (job, why) = (printable(job.as_bytes()), printable(job_text::outcome(outcome).as_bytes()));
-    let advice = if outcome.reason.as_deref() == Some("still running") { "; --force runs it beside that" } else { "" };
+    let advice = match outcome.reason.as_deref() {
+        Some("still running") => "; --force runs it beside that",
+        Some("fleet away") => "; --force runs it all the same",
+        _ => "",
+    };
     to_stderr(&format!("cronctl: {job} was not run: {why}{advice}\n"));
 }
 

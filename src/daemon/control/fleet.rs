@@ -5,7 +5,7 @@
 
 use super::node_tables::TableGroups;
 use super::state::{FleetCall, FleetListing, FleetQuestion, FoundJob, Purpose, Request, Walk};
-use crate::control::{Access, Visibility};
+use crate::control::{Access, Rights, Visibility};
 use crate::crontab::FleetMode;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
@@ -16,6 +16,7 @@ use crate::scheduler::{
 };
 use crate::sys::clock;
 use crate::sys::local_socket::Peer;
+use crate::sys::process::own_uid;
 use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
 
@@ -82,7 +83,7 @@ impl Daemon {
     fn fleet_for(&self, peer: &Peer, view: &FleetView, groups: &TableGroups) -> cron::Fleet {
         let now_ms = clock::monotonic_ms();
         let at = |ms: i64| Time::of_ms(clock::wall_ms().saturating_sub(now_ms.saturating_sub(ms)));
-        let sees_all = self.control.rights.sees_all(peer);
+        let sees_all = self.sees_fleet(peer);
         let (nodes, warnings) = if sees_all {
             let node = |node: &FleetNodeView| cron::FleetNode {
                 node: node.node.clone(),
@@ -110,6 +111,12 @@ impl Daemon {
             differing,
             warnings,
         }
+    }
+
+    /// Whether somebody sees the nodes and all their jobs. A standalone daemon has those of its user.
+    pub(super) fn sees_fleet(&self, peer: &Peer) -> bool {
+        let is_own = self.settings.is_standalone() && Rights::is_known(peer) && peer.uid == own_uid();
+        is_own || self.control.rights.sees_all(peer)
     }
 
     /// Begins to answer `FleetHistory`.

@@ -70,7 +70,7 @@ impl Daemon {
             entries: pages.entries,
             history_dropped,
             log_dropped,
-            fleet: if sees_all { self.fleet_metrics() } else { None },
+            fleet: if self.sees_fleet(peer) { self.fleet_metrics() } else { None },
         };
         let other = pages.other.shown();
         self.reply(token, &Reply::of(&cron::Metrics { other, daemon: Some(daemon), ..pages.take_page() }));

@@ -166,7 +166,7 @@ impl Daemon {
             }
             Purpose::SendNext { .. } => {}
             Purpose::FleetJobs(mut listing) => {
-                let is_whole = !self.control.rights.sees_all(&peer) || listing.note_others(&self.planner.scheduler);
+                let is_whole = !self.sees_fleet(&peer) || listing.note_others(&self.planner.scheduler);
                 let page = listing.take_page();
                 if is_whole {
                     return self.reply(token, &Reply::of(&page));

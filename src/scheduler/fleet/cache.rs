@@ -36,8 +36,8 @@ pub(in crate::scheduler) struct FleetCache {
     pauses: BTreeMap<JobId, Known<FleetPause>>,
     /// Pauses that somebody has ended.
     ended_pauses: Vec<(JobId, FleetPause)>,
-    /// Nodes with their instances that are not there any more, and since when that is known.
-    gone: BTreeMap<(String, String), i64>,
+    /// Boots of machines that are not there any more, with the last name of the node, and since when that is known.
+    gone: BTreeMap<String, (String, i64)>,
     /// Marks that the engine has had and has not any more, as it was restored from a snapshot: their slots are over.
     floors: BTreeMap<JobId, Mark>,
     /// Open marks that a later claim has replaced.
@@ -80,14 +80,13 @@ impl FleetCache {
     }
 
     /// Notes when a node has become another one, or is not there any more.
-    fn note_gone(&mut self, node: String, instance: String, now_ms: i64) {
-        let is_there = self.nodes.get(&node).and_then(|known| known.value.as_ref());
-        if is_there.is_some_and(|record| record.instance == instance) {
-            self.gone.remove(&(node, instance));
+    fn note_gone(&mut self, node: &str, instance: &str, now_ms: i64) {
+        if self.has_instance(instance) {
+            self.gone.remove(instance);
         } else {
-            self.gone.entry((node, instance)).or_insert(now_ms);
+            self.gone.entry(instance.to_owned()).or_insert_with(|| (node.to_owned(), now_ms));
             while self.gone.len() > MOST_GONE {
-                let oldest = self.gone.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
+                let oldest = self.gone.iter().min_by_key(|(_, (_, at))| *at).map(|(key, _)| key.clone());
                 oldest.map(|key| self.gone.remove(&key));
             }
         }
@@ -108,10 +107,10 @@ impl FleetCache {
                 let is_changed = !is_full && set(&mut self.nodes, node, value, entry.revision, now_ms, json);
                 let new = self.nodes.get(node).and_then(|known| known.value.as_ref()).map(|new| new.instance.clone());
                 if let Some(old) = old.filter(|_| is_changed) {
-                    self.note_gone(node.clone(), old, now_ms);
+                    self.note_gone(node, &old, now_ms);
                 }
                 if let Some(new) = new {
-                    self.gone.remove(&(node.clone(), new));
+                    self.gone.remove(&new);
                 }
                 is_changed
             }
@@ -174,7 +173,7 @@ impl FleetCache {
 
     /// The nodes that this node has seen go, and since when that is known, in milliseconds of the monotonic clock.
     pub(in crate::scheduler) fn gone(&self) -> impl Iterator<Item = (&String, i64)> {
-        self.gone.iter().map(|((node, _), since_ms)| (node, *since_ms))
+        self.gone.values().map(|(node, since_ms)| (node, *since_ms))
     }
 
     /// The mark of a job.
@@ -228,20 +227,24 @@ impl FleetCache {
         self.pauses.get(job)
     }
 
-    /// Since when an instance of a node is known to be gone, in milliseconds of the monotonic clock. None: it is there, or nobody has asked.
-    pub(in crate::scheduler) fn gone_ms(&self, node: &str, instance: &str) -> Option<i64> {
-        self.gone.get(&(node.to_owned(), instance.to_owned())).copied()
+    /// Since when a boot of a machine is known to be gone, in milliseconds of the monotonic clock. None: it is there, or nobody has asked.
+    pub(in crate::scheduler) fn gone_ms(&self, instance: &str) -> Option<i64> {
+        self.gone.get(instance).map(|(_, since_ms)| *since_ms)
     }
 
-    /// The same, and it counts from now on if nothing was known of it.
+    /// Whether that boot of a machine is alive, perhaps under another name.
+    pub(in crate::scheduler) fn has_instance(&self, instance: &str) -> bool {
+        self.nodes.values().any(|known| known.value.as_ref().is_some_and(|record| record.instance == instance))
+    }
+
+    /// Since when it is known to be gone, and from now on if nothing was known of it. None: it is there.
     pub(in crate::scheduler) fn gone_since(&mut self, node: &str, instance: &str, now_ms: i64) -> Option<i64> {
-        let current = self.nodes.get(node).and_then(|known| known.value.as_ref());
-        if current.is_some_and(|record| record.instance == instance) {
+        if self.has_instance(instance) {
             return None;
         }
         // It was perhaps gone before this node has known anything of it.
-        self.note_gone(node.to_owned(), instance.to_owned(), now_ms);
-        self.gone.get(&(node.to_owned(), instance.to_owned())).copied()
+        self.note_gone(node, instance, now_ms);
+        self.gone_ms(instance)
     }
 }
 

@@ -84,7 +84,7 @@ impl Fleet {
                     return if own.run == run { ClaimPlan::Ours(own) } else { ClaimPlan::Taken };
                 }
                 let node = self.cache.node(&lost.node);
-                let gone_ms = self.cache.gone_ms(&lost.node, lost.instance());
+                let gone_ms = self.cache.gone_ms(lost.instance());
                 if lost.state != MarkState::Claimed || gone_ms.is_none_or(|at| at > lost_before_ms) {
                     return ClaimPlan::Taken;
                 }
@@ -174,12 +174,12 @@ impl Fleet {
     /// Whether the run key of a job is that of a run.
     pub(in crate::scheduler) fn has_run_key(&self, job: &JobId, run: RunId) -> bool {
         let key = self.cache.run(job).and_then(|known| known.value.as_ref());
-        key.is_some_and(|key| self.own_run(&key.node, &key.nonce) == Some(run))
+        key.is_some_and(|key| self.own_run(&key.nonce) == Some(run))
     }
 
     /// Whether a run key is of a run of this node that has ended.
     fn is_own_ended(&self, known: &Known<RunKey>, is_active: &impl Fn(RunId) -> bool) -> bool {
-        let run = known.value.as_ref().and_then(|key| self.own_run(&key.node, &key.nonce));
+        let run = known.value.as_ref().and_then(|key| self.own_run(&key.nonce));
         run.is_some_and(|run| !is_active(run))
     }
 
@@ -216,7 +216,7 @@ impl Fleet {
             return None;
         }
         if let Some(mark) = mark.filter(|mark| mark.slot >= slot) {
-            let is_ours = mark.slot == slot && self.own_run(&mark.node, &mark.nonce) == Some(run);
+            let is_ours = mark.slot == slot && self.own_run(&mark.nonce) == Some(run);
             return is_ours.then_some(None);
         }
         if self.cache.floor(job).is_some_and(|floor| floor.slot >= slot) {
@@ -280,7 +280,7 @@ impl Fleet {
         let mut compares = vec![Fleet::compare(&key, Some(&known.text))];
         if self.own_claim(known).is_none() {
             let node = self.cache.node(&mark.node);
-            if node.and_then(|known| known.value.as_ref()).is_some_and(|node| node.instance == mark.instance()) {
+            if self.cache.has_instance(mark.instance()) {
                 return None;
             }
             compares.push(Fleet::compare(&FleetKey::Node(mark.node.clone()), node.map(|known| known.text.as_str())));

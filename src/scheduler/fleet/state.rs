@@ -319,19 +319,16 @@ impl Fleet {
         format!("{}-{}", self.instance, run.0)
     }
 
-    /// The run of this node with that nonce. None: it is another node's.
-    pub(in crate::scheduler) fn own_run(&self, node: &str, nonce: &str) -> Option<RunId> {
+    /// The run of this machine with that nonce, also from before it was renamed. None: it is another machine's.
+    pub(in crate::scheduler) fn own_run(&self, nonce: &str) -> Option<RunId> {
         let run = nonce.strip_prefix(self.instance.as_str())?.strip_prefix('-')?;
-        if node != self.settings.node {
-            return None;
-        }
         run.parse().ok().map(RunId)
     }
 
     /// The claim that a mark is, if it is one of this node.
     pub(in crate::scheduler) fn own_claim(&self, known: &Known<Mark>) -> Option<SlotClaim> {
         let mark = known.value.as_ref()?;
-        let run = self.own_run(&mark.node, &mark.nonce)?;
+        let run = self.own_run(&mark.nonce)?;
         Some(SlotClaim { run, number: mark.number, fence: known.revision })
     }
 
