@@ -69,6 +69,8 @@ pub struct History {
     pub exits: HashMap<JobId, Vec<i32>>,
     /// With the second of the day.
     pub happenings: Vec<(i64, Happening)>,
+    /// Whether entries without a policy are recorded, too.
+    pub records_all: bool,
     pub until: i64,
 }
 
@@ -288,7 +290,7 @@ impl<'a> Machine<'a> {
         let now = self.now();
         let mut scheduler = Scheduler::new(self.zone.clone(), now);
         scheduler.set_caller("alice");
-        scheduler.record_all(true);
+        scheduler.record_all(self.history.records_all);
         scheduler.reserve_runs_from(RunId(self.next_run));
         let table = self.history.versions[self.version].table.clone();
         let reserved = scheduler.handle(Event::Load { source: source("/spool/alice"), table }, now);
