@@ -335,7 +335,12 @@ fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut 
 fn open_control(settings: &Settings, threads: &SingleThreaded, log: &mut Log) -> Control {
     let (rights, trouble) = control_socket::rights(settings);
     let server = control_socket::open(settings, threads);
-    let failure = server.as_ref().err().map(|why| format!("{why}; cronctl cannot control this daemon"));
+    let failure = server.as_ref().err().map(|why| {
+        let is_second = settings.is_standalone() && !settings.run_dir_given;
+        let is_taken = why.source.kind() == std::io::ErrorKind::AddrInUse;
+        let advice = if is_second && is_taken { " unless it is given a --run-dir of its own" } else { "" };
+        format!("{why}; cronctl cannot control this daemon{advice}")
+    });
     // A second standalone daemon of a user has no socket, which is no fault.
     let level = if settings.is_standalone() { Level::Info } else { Level::Warning };
     for text in trouble.into_iter().chain(failure) {

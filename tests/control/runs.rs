@@ -120,3 +120,15 @@ fn logs_show_the_last_run_and_follow_one_that_goes_on() {
     let shown = world.run_as("alice", "script -qec 'cronctl logs colours' /dev/null").ok();
     assert_eq!(shown, "\\x1b[31mred\\x1b[0m\r\nno end\r\n");
 }
+
+#[test]
+fn logs_say_that_a_job_without_a_history_has_none() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    world.crontab("alice", "CRON_NAME=secret\nCRON_HISTORY=off\n@daily echo x\n").ok();
+    wait_for_state(&world, "alice:secret", "idle");
+    cronctl(&world, "alice", "run --wait secret").ok();
+    let shown = cronctl(&world, "alice", "logs secret");
+    let told = "the history keeps nothing of secret (CRON_HISTORY=off)";
+    assert!(shown.code() == 4 && shown.stderr.contains(told), "{shown:?}");
+}
