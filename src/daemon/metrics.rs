@@ -304,7 +304,7 @@ impl Metrics {
 /// The exit status of a run, or the one that `cronctl run --wait` has for its end.
 fn exit_code(outcome: &Outcome) -> i32 {
     match outcome {
-        Outcome::Ok { status } | Outcome::Failed { status } => *status,
+        Outcome::Ok { status } | Outcome::Failed { status, .. } => *status,
         Outcome::Signal { number, .. } => SIGNALLED.saturating_add(*number),
         Outcome::Timeout => TIMED_OUT,
         Outcome::Killed { .. } | Outcome::Replaced => SIGNALLED + TERM,

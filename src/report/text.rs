@@ -20,11 +20,13 @@ pub fn span(seconds: i64) -> String {
     distance(seconds.unsigned_abs(), [" d", " h", " min", " s"])
 }
 
-/// How a run or a slot ended: `ok`, `failed (exit 3)`, `skipped: still running`.
+/// How a run or a slot ended: `ok`, `failed (exit 3)`, `failed: output on standard error`, `skipped: still running`.
 pub fn outcome(outcome: &Outcome) -> String {
     let times = if outcome.count > 1 { format!(" ×{}", outcome.count) } else { String::new() };
     let text = match (outcome.outcome.as_str(), outcome.exit_code, outcome.signal, &outcome.reason) {
         ("ok", None | Some(0), ..) => "ok".to_owned(),
+        ("failed", Some(0), _, Some(reason)) => format!("failed: {reason}"),
+        ("failed", Some(code), _, Some(reason)) => format!("failed: {reason} (exit {code})"),
         (word, Some(code), ..) => format!("{word} (exit {code})"),
         ("signal", None, Some(number), _) => match signal::name_of(number) {
             Some(name) => format!("ended by {name}"),
@@ -93,5 +95,21 @@ mod tests {
     #[test]
     fn output_is_shown_with_its_control_characters_as_escapes() {
         assert_eq!(output(b"a\tb\r\n\x1b[31mred\x07\xff\nrest"), "a\tb\n\\x1b[31mred\\x07\\xff\nrest");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_one() {
+        let of = |status: i32, reason: Option<&str>| {
+            let json = serde_json::json!({
+                "scheduled_at": "2026-12-01T02:30:00Z", "outcome": "failed", "exit_code": status, "reason": reason,
+                "attempt": 1, "count": 1,
+            });
+            outcome(&serde_json::from_value(json).unwrap())
+        };
+        let stderr = "output on standard error";
+        let shown = [of(3, None), of(0, Some(stderr)), of(24, Some(stderr))];
+        let wanted =
+            ["failed (exit 3)", "failed: output on standard error", "failed: output on standard error (exit 24)"];
+        assert_eq!(shown, wanted);
     }
 }

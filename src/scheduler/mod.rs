@@ -123,7 +123,7 @@ pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, PauseScope, Refuse
 pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
-pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_record::{MissReason, OUTPUT_ON_STDERR, Outcome, RunRecord, SkipReason, Trigger};
 pub use run_request::{HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};

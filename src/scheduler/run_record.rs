@@ -53,6 +53,9 @@ pub enum Trigger {
     Anacron,
 }
 
+/// Why a run failed whose exit status counts as success, in the words of log, mail and history.
+pub const OUTPUT_ON_STDERR: &str = "output on standard error";
+
 /// Every way in which a slot or a run can end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -65,6 +68,9 @@ pub enum Outcome {
     Failed {
         /// The exit status of the job.
         status: i32,
+        /// Whether the status counts as success, and only what the job wrote to standard error is the failure (`CRON_FAIL_ON=stderr`).
+        #[serde(default)]
+        is_by_stderr: bool,
     },
     /// A signal ended the job.
     Signal {
@@ -197,6 +203,7 @@ impl Outcome {
             Outcome::Skipped(reason) => Some(reason.as_str()),
             Outcome::Missed(reason) => Some(reason.as_str()),
             Outcome::NotStarted { why } => Some(why),
+            Outcome::Failed { is_by_stderr: true, .. } => Some(OUTPUT_ON_STDERR),
             Outcome::Ok { .. }
             | Outcome::Failed { .. }
             | Outcome::Signal { .. }
@@ -210,7 +217,7 @@ impl Outcome {
     /// The exit status, where the job exited.
     pub fn exit_status(&self) -> Option<i32> {
         match self {
-            Outcome::Ok { status } | Outcome::Failed { status } => Some(*status),
+            Outcome::Ok { status } | Outcome::Failed { status, .. } => Some(*status),
             _ => None,
         }
     }

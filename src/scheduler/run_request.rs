@@ -101,11 +101,18 @@ impl RunRules {
             RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
             RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
             RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
-            RunOutcome::Code(status) if self.is_success(result) => Outcome::Ok { status: *status },
-            RunOutcome::Code(status) => Outcome::Failed { status: *status },
+            RunOutcome::Code(status) => self.outcome_of_exit(*status, result),
             RunOutcome::Signal { number, core_dumped } => {
                 Outcome::Signal { number: *number, core_dumped: *core_dumped }
             }
+        }
+    }
+
+    /// The outcome of a run that nothing but its job has ended, by its exit status.
+    pub(super) fn outcome_of_exit(&self, status: i32, result: &RunResult) -> Outcome {
+        match self.is_success(result) {
+            true => Outcome::Ok { status },
+            false => Outcome::Failed { status, is_by_stderr: self.success.contains(status) },
         }
     }
 

@@ -604,7 +604,7 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
             _ => None,
         })
         .collect();
-    assert_eq!(outcomes, [&Outcome::Failed { status: 3 }]);
+    assert_eq!(outcomes, [&Outcome::Failed { status: 3, is_by_stderr: false }]);
     let pending = saved_and_read(&second);
     assert!(!lacks(&pending, &run), "the state with the retry has the end");
     let again = second.look_after(30);

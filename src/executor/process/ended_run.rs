@@ -8,7 +8,7 @@ use crate::executor::output::Output;
 use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
 use crate::schedule::duration_text;
-use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult};
+use crate::scheduler::{OUTPUT_ON_STDERR, RunId, RunOutcome, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
@@ -112,7 +112,7 @@ impl EndedRun {
             (_, Some(seconds)) => format!("timeout after {}", duration_text(seconds)),
             // The words of the log.
             (RunOutcome::Code(code), None) if self.start.rules.success.contains(*code) && !self.is_success() => {
-                "output on standard error".to_owned()
+                OUTPUT_ON_STDERR.to_owned()
             }
             (RunOutcome::Code(code), None) => format!("exit {code}"),
             (RunOutcome::Signal { number, .. }, None) => format!("signal {number}"),
