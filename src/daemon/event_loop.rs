@@ -12,8 +12,8 @@ use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
-    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest, RunResult,
-    RunRules, SkipReason, StateChange, Trigger,
+    Absence, Action, AtStop, EndReason, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest,
+    RunResult, RunRules, SkipReason, StateChange, Trigger,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -387,7 +387,7 @@ impl Daemon {
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::WasAway(absence) => self.log_absence(absence),
                 Action::Complain(complaint) => self.log_complaint(&complaint),
-                Action::End { run, why: _ } => self.end_run(run),
+                Action::End { run, why } => self.end_run(run, why),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => {
                     // An executor ignores runs that are not its own.
@@ -458,20 +458,23 @@ impl Daemon {
     }
 
     /// Has a run ended by the executor that it belongs to.
-    pub(super) fn end_run(&mut self, run: RunId) {
-        match self.executors.old.end_run(run) {
+    fn end_run(&mut self, run: RunId, why: EndReason) {
+        match self.executors.old.end_run(run, why) {
             RequestedEnd::Sent => {}
-            RequestedEnd::Lost(LostRunProcesses { run: of, processes }) => {
-                let known = self.planner.scheduler.find_jobs([&of.job]);
-                let grace_s = known.get(&of.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
-                self.executors.current.end_lost(run, processes, grace_s);
-            }
-            RequestedEnd::NotTheirs => self.executors.current.end(run),
+            RequestedEnd::Lost(left) => self.end_lost_run(left),
+            RequestedEnd::NotTheirs(why) => self.executors.current.end(run, why),
             RequestedEnd::OtherVersion => {
                 let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);
                 self.warn(&detail);
             }
         }
+    }
+
+    /// Has the processes ended that an executor has left.
+    pub(super) fn end_lost_run(&mut self, LostRunProcesses { run, processes }: LostRunProcesses) {
+        let known = self.planner.scheduler.find_jobs([&run.job]);
+        let grace_s = known.get(&run.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
+        self.executors.current.end_lost(run.run, processes, grace_s);
     }
 
     /// Has a hook run, or a web service called.

@@ -303,8 +303,8 @@ impl Daemon {
             self.handle_closed_executor(executor);
         }
         self.retry_silent();
-        for run in self.executors.old.take_timed_out(now_ms) {
-            self.end_run(run);
+        for left in self.executors.old.take_timed_out(now_ms) {
+            self.end_lost_run(left);
         }
         let sessions = Sessions::default();
         let goes_on = |watched: &WatchedRun| self.executors.old.process_of(watched, &sessions).is_some();

@@ -5,7 +5,7 @@ use super::link::{Link, WireError};
 use super::lost_processes::LostProcesses;
 use super::process::run;
 use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest};
-use crate::scheduler::{FollowUp, RunId, RunRequest};
+use crate::scheduler::{EndReason, FollowUp, RunId, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
@@ -101,8 +101,8 @@ impl Executor {
     }
 
     /// Queues a request to end a run with all its processes: SIGTERM, and SIGKILL after its grace period.
-    pub fn end(&mut self, run: RunId) {
-        self.queue(&ExecutorRequest::End { run });
+    pub fn end(&mut self, run: RunId, why: EndReason) {
+        self.queue(&ExecutorRequest::End { run, why });
     }
 
     /// Queues a request to end the processes of a run that another executor has left: SIGTERM, and SIGKILL after the grace period.

@@ -7,7 +7,7 @@ use super::output::Output;
 use super::owner::OwnerKey;
 use super::wire::RunProcess;
 use crate::profile::Profile;
-use crate::scheduler::{RunOutcome, RunRequest, RunResult, Usage};
+use crate::scheduler::{EndReason, RunOutcome, RunRequest, RunResult, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::created;
@@ -48,8 +48,8 @@ pub(super) struct Job {
     pub(super) ends_at_start: bool,
     /// Its processes are being ended, or have been, because its time was over.
     pub(super) is_timeout: bool,
-    /// Main has asked for its end, before it ended by itself and before its time was over.
-    pub(super) is_ended_on_request: bool,
+    /// Why main has asked for its end, before it ended by itself and before its time was over.
+    pub(super) end_reason: Option<EndReason>,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
     /// When the process was started or the attempt was made: monotonic milliseconds, and milliseconds of Unix time.

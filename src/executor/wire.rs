@@ -6,10 +6,10 @@
 //! and a message that cannot be decoded is skipped.
 
 use super::lost_processes::LostProcesses;
-use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
+use crate::scheduler::{EndReason, FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 4;
+pub(super) const PROTOCOL: u32 = 5;
 
 /// How jobs are ended. The order is part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -48,6 +48,8 @@ pub enum ExecutorRequest<S> {
     End {
         /// The run whose processes are ended.
         run: RunId,
+        /// Why, for the log.
+        why: EndReason,
     },
     /// Run a hook, or call a web service.
     FollowUp(FollowUp<S>),

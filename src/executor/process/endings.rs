@@ -12,7 +12,7 @@ use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};
 use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
-use crate::scheduler::{RunId, Usage};
+use crate::scheduler::{EndReason, RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
@@ -25,11 +25,12 @@ const STEPS_A_TURN: usize = 128;
 
 impl ExecutorState {
     /// Ends a run on request. One that waits for its start is not started.
-    pub(super) fn end_run(&mut self, run: RunId, now_ms: i64) {
+    pub(super) fn end_run(&mut self, run: RunId, why: EndReason, now_ms: i64) {
         match self.jobs.running.iter().find(|(_, job)| job.start.run == run).map(|(id, _)| *id) {
             Some(id) => {
-                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none()) {
-                    job.is_ended_on_request = !job.is_timeout;
+                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none() && !job.is_timeout)
+                {
+                    job.end_reason = Some(why);
                 }
                 self.end_job(id, None, now_ms);
             }

@@ -28,7 +28,7 @@ impl ExecutorState {
                 ExecutorRequest::StopFollowing { follower } => self.mains.stop_following(follower),
                 ExecutorRequest::Signal { run, signal } => self.signal_run(run, signal),
                 ExecutorRequest::ReportProcesses => self.report_processes(),
-                ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
+                ExecutorRequest::End { run, why } => self.end_run(run, why, clock::monotonic_ms()),
                 ExecutorRequest::EndLost { run, processes, grace_s } => {
                     self.end_lost(run, processes, grace_s, clock::monotonic_ms());
                 }

@@ -366,7 +366,7 @@ impl ExecutorState {
             leaf,
             ends_at_start: false,
             is_timeout: false,
-            is_ended_on_request: false,
+            end_reason: None,
             monitor,
             started_ms: clock::monotonic_ms(),
             started_at_ms: clock::wall_ms(),
