@@ -138,13 +138,13 @@ pub struct Values {
     pub starts_in_flight: Option<NonZeroUsize>,
     /// Whether a history of runs is kept.
     pub history: Option<bool>,
-    /// For how many days.
+    /// Days for which rows of the history are kept.
     pub history_days: Option<NonZeroU32>,
-    /// How many bytes of the beginning and of the end of a run's output.
+    /// Bytes that are kept of the beginning of a run's output, and as many of its end.
     pub history_output: Option<u64>,
-    /// How many runs of a job.
+    /// Rows of the history that are kept for each job.
     pub history_runs: Option<NonZeroU32>,
-    /// How many bytes in all.
+    /// Bytes of the history's database.
     pub history_size: Option<u64>,
     /// Most jobs with metrics of their own.
     pub metrics_jobs: Option<NonZeroU32>,

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most bytes of a request.
 const LONGEST_REQUEST: usize = 64 << 10;
-/// Most connections of one user.
+/// Most connections of one user at a time.
 const OF_ONE: usize = 8;
 /// Most connections, and how many of them are for root alone.
 const ALL: usize = 256;

@@ -30,7 +30,7 @@ pub(super) fn context(form: Form, profile: &Profile) -> Context<'_> {
     Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(7), known: KnownNames::of_zones(&Embedded) }
 }
 
-/// What a line is.
+/// The expected result of parsing a line.
 enum Is {
     /// An entry with this command, and nothing to say about it.
     Job(&'static str),

@@ -36,11 +36,11 @@ pub struct JobSetting {
 /// On which schedules a job setting has an effect. On calendar schedules each one has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applies {
-    /// `@N`.
+    /// `@N` schedules.
     pub interval: bool,
-    /// `@reboot`.
+    /// `@reboot` entries.
     pub reboot: bool,
-    /// `@after`.
+    /// `@after` entries.
     pub after: bool,
     /// The jobs of an anacrontab.
     pub anacron: bool,

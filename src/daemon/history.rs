@@ -60,11 +60,11 @@ const MOST_SHARES: usize = 4_096;
 /// The history as the daemon has it.
 #[derive(Debug)]
 pub(super) struct History {
-    /// None: there is no history.
+    /// The journal and the recorder. None: there is no history.
     open: Option<OpenHistory>,
     /// Why there is none, or `on`.
     state: String,
-    /// Lines for the log.
+    /// Lines that are still to be logged.
     lines: Vec<(Level, String)>,
     /// Whose share of the journal the last runs take.
     shares: BTreeMap<RunId, Share>,

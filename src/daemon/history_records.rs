@@ -15,7 +15,7 @@ use crate::scheduler::{
 use crate::sys::{clock, process};
 use std::borrow::Cow;
 
-/// What a request was about.
+/// The job or run that a request names, for its record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestAbout<'a> {
     /// The job. None: several, or none.

@@ -50,7 +50,7 @@ struct Limits {
     bytes_per_user: usize,
     /// For root's jobs, which are those of the system's tables.
     bytes_of_root: usize,
-    /// Of all users but root.
+    /// Bytes for the jobs of all users but root.
     bytes_of_users: usize,
 }
 
@@ -60,7 +60,7 @@ const LIMITS: Limits =
 /// A job and a part of its state.
 type Key = (Box<str>, &'static str);
 
-/// What one user's jobs take.
+/// The records and bytes that the jobs of one user take.
 #[derive(Clone, Copy, Debug, Default)]
 struct UserSpace {
     records: usize,
@@ -69,7 +69,7 @@ struct UserSpace {
     is_told: bool,
 }
 
-/// What is to be kept.
+/// The live content of the file: the latest state of each job.
 #[derive(Debug)]
 struct Live {
     limits: Limits,
@@ -81,7 +81,7 @@ struct Live {
     reserved: Option<RunId>,
 }
 
-/// Whether a change is kept.
+/// Whether a change fits into the limits of its user, and is kept.
 #[derive(Debug, PartialEq, Eq)]
 enum Kept {
     Yes,
@@ -141,7 +141,7 @@ impl Live {
     }
 }
 
-/// What loop and thread share.
+/// What the event loop and the writing thread share.
 #[derive(Debug)]
 struct Shared {
     live: Live,
@@ -181,9 +181,9 @@ pub(super) enum StateLogLine {
 #[derive(Debug)]
 struct Exchange {
     shared: Mutex<Shared>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     work: Condvar,
-    /// Something was written, or could not be.
+    /// Signalled when something was written or could not be written.
     done: Condvar,
 }
 
@@ -276,7 +276,7 @@ pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     created::make_trusted_directory(directory, DIRECTORY_MODE, Links::Followed)
 }
 
-/// None: another process has it.
+/// Takes the lock of the directory. None: another process holds it.
 fn lock(directory: &Path) -> io::Result<Option<File>> {
     let file = state_file::open_or_create(&directory.join(LOCK))?;
     Ok(process_lock::take(&file)?.then_some(file))
@@ -506,7 +506,7 @@ struct Writer {
     is_synced: bool,
 }
 
-/// What is to be written.
+/// What the thread writes in one go.
 #[derive(Debug)]
 enum Batch {
     /// The whole live content, which replaces the file.

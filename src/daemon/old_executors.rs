@@ -57,7 +57,7 @@ pub(super) struct LostRunProcesses {
 /// A run whose process is watched, as no executor waits for it.
 #[derive(Debug)]
 pub(super) struct WatchedRun {
-    /// The id of its executor.
+    /// The id of the executor that started the run.
     pub(super) executor: u64,
     pub(super) run: RunOfJob,
     /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.

@@ -142,7 +142,7 @@ pub(super) struct DaemonFiles {
     pub(super) record: Option<StartRecord>,
     /// The durable state of jobs; none where nothing is kept.
     pub(super) job_state: Option<JobStateStore>,
-    /// Why there is none.
+    /// Why the state of jobs is not kept, if it is not.
     pub(super) why_no_state: String,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,

@@ -110,7 +110,7 @@ type Identity = (u64, u64);
 /// The watched directories, and what has changed in them.
 #[derive(Debug)]
 pub struct Watcher {
-    /// None: it is being dropped.
+    /// The watcher of the library. None only while this value is dropped.
     notify: Option<INotifyWatcher>,
     hints: Arc<Mutex<Hints>>,
     notifier: Notifier,

@@ -143,7 +143,7 @@ pub(super) struct ExecSpec {
     pub(super) sets_defaults: bool,
     /// The limits of the daemon's process when it was started.
     pub(super) original_limits: OriginalLimits,
-    /// The limits of the entry.
+    /// The limits that the entry sets (`CRON_LIMITS`).
     pub(super) limits: ResourceLimits,
 }
 

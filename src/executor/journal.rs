@@ -78,13 +78,13 @@ enum JournalRecord {
 /// What became of a hook or a ping.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JournaledFollowUp {
-    /// The run that it followed.
+    /// The run whose outcome it was about.
     pub run: RunId,
     /// When it ended, in seconds of UTC.
     pub ended_at: i64,
-    /// What it was, see [`crate::scheduler::FollowUpTask::name`].
+    /// The name of the task, see [`crate::scheduler::FollowUpTask::name`].
     pub what: String,
-    /// How it ended.
+    /// Its outcome in words: `exit 0`, `signal 9`.
     pub how: String,
     /// The beginning of what it has written.
     pub output: Vec<u8>,

@@ -91,7 +91,7 @@ pub(super) enum MonitorEvent {
     },
     /// The job's process has been started.
     Started {
-        /// Its process id.
+        /// The process id of the job's session leader.
         pid: Pid,
         /// The same by its start time, read before anybody could wait for it.
         process: Option<ProcessIdentity>,

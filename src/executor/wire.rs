@@ -16,7 +16,7 @@ pub(super) const PROTOCOL: u32 = 4;
 pub enum EndMethod {
     /// SIGTERM, and SIGKILL after the grace period of the job.
     WithGrace,
-    /// SIGKILL.
+    /// SIGKILL at once.
     AtOnce,
 }
 
@@ -151,7 +151,7 @@ pub enum ExecutorEvent {
     OutputPart {
         /// The number of the follower.
         follower: u64,
-        /// Which stream it is from.
+        /// The stream that wrote it.
         stream: OutputStream,
         /// Bytes of the output that are left out before this part.
         skipped: u64,
@@ -166,7 +166,7 @@ pub enum ExecutorEvent {
         run: RunId,
         /// What it was: the event of a hook, or `ping` and what was told.
         what: String,
-        /// How it ended: `exit 0`.
+        /// Its outcome in words: `exit 0`.
         how: String,
         /// The beginning of what it has written.
         output: Vec<u8>,

@@ -44,12 +44,12 @@ const EVENT_HEADER: usize = 16;
 /// No event is longer, its bytes included.
 const LONGEST_EVENT: u64 = 4 << 20;
 
-/// A place in the journal.
+/// A position in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// The generation of the file.
+    /// The generation of the file, which is raised when the file begins anew.
     pub generation: u64,
-    /// The offset in it.
+    /// The offset in the file, in bytes.
     pub offset: u64,
 }
 
@@ -89,11 +89,11 @@ fn write_header(file: &File, start: Position) -> io::Result<()> {
 pub struct JournaledEvent {
     /// The event. None: it is one of a later version that is not known here.
     pub event: Option<HistoryEvent>,
-    /// The bytes.
+    /// The kept output of the run that the event is about; empty for most events.
     pub bytes: Vec<u8>,
 }
 
-/// What was read in one go.
+/// The events of one read.
 #[derive(Debug)]
 pub struct Batch {
     /// The events in order.
@@ -194,12 +194,12 @@ pub enum Share {
     User(u32),
 }
 
-/// What a user has taken.
+/// The space of the journal that the events of a user take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
-    /// Bytes of events since the recorder was last up to date.
+    /// Bytes of events that were written since the recorder was last up to date.
     written: u64,
-    /// Bytes for the ends of runs.
+    /// Bytes that are reserved for the ends of runs.
     reserved: u64,
 }
 
@@ -223,27 +223,27 @@ impl OpenRun {
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,
-    /// Where the next write goes.
+    /// The position of the next write.
     end: Position,
-    /// Up to where the recorder has applied events.
+    /// The offset up to which the recorder has applied events.
     applied: u64,
-    /// Up to where applied events are cut out of the file.
+    /// The offset up to which applied events are removed from the file.
     cut_out: u64,
-    /// What is to be written.
+    /// Events that are not written yet.
     buffer: Vec<u8>,
-    /// How many events that is.
+    /// The number of events in `buffer`.
     buffered: u64,
     shares: HashMap<Share, Taken>,
-    /// What all users together have taken.
+    /// Bytes that all users but root take together.
     of_users: u64,
     /// Runs whose ends are still to come.
     open_runs: HashMap<u64, OpenRun>,
-    /// What is reserved for them.
+    /// Bytes that are reserved for the ends of `open_runs`.
     reserved: u64,
     dropped: u64,
 }
 
-/// How a journal was found.
+/// What a journal contained when it was opened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FoundJournal {
     /// It was empty.

@@ -53,7 +53,7 @@ impl From<io::Error> for RecorderError {
 /// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// Go on.
+    /// Main is there: go on.
     Open,
     /// Apply what is left with [`Recorder::finish`], and end.
     Closed,
@@ -72,7 +72,7 @@ pub struct Recorder {
     applied: Option<Position>,
     /// When the journal is read next, milliseconds of the monotonic clock.
     apply_at: Option<i64>,
-    /// When it was read last.
+    /// When the journal was read last, milliseconds of the monotonic clock.
     read_at: i64,
     /// When what was applied is brought to the disk.
     sync_at: Option<i64>,

@@ -69,7 +69,7 @@ pub enum Action {
         id: Vec<u8>,
         /// The day of the run.
         day: Day,
-        /// What counts as the run.
+        /// Why the day is written.
         cause: StampCause,
     },
     /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.
@@ -78,9 +78,9 @@ pub enum Action {
     Completed(Timestamp),
     /// Something is wrong with an entry: say so.
     Complain(Box<EntryComplaint>),
-    /// Slots passed while no daemon was there: say so.
+    /// Slots passed while no daemon was running: log it.
     WasAway(Absence),
-    /// The clock jumped: say so.
+    /// The clock jumped: log it.
     Jumped {
         /// Seconds, positive forward; a sleep counts as forward.
         seconds: i64,

@@ -63,7 +63,7 @@ pub(super) struct Anacron {
     question: Option<Question>,
 }
 
-/// An anacron job, for questions.
+/// An anacron job, for queries of the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnacronStatus {
     /// The job.

@@ -111,7 +111,7 @@ pub enum Event {
         /// Whether they may end pauses by root.
         is_by_root: bool,
     },
-    /// Somebody ends one run.
+    /// A user or root ends one run.
     KillRun {
         /// The job that it is a run of.
         job: JobId,
@@ -142,7 +142,7 @@ pub enum Event {
 pub enum ManualStart {
     /// It waits where a slot would wait, and is refused where a slot would be skipped.
     ByRules,
-    /// It starts in any case.
+    /// It starts at once, without the overlap and group rules.
     Forced,
 }
 
@@ -165,7 +165,7 @@ pub enum Preparation {
     },
     /// Its stamp cannot be written: the job is not started, as nobody would know that it has run.
     Failed,
-    /// anacron itself has been installed.
+    /// anacron itself has been installed, and runs the job.
     NotOurs,
 }
 

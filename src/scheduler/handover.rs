@@ -101,7 +101,7 @@ impl Scheduler {
         Some(request)
     }
 
-    /// Nothing more is started.
+    /// Starts nothing more, and decides what becomes of waiting starts.
     pub(super) fn stop(&mut self, queue: AtStop, jobs: AtStop, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
         self.jobs.stop_starting(jobs);

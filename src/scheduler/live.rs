@@ -87,7 +87,7 @@ impl<'a> Live<'a> {
         self.table.source()
     }
 
-    /// The job that it is.
+    /// The id of its job.
     pub fn id(&self) -> Option<JobId> {
         let managed = self.table.managed.get(&self.index).cloned();
         managed.or_else(|| self.table.job_id(self.index, &self.scheduler.entries.caller))

@@ -34,7 +34,7 @@ pub struct RunRecord {
     pub until: Option<Timestamp>,
 }
 
-/// What asked for a run.
+/// What caused a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule of the entry.
@@ -128,7 +128,7 @@ pub enum MissReason {
 }
 
 impl Trigger {
-    /// Whether somebody asked for it.
+    /// Whether a user or root asked for the run.
     pub fn is_manual(self) -> bool {
         self == Trigger::Manual
     }

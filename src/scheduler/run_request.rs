@@ -29,9 +29,9 @@ pub struct RunRequest {
     pub command: SharedBytes,
     /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
     pub literal: bool,
-    /// The table's variables for it.
+    /// The variables that the crontab sets for the entry.
     pub variables: Environment,
-    /// Log only at the end of trouble, mail only on failure.
+    /// The options of cronie and Debian before the command: `-n`, `-q` and `-s`.
     #[serde(with = "flags")]
     pub flags: Flags,
     /// The moment it was due, seconds of UTC.
@@ -49,7 +49,7 @@ pub struct RunRequest {
 /// The part of a job's policy that the executor carries out, also while the daemon is away.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunRules {
-    /// Seconds that it may run.
+    /// Seconds after which the run is ended. None: it has no time limit.
     pub timeout: Option<u32>,
     /// Seconds between TERM and KILL when it is ended.
     pub grace: u32,

@@ -16,7 +16,7 @@ use super::starts::Starts;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One call of the jobs.
+/// The state of one call of `Jobs`: the time, and what the call has changed and requested.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pub(super) now: Now,

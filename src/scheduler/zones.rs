@@ -18,7 +18,7 @@ pub(super) struct Local {
     pub(super) zone: Arc<Zone>,
     /// The virtual clock, where a step has set it.
     pub(super) set: Option<SetClock>,
-    /// The same before that step.
+    /// The virtual clock before the latest step.
     set_before: Option<SetClock>,
     users: u32,
 }

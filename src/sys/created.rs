@@ -111,7 +111,7 @@ impl CreatedDirectory {
 /// What is at the path of a directory that only this process' user or root may write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundDirectory {
-    /// Nothing is there.
+    /// There is no such path.
     Missing,
     /// The directory belongs to this process' effective user or root, and nobody else may write to it.
     Trusted,

@@ -64,7 +64,7 @@ pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<Owne
 pub enum Readiness {
     /// There is something to read, or the other end is closed.
     Readable,
-    /// Something can be written.
+    /// The descriptor takes bytes without blocking.
     Writable,
 }
 

@@ -64,7 +64,7 @@ pub(super) const ROW: f64 = 34.0;
 /// The approximate width of a character of small text, and of text of fixed width.
 pub(super) const LETTER: f64 = 6.2;
 const CODE_LETTER: f64 = 6.8;
-/// How a drawing is made.
+/// The size of a drawing, and whether it is a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SvgOptions {
     /// The width in pixels. The height depends on the rows.
@@ -75,7 +75,7 @@ pub struct SvgOptions {
     pub is_file: bool,
 }
 
-/// Where the parts are.
+/// Positions of the parts of a drawing, in pixels.
 pub(super) struct Layout {
     pub(super) width: f64,
     /// The edges of the chart.

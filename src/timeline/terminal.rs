@@ -30,15 +30,15 @@ pub enum Charset {
 /// What a piece of text is, from which the caller makes its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Text.
+    /// Ordinary text.
     Plain,
     /// A heading.
     Title,
-    /// Text in the background.
+    /// Dimmed text.
     Faint,
     /// A run that ended well.
     Ok,
-    /// A run that goes on.
+    /// A run that has not ended.
     Running,
     /// A slot without a run.
     Skipped,
@@ -61,13 +61,13 @@ pub enum Role {
 /// A piece of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// What it is.
+    /// The role of the text, which decides its colour.
     pub role: Role,
-    /// The text, harmless on terminals.
+    /// The text, without control characters.
     pub text: String,
 }
 
-/// A line.
+/// A line of text, as spans of one role each.
 pub type TextLine = Vec<Span>;
 
 /// The size and the characters of the drawing.

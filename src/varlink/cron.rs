@@ -333,7 +333,7 @@ pub struct RunArguments {
 pub struct RunResult {
     /// Its number. 0: there is none, the outcome says why, or it waits for another run.
     pub run: u64,
-    /// How it ended.
+    /// Its outcome, once it has ended.
     pub outcome: Option<Outcome>,
     /// A part of what it writes. The first one is empty, and says that all others will come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -525,7 +525,7 @@ pub struct JobCounts {
     pub runs: Vec<OutcomeCount>,
     /// Attempts after a failure.
     pub retries: u64,
-    /// How long runs took.
+    /// The durations of runs, in seconds.
     pub duration: Histogram,
     /// How long after its slot the process of a first attempt was started.
     pub start_delay: Histogram,
@@ -566,7 +566,7 @@ pub struct Histogram {
 /// The sums over the jobs that are not listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OtherMetrics {
-    /// How many they are.
+    /// The number of these jobs.
     pub jobs: u64,
     /// How many of them have slots.
     pub enabled: u64,
@@ -607,15 +607,15 @@ pub enum Error {
     /// There is no such job, or the caller may not know of it.
     #[error("there is no job {job:?}")]
     NoSuchJob {
-        /// As it was asked for.
+        /// The name in the call.
         job: String,
     },
     /// Several jobs may be meant.
     #[error("{job:?} may be any of: {}", candidates.join(", "))]
     Ambiguous {
-        /// As it was asked for.
+        /// The name in the call.
         job: String,
-        /// Those that may be meant.
+        /// The jobs that the name may mean.
         candidates: Vec<String>,
     },
     /// There is no such run, or the caller may not know of it.
@@ -627,21 +627,21 @@ pub enum Error {
     /// The caller may not do that.
     #[error("not allowed: {what}")]
     NotAllowed {
-        /// What, and who may.
+        /// The refused operation, and who may do it.
         what: String,
     },
-    /// Too much at once.
+    /// The daemon has too many calls to answer.
     #[error("the daemon is busy; try again in {retry_after} s")]
     Busy {
         /// Seconds after which another attempt makes sense.
         retry_after: f64,
     },
-    /// A time cannot be used.
+    /// A time of the call cannot be used.
     #[error("expected {expected}, found {value:?}")]
     InvalidTime {
-        /// As it was given.
+        /// The text in the call.
         value: String,
-        /// What can be used.
+        /// The forms and times that can be used.
         expected: String,
     },
 }

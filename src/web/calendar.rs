@@ -46,9 +46,9 @@ const NO_EVENTS: [&str; 8] = [
 pub struct DayRange {
     /// The day in the zone of the calendar.
     pub day: Day,
-    /// Before its first moment.
+    /// The second before its first one.
     pub from: Timestamp,
-    /// Its last moment.
+    /// Its last second.
     pub until: Timestamp,
 }
 
@@ -65,7 +65,7 @@ pub fn days(now: Timestamp, count: u32, zone: &Zone) -> impl Iterator<Item = Day
 
 /// A daemon that tells the starts of a calendar.
 pub trait Daemon {
-    /// Why it does not.
+    /// The error of a failed call.
     type Error;
     /// Its starts that these arguments ask for.
     ///

@@ -113,7 +113,7 @@ impl Drop for Started {
     }
 }
 
-/// With bounded memory.
+/// Starts a command with at most 2 GB of memory.
 fn start_without_waiting(line: &str) -> Started {
     let line = format!("ulimit -v 2000000; {line}");
     let mut command = Command::new("sh");

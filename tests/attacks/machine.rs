@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 /// A cgroup with a limit for the daemon and all that it starts, as its unit might have one.
 struct Limited {
     group: PathBuf,
-    /// The file of the limit.
+    /// The file of the cgroup that has the limit, as `memory.max`.
     limit: &'static str,
 }
 

@@ -195,7 +195,7 @@ fn a_state_that_was_asked_for_is_logged_although_the_executor_is_lost_before_tha
     assert!(daemon.stop().success());
 }
 
-/// How many runs it counts.
+/// The number of runs that the daemon reports as started and not ended.
 fn running(world: &World, daemon: &Daemon) -> usize {
     let state = state(world, daemon);
     state.split(" started and not ended").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()

@@ -142,7 +142,7 @@ impl Incumbent {
     }
 }
 
-/// What was found.
+/// The numbers of lines, and the differences between the implementations.
 #[derive(Default)]
 struct Counts {
     lines: usize,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// An entry of the reference.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its command is its name.
+    /// Its number, which is also its command.
     pub name: usize,
     pub schedule: Schedule,
     /// Whether its minute or hour field begins with `*`.

@@ -117,7 +117,7 @@ fn parse(mut bytes: &[u8]) -> Entry {
     entry
 }
 
-/// Those fields of an entry.
+/// The values of the named fields of an entry.
 fn of<'a>(entry: &'a Entry, names: &[&str]) -> Vec<&'a str> {
     names.iter().map(|name| entry.get(*name).map_or("(none)", String::as_str)).collect()
 }

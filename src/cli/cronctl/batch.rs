@@ -65,7 +65,6 @@ pub(super) enum Unanswerable {
     /// A member has the wrong type.
     #[error("{name:?} is not {expected}")]
     WrongType {
-        /// The name of the member.
         name: &'static str,
         /// The expected type: `a string`.
         expected: &'static str,

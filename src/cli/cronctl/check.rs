@@ -70,7 +70,7 @@ struct Checked<'a> {
     unlisted: Unlisted,
 }
 
-/// The same for JSON output.
+/// What `cronctl check --json` prints about one file.
 #[derive(serde::Serialize)]
 struct CheckedLine<'a> {
     file: &'a str,

@@ -102,7 +102,7 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
     ]
 }
 
-/// Lists what the tables say.
+/// Lists the entries of the crontabs themselves, without a daemon.
 fn list_tables(
     names: &[String],
     user: Option<&str>,

@@ -42,7 +42,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
 }
 
-/// Lists what the daemon says.
+/// Lists the next starts as the daemon reports them.
 fn list_starts(
     daemon: &mut Connection,
     query: &RunQuery,

@@ -106,7 +106,7 @@ pub(super) fn full_name(daemon: &mut Connection, history: &mut Connection, job: 
     if found.is_ok() && is_known { Ok(job.to_owned()) } else { Err(unknown) }
 }
 
-/// One row for people.
+/// The columns of one row of the history.
 pub(super) fn row(run: &RunRecord, screen: &Screen) -> Vec<Cell> {
     let outcome = job_text::outcome_of(run);
     let took = run.duration.or_else(|| job_text::seconds(&outcome));

@@ -106,7 +106,7 @@ pub(super) fn is_anacrontab(path: &Path, system: &SystemState) -> bool {
 /// What a crontab is read from. It may be read twice, as its form may have to be found out.
 enum Input {
     File(File),
-    /// Of a pipe.
+    /// All bytes of a pipe or of standard input.
     Text(Vec<u8>),
 }
 

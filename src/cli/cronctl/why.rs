@@ -73,7 +73,7 @@ fn minute_of(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(MINUTE) * MINUTE)
 }
 
-/// What the history knows.
+/// What the history says about the slot and the job.
 #[derive(Debug, Default)]
 struct Past {
     /// The slot that was asked about, or the minute if the entry is not due in it. None: no time was given.

@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// How many coming starts `Show` has.
 const NEXT_SHOWN: usize = 5;
 
-/// Somebody who looks at jobs.
+/// A peer that asks about jobs, and its rights.
 pub(super) struct Viewer<'a> {
     peer: &'a Peer,
     rights: Rights,
@@ -313,7 +313,7 @@ impl Daemon {
         self.reply(token, &Reply::of(&show));
     }
 
-    /// What `Status` says to somebody.
+    /// The reply to `Status`: the counts, without what the peer may not see.
     pub(super) fn status(&self, peer: &Peer, counts: &super::state::Counts) -> cron::Status {
         let sees_all = self.control.rights.sees_all(peer);
         let refused = if sees_all { self.database.refused() } else { Vec::new() };

@@ -1,4 +1,4 @@
-//! Run, pause, resume, kill, reload.
+//! Answers the calls that change something: `Run`, `Pause`, `Resume`, `Kill` and `Reload`.
 
 use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};

@@ -122,7 +122,7 @@ impl Daemon {
         }
     }
 
-    /// One moment, to the minute.
+    /// Explains why a job ran or did not run in the minute of `at`.
     fn explain_moment(&self, live: &Live<'_>, id: &JobId, at: Timestamp, answer: &mut Answer) {
         let policy = live.policy();
         if !policy.is_enabled {
@@ -258,7 +258,7 @@ fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
     }
 }
 
-/// An outcome in words.
+/// A sentence about the outcome of a run or slot.
 fn in_words(live: &Live<'_>, record: &RunRecord) -> String {
     let outcome = outcome_of(record);
     let run = outcome.run.map(|run| format!("run {run} ")).unwrap_or_default();

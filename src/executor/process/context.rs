@@ -78,7 +78,7 @@ impl From<io::Error> for ExecutorError {
 
 /// State that all parts of the executor process use.
 pub(super) struct Context {
-    /// The executor has one thread.
+    /// Proof that this process has one thread.
     pub(super) threads: SingleThreaded,
     pub(super) config: Config,
     pub(super) profile: &'static Profile,

@@ -39,7 +39,7 @@ pub(super) enum Delivery {
 /// How far main has decided about the mail of a run that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MailDecision {
-    /// Main has decided.
+    /// Main has decided, by the rules about changes of the outcome.
     Made {
         /// Whether the output is mailed, as far as the rules of the job allow it.
         is_mailed: bool,
@@ -134,7 +134,7 @@ impl EndedRun {
         rules.waits_for_decision && (rules.retries_left == 0 || self.is_success())
     }
 
-    /// What becomes of the output.
+    /// Whether the output is mailed, dropped, or kept until main decides.
     pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
         let is_success = self.is_success();

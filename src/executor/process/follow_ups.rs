@@ -88,7 +88,7 @@ pub(super) struct QueuedFollowUp {
 pub(super) struct RunningFollowUp {
     pub(super) kind: FollowUpKind,
     pub(super) owner: OwnerKey,
-    /// What it was started from.
+    /// The queued request that it was started from.
     pub(super) queued: QueuedFollowUp,
     /// Its process. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
@@ -188,7 +188,7 @@ impl FollowUps {
         }
     }
 
-    /// Ends those that run.
+    /// Signals all hooks and pings that are running.
     pub(super) fn end_running(&mut self, ask: Ask) {
         self.running.values_mut().for_each(|running| end(running, ask));
     }

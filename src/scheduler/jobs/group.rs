@@ -178,7 +178,7 @@ impl Group {
         }
     }
 
-    /// Whether nobody is in it.
+    /// Whether the group has no member, no run and no waiting start.
     fn is_empty(&self) -> bool {
         self.members.is_empty() && self.running == 0 && self.queue.is_empty()
     }

@@ -50,14 +50,14 @@ pub enum PauseScope {
     User(u32),
 }
 
-/// A pause of all, and the jobs that somebody has paused or resumed by themselves since.
+/// A pause of all jobs in a scope, and the jobs that were paused or resumed one by one since then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct PauseOfAll {
     pause: Pause,
     left_out: BTreeSet<JobId>,
 }
 
-/// All pauses of all.
+/// Pauses of all jobs of a user or of all users, by their scope.
 pub(in crate::scheduler) type PausesOfAll = BTreeMap<PauseScope, PauseOfAll>;
 
 impl PauseOfAll {

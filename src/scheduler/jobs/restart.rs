@@ -19,7 +19,7 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) run: RunId,
     /// When it was put into the start queue.
     pub(in crate::scheduler) queued_at: Timestamp,
-    /// Whether it still waits there.
+    /// Whether it is still in the start queue.
     pub(in crate::scheduler) is_queued: bool,
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 pub(super) struct StartGate {
     /// Entries are being exchanged: runs could be started by the places that their entries had before.
     is_changing: bool,
-    /// Nothing is started any more.
+    /// Whether nothing is started any more, because the daemon stops.
     is_stopped: bool,
     /// No later attempt would ever begin: nothing is started any more, and the next daemon will know of none, or all runs are being ended.
     pub(super) has_no_more_attempts: bool,

@@ -20,14 +20,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
 
-/// Longest body of a request.
+/// Most bytes of a request's body.
 const LONGEST: usize = 64 << 10;
 /// How long a client may take to send it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a pause is if nothing else is said, in seconds.
 const USUAL_PAUSE: u32 = 3_600;
 
-/// A job that is meant.
+/// The body of a request about one job.
 #[derive(Debug, Deserialize)]
 struct OfJob {
     job: String,
@@ -35,7 +35,7 @@ struct OfJob {
     force: bool,
 }
 
-/// A pause.
+/// The body of a request to pause a job.
 #[derive(Debug, Deserialize)]
 struct Pause {
     job: String,
@@ -54,7 +54,7 @@ struct Kill {
     job: Option<String>,
 }
 
-/// A line.
+/// The body of a request to explain a line of a crontab.
 #[derive(Debug, Deserialize)]
 struct Line {
     line: String,

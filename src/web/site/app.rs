@@ -25,7 +25,7 @@ const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How clients come in.
+/// How clients connect and authenticate.
 #[derive(Debug)]
 pub enum Transport {
     /// On loopback, with a cookie.
@@ -51,7 +51,7 @@ impl Transport {
     }
 }
 
-/// Who asks the daemon.
+/// The user that this server runs as, with whose rights the daemon is asked.
 #[derive(Debug)]
 pub struct ServerUser {
     /// The login name of this process.
@@ -71,7 +71,7 @@ pub struct App {
     pub sockets: Vec<PathBuf>,
     /// The time zone of the system, in which times are shown.
     pub zone: Arc<Zone>,
-    /// What follows from the profile.
+    /// The constants of the profile.
     pub profile: &'static Profile,
     /// The name of this machine.
     pub machine: String,

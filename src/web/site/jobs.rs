@@ -52,10 +52,10 @@ pub struct Search {
     /// A state, `failing` or `late`.
     #[serde(default)]
     pub state: String,
-    /// As whom they run.
+    /// The user that the jobs run as.
     #[serde(default)]
     pub user: String,
-    /// The order.
+    /// The order, a key of `ORDERS`; empty: as in the crontabs.
     #[serde(default)]
     pub sort: String,
     /// The page, from 1.

@@ -164,7 +164,7 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
 /// The state of a stream of output.
 struct Following {
     replies: Replies,
-    /// Nothing follows.
+    /// Whether the stream has ended.
     is_over: bool,
     sent: usize,
     letters: Letters,

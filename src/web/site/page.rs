@@ -18,7 +18,7 @@ use maud::{DOCTYPE, Markup, html};
 /// The pages of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nav {
-    /// What fails, runs and comes.
+    /// Failing, running and coming jobs.
     Overview,
     /// All jobs.
     Jobs,
@@ -40,7 +40,7 @@ const NAV: [(Nav, &str, &str); 5] = [
     (Nav::Fleet, "/fleet", "Fleet"),
 ];
 
-/// A page without its frame.
+/// The content of a page, without head and navigation.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// Which entry of the navigation it belongs to.

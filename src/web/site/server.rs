@@ -46,12 +46,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a thread that has asked the daemon waits for the next question.
 const IDLE_THREAD: Duration = Duration::from_secs(2);
 
-/// What the server is told.
+/// The settings of the server.
 #[derive(Debug)]
 pub struct Options {
     /// The directories in which the daemon's sockets are looked for.
     pub sockets: Vec<PathBuf>,
-    /// What follows from the profile.
+    /// The constants of the profile.
     pub profile: &'static Profile,
     /// Whether nothing can be changed.
     pub is_read_only: bool,

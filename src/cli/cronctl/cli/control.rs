@@ -1,4 +1,4 @@
-//! The verbs that change something.
+//! The arguments of the verbs that run, pause, resume and kill jobs, and of those that reload crontabs.
 
 use super::jobs::{job, jobs, owner};
 use super::{json, run_dir, switch, time, user};
@@ -6,7 +6,7 @@ use crate::cli::cronctl::values;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgGroup, Command};
 
-/// Names of jobs, or all.
+/// The arguments of a verb for named jobs or, with `--all`, for all of them.
 fn jobs_or_all(verb: &'static str) -> [Arg; 2] {
     [
         jobs("The jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),

@@ -11,12 +11,12 @@ use clap::{Arg, Command, ValueHint, value_parser};
 const OUTCOMES: [&str; 11] =
     ["ok", "failed", "signal", "timeout", "killed", "replaced", "not started", "lost", "skipped", "missed", "running"];
 
-/// One job.
+/// The argument JOB, which may be given once.
 pub(super) fn job(help: &'static str) -> Arg {
     Arg::new("job").value_name("JOB").value_parser(NonEmptyStringValueParser::new()).help(help)
 }
 
-/// Any number of jobs.
+/// The argument JOB, which may be given any number of times.
 pub(super) fn jobs(help: &'static str) -> Arg {
     Arg::new("jobs").value_name("JOB").num_args(0..).value_parser(NonEmptyStringValueParser::new()).help(help)
 }

@@ -99,7 +99,7 @@ Examples:
 
 Exit status: 0 success, 1 errors found, 2 wrong command line, 3 no daemon answers, 4 not allowed or not found.";
 
-/// The options of every verb.
+/// The options that every verb has.
 fn everywhere() -> [Arg; 2] {
     [
         Arg::new("profile")
@@ -183,12 +183,12 @@ fn user(help: &'static str) -> Arg {
         .help(help)
 }
 
-/// A point in time.
+/// An option whose value is a point in time, in any form of [`values::moment`].
 fn time(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).value_name("TIME").allow_hyphen_values(true).value_parser(values::moment).help(help)
 }
 
-/// A switch.
+/// An option without a value.
 fn switch(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }

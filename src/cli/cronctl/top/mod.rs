@@ -109,7 +109,7 @@ struct View<'a> {
     state: State,
     /// When it was tried last to connect anew.
     tried_ms: i64,
-    /// When the timeline was made.
+    /// When the timeline was last built (milliseconds, like `tried_ms`). None: it has to be built.
     timeline_ms: Option<i64>,
     /// The filter that was set then.
     timeline_filter: String,
