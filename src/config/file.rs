@@ -51,7 +51,7 @@ fn most_edits(name: &str) -> usize {
 /// Most characters of a wrong value that a message repeats.
 const MOST_SHOWN: usize = 40;
 
-/// How changed tables are noticed.
+/// How the daemon notices changed crontabs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WatchMode {
     /// By inotify(7), and by a rescan each minute where a file system does not report every change.
@@ -130,7 +130,7 @@ pub struct Values {
     pub control_group: Option<String>,
     /// Group whose members see all jobs.
     pub view_group: Option<String>,
-    /// How changed tables are noticed.
+    /// How the daemon notices changed crontabs.
     pub watch: Option<WatchMode>,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Option<Duration>,

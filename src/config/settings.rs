@@ -48,7 +48,7 @@ pub struct Config {
     pub control_group: Option<String>,
     /// Group whose members see all jobs.
     pub view_group: Option<String>,
-    /// How changed tables are noticed.
+    /// How the daemon notices changed crontabs.
     pub watch: WatchMode,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Duration,

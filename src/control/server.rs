@@ -93,7 +93,7 @@ impl Connection {
 }
 
 impl Server {
-    /// A server without connections.
+    /// A server that has no connections yet.
     pub fn new(listener: Listener) -> Server {
         Server { listener, connections: BTreeMap::new(), rate: RequestRate::default() }
     }

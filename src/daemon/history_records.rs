@@ -25,7 +25,6 @@ pub(super) struct RequestAbout<'a> {
 }
 
 impl<'a> RequestAbout<'a> {
-    /// A request about one job.
     pub(super) fn job(job: &'a JobId) -> RequestAbout<'a> {
         RequestAbout { job: Some(job), run: None }
     }

@@ -21,7 +21,7 @@ pub enum LoadEvent {
     SystemZone(Arc<Zone>),
     /// The calendars have been read, or have changed.
     Calendars(Calendars),
-    /// A line for the log.
+    /// A line to be logged.
     Log(LogLine),
 }
 

@@ -149,7 +149,7 @@ impl Drop for Reporter {
     }
 }
 
-/// Why changes are not reported.
+/// Why the kernel does not report changes.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The thread of `notify` has ended.

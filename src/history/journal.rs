@@ -246,7 +246,7 @@ pub struct JournalWriter {
 /// What a journal contained when it was opened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FoundJournal {
-    /// It was empty.
+    /// The file was empty.
     New,
     /// An earlier daemon has written it.
     Earlier,

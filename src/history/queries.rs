@@ -13,7 +13,7 @@ const OWNERS_MS: i64 = 500;
 const MOST_MS: i64 = 2_000;
 /// Intervals without a daemon that one answer has at most.
 const MOST_DOWNTIMES: i64 = 100;
-/// After so many steps of SQLite the time is looked at.
+/// SQLite checks the time limit after so many steps.
 const STEPS: i32 = 1_000;
 
 /// Whose rows a query may return.

@@ -69,7 +69,7 @@ pub enum Action {
         id: Vec<u8>,
         /// The day of the run.
         day: Day,
-        /// Why the day is written.
+        /// What happened, because of which the day is written.
         cause: StampCause,
     },
     /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.

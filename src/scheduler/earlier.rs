@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// later.
 const UNCLAIMED_MS: i64 = 3_600_000;
 
-/// What earlier daemons have left.
+/// Runs and retries of earlier daemons that the new one takes over.
 #[derive(Debug, Default)]
 pub(super) struct EarlierDaemons {
     /// What is known of their runs before the begin.

@@ -18,7 +18,7 @@ pub struct FollowUp<S> {
     pub task: FollowUpTask,
 }
 
-/// What a [`FollowUp`] does.
+/// The command or the URL of a [`FollowUp`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum FollowUpTask {
     /// Run a command of the crontab.

@@ -28,7 +28,7 @@ pub(super) struct LiveCrontab {
     by_timer: Vec<u32>,
     /// Entries whose user and command an entry above them has, too, each with its place among those, from 2.
     repeats: Vec<(u32, u32)>,
-    /// Bytes of all settings.
+    /// The size of all settings, in bytes.
     settings_size: usize,
     /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
     pub(super) managed: BTreeMap<u32, JobId>,
@@ -45,7 +45,7 @@ pub(super) struct EntryState {
     pub(super) waiting: BTreeSet<Waiting>,
 }
 
-/// A start that waits.
+/// A start that waits for a delay or an interval to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
     /// When it is to be started.

@@ -38,7 +38,6 @@ impl Claim {
 }
 
 impl JobNames {
-    /// Adds a claim.
     pub(super) fn add(&mut self, name: JobId, claim: Claim) {
         self.by_table.entry(claim.entry.0).or_default().insert(name.clone());
         if is_like_derived(name.name()) && !self.claims.contains_key(&name) {

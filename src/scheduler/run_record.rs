@@ -18,7 +18,7 @@ pub struct RunRecord {
     pub line: u32,
     /// The slot, or the first of them (UTC, by the machine's clock).
     pub scheduled_at: Timestamp,
-    /// What asked for the run.
+    /// What caused the run.
     pub trigger: Trigger,
     /// Which attempt for the slot, from 1; 0 where there was no run.
     pub attempt: u32,

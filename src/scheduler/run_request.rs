@@ -38,7 +38,7 @@ pub struct RunRequest {
     pub scheduled_at: i64,
     /// Whether it is an `@reboot` start.
     pub at_reboot: bool,
-    /// What asked for the run.
+    /// What caused the run.
     pub trigger: Trigger,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,

@@ -27,7 +27,7 @@ pub struct Source {
     pub path: String,
     /// What the log calls it: the user's name, `*system*` or `*system*backup`.
     pub name: String,
-    /// Whose table it is.
+    /// The user whose crontab it is, or the system.
     pub owner: Owner,
 }
 

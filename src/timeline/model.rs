@@ -261,7 +261,7 @@ impl Timeline {
         self.minutes.iter().copied().max().unwrap_or(0)
     }
 
-    /// All starts in the range.
+    /// The number of all starts in the range.
     pub fn total(&self) -> u64 {
         self.minutes.iter().map(|starts| u64::from(*starts)).sum()
     }

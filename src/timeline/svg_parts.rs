@@ -145,7 +145,7 @@ pub(super) fn fill(class: &str) -> String {
     format!("class=\"tl-{class}\" fill=\"{colour}\"")
 }
 
-/// A class with a stroke.
+/// The attributes of a shape whose stroke has the colour of this class.
 pub(super) fn stroke(class: &str) -> String {
     let colour = STROKES.iter().find(|(name, _)| *name == class).map_or("#000000", |(_, colour)| colour);
     format!("class=\"tl-{class}\" stroke=\"{colour}\"")

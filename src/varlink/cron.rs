@@ -11,7 +11,7 @@ pub const DESCRIPTION: &str = include_str!("io.cronwheel.Cron.varlink");
 /// The moment for which a run was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// When it was due.
+    /// The time of the slot.
     pub scheduled_at: Time,
     /// What asked for the run: `schedule`, `manual` and so on.
     pub trigger: String,
@@ -43,7 +43,7 @@ pub struct Outcome {
     pub scheduled_at: Time,
     /// When its process was started.
     pub started_at: Option<Time>,
-    /// When it ended.
+    /// When that process ended.
     pub ended_at: Option<Time>,
     /// `ok`, `failed`, `skipped` and so on.
     pub outcome: String,
@@ -90,9 +90,9 @@ pub struct Job {
     pub enabled: bool,
     /// The end of its pause.
     pub paused_until: Option<Time>,
-    /// Who paused it.
+    /// The name of the user who paused it.
     pub paused_by: Option<String>,
-    /// Why it is paused.
+    /// The note that was given with the pause.
     pub note: Option<String>,
     /// When it is to run next.
     pub next: Option<Time>,
@@ -163,11 +163,11 @@ pub struct Status {
     pub profile: String,
     /// Whether it runs the tables on its command line only.
     pub standalone: bool,
-    /// When it was started.
+    /// When the daemon was started.
     pub started_at: Time,
     /// Tables that are loaded. Here and below only what the caller may see counts.
     pub tables: usize,
-    /// Their entries.
+    /// The number of their entries.
     pub entries: usize,
     /// Tables that are not used.
     pub refused: Vec<Refused>,
@@ -260,7 +260,7 @@ pub struct NextStart {
     pub at: Time,
     /// The job.
     pub job: String,
-    /// As whom it runs.
+    /// The user that the job runs as.
     pub user: String,
     /// Its command.
     pub command: String,
@@ -424,7 +424,7 @@ pub struct ReloadArguments {
 pub struct Reloaded {
     /// Tables that are loaded.
     pub tables: usize,
-    /// Their entries.
+    /// The number of their entries.
     pub entries: usize,
 }
 
@@ -434,7 +434,7 @@ pub type EventsArguments = ListArguments;
 /// One result of `Events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When it happened.
+    /// When the event happened.
     pub at: Time,
     /// `start`, `end`, `skip`, `missed`, `pause`, `resume`, `kill`, `reload` or `late`.
     pub event: String,
@@ -550,7 +550,7 @@ pub struct JobCounts {
 pub struct OutcomeCount {
     /// `ok`, `failed`, `skipped` and so on.
     pub outcome: String,
-    /// How many runs, or slots.
+    /// The number of runs or slots with this outcome.
     pub count: u64,
 }
 

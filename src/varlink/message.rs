@@ -1,4 +1,4 @@
-//! Calls, replies and errors.
+//! The messages of Varlink: calls, replies and errors.
 
 use super::cron;
 use serde::de::DeserializeOwned;

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-/// The table of a story.
+/// The crontab that each story writes.
 const TABLE: &str = "/etc/cron.d/story";
 /// Every start: the job's name and the second that `date` showed it.
 const LEDGER: &str = "/run/ledger";

@@ -18,7 +18,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// That many seconds from now.
+    /// The time that many seconds from now.
     #[allow(clippy::disallowed_methods)]
     pub fn seconds(seconds: u64) -> Deadline {
         Deadline { end: Instant::now() + Duration::from_secs(seconds) }

@@ -46,7 +46,7 @@ struct Case {
     reference: Reference,
     /// What the clock shows, and the clock that is never set.
     now: Now,
-    /// What the daemon's record says.
+    /// The time in the start record of the daemon.
     recorded: Option<Timestamp>,
     log: Vec<String>,
 }

@@ -53,7 +53,6 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswerable {
-    /// The line is not JSON.
     #[error("this line is not JSON: {0}")]
     NotJson(serde_json::Error),
     /// The line is JSON, but not an object.

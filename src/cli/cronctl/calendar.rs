@@ -103,7 +103,7 @@ impl Daemon for Asked<'_> {
     }
 }
 
-/// The jobs that are wanted.
+/// The names and the user of the jobs that are wanted.
 struct Query {
     names: Vec<String>,
     user: Option<String>,

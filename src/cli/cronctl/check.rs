@@ -142,7 +142,7 @@ struct Question<'a> {
     line: Option<&'a RawValue>,
 }
 
-/// A diagnostic for JSON output.
+/// A diagnostic in the output of `--json`.
 #[derive(serde::Serialize)]
 struct Place<'a> {
     line: usize,
@@ -160,7 +160,7 @@ fn answer(line: &[u8], system: &SystemState, into: &mut Vec<u8>) {
     }
 }
 
-/// The result for one crontab.
+/// The entries and the diagnostics of one crontab of a batch.
 struct CheckedTable {
     entries: usize,
     diagnostics: Vec<Diagnostic>,

@@ -82,7 +82,7 @@ pub(super) enum Error {
     /// `crontab -l`, which reads the user's table, failed.
     #[error("crontab -l: {message}")]
     Crontab {
-        /// Its message on standard error.
+        /// What `crontab` wrote to standard error.
         message: String,
     },
     /// `crontab` could not be started.
@@ -91,7 +91,6 @@ pub(super) enum Error {
     /// A file could not be written.
     #[error("writing {}: {source}", .path.display())]
     WriteFile { path: PathBuf, source: OsError },
-    /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
     NoDaemon {
         /// The socket that was tried last.

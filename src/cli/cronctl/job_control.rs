@@ -87,7 +87,7 @@ pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Outpu
     Ok(Verdict::Clean)
 }
 
-/// Jobs for one call.
+/// The jobs of one call: their names, or all.
 struct JobsOfCall {
     jobs: Vec<String>,
     all: Option<bool>,

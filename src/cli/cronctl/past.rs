@@ -16,7 +16,7 @@ use crate::varlink::history::{Found, RunRecord, RunsArguments};
 use clap::ArgMatches;
 use serde_json::json;
 
-/// Rows that are printed together.
+/// Rows that are requested and printed at a time.
 const PAGE: usize = 100;
 
 const COLUMNS: [Column; 6] = [

@@ -311,7 +311,7 @@ pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
     Ok(time.timestamp())
 }
 
-/// The end of a pause.
+/// Reads the end of a pause.
 fn pause_end(text: &str) -> Result<Timestamp, CallError> {
     /// Longest pause, in seconds.
     const LONGEST: i64 = 30 * 86_400;

@@ -24,7 +24,7 @@ pub(super) struct Starts {
     pub(super) report_processes_ms: Option<i64>,
     /// Runs that were to be ended before they were started.
     pub(super) cancelled: HashSet<RunId>,
-    /// No more starts are made.
+    /// Whether no more jobs are started.
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
     /// No start is made before this time (monotonic).

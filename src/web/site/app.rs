@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How clients connect and authenticate.
 #[derive(Debug)]
 pub enum Transport {
-    /// On loopback, with a cookie.
+    /// A port of loopback, with a session cookie.
     Loopback {
         /// The port.
         port: u16,
@@ -77,9 +77,9 @@ pub struct App {
     pub machine: String,
     /// Whether nothing can be changed.
     pub is_read_only: bool,
-    /// How clients come in.
+    /// How clients connect and authenticate.
     pub transport: Transport,
-    /// Who asks the daemon.
+    /// The user that this server runs as.
     pub user: ServerUser,
     /// What happens, for all pages that show it; see `live`.
     pub events: Mutex<Option<broadcast::Sender<Bytes>>>,

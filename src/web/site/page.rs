@@ -20,7 +20,7 @@ use maud::{DOCTYPE, Markup, html};
 pub enum Nav {
     /// Failing, running and coming jobs.
     Overview,
-    /// All jobs.
+    /// The list of all jobs.
     Jobs,
     /// Past and future on one axis.
     Timeline,
@@ -28,7 +28,7 @@ pub enum Nav {
     Fleet,
     /// A line of a crontab, explained.
     Check,
-    /// None of these.
+    /// A page outside of the navigation.
     None,
 }
 

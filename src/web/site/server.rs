@@ -65,7 +65,7 @@ pub struct Options {
     pub only_user: Option<String>,
 }
 
-/// Why there is no server.
+/// Why the server cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The kernel refuses something.

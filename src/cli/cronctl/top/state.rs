@@ -136,7 +136,7 @@ impl State {
         all.saturating_sub(seen)
     }
 
-    /// How many jobs there are.
+    /// The number of jobs that are known.
     pub(super) fn job_count(&self) -> usize {
         self.jobs.len()
     }
