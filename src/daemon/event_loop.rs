@@ -8,7 +8,7 @@ use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
 use crate::crontab::printable;
-use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
+use crate::executor::{ExecutorEvent, ExecutorLinkError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
@@ -301,7 +301,7 @@ impl Daemon {
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {
-                        return Err(LaunchError::Gone.into());
+                        return Err(ExecutorLinkError::Gone.into());
                     }
                 }
             }

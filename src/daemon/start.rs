@@ -21,8 +21,8 @@ use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
-    EarlierStart, Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
-    predecessors_of_journals,
+    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, RunOfJob, falls_back_to_log,
+    find_predecessors, predecessors_of_journals,
 };
 use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
@@ -71,7 +71,7 @@ pub enum StartError {
     },
     /// The executor could not be started.
     #[error(transparent)]
-    Executor(#[from] LaunchError),
+    Executor(#[from] ExecutorLinkError),
     /// A crontab on the command line cannot be read.
     #[error(transparent)]
     StandaloneFiles(#[from] StandaloneFilesError),

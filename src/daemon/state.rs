@@ -13,7 +13,7 @@ use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
 use super::settings::Settings;
 use super::wake_ups::WakeUps;
-use crate::executor::{Executor, LaunchError};
+use crate::executor::{Executor, ExecutorLinkError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
 use crate::scheduler::{Action, Answer, Event, Now, RunId, RunRecord, RunResult, RunRules, Scheduler};
@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 pub enum Fatal {
     /// The executor is lost, without which nothing can be started.
     #[error(transparent)]
-    Executor(#[from] LaunchError),
+    Executor(#[from] ExecutorLinkError),
     /// A system call failed that never fails on a healthy system.
     #[error(transparent)]
     Os(#[from] crate::sys::error::Error),
