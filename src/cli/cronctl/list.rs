@@ -1,9 +1,9 @@
 //! `cronctl list`: one line for each job.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
@@ -30,7 +30,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl list`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let names = names(matches);
     let user = value::<String>(matches, "user").cloned();
     let mut daemon = match Connection::open(system) {
@@ -64,7 +64,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if count == 0 && !json && out.is_terminal() {
         super::stderr::to_stderr("cronctl: there are no jobs that you may see\n");
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The jobs on the command line.
@@ -194,7 +194,7 @@ fn job_of(live: &Live<'_>, system: &SystemState) -> Option<(JobId, Job)> {
 }
 
 /// Prints the names by which jobs can be meant, for completions.
-pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     /// More are of no use to anybody who presses a key.
     const MOST: usize = 2_000;
     let mut daemon = Connection::open(system)?;
@@ -206,5 +206,5 @@ pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<Verd
         }
         Ok(count < MOST)
     })?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }

@@ -1,9 +1,9 @@
 //! `cronctl logs`: the output of a run.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_output::{self, JobOutput};
 use super::job_text;
 use super::output::Output;
@@ -24,8 +24,8 @@ const ENDED_MS: i64 = 2_000;
 const RETRY_MS: u64 = 50;
 
 /// Runs `cronctl logs`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(given_job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(given_job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));
     let mut daemon = Connection::open(system)?;
     let run = match given_job.parse::<u64>() {
@@ -39,7 +39,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
     match shown {
         Err(Error::Denied { .. }) => {}
-        shown => return shown.map(|()| Verdict::Clean),
+        shown => return shown.map(|()| ExitStatus::Success),
     }
     let mut history = past::open(&mut daemon)?;
     if json {
@@ -47,7 +47,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     } else {
         job_output::print_kept(&ended_output(&mut history, run)?)?;
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The run of a job that goes on, else its last.

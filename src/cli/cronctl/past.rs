@@ -1,9 +1,9 @@
 //! `cronctl history`: past runs, newest first.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
@@ -29,7 +29,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl history`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;
     let job = value::<String>(matches, "job").map(|job| job_text::qualified(job, matches));
@@ -74,7 +74,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if count == 0 && !json && out.is_terminal() {
         super::stderr::to_stderr("cronctl: the history has nothing of this kind\n");
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The recorder of a daemon.

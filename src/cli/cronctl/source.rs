@@ -1,8 +1,8 @@
 //! The crontabs that a verb works on: a file, a user's crontab, or all that the daemon would load and the caller may read.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::Recurring;
@@ -340,19 +340,19 @@ fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
 }
 
 /// Reports the errors in crontabs on standard error. Warnings are reported by `check` only.
-pub(super) fn complain(tables: &[Listed]) -> Verdict {
-    let mut verdict = Verdict::Clean;
+pub(super) fn complain(tables: &[Listed]) -> ExitStatus {
+    let mut exit_status = ExitStatus::Success;
     for listed in tables {
         for diagnostic in listed.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
             to_stderr(&diagnostic.picture(&listed.name));
-            verdict = Verdict::Faulty;
+            exit_status = ExitStatus::Faulty;
         }
         let unlisted = Unlisted { warnings: 0, ..listed.unlisted };
         if let Some(line) = unlisted.line(&listed.name) {
             to_stderr(&line);
         }
     }
-    verdict
+    exit_status
 }
 
 impl Listed {

@@ -1,9 +1,9 @@
 //! `cronctl why`: why a job ran or did not run. The daemon knows the rules and the present; what the history knows of the past is added here.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
@@ -27,8 +27,8 @@ const LONGEST_LINE: usize = 200;
 const MINUTE: i64 = 60;
 
 /// Runs `cronctl why`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
     let at = system.moment(matches, "time");
@@ -55,7 +55,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
     if given(matches, "json") {
         out.json(&why)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(why.verdict.as_bytes()))))?;
     let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0);
@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         out.line(format_args!("  {shown:<widest$}  {}", printable(result.as_bytes())))?;
         before = rule;
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The first second of the minute of a moment.

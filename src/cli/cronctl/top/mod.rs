@@ -17,10 +17,10 @@ mod state;
 mod tty;
 mod view;
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::screen::{Ink, Screen};
 use super::system_state::SystemState;
@@ -52,12 +52,12 @@ const TIMELINE_MS: i64 = 15_000;
 const TIMELINE_LEAST_MS: i64 = 2_000;
 
 /// Runs `cronctl top`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let user = value::<String>(matches, "user").cloned();
     if given(matches, "json") {
         let filter = Some(Filter { user, ..Filter::default() });
         Connection::open(system)?.print_more("List", &ListArguments { filter }, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     if !io::stdin().is_terminal() || !out.is_terminal() {
         return Err(Error::NoTerminal);
@@ -92,9 +92,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
             let View { signals, tty, .. } = view;
             drop((signals, tty));
             signal.end_program();
-            Ok(Verdict::Faulty)
+            Ok(ExitStatus::Faulty)
         }
-        None => Ok(Verdict::Clean),
+        None => Ok(ExitStatus::Success),
     }
 }
 
