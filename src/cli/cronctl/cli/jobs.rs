@@ -1,6 +1,6 @@
 //! The verbs that show what the daemon and the history know.
 
-use super::{json, places, run_dir, switch, time, user};
+use super::options::{json, places, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use crate::web::calendar::MOST_DAYS;
