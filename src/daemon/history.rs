@@ -275,7 +275,7 @@ impl History {
     pub(super) fn handle_recorder<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Recorder::Running(running) = &mut open.recorder else { return };
-        let is_open = match descriptor::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
+        let is_open = match files::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
             Ok(0) => false,
             Ok(_) => true,
             Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),

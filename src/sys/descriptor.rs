@@ -105,22 +105,6 @@ pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(descriptor, into)?)
 }
 
-/// Appends at most `most` available bytes to the vector. 0 means the end. The memory need not be filled with zeros before, and pages into
-/// which nothing is read are not touched.
-///
-/// # Errors
-/// Those of read(2), or [`io::ErrorKind::OutOfMemory`] if there is no memory for so many bytes.
-pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-    into.try_reserve(most).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // SAFETY: `most` bytes are reserved behind the length. The kernel only writes there, and the length grows by what it has written.
-    unsafe {
-        let count = libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most);
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        into.set_len(into.len() + count);
-        Ok(count)
-    }
-}
-
 /// Writes as many bytes as fit, with one system call.
 pub fn write(descriptor: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     Ok(nix::unistd::write(descriptor, bytes)?)
