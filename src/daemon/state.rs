@@ -18,6 +18,7 @@ use crate::report::Log;
 use crate::schedule::Timestamp;
 use crate::scheduler::{Action, Answer, Event, Now, RunId, RunRecord, RunResult, RunRules, Scheduler};
 use crate::sys::clock;
+use crate::sys::error;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::process;
@@ -33,7 +34,7 @@ pub enum Fatal {
     Executor(#[from] ExecutorLinkError),
     /// A system call failed that never fails on a healthy system.
     #[error(transparent)]
-    Os(#[from] crate::sys::error::Error),
+    Os(#[from] error::Error),
 }
 
 /// Handles an event source that is ready.

@@ -4,7 +4,7 @@
 //! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.
 
 use super::config::{CALL_URL, RETRY_MS};
-use super::environment::Variables;
+use super::environment::{Variables, c_string};
 use super::exec_spec::{
     ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, at, defaults, run_child,
 };
@@ -222,7 +222,7 @@ impl<'a> PamMonitor<'a> {
         process::set_group_ids(request.identity.gid).map_err(at(ExecStage::GroupId))?;
         session.establish_credentials().map_err(account)?;
         if let Some(class) = &request.session_class {
-            let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
+            let setting = c_string(&[b"XDG_SESSION_CLASS=", class]);
             session.put_variable(&setting).map_err(account)?;
         }
         session.open().map_err(|error| MonitorError::Pam { error, session: true })?;

@@ -1,6 +1,8 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
-use super::journal::{JournalContent, JournaledFollowUp, JournaledRun, KEPT_STARTS, append_handled, read};
+use super::journal::{
+    JournalContent, JournalError, JournaledFollowUp, JournaledRun, KEPT_STARTS, append_handled, read,
+};
 use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
@@ -408,7 +410,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
         return;
     }
     if content.is_damaged {
-        let source = super::journal::JournalError::Damaged;
+        let source = JournalError::Damaged;
         found.errors.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));

@@ -1,6 +1,7 @@
 //! How many slots passed while no daemon was there, for the log.
 
 use super::action::Absence;
+use super::due::Due;
 use super::live_table::LiveCrontab;
 use super::state::{Gap, Scheduler};
 use crate::crontab::CatchUpMode;
@@ -35,7 +36,7 @@ impl Scheduler {
                 at = due;
             }
         }
-        let is_of_gap = |due: &&super::due::Due| {
+        let is_of_gap = |due: &&Due| {
             let table = self.entries.tables.get(due.table);
             due.scheduled_at < gap.to && table.is_some_and(|table| is_left_out(table, due.entry))
         };

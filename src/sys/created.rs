@@ -5,6 +5,7 @@
 //! creating something, and nothing else has a function that changes owners or modes; `tests/source_rules.rs` checks the source for such calls.
 
 use super::files::Links;
+use super::{descriptor, process};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
@@ -129,7 +130,7 @@ pub fn look_at_directory(path: &Path, links: Links) -> io::Result<FoundDirectory
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(FoundDirectory::Missing),
         found => found?,
     };
-    let is_ours = [0, super::process::own_uid()].contains(&found.uid());
+    let is_ours = [0, process::own_uid()].contains(&found.uid());
     let is_trusted = found.is_dir() && is_ours && found.mode() & 0o022 == 0;
     Ok(if is_trusted { FoundDirectory::Trusted } else { FoundDirectory::Untrusted })
 }
@@ -160,7 +161,7 @@ fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
 /// A pipe, closed on exec: the end to read, the end to write. With an owner it belongs to that user, whose processes can then open
 /// it again as /dev/stdin or /dev/stdout: the kernel checks owner and mode of the pipe when it is opened by its name in /proc.
 pub fn pipe(owner: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = super::descriptor::pipe()?;
+    let (read, write) = descriptor::pipe()?;
     if let Some(uid) = owner {
         // Both ends are one inode. Root may lack CAP_CHOWN in a container: then its owner cannot open the pipe again, but can
         // use it.

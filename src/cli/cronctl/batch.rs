@@ -2,6 +2,8 @@
 
 use super::error::Error;
 use super::output::Output;
+use crate::crontab::OutOfMemory;
+use crate::schedule::TimeError;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::io::Read;
@@ -76,7 +78,7 @@ pub(super) enum Unanswerable {
     UnknownZone(String),
     /// The text is not an RFC 3339 time.
     #[error(transparent)]
-    Time(#[from] crate::schedule::TimeError),
+    Time(#[from] TimeError),
     /// The form is neither user nor system.
     #[error("\"kind\" is user or system, not {0:?}")]
     Kind(String),
@@ -85,7 +87,7 @@ pub(super) enum Unanswerable {
     TwoTexts,
     /// There is not enough memory for the crontab.
     #[error(transparent)]
-    OutOfMemory(#[from] crate::crontab::OutOfMemory),
+    OutOfMemory(#[from] OutOfMemory),
 }
 
 /// Parses a line as an object of type `T`.

@@ -8,6 +8,7 @@ use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
 use super::source::{self, Listed};
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::{Form, printable};
 use crate::scheduler::{Event, JobId, Live, Now, Owner, Scheduler, Source};
@@ -62,7 +63,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         table.print(out).map(|()| true)
     })?;
     if count == 0 && !json && out.is_terminal() {
-        super::stderr::to_stderr("cronctl: there are no jobs that you may see\n");
+        to_stderr("cronctl: there are no jobs that you may see\n");
     }
     Ok(ExitStatus::Success)
 }

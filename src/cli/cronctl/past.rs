@@ -7,6 +7,7 @@ use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::rounded_duration;
@@ -72,7 +73,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         table.print(out)?;
     }
     if count == 0 && !json && out.is_terminal() {
-        super::stderr::to_stderr("cronctl: the history has nothing of this kind\n");
+        to_stderr("cronctl: the history has nothing of this kind\n");
     }
     Ok(ExitStatus::Success)
 }

@@ -7,6 +7,7 @@ use crate::daemon::state::{Daemon, Fatal};
 use crate::schedule::Timestamp;
 use crate::scheduler::EntryCursor;
 use crate::sys::clock;
+use crate::sys::local_socket::Peer;
 use crate::varlink::{Call, CallError, Reply, Time, cron, service};
 use std::io;
 
@@ -296,7 +297,7 @@ impl Daemon {
         self.control.requests.insert(token, Request::Walk(Box::new(walk)));
     }
 
-    pub(super) fn peer(&self, token: Token) -> Result<crate::sys::local_socket::Peer, CallError> {
+    pub(super) fn peer(&self, token: Token) -> Result<Peer, CallError> {
         let peer = self.control.server.as_ref().and_then(|server| server.peer(token.number()));
         // A connection that has been closed has nobody to be answered.
         peer.cloned().ok_or(CallError::InvalidParameter { parameter: "connection".to_owned() })

@@ -7,6 +7,7 @@ use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
 use crate::executor::RunOfJob;
+use crate::schedule::Timestamp;
 use crate::scheduler::{
     JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest, RunResult, SkipReason, Source,
 };
@@ -110,7 +111,7 @@ impl Daemon {
     /// A run was handed over to the executor.
     pub(in crate::daemon) fn publish_start(&mut self, start: &RunRequest) {
         self.runs.add(start);
-        let text = format!("started for {}", Time::from(crate::schedule::Timestamp(start.scheduled_at)).timestamp());
+        let text = format!("started for {}", Time::from(Timestamp(start.scheduled_at)).timestamp());
         self.publish("start", Some(&EventJob::start(start)), Some(start.run), None, &text);
         let waiting = |request: &Request| {
             matches!(request, Request::Run(by_hand) if by_hand.run.is_none() && by_hand.job == start.job

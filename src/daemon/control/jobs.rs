@@ -1,6 +1,6 @@
 //! What is said of a job.
 
-use super::state::FoundJob;
+use super::state::{Counts, FoundJob};
 use crate::control::{Access, JobOwner, Rights, Visibility};
 use crate::crontab::{Overlap, is_job_setting};
 use crate::daemon::database::CrontabDatabase;
@@ -314,7 +314,7 @@ impl Daemon {
     }
 
     /// The reply to `Status`: the counts, without what the peer may not see.
-    pub(super) fn status(&self, peer: &Peer, counts: &super::state::Counts) -> cron::Status {
+    pub(super) fn status(&self, peer: &Peer, counts: &Counts) -> cron::Status {
         let sees_all = self.control.rights.sees_all(peer);
         let refused = if sees_all { self.database.refused() } else { Vec::new() };
         cron::Status {

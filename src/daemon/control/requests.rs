@@ -1,5 +1,6 @@
 //! Answers the calls that change something: `Run`, `Pause`, `Resume`, `Kill` and `Reload`.
 
+use super::jobs::Viewer;
 use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
@@ -308,7 +309,7 @@ impl Daemon {
     fn access_to_run(&mut self, peer: &Peer, run: RunId) -> Access {
         let Some(live) = self.runs.get(run) else { return Access::NOTHING };
         let (owner, user) = (live.source.owner.clone(), live.user.clone());
-        super::jobs::Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
+        Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
     }
 
     /// Whether somebody may see the output of a run.

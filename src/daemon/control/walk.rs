@@ -1,7 +1,7 @@
 //! Looks at all jobs in pieces, so that the loop is not held for long.
 
 use super::connections::{needed_access, time_of};
-use super::jobs::{JobView, Viewer, state_of};
+use super::jobs::{JobView, Viewer, next_start, state_of};
 use super::state::{Counts, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
@@ -183,7 +183,7 @@ impl Daemon {
                     let id = found.ids.get(&place);
                     let live = self.planner.scheduler.entry_at(place).filter(|live| live.id().as_ref() == id);
                     let (Some(live), Some(id)) = (live, id) else { continue };
-                    super::jobs::next_start(&live, id, at)
+                    next_start(&live, id, at)
                 }
                 _ => match found.of_anacron.pop() {
                     Some(start) => start,

@@ -5,6 +5,7 @@ use super::backend::{Backend, Fault};
 use super::check;
 use super::page::{sentence, shown, status_of};
 use crate::crontab::parse_duration;
+use crate::report::text;
 use crate::schedule::Timestamp;
 use crate::sys::clock;
 use crate::varlink::Time;
@@ -72,7 +73,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
         let result: RunResult = daemon.call("Run", &arguments)?;
         Ok(match (result.run, result.outcome) {
             (0, Some(outcome)) => {
-                format!("{} was not started: {}", shown(&job), shown(&crate::report::text::outcome(&outcome)))
+                format!("{} was not started: {}", shown(&job), shown(&text::outcome(&outcome)))
             }
             (0, None) => format!("{} waits for another run", shown(&job)),
             (run, _) => format!("Started {} as run {run}", shown(&job)),

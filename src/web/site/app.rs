@@ -3,7 +3,7 @@
 use super::backend::{Backend, Fault};
 use super::session::{Bearer, Session};
 use crate::control::{Access, JobOwner, Permission, Rights};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileName};
 use crate::schedule::Zone;
 use crate::sys::local_socket::Peer;
 use crate::varlink::cron::Job;
@@ -224,8 +224,8 @@ impl App {
     /// The command that starts the daemon.
     pub fn start_command(&self) -> &'static str {
         match self.profile.profile {
-            crate::profile::ProfileName::Debian => "systemctl start cron",
-            crate::profile::ProfileName::Cronie => "systemctl start crond",
+            ProfileName::Debian => "systemctl start cron",
+            ProfileName::Cronie => "systemctl start crond",
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::sys::contract::{ProgramStart, SingleThreaded};
 use crate::sys::error::OsError;
 use crate::sys::handover;
-use crate::sys::local_socket::Listener as UnixSocket;
+use crate::sys::local_socket::{self, Listener as UnixSocket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -233,9 +233,7 @@ fn is_missing(why: &io::Error) -> bool {
 fn bind_unix(path: &Path, threads: &SingleThreaded) -> io::Result<Listening> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket());
     // One that was killed leaves the path.
-    if is_socket
-        && crate::sys::local_socket::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
+    if is_socket && local_socket::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
         fs::remove_file(path)?;
     }
     let listener = UnixSocket::bind(threads, path)?;

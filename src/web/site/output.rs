@@ -1,6 +1,7 @@
 //! What a run has written, as a part of a page.
 
 use super::backend::{Backend, Fault};
+use super::page::sentence;
 use crate::report::{format_count, text};
 use crate::varlink::cron::{OutputArguments, OutputPart};
 use crate::varlink::history::{self, RunArguments};
@@ -105,7 +106,7 @@ pub fn output_box(run: u64, shown: &Shown) -> Markup {
                     pre.output tabindex="0" role="region" aria-label={ "Output of run " (run) } { (text) }
                 }
             }
-            Shown::None(why) => p.empty { (super::page::sentence(why)) },
+            Shown::None(why) => p.empty { (sentence(why)) },
         }
     }
 }

@@ -25,7 +25,7 @@ use super::output::Output;
 use super::screen::{Ink, Screen};
 use super::system_state::SystemState;
 use crate::sys::clock;
-use crate::sys::interrupts::{ScreenSignal, ScreenSignals, stop_program};
+use crate::sys::interrupts::{EndRequest, ScreenSignal, ScreenSignals, stop_program};
 use crate::sys::poll::Poll;
 use crate::varlink::cron::{Filter, ListArguments};
 use clap::ArgMatches;
@@ -119,7 +119,7 @@ struct View<'a> {
 
 impl View<'_> {
     /// Shows what happens until the user quits, the terminal is gone (None), or a signal asks the program to end.
-    fn work(&mut self) -> Result<Option<crate::sys::interrupts::EndRequest>, Error> {
+    fn work(&mut self) -> Result<Option<EndRequest>, Error> {
         // The first answers may take a while.
         self.draw()?;
         loop {
