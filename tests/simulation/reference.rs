@@ -1,5 +1,5 @@
 //! The rule of time once more, in the plainest way there is: Vixie cron's virtual clock, advanced minute by minute, for
-//! each zone. It shares nothing with the plan but the question whether a schedule matches a local minute.
+//! each zone. It shares nothing with the scheduler but the question whether a schedule matches a local minute.
 
 use cronwheel::schedule::{LocalMinute, Schedule, Timestamp, Zone};
 use std::sync::Arc;
