@@ -218,9 +218,9 @@ fn begun() -> usize {
 
 /// Waits for some seconds as the daemon counts them.
 fn wait_for_seconds(count: usize) {
-    let sung = || fs::read_to_string("/run/canary").unwrap_or_default().lines().count();
-    let before = sung();
-    Deadline::seconds(60).wait_for("some seconds", || (sung() >= before + count).then_some(()));
+    let runs = || fs::read_to_string("/run/canary").unwrap_or_default().lines().count();
+    let before = runs();
+    Deadline::seconds(60).wait_for("some seconds", || (runs() >= before + count).then_some(()));
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Machine {
     pub fn run_to(&self, shown: i64) {
         while let Some(due) = self.clock.armed().filter(|due| *due <= shown) {
             self.clock.pass_to(due);
-            self.reacts(|| self.clock.ring());
+            self.reacts(|| self.clock.expire_timer());
         }
         self.clock.pass_to(shown);
     }

@@ -111,7 +111,7 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
     daemon.signal(nix::sys::signal::Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
     let daemon = world.start_daemon(&[]);
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert_eq!(fs::read_to_string(RAN).expect("jobs"), "slow\n", "it runs, and the next one waits");
     assert_eq!(stamp("slow"), "");
@@ -163,7 +163,7 @@ fn on_battery_jobs_wait_unless_the_settings_say_otherwise() {
     fs::write(format!("{supply}/type"), "Mains\n").expect("its type");
     fs::write(format!("{supply}/online"), "0\n").expect("its state");
     fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=no\n").expect("a setting");
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     let daemon = world.start_daemon(&[]);
     world.log.wait_for("(CRON) INFO (on battery power: anacron jobs that are due wait)", Deadline::seconds(20));
     world.wait_for_file("/run/canary", Deadline::seconds(20));
@@ -181,7 +181,7 @@ fn with_an_installed_anacron_nothing_runs() {
     prepare("1 0 daily echo daily >>/run/ran\n", &[]);
     fs::write("/usr/sbin/anacron", "#!/bin/sh\n").expect("an anacron");
     own("/usr/sbin/anacron", 0, 0, 0o755);
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     let daemon = world.start_daemon(&[]);
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert!(!fs::exists(RAN).expect("/run"));

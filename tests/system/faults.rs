@@ -16,7 +16,7 @@ fn next_minute() -> u64 {
     now().as_secs() / 60 * 60 + 60
 }
 
-/// Waits for the minute, and for the canary to sing in it.
+/// Waits for the minute, and for the canary to run in it.
 fn run_through(world: &World, minute: u64) {
     wait_until(minute);
     let shown = format!("{:02}", minute / 60 % 60);
