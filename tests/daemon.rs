@@ -299,7 +299,7 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
     // Otherwise the rescan of each minute finds the changes, since the private machine is an overlay.
     let daemon = world.start_daemon(&["--watch", "inotify"]);
     let each_second = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
-    // By its job, which is due each second. What is not adopted by itself would have to wait for the look of ten minutes.
+    // By its job, which is due each second. What is not adopted by itself would have to wait for the rescan after ten minutes.
     let adopted = |name: &str| {
         Deadline::seconds(60).wait_for(name, || (!run_times(&format!("/run/{name}")).is_empty()).then_some(()));
     };
@@ -511,7 +511,7 @@ fn the_service_manager_is_notified_of_readiness_reloads_and_the_end_and_jobs_can
 fn nothing_inherited_from_the_caller_reaches_daemon_or_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
-        "look",
+        "inherited",
         "@reboot root (ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; umask) > /run/seen.new 2>&1; \
          mv /run/seen.new /run/seen\n",
     );

@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::report::Level;
 use crate::schedule::HostKey;
 use crate::spool::names::is_safe_component;
-use crate::spool::{FileState, Finder, Look, ThisMachine};
+use crate::spool::{FileState, Finder, ScanOutcome, ThisMachine};
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use crate::users::DaemonUsers;
@@ -281,16 +281,16 @@ impl CrontabFiles {
     ) {
         let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
-            Origin::System(finder) => match finder.look(path, users) {
-                Look::Table(found) => self.cache.update(found, &reader, rule, events),
-                Look::Gone(path) => self.cache.remove(&path, events),
-                Look::Unopened(_) => {
+            Origin::System(finder) => match finder.scan_path(path, users) {
+                ScanOutcome::Table(found) => self.cache.update(found, &reader, rule, events),
+                ScanOutcome::Gone(path) => self.cache.remove(&path, events),
+                ScanOutcome::Unopened(_) => {
                     // The file may be a new one, which only a listing finds.
                     self.cache.forget_listed();
                     self.has_unopened = true;
                 }
                 // cronie's cluster has another host run the users' crontabs now.
-                Look::NoTable => match path.to_str() {
+                ScanOutcome::NoTable => match path.to_str() {
                     Some(path) if self.cache.contains(path) => self.cache.remove(path, events),
                     Some(_) | None => {}
                 },

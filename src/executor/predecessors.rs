@@ -265,7 +265,7 @@ impl OldExecutor {
 
     /// Drops a connection that cannot be registered with epoll.
     pub fn disconnect(self, boot_id: &str) -> SilentExecutor {
-        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|found| found.content.ok());
         SilentExecutor::new(self.files, content)
     }
 }
@@ -334,7 +334,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     for files in silent {
         let content = match files.inspect(boot_id, now()) {
             Ok(None) => continue,
-            Ok(Some(look)) => look.content,
+            Ok(Some(found)) => found.content,
             Err(error) => Err(error),
         };
         let content = content.map_err(|error| found.errors.push(error)).ok();
@@ -421,7 +421,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
 
 fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
     let content = match executor.files.inspect(boot_id, now()) {
-        Ok(Some(look)) => look.content.map(Some),
+        Ok(Some(found)) => found.content.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };

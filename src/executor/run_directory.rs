@@ -250,8 +250,8 @@ mod tests {
         let found = executors(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
-            let look = files.inspect(BOOT_ID, 0);
-            let error = look.and_then(|look| look.unwrap().content).unwrap_err();
+            let found = files.inspect(BOOT_ID, 0);
+            let error = found.and_then(|found| found.unwrap().content).unwrap_err();
             assert!(error.is_of_content(), "{error}");
             files.discard().unwrap();
         }

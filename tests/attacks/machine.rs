@@ -250,7 +250,7 @@ fn a_log_daemon_that_is_restarted_a_hundred_times_costs_neither_jobs_nor_lines()
     let socket = begin();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
     let mut packet = [0; 4096];
-    // A line that comes between a last look and the end of a log daemon is that log daemon's loss.
+    // A line that comes between a log daemon's last read and its end is lost with it.
     while lines + 1 < canary_runs() - first {
         let length = socket
             .recv(&mut packet)

@@ -123,7 +123,7 @@ fn a_table_that_finds_no_memory_is_left_out_until_there_is_some() {
     wait_for_canary();
     world.log.wait_for("CAN'T READ (/etc/cron.d/many): out of memory", Deadline::seconds(20));
     daemon.assert_alive();
-    // The next look finds the memory that it needs.
+    // The next scan finds the memory that it needs.
     world.run(&format!("prlimit --pid {} --as=unlimited", daemon.0.id())).ok();
     world.run(&format!("kill -HUP {}", daemon.0.id())).ok();
     Deadline::seconds(30).wait_for("the table", || {

@@ -164,7 +164,7 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
     assert_eq!(commands(&machine.run(60)), ["min"]);
     machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
     assert_eq!(machine.scheduler.wake_at(), None);
-    assert_eq!(machine.look_after(600), []);
+    assert_eq!(machine.tick_after(600), []);
 }
 
 #[test]
@@ -459,7 +459,7 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     let completed = Some(first.now.utc);
     second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     assert_eq!(second.scheduler.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
-    assert_eq!(commands(&second.look_after(30)), ["again"]);
+    assert_eq!(commands(&second.tick_after(30)), ["again"]);
 }
 
 #[test]
@@ -533,14 +533,14 @@ fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let run = journaled(started(&first.run(40)).first().expect("a start"));
     first.tell(ended(run.run, RunOutcome::Code(3)));
-    let second_run = started(&first.look_after(30)).first().expect("a retry").run;
+    let second_run = started(&first.tick_after(30)).first().expect("a retry").run;
     let (mut second, actions) = successor(&first, text, &[run]);
     let again: Vec<(u32, &[u8])> = started(&actions).iter().map(|start| (start.attempt, &*start.command)).collect();
     assert_eq!(again, [(2, &b"again"[..])]);
     let again = started(&actions)[0].run;
     assert_ne!(again, second_run);
     assert_eq!(notices(&second.tell(ended(again, RunOutcome::Code(3)))), []);
-    let actions = second.look_after(60);
+    let actions = second.tick_after(60);
     let last = started(&actions).first().expect("the last attempt").run;
     assert_eq!(notices(&second.tell(ended(last, RunOutcome::Code(3)))), [(NoticeEvent::Failure, 1)]);
 }
@@ -575,7 +575,7 @@ fn an_attempt_that_was_begun_and_whose_end_nobody_saw_is_lost() {
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let run = journaled(started(&first.run(40)).first().expect("a start"));
     first.tell(ended(run.run, RunOutcome::Code(3)));
-    let second_run = journaled(started(&first.look_after(30)).first().expect("a retry"));
+    let second_run = journaled(started(&first.tick_after(30)).first().expect("a retry"));
     let (mut second, actions) = successor(&first, text, &[run, second_run]);
     assert_eq!((started(&actions).len(), notices(&actions)), (0, vec![(NoticeEvent::Failure, 1)]));
     assert!(started(&second.run(3_600)).is_empty());
@@ -607,7 +607,7 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
     assert_eq!(outcomes, [&Outcome::Failed { status: 3 }]);
     let pending = saved_and_read(&second);
     assert!(!lacks(&pending, &run), "the state with the retry has the end");
-    let again = second.look_after(30);
+    let again = second.tick_after(30);
     let again = started(&again).first().copied().expect("the retry");
     assert_eq!(again.attempt, 2);
     assert!(lacks(&pending, &journaled(again)) && !lacks(&SavedState::default(), &journaled(again)));

@@ -79,7 +79,7 @@ impl Daemon {
     /// Lets seconds pass one by one. Runs go on.
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
-            let actions = self.machine.look_after(1);
+            let actions = self.machine.tick_after(1);
             self.take(actions);
         }
     }

@@ -66,7 +66,7 @@ fn a_run_of_an_entry_without_a_policy_holds_its_place_in_the_group_that_it_gets(
 fn the_run_of_an_entry_without_a_policy_that_is_killed_has_its_own_slot() {
     let mut machine = Machine::with_table("* * * * * a\n", TEN);
     let first = started(&machine.run(60))[0].clone();
-    machine.look_after(20);
+    machine.tick_after(20);
     let answer = machine.scheduler.kill_run(&first.job, first.run, "root", machine.now);
     assert!(answer.actions.iter().any(|action| matches!(action, Action::End { .. })), "{answer:?}");
     let actions = machine.tell(ended(first.run, RunOutcome::Signal { number: 15, core_dumped: false }));

@@ -150,20 +150,20 @@ impl Case {
         self.now.elapsed_ms += seconds * 1_000;
     }
 
-    /// The clock goes on undisturbed and the daemon looks whenever it wants to.
+    /// The clock goes on without a step, with a tick whenever the scheduler asks for one.
     fn run(&mut self, seconds: i64) {
         self.log.push(format!("{} run {seconds}", self.now.utc));
         let until = self.now.utc.0 + seconds;
         loop {
             let wanted = self.scheduler.wake_at().map_or(until, |at| at.0.min(until));
-            // The reference looks at each minute; the scheduler must have nothing to do at those it does not ask for.
-            while self.reference.next_look() < wanted {
-                let at = self.reference.next_look();
-                let missed = self.reference.look(at);
+            // The reference has a tick in each minute; the scheduler must have nothing due in those it does not ask for.
+            while self.reference.next_tick() < wanted {
+                let at = self.reference.next_tick();
+                let missed = self.reference.tick(at);
                 assert_eq!(missed, [0; 0], "missed at {}, {:?}\n{:#?}", Timestamp(at), self.jobs(), self.log);
             }
             self.pass(wanted - self.now.utc.0);
-            let expected = self.reference.look(wanted);
+            let expected = self.reference.tick(wanted);
             self.tell(Event::Tick, expected);
             if wanted == until {
                 return;
@@ -175,7 +175,7 @@ impl Case {
     fn stall(&mut self, seconds: i64) {
         self.log.push(format!("{} stall {seconds}", self.now.utc));
         self.pass(seconds);
-        let expected = self.reference.look(self.now.utc.0);
+        let expected = self.reference.tick(self.now.utc.0);
         self.tell(Event::Tick, expected);
     }
 
@@ -204,7 +204,7 @@ impl Case {
     fn reload(&mut self) {
         self.live = (0..8).filter(|_| self.random.bool()).collect();
         self.log.push(format!("{} reload {:?}", self.now.utc, self.live));
-        let expected = self.reference.look(self.now.utc.0);
+        let expected = self.reference.tick(self.now.utc.0);
         let jobs = self.jobs();
         self.tell(Event::Load { source: source("/spool/alice"), table: self.table() }, expected);
         self.reference.reload(jobs);

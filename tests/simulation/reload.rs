@@ -311,12 +311,12 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
         let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
         machine.tell(delayed());
         assert_eq!(scheduled_at(&machine.run(60)), None);
-        assert_eq!(scheduled_at(&machine.look_after(seconds)), due, "{seconds} s later");
+        assert_eq!(scheduled_at(&machine.tick_after(seconds)), due, "{seconds} s later");
     }
     // Neither its moment nor its delay was seen.
     let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
     machine.tell(delayed());
-    assert_eq!(scheduled_at(&machine.look_after(180)), due);
+    assert_eq!(scheduled_at(&machine.tick_after(180)), due);
     // Made up for by the next daemon.
     let now = cronwheel::scheduler::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
     let mut machine =

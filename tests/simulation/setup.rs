@@ -149,21 +149,21 @@ impl Machine {
         self.tell(Event::Load { source: source(path), table: table(text) })
     }
 
-    /// Lets seconds pass without looking, then looks once.
-    pub fn look_after(&mut self, seconds: i64) -> Vec<Action> {
+    /// Lets seconds pass without an event, then sends one tick.
+    pub fn tick_after(&mut self, seconds: i64) -> Vec<Action> {
         self.now.utc.0 += seconds;
         self.now.elapsed_ms += seconds * 1_000;
         self.tell(Event::Tick)
     }
 
-    /// Lets seconds pass, looking whenever the scheduler asks for it.
+    /// Lets seconds pass, with a tick whenever the scheduler asks for one.
     pub fn run(&mut self, seconds: i64) -> Vec<Action> {
         let until = self.now.utc.0 + seconds;
         let mut actions = Vec::new();
         while let Some(wake) = self.scheduler.wake_at().filter(|wake| wake.0 <= until) {
-            actions.extend(self.look_after(wake.0 - self.now.utc.0));
+            actions.extend(self.tick_after(wake.0 - self.now.utc.0));
         }
-        actions.extend(self.look_after(until - self.now.utc.0));
+        actions.extend(self.tick_after(until - self.now.utc.0));
         actions
     }
 

@@ -285,7 +285,7 @@ fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
     // Tables have been read for the first time.
     assert!(journal.wait_for("INFO").0["MESSAGE"].contains("@reboot jobs"));
     let _copy = UnixDatagram::bind("/run/systemd/journal/syslog").expect("a syslog daemon's socket");
-    // From the next look on.
+    // From the next scan on.
     daemon.signal(Signal::SIGHUP);
     world.drop_in("bad", "rubbish\n");
     Deadline::seconds(30)

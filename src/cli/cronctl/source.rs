@@ -12,7 +12,7 @@ use crate::crontab::{
 use crate::profile::shared;
 use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, TableFile, Visitor, parse, unreadable};
+use crate::spool::{Finder, Found, Refusal, RefusalKind, ScanOutcome, TableFile, Visitor, parse, unreadable};
 use crate::sys::stamp::Stamp;
 use crate::users::WaitingUsers;
 use clap::ArgMatches;
@@ -226,20 +226,20 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
         return Err(Error::NotYours { user: user.to_owned() });
     }
     let path = system.settings.places.spool.join(user);
-    let checked = finder(system).look(&path, &mut WaitingUsers::default());
+    let checked = finder(system).scan_path(&path, &mut WaitingUsers::default());
     let refused =
         |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
     match checked {
-        Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
-        Look::Table(Found { content: Ok(file), source, .. }) => {
+        ScanOutcome::NoTable => Err(Error::NoUser { user: user.to_owned() }),
+        ScanOutcome::Table(Found { content: Ok(file), source, .. }) => {
             found(source, &file, system).map_err(|refusal| refused(&refusal))
         }
-        Look::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
+        ScanOutcome::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
             Err(refused(&refusal))
         }
-        Look::Unopened(error) if system.is_root() => Err(Error::Refused { message: error.to_string() }),
-        Look::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
-        Look::Gone(_) | Look::Table(_) | Look::Unopened(_) => {
+        ScanOutcome::Unopened(error) if system.is_root() => Err(Error::Refused { message: error.to_string() }),
+        ScanOutcome::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
+        ScanOutcome::Gone(_) | ScanOutcome::Table(_) | ScanOutcome::Unopened(_) => {
             own_by_crontab(system)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
         }
     }
