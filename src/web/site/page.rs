@@ -220,10 +220,10 @@ fn error(app: &App, fault: &Fault) -> Page {
 
 /// A message as a sentence.
 pub fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let mut characters = message.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let end = if message.ends_with(['.', '?', '!', ')']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    format!("{first}{}{end}", characters.as_str())
 }
 
 /// Where and when something is shown.
