@@ -53,12 +53,12 @@ struct AnacronPaths {
     is_changed: bool,
 }
 
-/// All known files are being looked at for changes, a few in each turn of the loop.
+/// The rescan of all known files, a few in each turn of the loop.
 #[derive(Debug, Default)]
 struct FileCheck {
-    /// The last path that was looked at.
+    /// The last path that was checked.
     after: Option<String>,
-    /// Whether all are to be looked at again afterwards, as that was asked for meanwhile.
+    /// Whether another rescan follows, because one was requested during this one.
     is_followed: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct CrontabDatabase {
     known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
-    /// None: no files are being looked at.
+    /// The rescan that is under way. None: there is none.
     file_check: Option<FileCheck>,
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).
@@ -326,7 +326,7 @@ impl CrontabDatabase {
         self.finish_rescan();
     }
 
-    /// Looks at a few files for changes that nobody has reported.
+    /// Checks a few files for changes that the watcher has not reported.
     fn advance_file_check(&mut self, stop_at: i64) {
         let Some(FileCheck { after, is_followed }) = self.file_check.take() else { return };
         let is_enough = |count| count >= PATHS_A_TURN || clock::monotonic_ms() >= stop_at;
@@ -368,7 +368,7 @@ impl CrontabDatabase {
     fn watch_directories(&mut self, events: &mut dyn EventSink) -> bool {
         let paths = self.paths();
         let mut has_more = self.watch.update(&paths, &self.tables.directories());
-        // A directory of calendars can appear before its parent is watched, and a calendar before its directory is: nobody reports them.
+        // A directory of calendars can appear before its parent is watched, and a calendar before its directory is: such changes are not reported.
         while self.known.calendar_directories != calendar_directories() {
             self.known.calendar_directories = calendar_directories();
             has_more |= self.watch.update(&self.paths(), &self.tables.directories());

@@ -140,7 +140,7 @@ impl Daemon {
         }
     }
 
-    /// Runs until the daemon is told to stop.
+    /// Runs until the daemon is to stop.
     ///
     /// # Errors
     ///
@@ -407,7 +407,7 @@ impl Daemon {
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
-        // Before the executor is told, so that no run goes on that the history does not know.
+        // Before the executor gets the start, so that the history knows every run.
         self.flush_history();
         if let Some(why) = self.executors.current.take_queue_error() {
             self.warn(&format!("a request to the executor was not sent: {why}"));
@@ -654,7 +654,7 @@ impl Daemon {
         self.log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Logs why the daemon ends without having been told to, and removes the PID file.
+    /// Logs why the daemon ends although no stop was requested, and removes the PID file.
     pub fn die(&mut self, why: &Fatal) {
         self.flush_job_state();
         let detail = why.to_string();

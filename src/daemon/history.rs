@@ -172,12 +172,12 @@ impl History {
         }
     }
 
-    /// Whose share a run takes. One that is not known takes none of root's.
+    /// The share of the journal that a run's events take. An unknown run takes none of root's.
     pub(super) fn share_of_run(&self, run: RunId) -> Share {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
-    /// The same of a run whose beginning was recorded a while ago at most.
+    /// The share of a run, if it is one of the last runs that were begun.
     pub(super) fn share_of_recent_run(&self, run: RunId) -> Option<Share> {
         self.shares.get(&run).copied()
     }
@@ -191,7 +191,7 @@ impl History {
         self.open.is_some()
     }
 
-    /// Writes what was recorded to the journal, and tells the recorder.
+    /// Writes the recorded events to the journal, and wakes the recorder.
     pub(super) fn flush(&mut self) {
         let Some(open) = &mut self.open else { return };
         let written = open.journal.flush();
@@ -251,7 +251,7 @@ impl History {
         }
     }
 
-    /// Closes connections that nobody will answer, so that nobody waits for that.
+    /// Closes connections that no recorder will answer, so that no client waits.
     pub(super) fn refuse_clients<H: Copy>(&mut self, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Some(listener) = open.listener.as_ref().filter(|_| open.refusing.is_some()) else { return };
@@ -470,7 +470,7 @@ impl OpenHistory {
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
-    /// Why nobody answers questions about the history, if that is so.
+    /// Why queries of the history are not answered. None: they are.
     fn problem(&self) -> Option<String> {
         let why = self.problem.as_ref()?;
         match &self.recorder {

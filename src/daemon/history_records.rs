@@ -167,7 +167,7 @@ impl Daemon {
         }
     }
 
-    /// Records what somebody has asked for by the control socket.
+    /// Records a request of the control socket.
     pub(super) fn record_control(&mut self, (uid, by): (u32, &str), action: &str, about: RequestAbout<'_>, text: &str) {
         let control = HistoryEvent::Control {
             at_ms: clock::wall_ms(),

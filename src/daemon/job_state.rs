@@ -678,7 +678,7 @@ impl Writer {
 }
 
 impl Shared {
-    /// Whether somebody waits for a sync. The wish stays if more has been handed over since.
+    /// Whether a sync is requested. The request stays if more has been handed over since.
     fn take_wish_for_sync(&mut self, last_commit: u64) -> bool {
         let wants_sync = self.wants_sync;
         self.wants_sync &= self.last_commit != last_commit;

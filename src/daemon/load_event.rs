@@ -61,7 +61,7 @@ impl LogLine {
         LogLine { level, user, event: event.into(), detail, rest, line: None }
     }
 
-    /// The same line with the kernel's reason.
+    /// The line with the kernel's reason added.
     pub fn with_reason(self, reason: &str) -> LogLine {
         LogLine { rest: format!(": {reason}"), ..self }
     }

@@ -62,7 +62,7 @@ pub(super) struct WatchedRun {
     pub(super) run: RunOfJob,
     /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
-    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or was told to end.
+    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or its end was requested.
     pub(super) times_out_at_ms: Option<i64>,
 }
 
@@ -150,7 +150,7 @@ impl OldExecutors {
         self.next_id
     }
 
-    /// Schedules a check in so many milliseconds, or earlier.
+    /// Schedules a check in at most `ms` milliseconds.
     pub(super) fn check_within(&mut self, ms: i64) {
         let at = clock::monotonic_ms() + ms;
         self.check_at_ms = Some(self.check_at_ms.map_or(at, |earlier| earlier.min(at)));

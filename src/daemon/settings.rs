@@ -194,7 +194,7 @@ impl Settings {
         matches!(self.mode, Mode::Standalone(_))
     }
 
-    /// Where to log, if the command line or the configuration file says so.
+    /// The log destination of the command line or the configuration file. None: neither sets one.
     pub fn log(&self) -> Option<Target> {
         self.config.log.map(|log| match log {
             LogTarget::Syslog => Target::Syslog,

@@ -48,7 +48,7 @@ use std::path::{Path, PathBuf};
 /// The version of cronie in the first log line of the `cronie` profile.
 const CRONIE_VERSION: &str = "1.7.2";
 
-/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them within so many seconds.
+/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them if it begins within this number of seconds.
 const REBOOT_REACH: i64 = 500;
 // The journals must keep the starts for as long.
 const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
@@ -226,7 +226,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     let taken = match held.filter(|held| !held.is_empty()) {
         Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
         None => {
-            // It may be locked in the place of a read-only run directory. What is wrong with it is said when the state is opened.
+            // It may be locked in the place of a read-only run directory. Its faults are logged when the state is opened.
             let _ = state_dir.map(job_state::make_directory);
             DaemonLock::take(&settings.config.run_dir, shared::PID_FILE, state_dir)
         }
@@ -282,7 +282,7 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
     }
 }
 
-/// Opens the record of the system's daemon. Without it, no missed run is made up after a restart.
+/// Opens the record of the system's daemon. Without it, no missed run is caught up after a restart.
 fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartRecord> {
     if settings.is_standalone() {
         return None;
@@ -432,7 +432,7 @@ impl Daemon {
             is_resumed,
             live,
             begun,
-            // Without a directory for journals nobody knows what has been begun. An executor that has begun nothing has no journal.
+            // Without a directory for journals it is unknown which runs have begun. An executor that has begun nothing has no journal.
             begun_since_ms: if knows_starts { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
         });
         self.record_earlier_results(&found.started);

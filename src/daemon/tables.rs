@@ -37,7 +37,7 @@ pub struct CrontabFiles {
     passwd_failure: Option<String>,
     /// Whether the spool did not exist, which has been reported.
     is_spool_missing: bool,
-    /// Whether a directory could not be opened, so that files in it were not looked at.
+    /// Whether a directory could not be opened, so that the files in it were not checked.
     has_unopened: bool,
 }
 

@@ -345,7 +345,7 @@ impl Reporter {
         for (to, from) in report.iter_mut().zip(fields) {
             *to = from;
         }
-        // There is nobody left to report this error to. The exit status still shows the failure.
+        // No process is left to report this error to. The exit status still shows the failure.
         let _ = descriptor::write(self.pipe.as_fd(), &report);
     }
 }

@@ -40,7 +40,7 @@ pub(super) struct Job {
     pub(super) user: Rc<UserWithGroups>,
     /// The session leader. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
-    /// The same process by its start time, if that could be read.
+    /// The process id with its start time, if that could be read.
     pub(super) process: Option<ProcessIdentity>,
     /// Its cgroup, if it has one of its own. It exists until the job has ended, and longer if processes are left in it.
     pub(super) leaf: Option<LeafCgroup>,

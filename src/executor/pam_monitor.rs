@@ -93,7 +93,7 @@ pub(super) enum MonitorEvent {
     Started {
         /// The process id of the job's session leader.
         pid: Pid,
-        /// The same by its start time, read before anybody could wait for it.
+        /// The process id with the start time, read before the process could be reaped.
         process: Option<ProcessIdentity>,
         /// Whether it has a cgroup of its own, which is named for its run.
         has_leaf: bool,

@@ -164,7 +164,7 @@ pub enum ExecutorEvent {
     FollowedUp {
         /// The run after which it was started.
         run: RunId,
-        /// What it was: the event of a hook, or `ping` and what was told.
+        /// The event of a hook, or `ping` and the reported event.
         what: String,
         /// Its outcome in words: `exit 0`.
         how: String,

@@ -7,7 +7,7 @@ use super::state::{Gap, Scheduler};
 use crate::crontab::CatchUpMode;
 use crate::schedule::{Kind, Timestamp};
 
-/// Most moments that are looked at. A line of the log is not worth more.
+/// Most slots that are counted for the line of the log.
 const MOST_COUNTED: usize = 100_000;
 
 impl Scheduler {

@@ -123,12 +123,12 @@ enum Question {
     Start(PlannedJob),
 }
 
-/// What runs or waits of jobs.
+/// The state of jobs that decides whether an anacron job may start.
 pub(super) trait JobActivity {
     /// Whether a run of the job is going on, or something of it waits or will be retried.
     fn is_occupied(&self, id: &JobId) -> bool;
 
-    /// The same, but for the retry of a job that is paused.
+    /// Whether the job is occupied, where the retry of a paused job does not count.
     fn is_active(&self, id: &JobId) -> bool;
 }
 

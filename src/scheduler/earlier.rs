@@ -48,7 +48,7 @@ pub(super) struct EarlierDaemons {
 pub(super) struct LateTables {
     /// Slots of their jobs that earlier daemons have started since.
     pub(super) started: BTreeSet<(JobId, Timestamp)>,
-    /// How many missed slots of theirs may still be looked at.
+    /// How many of their missed slots may still be examined.
     pub(super) budget: SlotBudget,
 }
 
@@ -90,12 +90,12 @@ impl EarlierDaemons {
         }
     }
 
-    /// The jobs whose state or pause nobody has claimed.
+    /// The jobs whose state or pause no entry has taken over.
     pub(super) fn unclaimed_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys())
     }
 
-    /// Whether nobody has claimed the state or the pause of this job.
+    /// Whether no entry has taken over the state or the pause of this job.
     pub(super) fn has_unclaimed(&self, id: &JobId) -> bool {
         self.unclaimed.jobs.contains_key(id) || self.unclaimed.pauses.contains_key(id)
     }

@@ -117,14 +117,14 @@ pub enum Event {
         job: JobId,
         /// The run that is to end.
         run: RunId,
-        /// Who asked for it, by login name.
+        /// The login name of the user who requested it.
         by: String,
     },
-    /// Somebody ends a job's oldest run, or cancels what waits, or its retry.
+    /// A user or root ends a job's oldest run, or cancels its waiting start, or its retry.
     Kill {
         /// The job of which something is to end.
         job: JobId,
-        /// Who asked for it, by login name.
+        /// The login name of the user who requested it.
         by: String,
     },
     /// Start nothing more. What is due and has not been handed over is left to the next daemon, or, where there is nothing that the next one
@@ -163,7 +163,7 @@ pub enum Preparation {
         /// The day on the stamp now.
         stamp: Option<Day>,
     },
-    /// Its stamp cannot be written: the job is not started, as nobody would know that it has run.
+    /// Its stamp cannot be written: the job is not started, as it would run again after a restart.
     Failed,
     /// anacron itself has been installed, and runs the job.
     NotOurs,

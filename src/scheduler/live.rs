@@ -54,7 +54,7 @@ impl Scheduler {
         Some(Live { scheduler: self, table, index: place.entry, shared })
     }
 
-    /// The live entry that is this job. All entries of its user are looked at.
+    /// The live entry of this job, by a search of all entries of its user.
     pub fn find_entry(&self, id: &JobId) -> Option<Live<'_>> {
         let known = self.jobs.entry(id).and_then(|(table, index)| {
             let table = self.entries.tables.get(table)?;

@@ -30,7 +30,7 @@ pub(super) struct LiveCrontab {
     repeats: Vec<(u32, u32)>,
     /// The size of all settings, in bytes.
     settings_size: usize,
-    /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
+    /// The jobs of entries that have a policy, a name or an interval, or that were paused or run by hand.
     pub(super) managed: BTreeMap<u32, JobId>,
     /// The state of entries beyond the table. Most tables have none.
     pub(super) entry_state: Option<Box<EntryState>>,
@@ -80,7 +80,7 @@ fn repeats(table: &Crontab) -> Vec<(u32, u32)> {
     repeats
 }
 
-/// A digest for a first comparison. Whoever makes commands with equal digests gains nothing: they are told apart by a map with secret keys.
+/// A digest for a first comparison. Commands made to have equal digests cause no harm: a map with secret keys distinguishes them.
 fn quick_digest(bytes: &[u8]) -> u32 {
     let mix = |digest: u64, word: u64| (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (words, rest) = bytes.as_chunks();

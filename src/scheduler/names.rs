@@ -72,7 +72,7 @@ impl JobNames {
         !self.like_derived.is_empty() && self.like_derived.contains_key(user)
     }
 
-    /// The entry that has a name; none if nobody was given it.
+    /// The entry that has a name; none if no entry has got it.
     pub(super) fn holder(&self, name: &JobId) -> Option<&Claim> {
         self.claims.get(name)?.first()
     }

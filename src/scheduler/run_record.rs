@@ -43,7 +43,7 @@ pub enum Trigger {
     CatchUp,
     /// `CRON_RETRY`: an attempt before it failed.
     Retry,
-    /// Somebody asked for it (`cronctl run`).
+    /// A user or root requested it (`cronctl run`).
     Manual,
     /// `@after`: the jobs before it have succeeded.
     After,
@@ -108,7 +108,7 @@ pub enum SkipReason {
     Stopped,
     /// `CRON_EXCEPT` excludes the day of the slot.
     Calendar,
-    /// Somebody had paused the job.
+    /// The job was paused.
     Paused,
 }
 

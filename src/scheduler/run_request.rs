@@ -65,7 +65,7 @@ pub struct RunRules {
     pub retries_left: u32,
     /// Whether the scheduler decides whether the output is mailed.
     pub waits_for_decision: bool,
-    /// Whether a hook or a service is told of the end, so that the end of the output is needed.
+    /// Whether a hook or ping follows the end, which needs the end of the output.
     pub keeps_output: bool,
     /// How many bytes the history gets of the beginning of the output, and how many of its end. 0: it gets no output.
     pub history_output: u32,
@@ -94,7 +94,7 @@ impl RunRules {
         }
     }
 
-    /// How a run has ended by these rules, unless somebody or a newer slot has ended it.
+    /// The outcome of a run by these rules, unless a request or a newer slot has ended the run.
     pub fn outcome(&self, result: &RunResult) -> Outcome {
         match &result.outcome {
             RunOutcome::Lost => Outcome::Lost,

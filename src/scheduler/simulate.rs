@@ -18,7 +18,7 @@ use crate::schedule::{Timestamp, Zone};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What happens to the machine. All times are true times, as a clock that nobody sets would show them.
+/// Events of the simulated machine. All times are those of a clock that is never set.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The zone of entries without `CRON_TZ`.

@@ -161,7 +161,7 @@ impl Zones {
         self.steps.iter().filter(counts).map(|step| (step.from, step.to)).collect()
     }
 
-    /// The same if there was one since this was last asked.
+    /// Those steps back, if the clock was set back since the last call of this function.
     pub(super) fn take_new_steps_back(&mut self, now: Timestamp) -> Option<Vec<(Timestamp, Timestamp)>> {
         std::mem::take(&mut self.has_new_step_back).then(|| self.steps_back(now))
     }

@@ -299,7 +299,7 @@ impl Daemon {
 
     pub(super) fn peer(&self, token: Token) -> Result<Peer, CallError> {
         let peer = self.control.server.as_ref().and_then(|server| server.peer(token.number()));
-        // A connection that has been closed has nobody to be answered.
+        // A closed connection gets no answer.
         peer.cloned().ok_or(CallError::InvalidParameter { parameter: "connection".to_owned() })
     }
 }

@@ -1,4 +1,4 @@
-//! What is said of a job.
+//! Jobs in the form of the control interface: their state, runs and settings, as far as a peer may see them.
 
 use super::state::{Counts, FoundJob};
 use crate::control::{Access, JobOwner, Rights, Visibility};
@@ -128,7 +128,7 @@ impl JobView {
         JobView { id, job, is_failing: false, overlap: Overlap::default() }
     }
 
-    /// The job as somebody with these rights may see it.
+    /// The job as a peer with these rights may see it.
     pub(super) fn job_for(self, access: Access) -> cron::Job {
         let mut job = self.job;
         if access.sees < Visibility::All {
@@ -206,7 +206,7 @@ pub(super) fn next_start(live: &Live<'_>, id: &JobId, at: Timestamp) -> cron::Ne
 }
 
 impl Daemon {
-    /// The jobs of the anacrontab that somebody may see.
+    /// The jobs of the anacrontab that the peer may see.
     pub(super) fn anacron_views(&mut self, peer: &Peer) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let access = viewer.access(&Owner::System, "root");
@@ -248,7 +248,7 @@ impl Daemon {
         views.collect()
     }
 
-    /// The jobs that run and have no entry any more, as far as somebody may see them. `seen`: those that have one.
+    /// The jobs that run and have no entry any more, as far as the peer may see them. `seen`: the jobs that have an entry.
     pub(super) fn removed_views(&mut self, peer: &Peer, seen: &BTreeSet<JobId>) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let mut known = seen.clone();
@@ -339,7 +339,7 @@ impl Daemon {
         }
     }
 
-    /// Until when all jobs of somebody are paused, also those that are added.
+    /// Until when all jobs of a user or of all users are paused, new ones included.
     fn pause_of_all(&self, peer: &Peer) -> Option<Timestamp> {
         let scopes = [Some(PauseScope::Everybody), self.pause_scope(peer)];
         let pauses = scopes.into_iter().flatten().filter_map(|scope| self.planner.scheduler.pause_of_all(scope));

@@ -19,9 +19,9 @@ pub(in crate::daemon) struct Control {
     /// When connections are accepted again after a pause (milliseconds of the monotonic clock).
     pub(super) resume_at: Option<i64>,
     pub(super) rights: Rights,
-    /// What is being answered, by connection.
+    /// The calls that are being answered, by connection.
     pub(super) requests: BTreeMap<Token, Request>,
-    /// Connections that are waited for to be writable.
+    /// Connections with replies that are sent when they are writable.
     pub(super) writing: BTreeSet<Token>,
     /// The connection whose walk was advanced last.
     last_walk: Option<Token>,
@@ -69,7 +69,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// It is too soon. Seconds after which the next is allowed.
+    /// The user has reloaded less than a second ago. The value: seconds until the next reload is allowed.
     pub(super) fn take_reload(&mut self, uid: u32, now_ms: i64) -> Result<(), f64> {
         const PAUSE_MS: i64 = 1_000;
         self.reloads.retain(|_, at| now_ms - *at < PAUSE_MS);
@@ -82,7 +82,7 @@ impl Control {
         }
     }
 
-    /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.
+    /// When the loop has to serve connections again, in milliseconds of the monotonic clock. `i64::MIN`: at once.
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
         let has_work = self.requests.iter().any(|(token, request)| {
@@ -161,7 +161,7 @@ pub(super) struct FoundJob {
     pub(super) place: Option<EntryCursor>,
 }
 
-/// A run by hand that somebody waits for.
+/// A run by hand whose client waits for it.
 #[derive(Debug)]
 pub(super) struct RunByHand {
     pub(super) job: JobId,
@@ -210,34 +210,34 @@ pub(super) struct EventFilter {
     pub(super) source: Option<String>,
 }
 
-/// One look at all jobs, in pieces.
+/// One visit of all jobs, a few in each turn of the loop.
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) peer: Peer,
     pub(super) cursor: EntryCursor,
-    /// Whether all entries have been seen, and only what is no entry is left.
+    /// Whether all entries have been visited, and only jobs without an entry are left.
     pub(super) is_behind_entries: bool,
     /// Whether the client takes several replies.
     pub(super) more: bool,
     pub(super) purpose: Purpose,
 }
 
-/// What jobs are looked at for.
+/// Why jobs are visited.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// To find those that texts mean, and then to do something with them.
+    /// To find the jobs that texts name, and then to do something with them.
     Find { texts: Vec<Search>, then: NextStep },
-    /// To find those that the client may pause or resume, and then to do that.
+    /// To find the jobs that the client may pause or resume, and then to do that.
     FindOwn { found: Vec<FoundJob>, then: NextStep },
-    /// To list them.
+    /// To list the jobs.
     List(Listing),
     /// To find the next starts.
     Next(NextStarts),
-    /// To send those that were found, the last one first.
+    /// To send the starts that were found, the last one first.
     SendNext { starts: Vec<(Timestamp, EntryCursor)>, found: NextStarts },
-    /// To count them.
+    /// To count the jobs, for `Status`.
     Status(Box<Counts>),
-    /// To tell their metrics.
+    /// To collect the metrics of the jobs.
     Metrics(Box<MetricsPages>),
 }
 
@@ -299,7 +299,7 @@ pub(super) struct MetricsPages {
     /// The crontabs that were visited, and the number of their entries.
     pub(super) sources: BTreeSet<String>,
     pub(super) entries: u64,
-    /// The number of the survey, if all entries are wanted by somebody who sees all.
+    /// The number of the survey, if all entries are wanted by a peer who sees all.
     pub(super) survey: Option<u64>,
 }
 

@@ -204,7 +204,7 @@ impl Daemon {
                 if let Some((run, _)) = going_on {
                     answer.decide(format!("it runs: run {run} goes on"));
                 }
-                // The history may know what became of it: whoever asks looks there.
+                // The history may have the outcome: the client asks there.
                 answer.decide(cron::WAS_DUE);
             }
             None => answer.decide(format!("it runs at {}", in_zone(live, moment))),

@@ -110,7 +110,7 @@ impl Context {
         }
     }
 
-    /// The environment of a job without what PAM adds, with the variables that tell it about its run. Those are in no mail's headers.
+    /// The environment of a job without what PAM adds, with the variables about its run. These are in no mail's headers.
     pub(super) fn job_environment(&self, start: &RunRequest, user: &UserWithGroups) -> Variables {
         let mut variables = self.environment(start, user);
         environment::add_run_variables(&mut variables, start);

@@ -1,4 +1,4 @@
-//! A run that has ended, with its output: what becomes of that is decided by the rules of its job and, where these say so, by main.
+//! A run that has ended, with its output. The rules of its job decide about its mail and, where they need earlier outcomes, main does.
 
 use crate::crontab::MailRule;
 use crate::executor::environment::Variables;
@@ -30,9 +30,9 @@ pub(super) struct EndedRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Mail,
-    /// It is kept until the next attempt ends, or main says what becomes of it.
+    /// The output is kept until the next attempt ends, or main decides about it.
     Hold,
-    /// It is not needed any more.
+    /// The output is not needed any more.
     Drop,
 }
 
@@ -122,7 +122,7 @@ impl EndedRun {
         }
     }
 
-    /// Whether the executor alone does not know what becomes of the output.
+    /// Whether main or a later attempt decides about the mail.
     pub(super) fn awaits_decision(&self) -> bool {
         let rules = &self.start.rules;
         rules.waits_for_decision || (rules.retries_left > 0 && !self.is_success())

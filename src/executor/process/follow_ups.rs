@@ -92,7 +92,7 @@ pub(super) struct RunningFollowUp {
     pub(super) queued: QueuedFollowUp,
     /// Its process. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
-    /// The same process by its start time, if a PAM monitor has started it.
+    /// The process id with its start time, if a PAM monitor has started the process.
     pub(super) process: Option<ProcessIdentity>,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,

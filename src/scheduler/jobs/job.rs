@@ -149,7 +149,7 @@ pub(in crate::scheduler) enum RetryStage {
 pub enum EndReason {
     /// A newer slot takes its place.
     Replaced,
-    /// Somebody asked for it; who, as the log has it.
+    /// A user or root requested it. The value: the login name for the log.
     Killed(String),
 }
 

@@ -22,9 +22,9 @@ pub struct Pause {
     pub from: Timestamp,
     /// The first second after it (UTC).
     pub until: Timestamp,
-    /// Who asked for it, by login name.
+    /// The login name of the user who paused the job.
     pub by: String,
-    /// Why, in the words of whoever asked for it.
+    /// The note that was given with the request.
     pub note: String,
     /// Whether only root and the control group may end it.
     pub is_by_root: bool,
@@ -118,7 +118,7 @@ impl Pauses {
     }
 
     pub(super) fn is_paused(&self, id: &JobId, now: Timestamp) -> bool {
-        // A pause begins when somebody asks for it: the clock that shows an earlier time has been set back since.
+        // A pause begins at its request: a clock that shows an earlier time has been set back since.
         self.current.get(id).is_some_and(|pause| now < pause.until)
     }
 

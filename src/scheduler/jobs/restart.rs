@@ -30,7 +30,7 @@ pub(in crate::scheduler) struct AdoptedRun {
     pub(in crate::scheduler) scheduled_at: Timestamp,
     /// None: it follows from the entry.
     pub(in crate::scheduler) trigger: Option<Trigger>,
-    /// Whether that moment is a slot of the entry; if not, somebody has asked for the run.
+    /// Whether that moment is a slot of the entry; if not, the run was started by hand.
     pub(in crate::scheduler) is_slot: bool,
     /// Whether the state of the job may lack the run. If not, only what waits or will be retried can have become it.
     pub(in crate::scheduler) is_unknown: bool,
