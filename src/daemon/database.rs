@@ -1,4 +1,4 @@
-//! All crontabs, with the zones and users that they depend on, kept up to date: scans what may have changed, and reports what is new as
+//! All crontabs, with the zones and users that they depend on, kept up to date: scans files that may have changed, and reports changes as
 //! [`LoadEvent`]s.
 
 use super::change_watch::ChangeWatch;

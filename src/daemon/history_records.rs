@@ -1,4 +1,4 @@
-//! What the daemon records in the history.
+//! The records that the daemon writes to the history.
 
 use super::state::{Daemon, Fatal, Handler};
 use crate::crontab::HistoryRule;

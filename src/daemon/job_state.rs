@@ -1,4 +1,4 @@
-//! What the next daemon must know about jobs, kept in the state directory by a thread of its own, so that the event loop never waits for a disk.
+//! The state of jobs that the next daemon needs, kept in the state directory by a thread of its own, so that the event loop never waits for a disk.
 //!
 //! The event loop hands over the changes of each turn. Both sides share the live content, of which the thread writes what has changed: so nothing
 //! that waits can grow beyond the live content, however slow the disk is. The file is appended to, and written anew at the start, after an

@@ -1,4 +1,4 @@
-//! The runs that go on, and the last outcome of each job, as the control socket shows them.
+//! The runs that have not ended, and the last outcome of each job, as the control socket shows them.
 
 use crate::executor::RunOfJob;
 use crate::schedule::Timestamp;

@@ -1,4 +1,4 @@
-//! What loading crontabs leads to: changes for the scheduler, and lines for the log.
+//! The results of loading crontabs: changes for the scheduler, and lines for the log.
 
 use crate::crontab::{Calendars, Crontab};
 use crate::report::Level;

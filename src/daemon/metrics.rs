@@ -1,4 +1,4 @@
-//! What is counted of jobs, for `Metrics` of the control socket: a sink of the records of runs and slots.
+//! The counters of jobs, for `Metrics` of the control socket: a sink of the records of runs and slots.
 //!
 //! Only jobs that have run, or whose slots were left out, since the daemon began take memory here.
 

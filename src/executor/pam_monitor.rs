@@ -1,4 +1,4 @@
-//! The PAM monitor: a process of root that keeps a PAM session open around one job, hook or ping and closes it whatever happens to that.
+//! The PAM monitor: a process of root that keeps a PAM session open around one job, hook or ping and closes it however the process ends.
 //!
 //! The template process forks it. It communicates with the executor over a socket. Each PAM monitor begins its own PAM transaction, so
 //! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.

@@ -1,4 +1,4 @@
-//! How many slots passed while no daemon was there, for the log.
+//! Counts the slots that passed while no daemon was running, for the log.
 
 use super::action::Absence;
 use super::due::Due;

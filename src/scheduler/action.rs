@@ -1,4 +1,4 @@
-//! The actions that the scheduler asks for.
+//! The actions that the scheduler returns, and that the daemon carries out.
 
 use super::follow_up::FollowUp;
 use super::jobs::{EndReason, Notice};

@@ -1,4 +1,4 @@
-//! What is wrong with entries as far as other tables have to do with it.
+//! Warnings about entries that depend on other tables: unknown names, cycles, and limits of groups.
 
 use super::action::Action;
 use super::job_id::JobId;

@@ -1,4 +1,4 @@
-//! Calls [`Jobs`] about slots, runs that have left the queue, and timers, and does what follows.
+//! Calls [`Jobs`] about slots, runs that have left the queue, and timers, and applies the changes that they request.
 
 use super::action::Action;
 use super::due::Due;

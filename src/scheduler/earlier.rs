@@ -1,4 +1,4 @@
-//! What earlier daemons have left: runs, ends, starts and saved state.
+//! The runs, ends, starts and saved state of earlier daemons.
 
 use super::action::Action;
 use super::event::EarlierRun;

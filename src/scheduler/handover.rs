@@ -1,4 +1,4 @@
-//! From a due entry to the executor: starts are queued, handed over in turn, or skipped when the daemon stops or their entry is gone.
+//! The way of a due entry to the executor: starts are queued, handed over in turn, or skipped when the daemon stops or their entry is gone.
 
 use super::action::Action;
 use super::due::Due;

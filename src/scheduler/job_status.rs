@@ -1,4 +1,4 @@
-//! What is known of a job's state, for questions.
+//! Queries about the state of a job.
 
 use super::anacron::AnacronStatus;
 use super::job_id::JobId;

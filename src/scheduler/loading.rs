@@ -1,4 +1,4 @@
-//! The beginning, and tables that are loaded, replaced and unloaded.
+//! Handles the begin of a daemon, and tables that are loaded, replaced and unloaded.
 
 use super::action::Action;
 use super::anacron::JobActivity;

@@ -1,4 +1,4 @@
-//! Which entries are managed, that is, have a policy, a name or an interval, or somebody has controlled them: what their loading, change and
+//! Which entries are managed, that is, have a policy, a name or an interval, or were controlled by a request: what their loading, change and
 //! removal means for their jobs.
 
 use super::action::Action;

@@ -1,4 +1,4 @@
-//! Claims of entries to job names. Of several that want the same one, those of system tables come first, then it goes by path and line, whatever
+//! Claims of entries to job names. Of several entries with the same name, those of system tables come first, then it goes by path and line, whatever
 //! the order in which the tables were loaded, so that a restart changes nothing.
 
 use super::job_id::JobId;

@@ -1,4 +1,4 @@
-//! What the executor must know to start one job.
+//! The request to the executor to start one job.
 //!
 //! Wire format (postcard) between a daemon and an executor of the same version: see `executor::wire`.
 

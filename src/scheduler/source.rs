@@ -1,4 +1,4 @@
-//! Where a table comes from and whose it is.
+//! The file that a table comes from, and the table's owner.
 //!
 //! Both are parts of a [`super::RunRequest`] and travel with it: see `run_request`.
 

@@ -1,4 +1,4 @@
-//! One call of the jobs: when it is, what it may look at, and what it does beyond the state of the jobs.
+//! One call of the job policies: its time, the state that it reads, and the changes that it requests beside the state of the jobs.
 
 use super::action::Action;
 use super::entries::Entries;

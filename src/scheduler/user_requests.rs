@@ -1,4 +1,4 @@
-//! What people ask for: runs by hand, kills and pauses.
+//! Requests of users: runs by hand, kills and pauses.
 
 use super::action::Action;
 use super::anacron::JobActivity;

@@ -1,4 +1,4 @@
-//! What happens, as it happens: events, the outcomes of runs by hand, and the output of runs.
+//! Sends clients what they follow: events, the outcomes of runs by hand, and the output of runs.
 
 use super::jobs::{Viewer, outcome_of};
 use super::state::{AwaitedOutput, EventFilter, Request, RunByHand};

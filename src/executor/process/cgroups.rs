@@ -1,4 +1,4 @@
-//! The cgroups of jobs: whether they have any, and those that are to be removed.
+//! The cgroups of jobs, if there are any, and the cgroups that are to be removed.
 
 use super::context::{Context, EventSource, token};
 use crate::executor::job_cgroup::{self, PREFIX};

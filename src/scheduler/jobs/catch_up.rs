@@ -1,4 +1,4 @@
-//! What becomes of slots that were missed (`CRON_CATCHUP`).
+//! Catches up missed slots, or records them as missed (`CRON_CATCHUP`).
 
 use super::job::{EndReason, Item, Job, Waiting};
 use super::registry::Jobs;

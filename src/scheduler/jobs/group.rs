@@ -1,4 +1,4 @@
-//! Groups of jobs of which only some run at once: who is a member, how many places are taken, and who waits for one.
+//! Groups of jobs of which only some run at once: their members, the places that are taken, and the jobs that wait for a place.
 
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;

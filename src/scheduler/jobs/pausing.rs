@@ -1,4 +1,4 @@
-//! What pauses do: waiting slots are skipped, retries wait, and what may start again does so when a pause ends.
+//! Applies pauses: waiting slots are skipped and retries wait. When a pause ends, jobs start again.
 
 use super::job::{RetryStage, Waiting};
 use super::pause::{Pause, PauseScope, PausesOfAll};

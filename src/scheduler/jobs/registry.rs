@@ -1,4 +1,4 @@
-//! The jobs that are known, and their entries as they come and go.
+//! The known jobs, and the changes when their entries are loaded, replaced or removed.
 
 use super::deadlines::Deadlines;
 use super::dependents::Dependents;

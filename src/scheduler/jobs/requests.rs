@@ -1,4 +1,4 @@
-//! What people ask for: runs by hand and kills.
+//! Requests of users: runs by hand and kills.
 
 use super::group::GroupPlace;
 use super::job::{EndReason, Item, Waiting};

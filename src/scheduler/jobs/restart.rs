@@ -1,4 +1,4 @@
-//! What a stop of the daemon leaves to the next one, and what that one takes back.
+//! The saved state of jobs: what a daemon that stops saves, and how the next one restores it.
 
 use super::ends::record_of;
 use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
