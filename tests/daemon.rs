@@ -448,8 +448,8 @@ fn a_lock_of_roots_on_the_pid_file_is_respected_and_its_holder_named() {
 #[test]
 fn ours_and_debians_cron_exclude_each_other() {
     let Some(world) = world!(Implementation::OursDebian, ["cron"]) else { return };
-    let incumbent = common::implementation::package("cron").join("usr/sbin/cron");
-    let mut theirs = Command::new(&incumbent).arg("-f").spawn().expect("Debian's cron");
+    let reference = common::implementation::package("cron").join("usr/sbin/cron");
+    let mut theirs = Command::new(&reference).arg("-f").spawn().expect("Debian's cron");
     let pid = theirs.id().to_string();
     Deadline::seconds(10)
         .wait_for("its PID file", || (fs::read_to_string("/run/crond.pid").ok()?.trim() == pid).then_some(()));
@@ -463,7 +463,7 @@ fn ours_and_debians_cron_exclude_each_other() {
     theirs.wait().expect("its end");
 
     let daemon = world.start_daemon(&[]);
-    let theirs = Command::new(&incumbent).arg("-f").output().expect("Debian's cron");
+    let theirs = Command::new(&reference).arg("-f").output().expect("Debian's cron");
     assert_eq!(theirs.status.code(), Some(1), "theirs respects ours: {theirs:?}");
     assert!(daemon.stop().success());
 }

@@ -280,7 +280,7 @@ const SYSTEM: &[(&str, Is)] = &[
 ];
 
 #[test]
-fn every_kind_of_line_is_read_as_the_incumbents_mean_it() {
+fn every_kind_of_line_is_read_as_the_references_mean_it() {
     for profile in [&DEBIAN, &CRONIE] {
         for (form, rows) in [(Form::User, USER), (Form::System, SYSTEM)] {
             for (line, is) in rows {

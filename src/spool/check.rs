@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn each_profile_refuses_what_its_incumbent_refuses() {
+    fn each_profile_refuses_what_its_reference_refuses() {
         let alice = Some(1000);
         for (stat, user, debian, cronie) in [
             (stat(FILE | 0o600, 1000, 1), alice, Ok(()), Ok(())),
