@@ -300,7 +300,7 @@ pub(super) const ROWS: &[JobSetting] = &[
         name: "CRON_PING",
         values: "URL[,output]",
         default: "none",
-        meaning: "Web service that is told of start, success and failure",
+        meaning: "Web service that is called at start, success and failure",
         applies: ALL,
         is_for_next_entry: true,
         parse: |value, draft, _| {

@@ -476,7 +476,7 @@ impl<'a> Parser<'a> {
         let job = match entry::read(line.text, first, self.context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
             Err(complaint) => {
-                // The error is told once, not again by each entry that waits for this one.
+                // The error is reported once, not again by each entry that waits for this one.
                 if let (Some(name), Form::User) = (next.name, self.context.form) {
                     self.dependencies.note_faulty(name)?;
                 }

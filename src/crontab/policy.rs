@@ -197,7 +197,7 @@ pub struct Alert {
     pub repeat: Option<u32>,
 }
 
-/// A web service that is told of starts and ends.
+/// A web service that is called at starts and ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ping {
     /// The URL, http or https.

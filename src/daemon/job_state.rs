@@ -579,7 +579,7 @@ impl Writer {
         }
     }
 
-    /// Tells the event loop what came of writing the changes up to number `last_commit`.
+    /// Reports to the event loop the result of writing the changes up to number `last_commit`.
     fn report_write(&mut self, written: io::Result<()>, last_commit: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
@@ -617,7 +617,7 @@ impl Writer {
         self.exchange.done.notify_all();
     }
 
-    /// Tells the event loop what came of the first work on a stamp.
+    /// Reports to the event loop the result of the first work on a stamp.
     fn report_stamp(&self, result: StampResult) {
         let mut shared = self.exchange.lock();
         shared.stamp_tasks.pop_front();

@@ -276,9 +276,9 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
         let run_dir = settings.config.run_dir.display();
         let why = "and there is no state directory that only its owner can read";
         let effect = "a second daemon would start and run each job again";
-        say("WARNING", &format!("somebody without privileges holds a lock on {run_dir}, {why}: {effect}"));
+        say("WARNING", &format!("an unprivileged user holds a lock on {run_dir}, {why}: {effect}"));
     } else if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
-        say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");
+        say("WARNING", "an unprivileged user holds a lock on the PID file; it is ignored");
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum HistoryEvent {
     /// A daemon has begun: runs of earlier ones that it does not name are over, and the time in which there was none is known.
     DaemonBegun(DaemonBegun),
-    /// The daemon ends because it was told to.
+    /// The daemon ends on request, not by a fault.
     DaemonEnded {
         /// The time of the end; none ran from here to the next [`HistoryEvent::DaemonBegun`].
         at_ms: i64,

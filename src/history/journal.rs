@@ -9,7 +9,7 @@
 //! still to be applied.
 //!
 //! What is still to be applied is limited. From the half on, output of jobs is left out. Users together have three quarters, one user a quarter of
-//! these, so that neither can displace the events of root's jobs or of others'. For each run whose beginning is recorded there is room for its end, too,
+//! these, so that neither can displace the events of root's jobs or of others'. For each run whose beginning is recorded there is space for its end, too,
 //! so that no run stays without one.
 
 use super::event::HistoryEvent;
@@ -309,9 +309,9 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Forgets what was taken, as the recorder is up to date. Ends of runs that go on still have their room.
+    /// Forgets what was taken, as the recorder is up to date. The space for the ends of running runs stays reserved.
     fn forget_shares(&mut self) {
-        // Not every run has both events, and there is room for the second one now.
+        // Not every run has both events, and there is space for the second one now.
         let is_ended = |run: &&OpenRun| !(run.is_running && run.is_undecided);
         self.reserved -= self.open_runs.values().filter(is_ended).map(|run| run.reserve()).sum::<u64>();
         self.open_runs.retain(|_, run| !is_ended(&&*run));
@@ -339,7 +339,7 @@ impl JournalWriter {
         }
     }
 
-    /// Reserves room for the ends of runs that an event tells of, and gives back that of the event itself.
+    /// Reserves space for the end of a run that begins, and releases the space of an end that is written.
     fn note_open_runs(&mut self, share: Share, event: &HistoryEvent) {
         let begun = |share| OpenRun { share, is_running: true, is_undecided: true };
         match event {
@@ -360,7 +360,7 @@ impl JournalWriter {
         }
     }
 
-    /// Whether there is room reserved for an event.
+    /// Whether space is reserved for an event.
     fn has_reserve(&self, event: &HistoryEvent) -> bool {
         match event {
             HistoryEvent::RunEnded(ended) => self.open_runs.get(&ended.run).is_some_and(|run| run.is_running),
@@ -379,17 +379,17 @@ impl JournalWriter {
         self.end.offset.saturating_sub(self.applied) + self.buffer.len() as u64
     }
 
-    /// Whether output of jobs still has room.
+    /// Whether there is space for output of jobs.
     pub fn has_room_for_output(&self) -> bool {
         self.waiting() < WITHOUT_OUTPUT
     }
 
-    /// How many events were dropped since the last call, because there was no room for them.
+    /// How many events were dropped since the last call, because there was no space for them.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Adds an event to what the next [`JournalWriter::flush`] writes, if there is room. Bytes of output are left out first.
+    /// Adds an event to what the next [`JournalWriter::flush`] writes, if there is space. Bytes of output are left out first.
     pub fn append(&mut self, share: Share, event: &HistoryEvent, bytes: &[u8]) {
         let is_output = !bytes.is_empty();
         if is_output && !self.has_room_for_output() {

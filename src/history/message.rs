@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 /// The internal verb of cronctl that is the recorder.
 pub const VERB: &str = "recorder";
-/// Tells the recorder that the journal has grown.
+/// The message to the recorder that the journal has grown.
 pub const JOURNAL_HAS_GROWN: &[u8] = b".";
 /// The longest line either side sends.
 pub const LONGEST_LINE: usize = 16 << 10;

@@ -20,7 +20,7 @@ pub const CALLS: usize = 2;
 /// Outputs that are followed at the same time, each on a connection to the daemon. Root may have more of these than others.
 const STREAMS: usize = 2;
 const STREAMS_OF_ROOT: usize = 8;
-/// Pages that are told what happens. With all of these and the outputs, a quarter of the connections is left for short requests.
+/// Most pages that follow events. With all of these and the outputs, a quarter of the connections is left for short requests.
 const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -184,16 +184,14 @@ impl App {
         turn(Arc::clone(&self.exports).acquire_owned()).await
     }
 
-    /// A place among the pages that are told what happens.
+    /// A place among the pages that follow events.
     ///
     /// # Errors
     ///
     /// There are too many.
     pub fn listener_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let place = Arc::clone(&self.listeners).try_acquire_owned();
-        place.map_err(|_| {
-            Fault::Busy(format!("{LISTENERS} pages are open already and told what happens; close one of them"))
-        })
+        place.map_err(|_| Fault::Busy(format!("{LISTENERS} open pages follow events already; close one of them")))
     }
 
     /// A place among the outputs that are followed.

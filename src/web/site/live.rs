@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::timeout;
 
-/// How often a client that is told nothing gets a comment, so that one that has gone is noticed.
+/// How often a client gets a comment if there is no event, so that one that has gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Events that a slow page may be behind.
 const BEHIND: usize = 64;

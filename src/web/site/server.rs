@@ -34,7 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
-/// The same for other users of the machine, who are told that it is not theirs.
+/// Connections of other users of the machine, who get the answer that the page is not theirs.
 const OTHERS: usize = 4;
 /// How long a client may take to send the head of a request, and how long a connection without a request stays.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
