@@ -422,7 +422,7 @@ impl OpenHistory {
         }
         let journal = open_journal(settings, lines)?;
         let listener = listen(settings, threads, has_control_socket).map_err(|why| {
-            lines.push((Level::Info, format!("{why}; the history cannot be asked for")));
+            lines.push((Level::Info, format!("{why}; the history cannot be queried")));
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
         let retention = Retention { days: config.days, runs: config.runs, bytes };

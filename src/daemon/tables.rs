@@ -248,7 +248,7 @@ impl CrontabFiles {
             return;
         }
         if let Some(why) = &failure {
-            let detail = format!("{why}; the name service is asked for all users");
+            let detail = format!("{why}; all users are looked up by the name service");
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
         }
         self.passwd_failure = failure;

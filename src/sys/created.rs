@@ -88,7 +88,10 @@ impl CreatedDirectory {
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
         let stat = nix::sys::stat::fstat(&fd)?;
         if stat.st_uid != nix::unistd::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody has replaced the new directory"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the new directory has been replaced by another process",
+            ));
         }
         Ok(CreatedDirectory(fd))
     }

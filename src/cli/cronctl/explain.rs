@@ -250,7 +250,7 @@ impl Line {
             let flags = [
                 (entry.flags.mail_only_on_failure, "-n: its output is mailed only if it fails"),
                 (entry.flags.quiet, "-q: its runs are not logged"),
-                (entry.flags.single, "-s: it is not started while its previous run goes on"),
+                (entry.flags.single, "-s: it is not started while its previous run is still running"),
             ];
             for (_, meaning) in flags.into_iter().filter(|(is_set, _)| *is_set) {
                 out.line(format_args!("Flag {meaning}"))?;

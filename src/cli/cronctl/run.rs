@@ -155,7 +155,7 @@ impl Waiting {
 
     fn tell_how_to_kill(&self, job: &str) {
         let what = match self.run {
-            Some(run) => format!("run {run} goes on; to end it: cronctl kill {run}"),
+            Some(run) => format!("run {run} is still running; to end it: cronctl kill {run}"),
             None => {
                 let job = printable(job.as_bytes());
                 format!("{job} waits and will be run; to cancel that: cronctl kill {job}")

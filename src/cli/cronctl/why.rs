@@ -137,8 +137,9 @@ impl Past {
         }
         for run in &self.going_on {
             let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
-            let until = run.ended_at.map_or("still goes on".to_owned(), |at| format!("ended at {}", exact(at, screen)));
-            step("going on", format!("run {} began at {began} and {until}", run.run.unwrap_or_default()));
+            let until =
+                run.ended_at.map_or("is still running".to_owned(), |at| format!("ended at {}", exact(at, screen)));
+            step("running", format!("run {} began at {began} and {until}", run.run.unwrap_or_default()));
         }
         for row in self.rows.iter().rev().take(MOST_SHOWN).rev() {
             step("history", row_text(row, screen));
@@ -195,7 +196,7 @@ impl Past {
         Some(match (row.outcome.as_str(), reason, self.going_on.last()) {
             ("skipped", "still running", Some(run)) => still_running(run, screen),
             ("skipped", "still running", None) => {
-                "it did not run: an earlier run was still going on or waiting, and overlap is skip".to_owned()
+                "it did not run: an earlier run was still running or waiting, and overlap is skip".to_owned()
             }
             ("missed", "down", _) => {
                 let down = down.unwrap_or_else(|| "no daemon ran".to_owned());
@@ -225,7 +226,7 @@ impl Past {
 /// Why a slot was skipped while an earlier run went on.
 fn still_running(run: &RunRecord, screen: &Screen) -> String {
     let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
-    format!("it did not run: a run that began at {began} was still going on, and overlap is skip")
+    format!("it did not run: a run that began at {began} was still running, and overlap is skip")
 }
 
 /// Rows of a job with slots before a moment, the newest first.
@@ -344,7 +345,7 @@ mod tests {
                 vec![going_on],
                 None,
                 "none",
-                "it did not run: a run that began at 2026-12-01T12:28:45+00:00 was still going on, and overlap is skip"
+                "it did not run: a run that began at 2026-12-01T12:28:45+00:00 was still running, and overlap is skip"
                     .into(),
             ),
             (

@@ -388,7 +388,7 @@ impl Daemon {
             // A closed connection gets no answer.
             let Ok(peer) = self.peer(token) else { continue };
             let by = self.name_of(&peer);
-            self.publish("reload", None, None, None, &format!("asked for by {by}"));
+            self.publish("reload", None, None, None, &format!("requested by {by}"));
             let summary = self.planner.scheduler.summary();
             let (tables, entries) = match self.control.rights.sees_all(&peer) {
                 true => (summary.tables, summary.entries),

@@ -227,7 +227,7 @@ impl Mails {
         if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
             if self.dropping.insert(owner) {
                 let job_ref = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
-                let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
+                let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until the queue is shorter";
                 context.log.say(job_ref, Level::Warning, "MAIL", detail, "");
             }
             return false;

@@ -116,7 +116,7 @@ pub(super) fn logs() -> Command {
         )
         .args([
             job("A job, or the number of a run").value_name("JOB|RUN").required(true),
-            switch("follow", "Show what the run goes on to write, until it ends").short('f'),
+            switch("follow", "Keep showing what the run writes, until it ends").short('f'),
             owner(),
             json("Print the replies of the method Output, one JSON object on each line"),
             run_dir(),
