@@ -233,7 +233,7 @@ impl CrontabDatabase {
 
     /// Handles the watcher's notification: gathers further changes for a moment.
     pub fn handle_changes(&mut self) {
-        // It does not notify again before the hints are taken.
+        // The watcher does not notify again before the hints are taken.
         if let Some(watcher) = self.watcher() {
             watcher.notifier().answer();
         }

@@ -96,7 +96,7 @@ struct OpenHistory {
 
 #[derive(Debug)]
 enum Recorder {
-    /// It is started at this moment, milliseconds of the monotonic clock.
+    /// The recorder is started at this time, milliseconds of the monotonic clock.
     Waiting(i64),
     Running(RunningRecorder),
 }

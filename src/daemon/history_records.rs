@@ -93,7 +93,7 @@ impl Daemon {
 
     /// Records what the executor has reported of an ended run, by the rules of its job.
     pub(super) fn record_result(&mut self, result: &RunResult, rules: Option<&RunRules>) {
-        // Its beginning was recorded, unless the history keeps nothing of its job.
+        // The beginning of the run was recorded, unless the history keeps nothing of its job.
         let share = self.history.share_of_run(result.run);
         self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
     }

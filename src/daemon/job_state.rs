@@ -227,7 +227,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
         OpenedState { log_lines, why_not, ..OpenedState::default() }
     };
     let path = directory.join(NAME);
-    // One that cannot be made now may be there when the thread tries again.
+    // A directory that cannot be made now may exist when the thread tries again.
     if make_directory(directory).is_err()
         && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {

@@ -39,7 +39,7 @@ pub(super) struct OldExecutors {
 pub(super) enum RequestedEnd {
     /// The request was passed to the executor of the run, or the run has ended.
     Sent,
-    /// Its executor is dead or cannot be reached: the executor of this main has to end it.
+    /// The executor of the run is dead or cannot be reached: the executor of this main has to end the run.
     Lost(LostRunProcesses),
     /// The executor of the run does not know the request.
     OtherVersion,

@@ -226,7 +226,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     let taken = match held.filter(|held| !held.is_empty()) {
         Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
         None => {
-            // It may be locked in the place of a read-only run directory. Its faults are logged when the state is opened.
+            // The state directory may be locked in the place of a read-only run directory. Its faults are logged when the state is opened.
             let _ = state_dir.map(job_state::make_directory);
             DaemonLock::take(&settings.config.run_dir, shared::PID_FILE, state_dir)
         }

@@ -217,7 +217,7 @@ impl HeldReport {
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
 #[derive(Debug)]
 pub enum Stopping {
-    /// It ends without waiting for running jobs.
+    /// The daemon ends without waiting for running jobs.
     AtOnce,
     /// Running jobs may end by themselves until then.
     Waiting(i64),

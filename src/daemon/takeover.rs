@@ -136,7 +136,7 @@ impl Daemon {
                     self.stop_watching(id);
                     self.take_dead(dead);
                 }
-                // Its processes stay watched.
+                // The processes of the run are still watched.
                 Retried::Gone => {}
             }
         }

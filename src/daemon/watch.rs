@@ -253,7 +253,7 @@ impl Watcher {
                 self.watched.insert(directory.to_owned(), identity);
                 Ok(true)
             }
-            // It was removed meanwhile.
+            // The directory was removed before it could be watched.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(false),
             Err(error) => Err(WatchError::Directory { path: directory.to_owned(), source: os_error(error) }),
         }

@@ -28,7 +28,7 @@ pub(super) const RETRY_MS: i64 = 60_000;
 pub enum Mailer {
     /// The sendmail command line of the profile.
     Sendmail,
-    /// This command. It finds the recipients in the headers of the message, as `sendmail -t` does.
+    /// A command line. The command finds the recipients in the headers of the message, as `sendmail -t` does.
     Command(String),
     /// No mailer. Output is dropped unless it goes to the log (cronie's `-m off`).
     Off,

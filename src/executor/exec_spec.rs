@@ -214,7 +214,7 @@ impl ExecSpec {
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
-        // Its session was begun before, so that every process in its cgroup is in a session of the job.
+        // The child's session was begun before, so that every process in its cgroup is in a session of the job.
         if let Some(Err(source)) =
             self.cgroup_descriptor.as_ref().map(|cgroup_descriptor| cgroup_descriptor.enter(child))
         {

@@ -37,11 +37,11 @@ pub(super) struct Candidate {
 /// What seems to connect a process with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FoundBy {
-    /// This process of the job is its parent.
+    /// Its parent is this process of the job.
     Parent(Pid),
-    /// It is in the same session as this process of the job.
+    /// The process is in the same session as this process of the job.
     Session { companion: Pid, session: Pid },
-    /// It was in the job's cgroup after the processes of the machine had been read.
+    /// The process was in the job's cgroup after the processes of the machine had been read.
     Cgroup,
 }
 

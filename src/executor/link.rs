@@ -180,7 +180,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It cannot be decoded, or is too long.
+    /// The message cannot be decoded, or is too long.
     pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
         let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
@@ -204,7 +204,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It is too long.
+    /// The message is too long.
     pub fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
             let waiting = self.incoming.get(self.next..).unwrap_or(&[]);

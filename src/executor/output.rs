@@ -199,7 +199,7 @@ impl Output {
     }
 }
 
-/// These parts one after the other. Nothing if there is no memory for them.
+/// Joins these parts. The result is empty if there is no memory for it.
 fn copy<const COUNT: usize>(parts: [&[u8]; COUNT]) -> Vec<u8> {
     let mut text = Vec::new();
     if text.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).is_ok() {

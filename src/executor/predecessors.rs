@@ -31,7 +31,7 @@ pub struct EarlierStart {
     pub scheduled_at: i64,
     /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
-    /// Its result, if it has one: an earlier main may have received it just before it was killed.
+    /// The result of the run, if it has one: an earlier main may have received it just before it was killed.
     pub result: Option<RunResult>,
     /// Whether that result has been sent to an earlier main, so that it is not sent again.
     pub is_delivered: bool,

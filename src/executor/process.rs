@@ -150,7 +150,7 @@ impl ExecutorState {
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
         let follow_ups = self.follow_ups.len();
-        // Those of its own runs are among the running jobs.
+        // The processes of its own runs are among the running jobs.
         let endings = self.endings.of_job.len();
         self.starts.len() + mails + follow_ups + self.jobs.running.len() + endings == 0
             && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)

@@ -172,7 +172,7 @@ fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
 }
 
 fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
-    // It was left by a process with the same id in another boot, or by one that was killed while it created it.
+    // The file was left by a process with the same id in another boot, or by one that was killed while it created it.
     let _ = fs::remove_file(path);
     let file = OpenOptions::new()
         .read(true)

@@ -62,7 +62,7 @@ pub enum ExecutorRequest<S> {
     EndLost {
         /// The run, which its own executor cannot end any more.
         run: RunId,
-        /// Its processes as the journal of that executor has them.
+        /// The processes of the run as the journal of that executor has them.
         processes: LostProcesses,
         /// Seconds of the grace period.
         grace_s: u32,

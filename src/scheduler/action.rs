@@ -94,7 +94,7 @@ pub enum Action {
 pub struct EntryComplaint {
     /// The table that the entry is in.
     pub source: Source,
-    /// Its line there, from 1.
+    /// The line of the entry in that file, from 1.
     pub line: u32,
     /// What was expected and what was found.
     pub message: String,

@@ -59,7 +59,7 @@ pub(super) struct EarlierEnds {
     pub(super) ended: Vec<RunResult>,
     /// Runs that go on, or whose ends have come or will come.
     pub(super) accounted: Vec<RunId>,
-    /// These runs, as far as more is known of them.
+    /// Runs of earlier daemons, with what is known of them.
     pub(super) runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     pub(super) begun: BTreeSet<RunId>,

@@ -35,7 +35,7 @@ pub enum Event {
     Load {
         /// Where the table came from.
         source: Source,
-        /// Its entries and settings, parsed.
+        /// The parsed entries and settings of the table.
         table: Crontab,
     },
     /// A table is gone or refused.
@@ -140,9 +140,9 @@ pub enum Event {
 /// Whether a run by hand keeps to the rules for overlap and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManualStart {
-    /// It waits where a slot would wait, and is refused where a slot would be skipped.
+    /// The run waits where a slot would wait, and is refused where a slot would be skipped.
     ByRules,
-    /// It starts at once, without the overlap and group rules.
+    /// The run starts at once, without the overlap and group rules.
     Forced,
 }
 
@@ -158,12 +158,12 @@ pub enum AtStop {
 /// Whether an anacron job can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preparation {
-    /// Its stamp can be written after it.
+    /// The stamp of the job can be written after its run.
     Ready {
         /// The day on the stamp now.
         stamp: Option<Day>,
     },
-    /// Its stamp cannot be written: the job is not started, as it would run again after a restart.
+    /// The stamp of the job cannot be written: the job is not started, as it would run again after a restart.
     Failed,
     /// anacron itself has been installed, and runs the job.
     NotOurs,

@@ -108,7 +108,7 @@ impl<'a> Live<'a> {
         self.table.variables(self.index)
     }
 
-    /// Its schedule as it is written.
+    /// The text of the schedule.
     pub fn schedule_text(&self) -> String {
         String::from_utf8_lossy(self.table.schedule_text(self.index)).into_owned()
     }
@@ -138,7 +138,7 @@ impl<'a> Live<'a> {
         matches!(self.shared.kind, Kind::Interval { .. })
     }
 
-    /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
+    /// The starts of the entry after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
     pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
         let (timing, shared) = (&self.scheduler.entries.timing, self.shared);
         let delay = i64::from(shared.delay());

@@ -34,7 +34,7 @@ pub(super) struct LiveCrontab {
     pub(super) managed: BTreeMap<u32, JobId>,
     /// The state of entries beyond the table. Most tables have none.
     pub(super) entry_state: Option<Box<EntryState>>,
-    /// Its place among the tables, from 0, in the order in which they were first loaded.
+    /// The place of the table among all tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
 }
 
@@ -143,7 +143,7 @@ impl LiveCrontab {
         self.source.owner == Owner::System
     }
 
-    /// Its entries, in file order.
+    /// The entries of the table, in file order.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.table.entries
     }
@@ -153,7 +153,7 @@ impl LiveCrontab {
         self.timers.get(self.entry(entry)?.timing as usize).copied()
     }
 
-    /// Its entries on a timer, in file order.
+    /// The entries of the table that have this timer, in file order.
     pub(super) fn on_timer(&self, timer: Timer) -> impl Iterator<Item = u32> {
         let start = self.by_timer.partition_point(|&entry| self.timer(entry).is_some_and(|other| other.0 < timer.0));
         self.by_timer.iter().skip(start).copied().take_while(move |&entry| self.timer(entry) == Some(timer))

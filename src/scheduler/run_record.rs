@@ -73,16 +73,16 @@ pub enum Outcome {
         /// Whether it left a core dump.
         core_dumped: bool,
     },
-    /// It was ended because its time was over.
+    /// The run was ended because it exceeded its time limit.
     Timeout,
     /// Somebody ended it, or cancelled the slot that waited.
     Killed {
         /// Who ended it, as the log names them.
         by: String,
     },
-    /// It was ended because the next slot had come.
+    /// The run was ended because the next slot was due.
     Replaced,
-    /// It could not be started.
+    /// The job could not be started.
     NotStarted {
         /// The step that failed and the system's reason.
         why: String,

@@ -109,6 +109,6 @@ pub enum MailResult {
         /// Why: `the mailer was killed after 600 s`.
         why: String,
     },
-    /// It was given up because too many mails of its owner waited.
+    /// The mail was dropped because too many mails of its owner waited.
     Dropped,
 }

@@ -19,7 +19,7 @@ pub(super) enum RunOrigin {
     Managed {
         /// What caused the run.
         trigger: Trigger,
-        /// Its attempt for the slot, from 1; 0 if an earlier daemon has started the run.
+        /// The attempt for the slot, from 1; 0 if an earlier daemon has started the run.
         attempt: u32,
     },
 }

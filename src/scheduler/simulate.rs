@@ -137,7 +137,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
     let jobs = &scenario.jobs;
     let kills = jobs.kills.iter().map(|(job, at)| (*at, Change::Kill(job.clone())));
-    // One that has begun before is in force at the begin.
+    // A pause that has begun before is in force at the begin.
     let pauses = jobs.pauses.iter().filter(|(_, _, until)| *until > scenario.from);
     let pauses = pauses.map(|(job, from, until)| ((*from).max(scenario.from), Change::Pause(job.clone(), *until)));
     let runs = jobs.runs.iter().map(|(job, at)| (*at, Change::Run(job.clone())));

@@ -117,7 +117,7 @@ impl Zones {
 
     /// The system's zone.
     pub(super) fn system(&self) -> Arc<Zone> {
-        // It is never freed.
+        // The system's zone is never freed.
         self.get(SYSTEM).map_or_else(Zone::utc, |local| local.zone.clone())
     }
 

@@ -296,7 +296,7 @@ impl Daemon {
         let (mut settings, mut environment) = (Vec::new(), Vec::new());
         for (name, value) in live.variables().iter() {
             let is_setting = is_job_setting(name);
-            // One that was reset is as if it had not been set.
+            // A setting that was reset counts as not set.
             if is_setting && *value == *b"default" {
                 continue;
             }

@@ -77,7 +77,7 @@ impl Daemon {
                         self.control.requests.insert(token, Request::Run(waited));
                         self.reply(token, &Reply::continued(&result));
                     }
-                    // It waits for another run or in its group, and gets its number when it begins.
+                    // The run waits for another run or in its group, and gets its number when it begins.
                     None => {
                         self.control.requests.insert(token, Request::Run(waited));
                     }
@@ -118,7 +118,7 @@ impl Daemon {
             _ => (format!("{} jobs", jobs.len()), None),
         };
         let unlogged = match &request {
-            // That for all jobs has been written.
+            // The line for all jobs has been written.
             PauseRequest::Pause { .. } if is_all => None,
             PauseRequest::Resume { had_pause_of_all: true } if is_all => None,
             PauseRequest::Pause { .. } => {

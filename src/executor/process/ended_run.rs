@@ -19,7 +19,7 @@ pub(super) struct EndedRun {
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pam_variables: Option<Variables>,
     pub(super) result: RunResult,
-    /// Its output; with earlier attempts for the same slot, that of all of them, each under a line that says how it ended.
+    /// The output of the run; with earlier attempts for the same slot, that of all of them, each under a line that says how it ended.
     pub(super) output: Output,
     /// Whether it, or an earlier attempt, has written anything.
     pub(super) has_output: bool,

@@ -90,13 +90,13 @@ pub(super) struct RunningFollowUp {
     pub(super) owner: OwnerKey,
     /// The queued request that it was started from.
     pub(super) queued: QueuedFollowUp,
-    /// Its process. None until the PAM monitor has started it.
+    /// The process id. None until the PAM monitor has started the process.
     pub(super) pid: Option<Pid>,
     /// The process id with its start time, if a PAM monitor has started the process.
     pub(super) process: Option<ProcessIdentity>,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
-    /// It is to be ended as soon as it has a process.
+    /// Whether it is to be ended as soon as it has a process.
     pub(super) ends_at_start: Option<Ask>,
     pub(super) feed: Option<Feed>,
     pub(super) pipe: Option<OwnedFd>,
@@ -117,7 +117,7 @@ pub(super) struct FollowUps {
     pub(super) dropped: HashMap<(FollowUpKind, OwnerKey), Dropped>,
     /// Jobs whose web service has failed since it answered for the last time.
     pub(super) failing: FailingPings,
-    /// It has been logged that there is no program that calls web services.
+    /// Whether it has been logged that there is no program that calls web services.
     pub(super) has_logged_lack: bool,
     pub(super) held_until_ms: i64,
 }

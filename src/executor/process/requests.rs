@@ -64,7 +64,7 @@ impl ExecutorState {
             self.starts.new_processes = running.filter_map(Job::run_process).collect();
             self.report_processes();
         } else {
-            // It does not know the request with which it would decide.
+            // That main does not know the request with which it would decide.
             self.decide_alone();
         }
     }

@@ -75,7 +75,7 @@ pub(super) struct QueuedStart {
     pub(super) wants_pid: bool,
     /// The time of the first failed attempt (monotonic).
     pub(super) tried_since_ms: Option<i64>,
-    /// It has been reported to main as begun.
+    /// Whether the start has been reported to main as begun.
     pub(super) is_begun: bool,
 }
 

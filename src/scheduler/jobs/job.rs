@@ -288,7 +288,7 @@ impl JobState {
 }
 
 impl PendingRetry {
-    /// Its place in the group's queue, if it waits there.
+    /// The ticket of the retry in the group's queue, if it waits there.
     pub(in crate::scheduler) fn ticket(&self) -> Option<u64> {
         match self.stage {
             RetryStage::Group(ticket) => Some(ticket),

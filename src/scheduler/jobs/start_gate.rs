@@ -13,7 +13,7 @@ pub(super) struct StartGate {
     is_stopped: bool,
     /// No later attempt would ever begin: nothing is started any more, and the next daemon will know of none, or all runs are being ended.
     pub(super) has_no_more_attempts: bool,
-    /// It is not known yet which retries of an earlier daemon are dropped: none begins.
+    /// Whether retries are held back, because it is not known yet which of an earlier daemon's are dropped.
     pub(super) holds_retries: bool,
     jobs: BTreeSet<JobId>,
     groups: BTreeSet<GroupKey>,
