@@ -305,7 +305,7 @@ impl CrontabDatabase {
         self.take_completed_reload()
     }
 
-    /// Watches what is to be watched now, lists everything and begins to look at all files. What has changed is queued. If a crontab that is read then
+    /// Watches the directories of crontabs, lists them and begins a rescan of all files. What has changed is queued. If a crontab that is read then
     /// leads to further directories, [`CrontabDatabase::scan_queue`] has all of this done again.
     fn rescan(&mut self, rule: LoadRule, events: &mut dyn EventSink) {
         self.remove_leftovers(events);

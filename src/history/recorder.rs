@@ -20,7 +20,7 @@ const SYNC_MS: i64 = 1_000;
 const RETRY_MS: i64 = 5_000;
 /// Bytes in the journal that cannot be read for so long are damaged, in milliseconds.
 const UNREADABLE_MS: i64 = 5_000;
-/// The time between two looks at what is to be deleted, and between two steps.
+/// The time between two checks for rows to be deleted, and between two steps of deletion.
 const TRIM_MS: i64 = 60_000;
 const TRIM_STEP_MS: i64 = 20;
 /// The time between two attempts to take the lock of the database.

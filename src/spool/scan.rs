@@ -324,7 +324,7 @@ impl Finder {
         }
     }
 
-    /// Looks at single files, those of one directory after each other.
+    /// Scans single files, those of one directory after each other.
     pub fn file_states(&self) -> FileStates<'_> {
         FileStates { finder: self, directory: None }
     }
@@ -514,7 +514,7 @@ impl Finder {
     }
 }
 
-/// Looks at single files without opening them.
+/// The states of single files by stat(2) alone, without opening them.
 #[derive(Debug)]
 pub struct FileStates<'a> {
     finder: &'a Finder,

@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_smallest_number_of_runs_holds_in_a_large_group() {
-        // Each look at all members would make this take hours.
+        // An examination of all members at each step would take hours.
         let job = |number: u32| JobId::named("alice", &number.to_string());
         let (mut group, members) = (Group::default(), 100_000);
         (0..members).for_each(|number| group.join(job(number), members));
