@@ -8,7 +8,7 @@ use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
 use crate::crontab::printable;
-use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
+use crate::executor::{ExecutorEvent, ExecutorLinkError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
@@ -140,7 +140,7 @@ impl Daemon {
         }
     }
 
-    /// Runs until the daemon is told to stop.
+    /// Runs until the daemon is to stop.
     ///
     /// # Errors
     ///
@@ -301,7 +301,7 @@ impl Daemon {
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {
-                        return Err(LaunchError::Gone.into());
+                        return Err(ExecutorLinkError::Gone.into());
                     }
                 }
             }
@@ -407,7 +407,7 @@ impl Daemon {
                 Action::WriteStamp { id, day, cause } => self.write_stamp(&id, day, cause),
             }
         }
-        // Before the executor is told, so that no run goes on that the history does not know.
+        // Before the executor gets the start, so that the history knows every run.
         self.flush_history();
         if let Some(why) = self.executors.current.take_queue_error() {
             self.warn(&format!("a request to the executor was not sent: {why}"));
@@ -657,7 +657,7 @@ impl Daemon {
         self.log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Logs why the daemon ends without having been told to, and removes the PID file.
+    /// Logs why the daemon ends although no stop was requested, and removes the PID file.
     pub fn die(&mut self, why: &Fatal) {
         self.flush_job_state();
         let detail = why.to_string();

@@ -39,7 +39,7 @@ pub(super) struct OldExecutors {
 pub(super) enum RequestedEnd {
     /// The request was passed to the executor of the run, or the run has ended.
     Sent,
-    /// Its executor is dead or cannot be reached: the executor of this main has to end it.
+    /// The executor of the run is dead or cannot be reached: the executor of this main has to end the run.
     Lost(LostRunProcesses),
     /// The executor of the run does not know the request.
     OtherVersion,
@@ -57,12 +57,12 @@ pub(super) struct LostRunProcesses {
 /// A run whose process is watched, as no executor waits for it.
 #[derive(Debug)]
 pub(super) struct WatchedRun {
-    /// The id of its executor.
+    /// The id of the executor that started the run.
     pub(super) executor: u64,
     pub(super) run: RunOfJob,
     /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
-    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or was told to end.
+    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or its end was requested.
     pub(super) times_out_at_ms: Option<i64>,
 }
 
@@ -150,7 +150,7 @@ impl OldExecutors {
         self.next_id
     }
 
-    /// Schedules a check in so many milliseconds, or earlier.
+    /// Schedules a check in at most `ms` milliseconds.
     pub(super) fn check_within(&mut self, ms: i64) {
         let at = clock::monotonic_ms() + ms;
         self.check_at_ms = Some(self.check_at_ms.map_or(at, |earlier| earlier.min(at)));

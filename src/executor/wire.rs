@@ -16,7 +16,7 @@ pub(super) const PROTOCOL: u32 = 5;
 pub enum EndMethod {
     /// SIGTERM, and SIGKILL after the grace period of the job.
     WithGrace,
-    /// SIGKILL.
+    /// SIGKILL at once.
     AtOnce,
 }
 
@@ -64,7 +64,7 @@ pub enum ExecutorRequest<S> {
     EndLost {
         /// The run, which its own executor cannot end any more.
         run: RunId,
-        /// Its processes as the journal of that executor has them.
+        /// The processes of the run as the journal of that executor has them.
         processes: LostProcesses,
         /// Seconds of the grace period.
         grace_s: u32,
@@ -153,7 +153,7 @@ pub enum ExecutorEvent {
     OutputPart {
         /// The number of the follower.
         follower: u64,
-        /// Which stream it is from.
+        /// The stream that wrote it.
         stream: OutputStream,
         /// Bytes of the output that are left out before this part.
         skipped: u64,
@@ -166,9 +166,9 @@ pub enum ExecutorEvent {
     FollowedUp {
         /// The run after which it was started.
         run: RunId,
-        /// What it was: the event of a hook, or `ping` and what was told.
+        /// The event of a hook, or `ping` and the reported event.
         what: String,
-        /// How it ended: `exit 0`.
+        /// Its outcome in words: `exit 0`.
         how: String,
         /// The beginning of what it has written.
         output: Vec<u8>,

@@ -48,7 +48,7 @@ pub fn output(bytes: &[u8]) -> String {
     bytes.split_inclusive(|byte| *byte == b'\n').map(line).collect()
 }
 
-/// How many bytes at the end begin a letter in UTF-8 whose other bytes may follow.
+/// How many bytes at the end begin a character in UTF-8 whose other bytes may follow.
 pub fn unfinished(bytes: &[u8]) -> usize {
     let is_begun = |end: &[u8]| {
         let read = std::str::from_utf8(end);
@@ -81,10 +81,10 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_letter_is_known_from_what_is_none() {
-        for letter in ["é", "…", "😀"].map(str::as_bytes) {
-            assert_eq!(unfinished(&[b"a", letter].concat()), 0);
-            for count in 1..letter.len() {
-                assert_eq!(unfinished(&[b"a", &letter[..count]].concat()), count);
+        for character in ["é", "…", "😀"].map(str::as_bytes) {
+            assert_eq!(unfinished(&[b"a", character].concat()), 0);
+            for count in 1..character.len() {
+                assert_eq!(unfinished(&[b"a", &character[..count]].concat()), count);
             }
         }
         for none in [b"".as_slice(), b"abc", b"\xff", b"\x80\x80", b"\xe2a"] {

@@ -32,7 +32,7 @@
 //! | `anacron` | the jobs of /etc/anacrontab |
 //! | `progress` | how far the scheduler has come in time, and what of that is recorded |
 //! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
-//! | `slot_budget` | a limit on the missed slots that are looked at |
+//! | `slot_budget` | a limit on the missed slots that are examined |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //!
 //! What it does with them; each file is a part of `impl Scheduler`:

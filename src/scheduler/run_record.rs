@@ -18,7 +18,7 @@ pub struct RunRecord {
     pub line: u32,
     /// The slot, or the first of them (UTC, by the machine's clock).
     pub scheduled_at: Timestamp,
-    /// What asked for the run.
+    /// What caused the run.
     pub trigger: Trigger,
     /// Which attempt for the slot, from 1; 0 where there was no run.
     pub attempt: u32,
@@ -34,7 +34,7 @@ pub struct RunRecord {
     pub until: Option<Timestamp>,
 }
 
-/// What asked for a run.
+/// What caused a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule of the entry.
@@ -43,7 +43,7 @@ pub enum Trigger {
     CatchUp,
     /// `CRON_RETRY`: an attempt before it failed.
     Retry,
-    /// Somebody asked for it (`cronctl run`).
+    /// A user or root requested it (`cronctl run`).
     Manual,
     /// `@after`: the jobs before it have succeeded.
     After,
@@ -79,16 +79,16 @@ pub enum Outcome {
         /// Whether it left a core dump.
         core_dumped: bool,
     },
-    /// It was ended because its time was over.
+    /// The run was ended because it exceeded its time limit.
     Timeout,
     /// Somebody ended it, or cancelled the slot that waited.
     Killed {
         /// Who ended it, as the log names them.
         by: String,
     },
-    /// It was ended because the next slot had come.
+    /// The run was ended because the next slot was due.
     Replaced,
-    /// It could not be started.
+    /// The job could not be started.
     NotStarted {
         /// The step that failed and the system's reason.
         why: String,
@@ -114,7 +114,7 @@ pub enum SkipReason {
     Stopped,
     /// `CRON_EXCEPT` excludes the day of the slot.
     Calendar,
-    /// Somebody had paused the job.
+    /// The job was paused.
     Paused,
 }
 
@@ -134,7 +134,7 @@ pub enum MissReason {
 }
 
 impl Trigger {
-    /// Whether somebody asked for it.
+    /// Whether a user or root asked for the run.
     pub fn is_manual(self) -> bool {
         self == Trigger::Manual
     }

@@ -23,13 +23,13 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// What a sentence says.
+/// The times that a sentence describes.
 struct Said {
     /// The seconds of a day.
     times: Vec<bool>,
     /// Any of these days.
     days: Vec<Term>,
-    /// None: whatever the day is.
+    /// The day must be one of these, too. None: any day.
     only_if: Option<Vec<DayItem>>,
     years: Option<Vec<u32>>,
 }

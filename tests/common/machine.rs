@@ -22,11 +22,8 @@ pub struct World {
 /// What a command said and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Its standard output.
     pub stdout: String,
-    /// Its standard error.
     pub stderr: String,
-    /// The exit status.
     pub status: ExitStatus,
 }
 

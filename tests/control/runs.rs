@@ -76,7 +76,7 @@ fn an_interrupt_ends_the_waiting_and_not_the_job() {
     kill(Pid::from_raw(i32::try_from(waiting.id()).unwrap()), Signal::SIGINT).unwrap();
     let ended = waiting.wait_with_output().unwrap();
     let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.signal() == Some(2) && told.contains("goes on; to end it: cronctl kill "), "{told}");
+    assert!(ended.status.signal() == Some(2) && told.contains("is still running; to end it: cronctl kill "), "{told}");
     wait_for_state(&world, "endless", "running");
     cronctl(&world, "alice", told.split("to end it: cronctl ").nth(1).unwrap()).ok();
     wait_for_state(&world, "endless", "idle");

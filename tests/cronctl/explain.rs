@@ -1,4 +1,4 @@
-//! `cronctl explain`.
+//! `cronctl explain`: sentences about schedules.
 
 use crate::*;
 

@@ -8,7 +8,7 @@ use crate::harness::{
 use crate::world;
 use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
-    Config, EndMethod, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
+    Config, EndMethod, ExecutorLinkError, Fate, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{EndReason, MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -355,7 +355,7 @@ fn an_executor_that_is_gone_is_an_error() {
     world.run(&format!("kill -KILL {}", harness.executor.pid())).ok();
     let mut asked = [PollFd::new(harness.executor.descriptor(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap();
-    assert!(matches!(harness.executor.receive(), Err(LaunchError::Gone)));
+    assert!(matches!(harness.executor.receive(), Err(ExecutorLinkError::Gone)));
 }
 
 #[test]

@@ -117,13 +117,13 @@ impl Decision {
 /// What a history has led to.
 #[derive(Default)]
 pub struct Found {
-    /// In order.
+    /// The decisions in their order.
     pub decisions: Vec<Decision>,
     /// For each job how many slots must have an outcome, and how many more may have two.
     pub slots: BTreeMap<JobId, (u64, u64)>,
     /// Whether the number of slots of entries with a list of minutes is known.
     pub is_exact_for_fixed: bool,
-    /// The same for all others.
+    /// Whether the number of slots of all other entries is known.
     pub is_exact: bool,
     pub faults: Vec<String>,
 }

@@ -1,9 +1,9 @@
 //! `cronctl logs`: the output of a run.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_output::{self, JobOutput};
 use super::job_text;
 use super::output::Output;
@@ -25,8 +25,8 @@ const ENDED_MS: i64 = 2_000;
 const RETRY_MS: u64 = 50;
 
 /// Runs `cronctl logs`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(given_job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(given_job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));
     let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(given_job, matches);
@@ -41,7 +41,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
     match shown {
         Err(Error::Denied { .. }) => {}
-        shown => return shown.map(|()| Verdict::Clean),
+        shown => return shown.map(|()| ExitStatus::Success),
     }
     let mut history = past::open(&mut daemon)?;
     let shown = match json {
@@ -56,7 +56,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
             );
             Err(Error::Denied { message })
         }
-        (shown, _) => shown.map(|()| Verdict::Clean),
+        (shown, _) => shown.map(|()| ExitStatus::Success),
     }
 }
 

@@ -35,7 +35,7 @@ impl ExecutorState {
                 self.end_job(id, None, now_ms);
             }
             None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run)),
-            // It has ended.
+            // The run has ended.
             None => {}
         }
     }
@@ -99,7 +99,7 @@ impl ExecutorState {
 
     /// The processes of a job, of which the session leader is known.
     pub(super) fn processes_of(&self, job: &Job) -> JobProcesses {
-        // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
+        // Its entry in /proc could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
         let own = || job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity);
         job.process.or_else(own).map(JobProcesses::of_leader).unwrap_or_default()
     }
@@ -209,7 +209,7 @@ impl ExecutorState {
                 None => return,
                 Some(Step::Confirm(id, candidate)) => {
                     if let Some(ending) = self.endings.of_job.get_mut(&id) {
-                        // One that cannot be read now is found by the next walk.
+                        // A process that cannot be read now is found by the next walk.
                         ending.processes.confirm(candidate, |pid| process_list::entry(pid).ok().flatten());
                     }
                 }
@@ -223,7 +223,7 @@ impl ExecutorState {
                     self.endings.steps.extend(requested.iter().flat_map(RequestedSignals::send_steps));
                 }
                 Some(Step::Signal(process, ask)) => {
-                    // One that may not be signalled, by a security module for instance, is among those that are left at the end.
+                    // A process that may not be signalled, by a security module for instance, is among those that are left at the end.
                     let _ = process_list::signal_exactly(process, ask);
                 }
                 Some(Step::Decide(id)) => {

@@ -56,7 +56,7 @@ impl ExecutorState {
         }
     }
 
-    /// A later main says which version it has. One of the same version is told the processes of the running jobs.
+    /// Handles the version of a later main. A main of the same version gets the processes of the running jobs.
     fn take_version(&mut self, protocol: u32) {
         if self.mains.set_version(protocol) {
             self.expect_later_main(clock::monotonic_ms());
@@ -64,7 +64,7 @@ impl ExecutorState {
             self.starts.new_processes = running.filter_map(Job::run_process).collect();
             self.report_processes();
         } else {
-            // It does not know the request with which it would decide.
+            // That main does not know the request with which it would decide.
             self.decide_alone();
         }
     }

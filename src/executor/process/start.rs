@@ -242,7 +242,7 @@ impl ExecutorState {
                 }
             }
         }
-        // They keep their order and stay ahead of later starts.
+        // These starts keep their order and stay ahead of later ones.
         for (queued, error) in refused.into_iter().rev() {
             self.try_again(queued, &error, now_ms);
         }

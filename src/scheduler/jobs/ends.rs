@@ -1,4 +1,4 @@
-//! What follows from the end of a run.
+//! Handles the end of a run: its record, a retry, and the starts that waited for it.
 
 use super::group::GroupKey;
 use super::job::{ActiveRun, EndReason, FailedAttempt, Item, PendingRetry, RetryStage};
