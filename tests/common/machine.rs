@@ -22,8 +22,11 @@ pub struct World {
 /// What a command said and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
+    /// All that it wrote to standard output.
     pub stdout: String,
+    /// All that it wrote to standard error.
     pub stderr: String,
+    /// Its exit status, or the signal that ended it.
     pub status: ExitStatus,
 }
 
