@@ -315,7 +315,7 @@ fn the_editor_has_the_callers_rights_in_every_round(world: &World) {
         world.run_as("alice", "umask 027; ulimit -c unlimited; grep -E '^(Uid|Gid|Groups)' /proc/self/status").ok();
     assert_eq!(rights.matches(plain.as_str()).count(), 3, "three rounds as alice: {rights}\nbut she is {plain}");
     assert_eq!(rights.matches("CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n").count(), 3, "{rights}");
-    // As in the incumbents, it ignores HUP, INT and QUIT unless it asks for them.
+    // As in the reference implementations, it ignores HUP, INT and QUIT unless it asks for them.
     assert_eq!(rights.matches("SigBlk:\t0000000000000000\nSigIgn:\t0000000000000007\n").count(), 3, "{rights}");
     // `ls` has its own fourth on the directory.
     assert_eq!(rights.matches("0 1 2 3 0027\nunlimited\n").count(), 3, "{rights}");

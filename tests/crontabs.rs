@@ -87,9 +87,9 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Packages and scripts know these times: they must be the incumbents'.
+/// Packages and scripts know these times: they must be those of the reference implementations.
 #[test]
-fn the_system_tables_keep_the_incumbents_times() {
+fn the_system_tables_keep_the_reference_times() {
     let times = |file: &str, profile: &Profile| -> BTreeMap<String, String> {
         let parsed = read(file, Form::System, profile);
         let table = &parsed.table;
@@ -112,7 +112,7 @@ fn the_system_tables_keep_the_incumbents_times() {
 }
 
 #[test]
-fn the_anacrontab_keeps_the_incumbents_periods_delays_and_hours() {
+fn the_anacrontab_keeps_the_reference_periods_delays_and_hours() {
     let text = fs::read(folder().join(ANACRONTAB)).expect("the anacrontab can be read");
     let (tab, said) = Anacrontab::parse(&text, ANACRONTAB, HostKey(1));
     assert!(said.is_empty(), "{said:?}");

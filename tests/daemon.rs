@@ -14,22 +14,22 @@ use std::process::{Child, Command, Stdio};
 /// A job that tells each second that it runs.
 const CANARY: &str = "@every_second root date +\\%s >> /run/canary\n";
 
-/// The seconds in which the canary sang.
-fn songs(path: &str) -> Vec<u64> {
+/// The seconds in which a job that writes down its second has run.
+fn run_times(path: &str) -> Vec<u64> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
 /// Waits until a job has run that was not there before, which tells that whatever came before has been taken in.
-fn wait_for_song(path: &str, after: usize) {
-    Deadline::seconds(20).wait_for(&format!("a song in {path}"), || (songs(path).len() > after).then_some(()));
+fn wait_for_run(path: &str, after: usize) {
+    Deadline::seconds(20).wait_for(&format!("a run in {path}"), || (run_times(path).len() > after).then_some(()));
 }
 
-/// As many songs as seconds, but for one at either end: a busy machine may begin a song late, but none is lost or sung twice.
-fn assert_sang_each_second(path: &str) {
-    let songs = songs(path);
-    let seconds = songs[songs.len() - 1] - songs[0] + 1;
-    assert!(seconds.abs_diff(songs.len() as u64) <= 1, "{songs:?}");
+/// As many runs as seconds, but for one at either end: a busy machine may start a job late, but no run is lost or made twice.
+fn assert_ran_each_second(path: &str) {
+    let times = run_times(path);
+    let seconds = times[times.len() - 1] - times[0] + 1;
+    assert!(seconds.abs_diff(times.len() as u64) <= 1, "{times:?}");
 }
 
 fn open_descriptors(daemon: &Daemon) -> usize {
@@ -84,7 +84,7 @@ fn in_the_background_the_caller_returns_when_the_daemon_is_ready() {
         let place = fs::read_link(format!("/proc/{pid}/fd/{stream}")).expect("a stream");
         assert_eq!(place.to_str(), Some("/dev/null"));
     }
-    wait_for_song("/run/canary", 1);
+    wait_for_run("/run/canary", 1);
     let log = world.log.lines();
     assert!(log.iter().any(|line| line.ends_with("(CRON) STARTUP (fork ok)")), "{log:#?}");
 
@@ -99,7 +99,7 @@ fn many_signals_lose_no_job_and_leak_no_descriptor() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
-    wait_for_song("/run/canary", 1);
+    wait_for_run("/run/canary", 1);
     let before = open_descriptors(&daemon);
     let end = now().as_secs() + 4;
     while now().as_secs() < end {
@@ -108,10 +108,10 @@ fn many_signals_lose_no_job_and_leak_no_descriptor() {
         daemon.signal(Signal::SIGUSR1);
         daemon.signal(Signal::SIGCHLD);
     }
-    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    wait_for_run("/run/canary", run_times("/run/canary").len() + 1);
     assert!(daemon.is_alive());
     assert_eq!(open_descriptors(&daemon), before);
-    assert_sang_each_second("/run/canary");
+    assert_ran_each_second("/run/canary");
     assert!(daemon.stop().success());
 }
 
@@ -131,7 +131,7 @@ fn a_storm_of_reloads_is_a_reload_a_second_and_little_work() {
         world.drop_in(&format!("table{number}"), &"0 0 1 1 * root true\n".repeat(2000));
     }
     let daemon = world.start_daemon(&[]);
-    wait_for_song("/run/canary", 1);
+    wait_for_run("/run/canary", 1);
     let before = processor_time(&daemon);
     let began = now();
     let mut signals = 0_u32;
@@ -153,7 +153,7 @@ fn a_storm_of_reloads_is_a_reload_a_second_and_little_work() {
     let trace = fs::read_to_string("/run/trace").expect("a trace");
     let scans = trace.lines().filter(|line| line.contains("\"/etc/cron.d\"")).count();
     assert!((1..=8).contains(&scans), "{scans} scans in 4 s");
-    assert_sang_each_second("/run/canary");
+    assert_ran_each_second("/run/canary");
     assert!(daemon.stop().success());
 }
 
@@ -167,7 +167,7 @@ fn reloads_leave_no_memory_behind() {
     };
     world.drop_in("changing", &table(0));
     let daemon = world.start_daemon(&[]);
-    wait_for_song("/run/canary", 1);
+    wait_for_run("/run/canary", 1);
     let reloads = || {
         world
             .run("grep -c 'RELOAD (/etc/cron.d/changing)' /run/log-lines || true")
@@ -250,7 +250,7 @@ fn after_many_edits_the_last_one_is_live_and_no_job_was_lost() {
     let edited = |number: u32| format!("@every_second root date +\\%s >> /run/edited\n# {number}\n");
     world.drop_in("edited", &edited(0));
     let daemon = world.start_daemon(&[]);
-    wait_for_song("/run/edited", 1);
+    wait_for_run("/run/edited", 1);
     for number in 1..=1500 {
         if number % 2 == 0 {
             fs::write("/etc/cron.d/.new", edited(number)).expect("a new file");
@@ -260,11 +260,11 @@ fn after_many_edits_the_last_one_is_live_and_no_job_was_lost() {
         }
     }
     world.drop_in("edited", "@every_second root date +\\%s >> /run/last\n");
-    wait_for_song("/run/last", 0);
-    let after = songs("/run/edited").len();
-    wait_for_song("/run/last", 3);
-    assert_eq!(songs("/run/edited").len(), after, "no older content lives on");
-    assert_sang_each_second("/run/canary");
+    wait_for_run("/run/last", 0);
+    let after = run_times("/run/edited").len();
+    wait_for_run("/run/last", 3);
+    assert_eq!(run_times("/run/edited").len(), after, "no older content lives on");
+    assert_ran_each_second("/run/canary");
     assert!(daemon.stop().success());
 }
 
@@ -273,7 +273,7 @@ fn tables_that_come_and_go_by_the_hundred_cost_no_job_and_leave_nothing() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
-    wait_for_song("/run/canary", 1);
+    wait_for_run("/run/canary", 1);
     for _ in 0..30 {
         (0..100).for_each(|number| world.drop_in(&format!("passing{number}"), "@daily root true\n"));
         // Some of them are gone before they are read, some while they are.
@@ -281,9 +281,9 @@ fn tables_that_come_and_go_by_the_hundred_cost_no_job_and_leave_nothing() {
             fs::remove_file(format!("/etc/cron.d/passing{number}")).expect("a table");
         }
     }
-    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    wait_for_run("/run/canary", run_times("/run/canary").len() + 1);
     assert!(daemon.is_alive());
-    assert_sang_each_second("/run/canary");
+    assert_ran_each_second("/run/canary");
     Deadline::seconds(20).wait_for("the only table that is left", || {
         daemon.signal(Signal::SIGUSR1);
         let lines = world.log.lines();
@@ -298,43 +298,43 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     // Otherwise the rescan of each minute finds the changes, since the private machine is an overlay.
     let daemon = world.start_daemon(&["--watch", "inotify"]);
-    let sing = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
-    // By its job, which is due each second. What is not adopted by itself would have to wait for the look of ten minutes.
+    let each_second = |name: &str| format!("@every_second root date +\\%s >> /run/{name}\n");
+    // By its job, which is due each second. What is not adopted by itself would have to wait for the rescan after ten minutes.
     let adopted = |name: &str| {
-        Deadline::seconds(60).wait_for(name, || (!songs(&format!("/run/{name}")).is_empty()).then_some(()));
+        Deadline::seconds(60).wait_for(name, || (!run_times(&format!("/run/{name}")).is_empty()).then_some(()));
     };
     // Complete when it gets its name, so that the daemon never finds a part of it, however long the machine takes.
     let save = |text: &str| {
         fs::write("/etc/cron.d/.saved", text).expect("a file");
         fs::rename("/etc/cron.d/.saved", "/etc/cron.d/new").expect("in its place");
     };
-    save(&sing("new"));
+    save(&each_second("new"));
     adopted("new");
-    save(&sing("renamed"));
+    save(&each_second("renamed"));
     adopted("renamed");
     world.run("sed -i s/renamed/sed/ /etc/cron.d/new").ok();
     adopted("sed");
-    fs::write("/etc/crontab", sing("crontab")).expect("the system table");
+    fs::write("/etc/crontab", each_second("crontab")).expect("the system table");
     adopted("crontab");
-    fs::write("/etc/crontab.new", sing("crontab2")).expect("the system table");
+    fs::write("/etc/crontab.new", each_second("crontab2")).expect("the system table");
     fs::rename("/etc/crontab.new", "/etc/crontab").expect("in its place");
     adopted("crontab2");
     fs::create_dir("/opt/tables").expect("a directory");
-    fs::write("/opt/tables/x", sing("linked")).expect("a table");
+    fs::write("/opt/tables/x", each_second("linked")).expect("a table");
     world.run("ln -s /opt/tables/x /etc/cron.d/linked").ok();
     adopted("linked");
-    fs::write("/opt/tables/x", sing("target")).expect("the target");
+    fs::write("/opt/tables/x", each_second("target")).expect("the target");
     adopted("target");
     // Times of modification that are older than any table, or younger.
     for (name, date) in [("epoch", "1970-01-01T00:00:00Z"), ("future", "2100-01-01T00:00:00Z")] {
-        fs::write("/etc/cron.d/.saved", sing(name)).expect("a table");
+        fs::write("/etc/cron.d/.saved", each_second(name)).expect("a table");
         world.run(&format!("cd /etc/cron.d && touch -d {date} .saved && mv .saved dated")).ok();
         adopted(name);
     }
     // A volume of Kubernetes: the tables are links through `..data`, which is replaced by another link.
     for (number, name) in [(1, "volume1"), (2, "volume2")] {
         fs::create_dir(format!("/etc/cron.d/..{number}")).expect("a directory");
-        fs::write(format!("/etc/cron.d/..{number}/job"), sing(name)).expect("a table");
+        fs::write(format!("/etc/cron.d/..{number}/job"), each_second(name)).expect("a table");
         world.run(&format!("cd /etc/cron.d && ln -s ..{number} ..new && mv -T ..new ..data")).ok();
         if number == 1 {
             world.run("ln -s ..data/job /etc/cron.d/volume").ok();
@@ -343,7 +343,7 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
     }
     fs::write("/var/spool/cron/crontabs/tmp.x", "@every_second date +\\%s >> /tmp/alice\n").expect("a table");
     world.run("cd /var/spool/cron/crontabs && chmod 600 tmp.x && chown alice:crontab tmp.x && mv tmp.x alice").ok();
-    Deadline::seconds(60).wait_for("alice", || (!songs("/tmp/alice").is_empty()).then_some(()));
+    Deadline::seconds(60).wait_for("alice", || (!run_times("/tmp/alice").is_empty()).then_some(()));
     assert!(daemon.stop().success());
     let log = world.log.lines();
     let reloads = log.iter().filter(|line| line.ends_with("(*system*new) RELOAD (/etc/cron.d/new)")).count();
@@ -356,22 +356,22 @@ fn directories_may_be_removed_and_created_again() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&["--watch", "inotify"]);
-    wait_for_song("/run/canary", 0);
+    wait_for_run("/run/canary", 0);
     world.run("mv /etc/cron.d /etc/away; mv /var/spool/cron /var/spool/away").ok();
     // Once the directory is known to be gone, the canary is silent for two seconds.
     Deadline::seconds(10).wait_for("silence", || {
-        let last = *songs("/run/canary").last()?;
+        let last = *run_times("/run/canary").last()?;
         (now().as_secs() > last + 2).then_some(())
     });
-    let sung = songs("/run/canary").len();
+    let runs = run_times("/run/canary").len();
     world.run("mv /etc/away /etc/cron.d; mkdir -p /var/spool/cron/crontabs").ok();
-    wait_for_song("/run/canary", sung);
+    wait_for_run("/run/canary", runs);
     world.run("rm -r /etc/cron.d; mkdir /etc/cron.d").ok();
     world.drop_in("other", "@every_second root date +\\%s >> /run/other\n");
-    wait_for_song("/run/other", 0);
+    wait_for_run("/run/other", 0);
     fs::write("/var/spool/cron/crontabs/bob", "@every_second date +\\%s >> /tmp/bob\n").expect("a table");
     world.run("chown bob:crontab /var/spool/cron/crontabs/bob; chmod 600 /var/spool/cron/crontabs/bob").ok();
-    wait_for_song("/tmp/bob", 0);
+    wait_for_run("/tmp/bob", 0);
     assert!(daemon.is_alive());
     assert!(daemon.stop().success());
 }
@@ -386,7 +386,7 @@ fn a_table_without_its_user_waits_until_the_user_exists() {
     world.log.wait_for("(carol) ORPHAN (no passwd entry)", Deadline::seconds(10));
     world.drop_in("touched", "");
     world.run("useradd --create-home carol").ok();
-    wait_for_song("/tmp/carol", 0);
+    wait_for_run("/tmp/carol", 0);
     assert!(daemon.stop().success());
     let log = world.log.lines();
     assert_eq!(log.iter().filter(|line| line.contains("ORPHAN")).count(), 1, "{log:#?}");
@@ -448,8 +448,8 @@ fn a_lock_of_roots_on_the_pid_file_is_respected_and_its_holder_named() {
 #[test]
 fn ours_and_debians_cron_exclude_each_other() {
     let Some(world) = world!(Implementation::OursDebian, ["cron"]) else { return };
-    let incumbent = common::implementation::package("cron").join("usr/sbin/cron");
-    let mut theirs = Command::new(&incumbent).arg("-f").spawn().expect("Debian's cron");
+    let reference = common::implementation::package("cron").join("usr/sbin/cron");
+    let mut theirs = Command::new(&reference).arg("-f").spawn().expect("Debian's cron");
     let pid = theirs.id().to_string();
     Deadline::seconds(10)
         .wait_for("its PID file", || (fs::read_to_string("/run/crond.pid").ok()?.trim() == pid).then_some(()));
@@ -463,7 +463,7 @@ fn ours_and_debians_cron_exclude_each_other() {
     theirs.wait().expect("its end");
 
     let daemon = world.start_daemon(&[]);
-    let theirs = Command::new(&incumbent).arg("-f").output().expect("Debian's cron");
+    let theirs = Command::new(&reference).arg("-f").output().expect("Debian's cron");
     assert_eq!(theirs.status.code(), Some(1), "theirs respects ours: {theirs:?}");
     assert!(daemon.stop().success());
 }
@@ -511,7 +511,7 @@ fn the_service_manager_is_notified_of_readiness_reloads_and_the_end_and_jobs_can
 fn nothing_inherited_from_the_caller_reaches_daemon_or_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
-        "look",
+        "inherited",
         "@reboot root (ls /proc/self/fd | wc -l; grep -E '^Sig(Blk|Ign)' /proc/self/status; umask) > /run/seen.new 2>&1; \
          mv /run/seen.new /run/seen\n",
     );
@@ -538,13 +538,13 @@ fn a_log_that_nobody_reads_delays_nothing() {
     world.drop_in("canary", CANARY);
     world.drop_in("noise", &"@every_second root :\n".repeat(30));
     let mut daemon = world.start_daemon(&["-L", "15"]);
-    wait_for_song("/run/canary", 5);
-    assert_sang_each_second("/run/canary");
+    wait_for_run("/run/canary", 5);
+    assert_ran_each_second("/run/canary");
     drop(unread);
     fs::remove_file("/dev/log").expect("the log is taken away again");
-    wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+    wait_for_run("/run/canary", run_times("/run/canary").len() + 1);
     assert!(daemon.is_alive());
-    assert_sang_each_second("/run/canary");
+    assert_ran_each_second("/run/canary");
     assert!(daemon.stop().success());
 }
 
@@ -554,20 +554,20 @@ fn a_restart_across_the_minute_neither_loses_nor_repeats_its_jobs() {
     world.drop_in("minute", "* * * * * root date +\\%s >> /run/minute\n");
     world.drop_in("canary", CANARY);
     let daemon = world.start_daemon(&[]);
-    wait_for_song("/run/canary", 0);
+    wait_for_run("/run/canary", 0);
     let boundary = (now().as_secs() / 60 + 1) * 60;
     wait_until(boundary - 1);
     // Its last record is of the second before the minute, or of that one.
     assert!(daemon.stop().success());
-    let before = songs("/run/minute").len();
+    let before = run_times("/run/minute").len();
     wait_until(boundary + 1);
     let daemon = world.start_daemon(&[]);
-    wait_for_song("/run/minute", before);
+    wait_for_run("/run/minute", before);
     assert!(daemon.stop().success());
     let daemon = world.start_daemon(&[]);
-    let sung = songs("/run/canary").len();
-    wait_for_song("/run/canary", sung + 2);
-    assert_eq!(songs("/run/minute").len(), before + 1, "made up for once, and not again after one more restart");
+    let runs = run_times("/run/canary").len();
+    wait_for_run("/run/canary", runs + 2);
+    assert_eq!(run_times("/run/minute").len(), before + 1, "made up for once, and not again after one more restart");
     assert!(daemon.stop().success());
 }
 
@@ -635,7 +635,7 @@ fn the_pid_file_is_mains_alone_whichever_other_process_of_the_daemon_ends() {
         world.run(&format!("kill -TERM {pid}; kill -KILL {pid}"));
         let gone = || world.processes().iter().all(|process| process.pid != pid || process.state == 'Z').then_some(());
         Deadline::seconds(20).wait_for("its end", gone);
-        wait_for_song("/run/canary", songs("/run/canary").len() + 1);
+        wait_for_run("/run/canary", run_times("/run/canary").len() + 1);
         assert!(daemon.is_alive());
         assert_eq!(fs::read_to_string("/run/crond.pid").expect("the PID file"), format!("{}\n", daemon.pid()));
     }
@@ -833,7 +833,7 @@ fn without_inotify_tables_are_scanned_each_minute() {
     let count = || world.processes().iter().filter(|process| crond(process)).count();
     Deadline::seconds(10).wait_for("daemon and executor", || (count() == 2).then_some(()));
     fs::write("/tmp/table", "@every_second date +\\%s >> /tmp/polled\n").expect("another table");
-    Deadline::seconds(65).wait_for("the new table", || (!songs("/tmp/polled").is_empty()).then_some(()));
+    Deadline::seconds(65).wait_for("the new table", || (!run_times("/tmp/polled").is_empty()).then_some(()));
     let output = end_with(Signal::SIGTERM, child);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(words.matches("looking for changed tables each minute instead").count(), 1, "{words}");

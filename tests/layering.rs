@@ -1,5 +1,5 @@
 //! The rules of the module map in `src/lib.rs`, read off the `use` paths: imports go to lower layers, and no two files of a module import
-//! each other in a circle.
+//! each other in a circle. Other paths to files than those of `use` are not allowed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its files has failed")]
 
@@ -51,6 +51,27 @@ fn declarations(file: &SourceFile) -> Vec<(bool, Vec<String>)> {
     });
     let paths = trees.flat_map(|(is_public, tree)| expand(&tree).into_iter().map(move |path| (is_public, path)));
     paths.map(|(is_public, path)| (is_public, absolute(&path, file))).collect()
+}
+
+/// The code of a file without its `use` declarations.
+fn without_use(file: &SourceFile) -> String {
+    let mut is_use = false;
+    let mut lines = Vec::new();
+    for line in file.code.lines() {
+        let trimmed = line.trim_start();
+        is_use |= trimmed.starts_with("use ") || (trimmed.starts_with("pub") && trimmed.contains(" use "));
+        if !is_use {
+            lines.push(line);
+        }
+        is_use &= !line.contains(';');
+    }
+    lines.join("\n")
+}
+
+/// Whether a text has a path that begins with that name, as `jobs` in `jobs::list()`.
+fn begins_a_path(text: &str, name: &str) -> bool {
+    let is_part_of_another = |before: char| before.is_alphanumeric() || before == '_' || before == ':';
+    text.match_indices(&format!("{name}::")).any(|(at, _)| !text[..at].ends_with(is_part_of_another))
 }
 
 /// The single paths of a tree: `a::{b,c::{d,e}}` has `a::b`, `a::c::d` and `a::c::e`.
@@ -108,6 +129,19 @@ fn imports_go_to_lower_layers() {
 }
 
 #[test]
+fn items_of_other_files_are_named_by_use() {
+    // The other tests read nothing else.
+    let mut wrong = BTreeSet::new();
+    for file in sources() {
+        let code = without_use(&file).replace("pub(in crate::", "pub(in ");
+        if ["crate", "super"].iter().any(|root| begins_a_path(&code, root)) {
+            wrong.insert(file.path);
+        }
+    }
+    assert!(wrong.is_empty(), "these have paths like crate::module::item: import the item {wrong:#?}");
+}
+
+#[test]
 fn files_of_a_module_do_not_import_each_other_in_a_circle() {
     let files = sources();
     let is_mod = |file: &SourceFile| file.path.ends_with("mod.rs");
@@ -139,7 +173,14 @@ fn files_of_a_module_do_not_import_each_other_in_a_circle() {
         // What a mod.rs re-exports is no import of its own.
         let own = declarations(file).into_iter().filter(|(is_public, _)| !(*is_public && is_mod(file)));
         let targets = own.filter_map(|(_, path)| target(path)).filter(|other| *other != file.module);
-        importing.insert(&file.module, targets.collect());
+        let mut targets: BTreeSet<&[String]> = targets.collect();
+        // A module calls the files below it without importing them.
+        let code = without_use(file);
+        let is_below = |other: &[String]| other.split_last().is_some_and(|(_, above)| above == file.module);
+        targets.extend(modules.iter().copied().filter(|other| {
+            !file.module.is_empty() && is_below(other) && begins_a_path(&code, &other[file.module.len()])
+        }));
+        importing.insert(&file.module, targets);
     }
     assert!(importing.values().map(BTreeSet::len).sum::<usize>() > 1000, "{importing:?}");
     // Takes away the files that import none of the others or that none of them imports, until no more can be taken away.

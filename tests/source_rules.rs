@@ -6,10 +6,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules that only compute.
+/// Modules that do no I/O.
 const PURE: [&str; 6] = ["schedule", "crontab", "varlink", "scheduler", "profile.rs", "timeline"];
 
-/// What those must not name.
+/// The names of I/O that the pure modules must not contain.
 const IO: [&str; 9] =
     ["std::env", "std::fs", "std::process", "std::net", "std::os", "std::thread", "std::time", "nix::", "libc::"];
 

@@ -105,7 +105,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l run-dir -d 'Dir
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -s f -l follow -d 'Show what the run goes on to write, until it ends'
+complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -s f -l follow -d 'Keep showing what the run writes, until it ends'
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -l json -d 'Print the replies of the method Output, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand logs" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand why" -l user -d 'JOB is a job of this user' -r -f -a "(__fish_complete_users)"

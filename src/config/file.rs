@@ -44,7 +44,7 @@ pub fn keys() -> &'static [&'static str] {
     &KEYS
 }
 
-/// How changed tables are noticed.
+/// How the daemon notices changed crontabs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WatchMode {
     /// By inotify(7), and by a rescan each minute where a file system does not report every change.
@@ -123,7 +123,7 @@ pub struct Values {
     pub control_group: Option<String>,
     /// Group whose members see all jobs.
     pub view_group: Option<String>,
-    /// How changed tables are noticed.
+    /// How the daemon notices changed crontabs.
     pub watch: Option<WatchMode>,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Option<Duration>,
@@ -131,13 +131,13 @@ pub struct Values {
     pub starts_in_flight: Option<NonZeroUsize>,
     /// Whether a history of runs is kept.
     pub history: Option<bool>,
-    /// For how many days.
+    /// Days for which rows of the history are kept.
     pub history_days: Option<NonZeroU32>,
-    /// How many bytes of the beginning and of the end of a run's output.
+    /// Bytes that are kept of the beginning of a run's output, and as many of its end.
     pub history_output: Option<u64>,
-    /// How many runs of a job.
+    /// Rows of the history that are kept for each job.
     pub history_runs: Option<NonZeroU32>,
-    /// How many bytes in all.
+    /// Bytes of the history's database.
     pub history_size: Option<u64>,
     /// Most jobs with metrics of their own.
     pub metrics_jobs: Option<NonZeroU32>,

@@ -33,7 +33,7 @@ pub struct Config {
     pub places: Places,
     /// PID file, lock, sockets, markers.
     pub run_dir: PathBuf,
-    /// What must outlive a boot.
+    /// The directory of files that must outlive a boot.
     pub state_dir: PathBuf,
     /// The table of anacron jobs, usually /etc/anacrontab.
     pub anacrontab: PathBuf,
@@ -49,7 +49,7 @@ pub struct Config {
     pub control_group: Option<String>,
     /// Group whose members see all jobs.
     pub view_group: Option<String>,
-    /// How changed tables are noticed.
+    /// How the daemon notices changed crontabs.
     pub watch: WatchMode,
     /// How long running jobs may take to end in a standalone daemon that was told to stop.
     pub stop_timeout: Duration,
@@ -66,15 +66,15 @@ pub struct Config {
 /// What the history of runs keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryConfig {
-    /// Whether there is one.
+    /// Whether a history is kept.
     pub is_kept: bool,
-    /// For how many days rows are kept.
+    /// Days for which rows are kept.
     pub days: u32,
-    /// How many bytes of the beginning, and how many of the end of a run's output.
+    /// Bytes that are kept of the beginning of a run's output, and as many of its end.
     pub output: u64,
-    /// How many runs of a job.
+    /// Rows that are kept for each job.
     pub runs: u32,
-    /// How many bytes in all.
+    /// Bytes of the database.
     pub size: u64,
 }
 

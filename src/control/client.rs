@@ -38,7 +38,7 @@ impl From<io::Error> for ClientError {
     }
 }
 
-/// A connection to a service.
+/// A connection to the control socket or another Varlink service.
 #[derive(Debug)]
 pub struct Client {
     socket: UnixStream,

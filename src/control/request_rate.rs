@@ -15,9 +15,9 @@ pub(super) struct RequestRate {
 
 #[derive(Clone, Copy, Debug)]
 struct Left {
-    /// Thousandths of requests.
+    /// Requests that are left, in thousandths.
     parts: i64,
-    /// When that was (milliseconds of the monotonic clock).
+    /// When `parts` was computed (milliseconds of the monotonic clock).
     at_ms: i64,
 }
 

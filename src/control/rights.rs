@@ -1,4 +1,4 @@
-//! Who may see and do what. Nothing but what the kernel says of the peer decides.
+//! Who may see and do what. The credentials of the peer that the kernel reports decide, and nothing else.
 
 use crate::sys::local_socket::Peer;
 
@@ -8,13 +8,13 @@ const OVERFLOW_UID: u32 = 65_534;
 /// The groups that have more rights than users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
-    /// Members may do what root may.
+    /// Its members may do what root may.
     pub control_group: Option<u32>,
-    /// Members see everything.
+    /// Its members see everything of all jobs.
     pub view_group: Option<u32>,
 }
 
-/// Whose a job is.
+/// The user that a job belongs to, by the kind of its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobOwner {
     /// An entry of the crontab of the user with this id.
@@ -25,43 +25,43 @@ pub enum JobOwner {
     Standalone(u32),
 }
 
-/// What somebody sees of a job.
+/// What a peer may see of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Visibility {
-    /// Not even that it exists.
+    /// Nothing: the job does not exist for this peer.
     Nothing,
-    /// That it exists, when it runs and why.
+    /// The entry, when it runs and why.
     Entry,
     /// Its environment and its output, too.
     All,
 }
 
-/// What somebody may do with a job.
+/// What a peer may do with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
-    /// Nothing: they may only look, if that.
+    /// Nothing that changes the job.
     Nothing,
     /// End its runs.
     Kill,
-    /// Everything that can be done with a job of one's own.
+    /// Everything that an owner may do with a job.
     All,
-    /// Everything, and what is done can be undone by others of this kind only.
+    /// Everything, and only peers with this permission can undo it.
     AllAsRoot,
 }
 
-/// What somebody sees of a job and may do with it.
+/// The rights of a peer about one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// What they see.
+    /// What the peer may see of the job.
     pub sees: Visibility,
-    /// What they may do.
+    /// What the peer may do with the job.
     pub may: Permission,
 }
 
 impl Access {
-    /// That of somebody to whom the job does not exist.
+    /// No rights: the job does not exist for this peer.
     pub const NOTHING: Access = Access { sees: Visibility::Nothing, may: Permission::Nothing };
-    /// That of root.
+    /// The rights of root.
     pub const ROOT: Access = Access { sees: Visibility::All, may: Permission::AllAsRoot };
 
     /// Whether it is at least another.

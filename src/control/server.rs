@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Most bytes of a request.
 const LONGEST_REQUEST: usize = 64 << 10;
-/// Most connections of one user.
+/// Most connections of one user at a time.
 const OF_ONE: usize = 8;
 /// Most connections, and how many of them are for root alone.
 const ALL: usize = 256;
@@ -93,7 +93,7 @@ impl Connection {
 }
 
 impl Server {
-    /// A server without connections.
+    /// A server that has no connections yet.
     pub fn new(listener: Listener) -> Server {
         Server { listener, connections: BTreeMap::new(), rate: RequestRate::default() }
     }

@@ -36,7 +36,7 @@ pub struct Anacrontab {
 pub struct Hours {
     /// `START_HOURS_RANGE`: from the first up to the second, which is not one of them.
     pub range: Option<Range<u32>>,
-    /// `PREFERRED_HOUR`: in that one only.
+    /// `PREFERRED_HOUR`: jobs start in this hour only.
     pub preferred: Option<u32>,
 }
 

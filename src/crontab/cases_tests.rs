@@ -30,7 +30,7 @@ pub(super) fn context(form: Form, profile: &Profile) -> Context<'_> {
     Context { form, dialect: &profile.dialect, name: "ann", host: HostKey(7), known: KnownNames::of_zones(&Embedded) }
 }
 
-/// What a line is.
+/// The expected result of parsing a line.
 enum Is {
     /// An entry with this command, and nothing to say about it.
     Job(&'static str),
@@ -280,7 +280,7 @@ const SYSTEM: &[(&str, Is)] = &[
 ];
 
 #[test]
-fn every_kind_of_line_is_read_as_the_incumbents_mean_it() {
+fn every_kind_of_line_is_read_as_the_references_mean_it() {
     for profile in [&DEBIAN, &CRONIE] {
         for (form, rows) in [(Form::User, USER), (Form::System, SYSTEM)] {
             for (line, is) in rows {

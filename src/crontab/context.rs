@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// Limits of a table, those of the profile's reference implementation. Exceeding one is an error; nothing is truncated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Most bytes of a command.
+    /// The longest command, in bytes.
     pub command: usize,
     /// Most lines of a user table, if bounded.
     pub user_lines: Option<usize>,
@@ -29,7 +29,7 @@ pub struct Limits {
 const LONGEST_HEADER: u32 = 16 << 10;
 
 impl Limits {
-    /// Most bytes of a table.
+    /// The largest crontab of this form, in bytes.
     pub fn bytes(&self, form: Form) -> u32 {
         match form {
             Form::User => self.user_bytes,

@@ -12,6 +12,7 @@ use super::policy::{
     Alert, CatchUp, CatchUpMode, Exceptions, ExitStatuses, Group, HistoryRule, Hooks, IoClass, MailRule, Overlap, Ping,
     Policy, ResourceLimits, Retry,
 };
+use super::spelling;
 use crate::schedule::{Day, Kind, LONGEST_NAME, is_name_byte, join_with_or};
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,11 +38,11 @@ pub struct JobSetting {
 /// On which schedules a job setting has an effect. On calendar schedules each one has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applies {
-    /// `@N`.
+    /// `@N` schedules.
     pub interval: bool,
-    /// `@reboot`.
+    /// `@reboot` entries.
     pub reboot: bool,
-    /// `@after`.
+    /// `@after` entries.
     pub after: bool,
     /// The jobs of an anacrontab.
     pub anacron: bool,
@@ -300,7 +301,7 @@ pub(super) const ROWS: &[JobSetting] = &[
         name: "CRON_PING",
         values: "URL[,output]",
         default: "none",
-        meaning: "Web service that is told of start, success and failure",
+        meaning: "Web service that is called at start, success and failure",
         applies: ALL,
         is_for_next_entry: true,
         parse: |value, draft, _| {
@@ -493,7 +494,7 @@ fn keyword<T: Copy>(value: &[u8], words: &[(&str, T)]) -> Result<T, Complaint> {
 fn is_like(word: &[u8], meant: &[u8]) -> bool {
     let lower = word.to_ascii_lowercase();
     let most = if meant.len() < 5 { 1 } else { 2 };
-    lower.len() <= meant.len() + most && super::spelling::distance(&lower, meant) <= most
+    lower.len() <= meant.len() + most && spelling::distance(&lower, meant) <= most
 }
 
 /// A part of a value, and where it begins there.

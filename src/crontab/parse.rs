@@ -16,6 +16,7 @@ use super::policy::{Ping, Policy};
 use super::policy_warnings;
 use super::setting::{self, Assignment, Meaning, Scope, ZoneList, ZoneScope};
 use super::store::{Crontab, Entry, Links, Setting};
+use crate::schedule::printable;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ impl Unlisted {
         };
         let counts: Vec<String> =
             [count(self.errors, "error"), count(self.warnings, "warning")].into_iter().flatten().collect();
-        let file = crate::schedule::printable(file.as_bytes());
+        let file = printable(file.as_bytes());
         (!counts.is_empty()).then(|| format!("{file}: {}, not listed\n", counts.join(" and ")))
     }
 
@@ -477,7 +478,7 @@ impl<'a> Parser<'a> {
         let job = match entry::read(line.text, first, &context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
             Err(complaint) => {
-                // The error is told once, not again by each entry that waits for this one.
+                // The error is reported once, not again by each entry that waits for this one.
                 if let (Some(name), Form::User) = (next.name, self.context.form) {
                     self.dependencies.note_faulty(name)?;
                 }

@@ -65,7 +65,7 @@ impl Overlap {
     pub const ALL: [(&'static str, Overlap); 4] =
         [("allow", Overlap::Allow), ("skip", Overlap::Skip), ("queue", Overlap::Queue), ("replace", Overlap::Replace)];
 
-    /// The word for it.
+    /// The word that a crontab has for it.
     pub fn as_str(self) -> &'static str {
         Overlap::ALL.iter().find(|(_, overlap)| *overlap == self).map_or("", |(word, _)| word)
     }
@@ -121,7 +121,7 @@ impl CatchUpMode {
     pub const ALL: [(&'static str, CatchUpMode); 3] =
         [("none", CatchUpMode::None), ("once", CatchUpMode::Once), ("all", CatchUpMode::All)];
 
-    /// The word for it.
+    /// The word that a crontab has for it.
     pub fn as_str(self) -> &'static str {
         CatchUpMode::ALL.iter().find(|(_, mode)| *mode == self).map_or("", |(word, _)| word)
     }
@@ -172,7 +172,7 @@ pub enum MailRule {
     Output,
     /// At final failures, also without output.
     Failure,
-    /// Never, whatever the job writes.
+    /// Never, whatever the job writes and however it ends.
     Never,
     /// When the class of the outcome or the output differs from the previous slot's.
     Change,
@@ -200,7 +200,7 @@ pub struct Alert {
     pub repeat: Option<u32>,
 }
 
-/// A web service that is told of starts and ends.
+/// A web service that is called at starts and ends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ping {
     /// The URL, http or https.

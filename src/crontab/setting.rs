@@ -29,7 +29,7 @@ pub(super) enum Meaning {
     Job(&'static JobSetting),
 }
 
-/// A setting that cron knows.
+/// A variable of crontabs that has a meaning for cron.
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     pub name: &'static str,
@@ -58,7 +58,6 @@ pub fn settings() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name).chain(job_setting::ROWS.iter().map(|row| row.name))
 }
 
-/// The row of that name.
 pub(super) fn row(name: &[u8]) -> Option<Row> {
     if let Some(job) = job_setting::row(name) {
         return Some(Row { name: job.name, meaning: Meaning::Job(job) });
@@ -140,7 +139,7 @@ fn is_quote(byte: u8) -> bool {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub zone: ZoneScope,
-    /// The most minutes of delay.
+    /// The upper limit of the random delay, in minutes.
     pub delay: u32,
 }
 

@@ -180,7 +180,7 @@ fn columns_count_characters() {
 }
 
 #[test]
-fn a_command_may_be_as_long_as_the_incumbent_allows_and_no_longer() {
+fn a_command_may_be_as_long_as_the_reference_allows_and_no_longer() {
     for (profile, most) in [(&DEBIAN, 998), (&CRONIE, 131_071)] {
         for form in [Form::User, Form::System] {
             let user = if form == Form::System { "root " } else { "" };

@@ -1,4 +1,4 @@
-//! Anacron jobs in the event loop: carries out what the scheduler wants of the anacrontab and of stamps, and reports the end of a job when its stamp
+//! Anacron jobs in the event loop: carries out the scheduler's actions on the anacrontab and the stamps, and reports the end of a job when its stamp
 //! is on the disk. A job whose end was reported does not run again on that day, even if the machine crashes.
 
 use super::debug::Topic;

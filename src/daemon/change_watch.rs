@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 enum State {
     Watching(Box<Watcher>),
-    /// They are not to be reported, as the settings have it.
+    /// Changes are not to be reported: `watch = "poll"` in the configuration.
     Off,
-    /// They cannot be reported now.
+    /// The kernel reports no changes at the moment; the watch is set up again later.
     Failed,
 }
 

@@ -41,14 +41,14 @@ pub(super) fn open(settings: &Settings, threads: &SingleThreaded) -> Result<Serv
     let directory = settings.sockets();
     make_socket_directory(&directory)?;
     let path = directory.join(CONTROL);
-    // With the lock of the run directory nobody but a daemon that has ended can have listened there.
+    // With the lock of the run directory, only a daemon that has ended can have listened there.
     if !settings.is_standalone() || settings.run_dir_given {
         let _ = fs::remove_file(&path);
     }
     Ok(Server::new(Listener::bind_for_all(threads, &path).map_err(os_at("making the socket", &path))?))
 }
 
-/// Makes the directory of the sockets, if it is not there. Below /tmp, somebody else may have made it.
+/// Makes the directory of the sockets, if it is not there. Below /tmp, another user may have made it.
 pub(super) fn make_socket_directory(directory: &Path) -> Result<(), PathError> {
     let mode = if process::own_uid() == 0 { 0o755 } else { 0o700 };
     created::make_trusted_directory(directory, mode, Links::Refused).map_err(os_at("using", directory))

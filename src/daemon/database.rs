@@ -1,4 +1,4 @@
-//! All crontabs, with the zones and users that they depend on, kept up to date: scans what may have changed, and reports what is new as
+//! All crontabs, with the zones and users that they depend on, kept up to date: scans files that may have changed, and reports changes as
 //! [`LoadEvent`]s.
 
 use super::change_watch::ChangeWatch;
@@ -54,12 +54,12 @@ struct AnacronPaths {
     is_changed: bool,
 }
 
-/// All known files are being looked at for changes, a few in each turn of the loop.
+/// The rescan of all known files, a few in each turn of the loop.
 #[derive(Debug, Default)]
 struct FileCheck {
-    /// The last path that was looked at.
+    /// The last path that was checked.
     after: Option<String>,
-    /// Whether all are to be looked at again afterwards, as that was asked for meanwhile.
+    /// Whether another rescan follows, because one was requested during this one.
     is_followed: bool,
 }
 
@@ -88,7 +88,7 @@ pub struct CrontabDatabase {
     known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
-    /// None: no files are being looked at.
+    /// The rescan that is under way. None: there is none.
     file_check: Option<FileCheck>,
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).
@@ -242,7 +242,7 @@ impl CrontabDatabase {
 
     /// Handles the watcher's notification: gathers further changes for a moment.
     pub fn handle_changes(&mut self) {
-        // It does not notify again before the hints are taken.
+        // The watcher does not notify again before the hints are taken.
         if let Some(watcher) = self.watcher() {
             watcher.notifier().answer();
         }
@@ -314,7 +314,7 @@ impl CrontabDatabase {
         self.take_completed_reload()
     }
 
-    /// Watches what is to be watched now, lists everything and begins to look at all files. What has changed is queued. If a crontab that is read then
+    /// Watches the directories of crontabs, lists them and begins a rescan of all files. What has changed is queued. If a crontab that is read then
     /// leads to further directories, [`CrontabDatabase::scan_queue`] has all of this done again.
     fn rescan(&mut self, rule: LoadRule, events: &mut dyn EventSink) {
         self.remove_leftovers(events);
@@ -335,7 +335,7 @@ impl CrontabDatabase {
         self.finish_rescan();
     }
 
-    /// Looks at a few files for changes that nobody has reported.
+    /// Checks a few files for changes that the watcher has not reported.
     fn advance_file_check(&mut self, stop_at: i64) {
         let Some(FileCheck { after, is_followed }) = self.file_check.take() else { return };
         let is_enough = |count| count >= PATHS_A_TURN || clock::monotonic_ms() >= stop_at;
@@ -377,7 +377,7 @@ impl CrontabDatabase {
     fn watch_directories(&mut self, events: &mut dyn EventSink) -> bool {
         let paths = self.paths();
         let mut has_more = self.watch.update(&paths, &self.tables.directories());
-        // A directory of calendars can appear before its parent is watched, and a calendar before its directory is: nobody reports them.
+        // A directory of calendars can appear before its parent is watched, and a calendar before its directory is: such changes are not reported.
         while self.known.calendar_directories != calendar_directories() {
             self.known.calendar_directories = calendar_directories();
             has_more |= self.watch.update(&self.paths(), &self.tables.directories());

@@ -1,4 +1,4 @@
-//! Changes during the first scan are not missed.
+//! Tests that changes during the first scan are not missed.
 
 use super::super::scan_queue::JUST_EMPTIED_NS;
 use super::super::settings::Command;

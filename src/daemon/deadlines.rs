@@ -1,4 +1,4 @@
-//! When the crontab database has something to do without being asked. All moments are milliseconds of the monotonic clock.
+//! The times of the crontab database's own tasks: rescans, retries and delayed reads. All moments are milliseconds of the monotonic clock.
 
 use crate::sys::clock;
 

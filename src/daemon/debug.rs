@@ -44,7 +44,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FLAGS.iter().map(|(name, _)| *name)
 }
 
-/// The topics that are printed.
+/// The topics whose debug messages are printed, as a set of bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Debug(u8);
 

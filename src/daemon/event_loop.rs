@@ -8,12 +8,12 @@ use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
 use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
 use crate::crontab::printable;
-use crate::executor::{ExecutorEvent, LaunchError, OldExecutor};
+use crate::executor::{ExecutorEvent, ExecutorLinkError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
-    Absence, Action, AtStop, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest, RunResult,
-    RunRules, SkipReason, StateChange, Trigger,
+    Absence, Action, AtStop, EndReason, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest,
+    RunResult, RunRules, SkipReason, StateChange, Trigger,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -140,7 +140,7 @@ impl Daemon {
         }
     }
 
-    /// Runs until the daemon is told to stop.
+    /// Runs until the daemon is to stop.
     ///
     /// # Errors
     ///
@@ -303,7 +303,7 @@ impl Daemon {
                 SignalEvent::Child => {
                     // For PID 1 these include the machine's orphans. Jobs are children of the executor and keep their status.
                     if reap().contains(&self.executors.current.pid()) {
-                        return Err(LaunchError::Gone.into());
+                        return Err(ExecutorLinkError::Gone.into());
                     }
                 }
             }
@@ -389,7 +389,7 @@ impl Daemon {
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::WasAway(absence) => self.log_absence(absence),
                 Action::Complain(complaint) => self.log_complaint(&complaint),
-                Action::End { run, why: _ } => self.end_run(run),
+                Action::End { run, why } => self.end_run(run, why),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => {
                     // An executor ignores runs that are not its own.
@@ -415,7 +415,7 @@ impl Daemon {
             }
         }
         self.flush_fleet();
-        // Before the executor is told, so that no run goes on that the history does not know.
+        // Before the executor gets the start, so that the history knows every run.
         self.flush_history();
         if let Some(why) = self.executors.current.take_queue_error() {
             self.warn(&format!("a request to the executor was not sent: {why}"));
@@ -466,20 +466,23 @@ impl Daemon {
     }
 
     /// Has a run ended by the executor that it belongs to.
-    pub(super) fn end_run(&mut self, run: RunId) {
-        match self.executors.old.end_run(run) {
+    fn end_run(&mut self, run: RunId, why: EndReason) {
+        match self.executors.old.end_run(run, why) {
             RequestedEnd::Sent => {}
-            RequestedEnd::Lost(LostRunProcesses { run: of, processes }) => {
-                let known = self.planner.scheduler.find_jobs([&of.job]);
-                let grace_s = known.get(&of.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
-                self.executors.current.end_lost(run, processes, grace_s);
-            }
-            RequestedEnd::NotTheirs => self.executors.current.end(run),
+            RequestedEnd::Lost(left) => self.end_lost_run(left),
+            RequestedEnd::NotTheirs(why) => self.executors.current.end(run, why),
             RequestedEnd::OtherVersion => {
                 let detail = format!("run {} is not ended: its executor is of another version of this program", run.0);
                 self.warn(&detail);
             }
         }
+    }
+
+    /// Has the processes ended that an executor has left.
+    pub(super) fn end_lost_run(&mut self, LostRunProcesses { run, processes }: LostRunProcesses) {
+        let known = self.planner.scheduler.find_jobs([&run.job]);
+        let grace_s = known.get(&run.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
+        self.executors.current.end_lost(run.run, processes, grace_s);
     }
 
     /// Has a hook run, or a web service called.
@@ -663,7 +666,7 @@ impl Daemon {
         self.log.write(&LogRecord { level: Level::Warning, ..LogRecord::daemon("WARNING", detail.as_bytes()) });
     }
 
-    /// Logs why the daemon ends without having been told to, and removes the PID file.
+    /// Logs why the daemon ends although no stop was requested, and removes the PID file.
     pub fn die(&mut self, why: &Fatal) {
         self.flush_job_state();
         let detail = why.to_string();

@@ -35,14 +35,14 @@ pub(super) fn is_meant(arguments: &[OsString]) -> bool {
 ///
 /// # Errors
 ///
-/// Returns only if something fails. The daemon that reads the other end of standard input is told why.
+/// Returns only on failure, after sending the reason to the daemon, which reads the other end of standard input.
 pub(super) fn execute(arguments: &[OsString]) -> io::Error {
     let error = change_and_execute(arguments);
     let program = arguments.get(2).map(|program| printable(program.as_encoded_bytes()).to_string()).unwrap_or_default();
     let message = RecorderMessage::NotStarted(format!("{program}: {}", reason(&error)));
     if let Ok(mut line) = serde_json::to_vec(&message) {
         line.push(b'\n');
-        // If standard input is no socket, nobody reads it.
+        // If standard input is no socket, no daemon reads it.
         let _ = descriptor::send(descriptor::standard(StandardStream::Input), &[io::IoSlice::new(&line)]);
     }
     error

@@ -49,7 +49,7 @@ impl Depth {
 /// Which crontabs are loaded when they have been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoadRule {
-    /// Those whose contents are not the loaded ones.
+    /// Files whose contents are not the loaded ones.
     IfChanged,
     /// All, as something that they depend on has changed.
     Always,
@@ -302,7 +302,7 @@ impl FileCache {
 
     /// Drops a file that is gone.
     pub(super) fn remove(&mut self, path: &str, events: &mut dyn EventSink) {
-        // It may still be there and stat(2) have failed. Then its directory has to be listed for it to be found again.
+        // The file may still exist and stat(2) have failed. Then its directory has to be listed to find it again.
         self.forget_listed();
         self.links.remove(path);
         self.rejected_for_now.remove(path);

@@ -60,11 +60,11 @@ const MOST_SHARES: usize = 4_096;
 /// The history as the daemon has it.
 #[derive(Debug)]
 pub(super) struct History {
-    /// None: there is no history.
+    /// The journal and the recorder. None: there is no history.
     open: Option<OpenHistory>,
     /// Why there is none, or `on`.
     state: String,
-    /// Lines for the log.
+    /// Lines that are still to be logged.
     lines: Vec<(Level, String)>,
     /// Whose share of the journal the last runs take.
     shares: BTreeMap<RunId, Share>,
@@ -96,7 +96,7 @@ struct OpenHistory {
 
 #[derive(Debug)]
 enum Recorder {
-    /// It is started at this moment, milliseconds of the monotonic clock.
+    /// The recorder is started at this time, milliseconds of the monotonic clock.
     Waiting(i64),
     Running(RunningRecorder),
 }
@@ -172,12 +172,12 @@ impl History {
         }
     }
 
-    /// Whose share a run takes. One that is not known takes none of root's.
+    /// The share of the journal that a run's events take. An unknown run takes none of root's.
     pub(super) fn share_of_run(&self, run: RunId) -> Share {
         self.shares.get(&run).copied().unwrap_or(Share::User(u32::MAX))
     }
 
-    /// The same of a run whose beginning was recorded a while ago at most.
+    /// The share of a run, if it is one of the last runs that were begun.
     pub(super) fn share_of_recent_run(&self, run: RunId) -> Option<Share> {
         self.shares.get(&run).copied()
     }
@@ -191,7 +191,7 @@ impl History {
         self.open.is_some()
     }
 
-    /// Writes what was recorded to the journal, and tells the recorder.
+    /// Writes the recorded events to the journal, and wakes the recorder.
     pub(super) fn flush(&mut self) {
         let Some(open) = &mut self.open else { return };
         let written = open.journal.flush();
@@ -251,7 +251,7 @@ impl History {
         }
     }
 
-    /// Closes connections that nobody will answer, so that nobody waits for that.
+    /// Closes connections that no recorder will answer, so that no client waits.
     pub(super) fn refuse_clients<H: Copy>(&mut self, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Some(listener) = open.listener.as_ref().filter(|_| open.refusing.is_some()) else { return };
@@ -275,7 +275,7 @@ impl History {
     pub(super) fn handle_recorder<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) {
         let Some(open) = &mut self.open else { return };
         let Recorder::Running(running) = &mut open.recorder else { return };
-        let is_open = match descriptor::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
+        let is_open = match files::read_on(running.socket.as_fd(), &mut running.unread, LONGEST_LINE) {
             Ok(0) => false,
             Ok(_) => true,
             Err(error) => matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),
@@ -422,7 +422,7 @@ impl OpenHistory {
         }
         let journal = open_journal(settings, lines)?;
         let listener = listen(settings, threads, has_control_socket).map_err(|why| {
-            lines.push((Level::Info, format!("{why}; the history cannot be asked for")));
+            lines.push((Level::Info, format!("{why}; the history cannot be queried")));
         });
         let bytes = if keeps { config.size } else { config.size.min(BYTES_IN_MEMORY) };
         let retention = Retention { days: config.days, runs: config.runs, bytes };
@@ -470,7 +470,7 @@ impl OpenHistory {
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
-    /// Why nobody answers questions about the history, if that is so.
+    /// Why queries of the history are not answered. None: they are.
     fn problem(&self) -> Option<String> {
         let why = self.problem.as_ref()?;
         match &self.recorder {

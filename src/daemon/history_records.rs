@@ -1,4 +1,4 @@
-//! What the daemon records in the history.
+//! The records that the daemon writes to the history.
 
 use super::state::{Daemon, Fatal, Handler};
 use crate::crontab::HistoryRule;
@@ -15,7 +15,7 @@ use crate::scheduler::{
 use crate::sys::{clock, process};
 use std::borrow::Cow;
 
-/// What a request was about.
+/// The job or run that a request names, for its record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct RequestAbout<'a> {
     /// The job. None: several, or none.
@@ -25,7 +25,6 @@ pub(super) struct RequestAbout<'a> {
 }
 
 impl<'a> RequestAbout<'a> {
-    /// A request about one job.
     pub(super) fn job(job: &'a JobId) -> RequestAbout<'a> {
         RequestAbout { job: Some(job), run: None }
     }
@@ -94,7 +93,7 @@ impl Daemon {
 
     /// Records what the executor has reported of an ended run, by the rules of its job.
     pub(super) fn record_result(&mut self, result: &RunResult, rules: Option<&RunRules>) {
-        // Its beginning was recorded, unless the history keeps nothing of its job.
+        // The beginning of the run was recorded, unless the history keeps nothing of its job.
         let share = self.history.share_of_run(result.run);
         self.history.record(share, &HistoryEvent::RunEnded(Box::new(RunEnded::of(result, rules))), &[]);
     }
@@ -168,7 +167,7 @@ impl Daemon {
         }
     }
 
-    /// Records what somebody has asked for by the control socket.
+    /// Records a request of the control socket.
     pub(super) fn record_control(&mut self, (uid, by): (u32, &str), action: &str, about: RequestAbout<'_>, text: &str) {
         let control = HistoryEvent::Control {
             at_ms: clock::wall_ms(),

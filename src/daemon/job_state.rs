@@ -1,4 +1,4 @@
-//! What the next daemon must know about jobs, kept in the state directory by a thread of its own, so that the event loop never waits for a disk.
+//! The state of jobs that the next daemon needs, kept in the state directory by a thread of its own, so that the event loop never waits for a disk.
 //!
 //! The event loop hands over the changes of each turn. Both sides share the live content, of which the thread writes what has changed: so nothing
 //! that waits can grow beyond the live content, however slow the disk is. The file is appended to, and written anew at the start, after an
@@ -50,7 +50,7 @@ struct Limits {
     bytes_per_user: usize,
     /// For root's jobs, which are those of the system's tables.
     bytes_of_root: usize,
-    /// Of all users but root.
+    /// Bytes for the jobs of all users but root.
     bytes_of_users: usize,
 }
 
@@ -60,7 +60,7 @@ const LIMITS: Limits =
 /// A job and a part of its state.
 type Key = (Box<str>, &'static str);
 
-/// What one user's jobs take.
+/// The records and bytes that the jobs of one user take.
 #[derive(Clone, Copy, Debug, Default)]
 struct UserSpace {
     records: usize,
@@ -69,7 +69,7 @@ struct UserSpace {
     is_told: bool,
 }
 
-/// What is to be kept.
+/// The live content of the file: the latest state of each job.
 #[derive(Debug)]
 struct Live {
     limits: Limits,
@@ -81,7 +81,7 @@ struct Live {
     reserved: Option<RunId>,
 }
 
-/// Whether a change is kept.
+/// Whether a change fits into the limits of its user, and is kept.
 #[derive(Debug, PartialEq, Eq)]
 enum Kept {
     Yes,
@@ -141,7 +141,7 @@ impl Live {
     }
 }
 
-/// What loop and thread share.
+/// What the event loop and the writing thread share.
 #[derive(Debug)]
 struct Shared {
     live: Live,
@@ -181,9 +181,9 @@ pub(super) enum StateLogLine {
 #[derive(Debug)]
 struct Exchange {
     shared: Mutex<Shared>,
-    /// There is something to write.
+    /// Signalled when there is something to write.
     work: Condvar,
-    /// Something was written, or could not be.
+    /// Signalled when something was written or could not be written.
     done: Condvar,
 }
 
@@ -227,7 +227,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
         OpenedState { log_lines, why_not, ..OpenedState::default() }
     };
     let path = directory.join(NAME);
-    // One that cannot be made now may be there when the thread tries again.
+    // A directory that cannot be made now may exist when the thread tries again.
     if make_directory(directory).is_err()
         && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
@@ -276,7 +276,7 @@ pub(super) fn make_directory(directory: &Path) -> io::Result<()> {
     created::make_trusted_directory(directory, DIRECTORY_MODE, Links::Followed)
 }
 
-/// None: another process has it.
+/// Takes the lock of the directory. None: another process holds it.
 fn lock(directory: &Path) -> io::Result<Option<File>> {
     let file = state_file::open_or_create(&directory.join(LOCK))?;
     Ok(process_lock::take(&file)?.then_some(file))
@@ -506,7 +506,7 @@ struct Writer {
     is_synced: bool,
 }
 
-/// What is to be written.
+/// What the thread writes in one go.
 #[derive(Debug)]
 enum Batch {
     /// The whole live content, which replaces the file.
@@ -579,7 +579,7 @@ impl Writer {
         }
     }
 
-    /// Tells the event loop what came of writing the changes up to number `last_commit`.
+    /// Reports to the event loop the result of writing the changes up to number `last_commit`.
     fn report_write(&mut self, written: io::Result<()>, last_commit: u64) {
         let path = self.directory.join(NAME);
         let mut shared = self.exchange.lock();
@@ -617,7 +617,7 @@ impl Writer {
         self.exchange.done.notify_all();
     }
 
-    /// Tells the event loop what came of the first work on a stamp.
+    /// Reports to the event loop the result of the first work on a stamp.
     fn report_stamp(&self, result: StampResult) {
         let mut shared = self.exchange.lock();
         shared.stamp_tasks.pop_front();
@@ -678,7 +678,7 @@ impl Writer {
 }
 
 impl Shared {
-    /// Whether somebody waits for a sync. The wish stays if more has been handed over since.
+    /// Whether a sync is requested. The request stays if more has been handed over since.
     fn take_wish_for_sync(&mut self, last_commit: u64) -> bool {
         let wants_sync = self.wants_sync;
         self.wants_sync &= self.last_commit != last_commit;

@@ -1,4 +1,4 @@
-//! The runs that go on, and the last outcome of each job, as the control socket shows them.
+//! The runs that have not ended, and the last outcome of each job, as the control socket shows them.
 
 use crate::executor::RunOfJob;
 use crate::schedule::Timestamp;
@@ -17,7 +17,7 @@ pub(super) struct LiveRun {
     pub(super) source: Source,
     pub(super) line: u32,
     pub(super) command: SharedBytes,
-    /// Seconds of UTC.
+    /// The time of its slot, in seconds of UTC.
     pub(super) scheduled_at: i64,
     pub(super) trigger: Trigger,
     pub(super) attempt: u32,

@@ -1,4 +1,4 @@
-//! What loading crontabs leads to: changes for the scheduler, and lines for the log.
+//! The results of loading crontabs: changes for the scheduler, and lines for the log.
 
 use crate::crontab::{Calendars, Crontab};
 use crate::report::Level;
@@ -21,7 +21,7 @@ pub enum LoadEvent {
     SystemZone(Arc<Zone>),
     /// The calendars have been read, or have changed.
     Calendars(Calendars),
-    /// A line for the log.
+    /// A line to be logged.
     Log(LogLine),
 }
 
@@ -61,7 +61,7 @@ impl LogLine {
         LogLine { level, user, event: event.into(), detail, rest, line: None }
     }
 
-    /// The same line with the kernel's reason.
+    /// The line with the kernel's reason added.
     pub fn with_reason(self, reason: &str) -> LogLine {
         LogLine { rest: format!(": {reason}"), ..self }
     }

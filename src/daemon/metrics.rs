@@ -1,4 +1,4 @@
-//! What is counted of jobs, for `Metrics` of the control socket: a sink of the records of runs and slots.
+//! The counters of jobs, for `Metrics` of the control socket: a sink of the records of runs and slots.
 //!
 //! Only jobs that have run, or whose slots were left out, since the daemon began take memory here.
 
@@ -135,7 +135,7 @@ impl JobCounters {
         }
     }
 
-    /// The same of several jobs together, which have no exit status.
+    /// The sums of several jobs, which have no exit status.
     pub(super) fn shown_of_several(&self) -> cron::JobCounts {
         cron::JobCounts { exit_code: None, success: false, ..self.shown() }
     }
@@ -254,7 +254,7 @@ impl Metrics {
         }
     }
 
-    /// Begins to look at all live entries. Returns the number for [`Metrics::note_seen`].
+    /// Begins a survey of all live entries. Returns the number for [`Metrics::note_seen`].
     pub(super) fn begin_survey(&mut self) -> u64 {
         self.changes += 1;
         self.changes
@@ -304,7 +304,7 @@ impl Metrics {
 /// The exit status of a run, or the one that `cronctl run --wait` has for its end.
 fn exit_code(outcome: &Outcome) -> i32 {
     match outcome {
-        Outcome::Ok { status } | Outcome::Failed { status } => *status,
+        Outcome::Ok { status } | Outcome::Failed { status, .. } => *status,
         Outcome::Signal { number, .. } => SIGNALLED.saturating_add(*number),
         Outcome::Timeout => TIMED_OUT,
         Outcome::Killed { .. } | Outcome::Replaced => SIGNALLED + TERM,

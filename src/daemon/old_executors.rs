@@ -3,7 +3,7 @@
 
 use super::reactor::{Interest, Reactor, Token};
 use crate::executor::{DeadExecutor, EndMethod, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
-use crate::scheduler::RunId;
+use crate::scheduler::{EndReason, RunId};
 use crate::sys::clock;
 use crate::sys::pidfd;
 use crate::sys::process::Pid;
@@ -39,12 +39,12 @@ pub(super) struct OldExecutors {
 pub(super) enum RequestedEnd {
     /// The request was passed to the executor of the run, or the run has ended.
     Sent,
-    /// Its executor is dead or cannot be reached: the executor of this main has to end it.
+    /// The executor of the run is dead or cannot be reached: the executor of this main has to end the run.
     Lost(LostRunProcesses),
     /// The executor of the run does not know the request.
     OtherVersion,
     /// No executor of an earlier main has this run.
-    NotTheirs,
+    NotTheirs(EndReason),
 }
 
 /// The processes of a run that no executor waits for.
@@ -57,12 +57,12 @@ pub(super) struct LostRunProcesses {
 /// A run whose process is watched, as no executor waits for it.
 #[derive(Debug)]
 pub(super) struct WatchedRun {
-    /// The id of its executor.
+    /// The id of the executor that started the run.
     pub(super) executor: u64,
     pub(super) run: RunOfJob,
     /// The descriptor of one of its processes; none: the kernel has no such descriptors, and the process is checked from time to time.
     pub(super) process: Option<OwnedFd>,
-    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or was told to end.
+    /// When its time is over (milliseconds of the monotonic clock). None: it has no limit, or its end was requested.
     pub(super) times_out_at_ms: Option<i64>,
 }
 
@@ -98,13 +98,13 @@ impl OldExecutors {
     }
 
     /// Has one of their runs ended.
-    pub(super) fn end_run(&mut self, run: RunId) -> RequestedEnd {
+    pub(super) fn end_run(&mut self, run: RunId, why: EndReason) -> RequestedEnd {
         let has_run = |executor: &&mut OldExecutor| executor.running().any(|running| running.run == run);
         if let Some(executor) = self.connected.values_mut().find(has_run) {
-            return if executor.end(run) { RequestedEnd::Sent } else { RequestedEnd::OtherVersion };
+            return if executor.end(run, why) { RequestedEnd::Sent } else { RequestedEnd::OtherVersion };
         }
         let Some(watched) = self.watched.values().find(|watched| watched.run.run == run) else {
-            return RequestedEnd::NotTheirs;
+            return RequestedEnd::NotTheirs(why);
         };
         self.processes_of(watched).map_or(RequestedEnd::Sent, RequestedEnd::Lost)
     }
@@ -150,7 +150,7 @@ impl OldExecutors {
         self.next_id
     }
 
-    /// Schedules a check in so many milliseconds, or earlier.
+    /// Schedules a check in at most `ms` milliseconds.
     pub(super) fn check_within(&mut self, ms: i64) {
         let at = clock::monotonic_ms() + ms;
         self.check_at_ms = Some(self.check_at_ms.map_or(at, |earlier| earlier.min(at)));
@@ -191,14 +191,15 @@ impl OldExecutors {
         self.check_within((at_ms - clock::monotonic_ms()).max(0));
     }
 
-    /// Takes the watched runs whose time is over; the others are checked when theirs is.
-    pub(super) fn take_timed_out(&mut self, now_ms: i64) -> Vec<RunId> {
+    /// The processes that are left of the watched runs whose time is over, once for each run; the others are checked when theirs is.
+    pub(super) fn take_timed_out(&mut self, now_ms: i64) -> Vec<LostRunProcesses> {
         let mut timed_out = Vec::new();
-        for watched in self.watched.values_mut() {
+        for (token, watched) in &mut self.watched {
             if watched.times_out_at_ms.take_if(|at| *at <= now_ms).is_some() {
-                timed_out.push(watched.run.run);
+                timed_out.push(*token);
             }
         }
+        let timed_out = timed_out.iter().filter_map(|token| self.processes_of(self.watched.get(token)?)).collect();
         if let Some(next) = self.watched.values().filter_map(|watched| watched.times_out_at_ms).min() {
             self.check_within(next - now_ms);
         }

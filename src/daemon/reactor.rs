@@ -27,9 +27,9 @@ impl Token {
 /// What a source is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
-    /// It is readable, or closed at the other end.
+    /// The descriptor is readable, or closed at the other end.
     Readable,
-    /// It has an exceptional condition, as the mount table has after a change.
+    /// The descriptor has an exceptional condition, as the mount table has after a change.
     Exception,
 }
 

@@ -1,6 +1,6 @@
 //! The record of started runs, so that a restart neither loses nor repeats a due moment.
 //!
-//! It has 56 bytes and is in the run directory:
+//! The file has 56 bytes and is in the run directory:
 //! - the second up to which everything due has been started, with eight bytes of the boot id, as it counts in the same boot only;
 //! - the number up to which run ids are reserved;
 //! - the seconds at which `@reboot` jobs became due for the first daemon of the boot and for the last one that had some to start, each with the boot.

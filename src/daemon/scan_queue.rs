@@ -66,7 +66,7 @@ impl ScanQueue {
     }
 }
 
-/// Whether somebody may have opened a new or changed file for writing: a regular file with one name. A link of either kind is complete.
+/// Whether a process may still have a new or changed file open for writing: a regular file with one name. A link of either kind is complete.
 pub fn may_still_be_written(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|file| file.is_file() && file.nlink() == 1)
 }

@@ -13,7 +13,7 @@ use clap::ArgMatches;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What `crond` was called for.
+/// What this call of `crond` is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Run the jobs of the system's crontabs.
@@ -29,7 +29,7 @@ pub enum Mode {
 /// The settings of the program.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What `crond` was called for.
+    /// What this call of `crond` is to do.
     pub mode: Mode,
     /// The configuration file with the command line's overrides.
     pub config: Config,
@@ -194,7 +194,7 @@ impl Settings {
         matches!(self.mode, Mode::Standalone(_))
     }
 
-    /// Where to log, if the command line or the configuration file says so.
+    /// The log destination of the command line or the configuration file. None: neither sets one.
     pub fn log(&self) -> Option<Target> {
         self.config.log.map(|log| match log {
             LogTarget::Syslog => Target::Syslog,

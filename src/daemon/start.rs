@@ -23,8 +23,8 @@ use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
-    EarlierStart, Executor, KEPT_STARTS, LaunchError, Predecessors, RunOfJob, falls_back_to_log, find_predecessors,
-    predecessors_of_journals,
+    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, RunOfJob, falls_back_to_log,
+    find_predecessors, predecessors_of_journals,
 };
 use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
@@ -50,7 +50,7 @@ use std::path::{Path, PathBuf};
 /// The version of cronie in the first log line of the `cronie` profile.
 const CRONIE_VERSION: &str = "1.7.2";
 
-/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them within so many seconds.
+/// If a daemon was stopped before it had started all `@reboot` jobs, the next one starts them if it begins within this number of seconds.
 const REBOOT_REACH: i64 = 500;
 // The journals must keep the starts for as long.
 const _: () = assert!(KEPT_STARTS > REBOOT_REACH);
@@ -73,7 +73,7 @@ pub enum StartError {
     },
     /// The executor could not be started.
     #[error(transparent)]
-    Executor(#[from] LaunchError),
+    Executor(#[from] ExecutorLinkError),
     /// A crontab on the command line cannot be read.
     #[error(transparent)]
     StandaloneFiles(#[from] StandaloneFilesError),
@@ -235,7 +235,7 @@ fn take_lock(settings: &Settings, held: Option<Vec<OwnedFd>>, log: &mut Log) -> 
     let taken = match held.filter(|held| !held.is_empty()) {
         Some(held) => DaemonLock::resume(&settings.config.run_dir, shared::PID_FILE, held),
         None => {
-            // It may be locked in the place of a read-only run directory. What is wrong with it is said when the state is opened.
+            // The state directory may be locked in the place of a read-only run directory. Its faults are logged when the state is opened.
             let _ = state_dir.map(job_state::make_directory);
             DaemonLock::take(&settings.config.run_dir, shared::PID_FILE, state_dir)
         }
@@ -285,13 +285,13 @@ fn log_start(settings: &Settings, in_background: bool, lacks_mailer: bool, lock:
         let run_dir = settings.config.run_dir.display();
         let why = "and there is no state directory that only its owner can read";
         let effect = "a second daemon would start and run each job again";
-        say("WARNING", &format!("somebody without privileges holds a lock on {run_dir}, {why}: {effect}"));
+        say("WARNING", &format!("an unprivileged user holds a lock on {run_dir}, {why}: {effect}"));
     } else if lock.is_some_and(|lock| lock.pidfile_lock_contested) {
-        say("WARNING", "somebody without privileges holds a lock on the PID file; it does not count");
+        say("WARNING", "an unprivileged user holds a lock on the PID file; it is ignored");
     }
 }
 
-/// Opens the record of the system's daemon. Without it, no missed run is made up after a restart.
+/// Opens the record of the system's daemon. Without it, no missed run is caught up after a restart.
 fn open_record(settings: &Settings, boot: &Boot, log: &mut Log) -> Option<StartRecord> {
     if settings.is_standalone() {
         return None;
@@ -344,7 +344,12 @@ fn listen_for_wake_ups(threads: &SingleThreaded, settings: &Settings, log: &mut 
 fn open_control(settings: &Settings, threads: &SingleThreaded, log: &mut Log) -> Control {
     let (rights, trouble) = control_socket::rights(settings);
     let server = control_socket::open(settings, threads);
-    let failure = server.as_ref().err().map(|why| format!("{why}; cronctl cannot control this daemon"));
+    let failure = server.as_ref().err().map(|why| {
+        let is_second = settings.is_standalone() && !settings.run_dir_given;
+        let is_taken = why.source.kind() == std::io::ErrorKind::AddrInUse;
+        let advice = if is_second && is_taken { " unless it is given a --run-dir of its own" } else { "" };
+        format!("{why}; cronctl cannot control this daemon{advice}")
+    });
     // A second standalone daemon of a user has no socket, which is no fault.
     let level = if settings.is_standalone() { Level::Info } else { Level::Warning };
     for text in trouble.into_iter().chain(failure) {
@@ -441,7 +446,7 @@ impl Daemon {
             is_resumed,
             live,
             begun,
-            // Without a directory for journals nobody knows what has been begun. An executor that has begun nothing has no journal.
+            // Without a directory for journals it is unknown which runs have begun. An executor that has begun nothing has no journal.
             begun_since_ms: if knows_starts { clock::wall_ms() - KEPT_STARTS * 1000 } else { i64::MAX },
         });
         self.record_earlier_results(&found.started);

@@ -14,11 +14,12 @@ use super::reactor::{Reactor, Token};
 use super::record::StartRecord;
 use super::settings::Settings;
 use super::wake_ups::WakeUps;
-use crate::executor::{Executor, LaunchError};
+use crate::executor::{Executor, ExecutorLinkError};
 use crate::report::Log;
 use crate::schedule::Timestamp;
 use crate::scheduler::{Action, Answer, Event, Now, RunId, RunRecord, RunResult, RunRules, Scheduler};
 use crate::sys::clock;
+use crate::sys::error;
 use crate::sys::lock::DaemonLock;
 use crate::sys::notify_socket::NotifySocket;
 use crate::sys::process;
@@ -31,10 +32,10 @@ use std::collections::VecDeque;
 pub enum Fatal {
     /// The executor is lost, without which nothing can be started.
     #[error(transparent)]
-    Executor(#[from] LaunchError),
+    Executor(#[from] ExecutorLinkError),
     /// A system call failed that never fails on a healthy system.
     #[error(transparent)]
-    Os(#[from] crate::sys::error::Error),
+    Os(#[from] error::Error),
 }
 
 /// Handles an event source that is ready.
@@ -163,7 +164,7 @@ pub(super) struct DaemonFiles {
     pub(super) record: Option<StartRecord>,
     /// The durable state of jobs; none where nothing is kept.
     pub(super) job_state: Option<JobStateStore>,
-    /// Why there is none.
+    /// Why the state of jobs is not kept, if it is not.
     pub(super) why_no_state: String,
     /// The files of anacron's jobs, if this daemon runs them.
     pub(super) anacron: Option<AnacronFiles>,
@@ -237,7 +238,7 @@ impl HeldReport {
 /// How far a daemon that was asked to stop has come. Moments are milliseconds of the monotonic clock.
 #[derive(Debug)]
 pub enum Stopping {
-    /// It ends without waiting for running jobs.
+    /// The daemon ends without waiting for running jobs.
     AtOnce,
     /// Running jobs may end by themselves until then.
     Waiting(i64),

@@ -8,7 +8,7 @@ use crate::profile::Profile;
 use crate::report::Level;
 use crate::schedule::HostKey;
 use crate::spool::names::is_safe_component;
-use crate::spool::{FileState, Finder, Look, ThisMachine};
+use crate::spool::{FileState, Finder, ScanOutcome, ThisMachine};
 use crate::sys::files;
 use crate::sys::stamp::Stamp;
 use crate::users::DaemonUsers;
@@ -37,7 +37,7 @@ pub struct CrontabFiles {
     passwd_failure: Option<String>,
     /// Whether the spool did not exist, which has been reported.
     is_spool_missing: bool,
-    /// Whether a directory could not be opened, so that files in it were not looked at.
+    /// Whether a directory could not be opened, so that the files in it were not checked.
     has_unopened: bool,
 }
 
@@ -248,7 +248,7 @@ impl CrontabFiles {
             return;
         }
         if let Some(why) = &failure {
-            let detail = format!("{why}; the name service is asked for all users");
+            let detail = format!("{why}; all users are looked up by the name service");
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
         }
         self.passwd_failure = failure;
@@ -281,16 +281,16 @@ impl CrontabFiles {
     ) {
         let reader = TableReader { profile: self.profile, host: self.host, known, machine: &self.machine };
         match &self.origin {
-            Origin::System(finder) => match finder.look(path, users) {
-                Look::Table(found) => self.cache.update(found, &reader, rule, events),
-                Look::Gone(path) => self.cache.remove(&path, events),
-                Look::Unopened(_) => {
+            Origin::System(finder) => match finder.scan_path(path, users) {
+                ScanOutcome::Table(found) => self.cache.update(found, &reader, rule, events),
+                ScanOutcome::Gone(path) => self.cache.remove(&path, events),
+                ScanOutcome::Unopened(_) => {
                     // The file may be a new one, which only a listing finds.
                     self.cache.forget_listed();
                     self.has_unopened = true;
                 }
                 // cronie's cluster has another host run the users' crontabs now.
-                Look::NoTable => match path.to_str() {
+                ScanOutcome::NoTable => match path.to_str() {
                     Some(path) if self.cache.contains(path) => self.cache.remove(path, events),
                     Some(_) | None => {}
                 },

@@ -230,7 +230,7 @@ fn the_second_of_two_changes_with_the_same_stamp_counts() {
     let mut take = |text: &str, stamp: Option<Stamp>| {
         fs::write(&path, text).unwrap();
         let Origin::System(finder) = &scene.tables.origin else { panic!("tables of the system") };
-        let Look::Table(mut found) = finder.look(&path, &mut scene.users) else { panic!("a table") };
+        let ScanOutcome::Table(mut found) = finder.scan_path(&path, &mut scene.users) else { panic!("a table") };
         found.stamp = stamp.unwrap_or(found.stamp);
         let (used, mut events) = (found.stamp, Vec::new());
         let reader = TableReader {

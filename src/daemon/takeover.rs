@@ -27,7 +27,7 @@ const UNKNOWN_START_OF_SILENT: &str =
     ": the executor that was starting this job cannot be reached; whether it ran is unknown";
 const UNKNOWN_START: &str = ": the executor died while it was starting this job; whether it ran is unknown";
 
-/// A run whose end nobody saw.
+/// A run that ended while no daemon and no executor waited for it.
 #[derive(Debug)]
 struct LostRun {
     run: RunOfJob,
@@ -136,7 +136,7 @@ impl Daemon {
                     self.stop_watching(id);
                     self.take_dead(dead);
                 }
-                // Its processes stay watched.
+                // The processes of the run are still watched.
                 Retried::Gone => {}
             }
         }
@@ -303,8 +303,8 @@ impl Daemon {
             self.handle_closed_executor(executor);
         }
         self.retry_silent();
-        for run in self.executors.old.take_timed_out(now_ms) {
-            self.end_run(run);
+        for left in self.executors.old.take_timed_out(now_ms) {
+            self.end_lost_run(left);
         }
         let sessions = Sessions::default();
         let goes_on = |watched: &WatchedRun| self.executors.old.process_of(watched, &sessions).is_some();
@@ -342,7 +342,7 @@ impl Daemon {
         }
     }
 
-    /// Logs runs whose end nobody saw and passes them to the scheduler.
+    /// Logs the runs whose end is unknown and passes them to the scheduler.
     fn report_lost(&mut self, lost: Vec<LostRun>) {
         if lost.is_empty() {
             return;

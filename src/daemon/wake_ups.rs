@@ -16,7 +16,7 @@ const PAUSE_MS: i64 = 100;
 /// The socket for messages, and the pauses in reading it.
 #[derive(Debug, Default)]
 pub struct WakeUps {
-    /// None: messages are not accepted.
+    /// The socket. None: messages are not accepted.
     socket: Option<WakeSocket>,
     /// When the pause ends (milliseconds of the monotonic clock); none: there is no pause.
     resume_at: Option<i64>,
@@ -43,7 +43,7 @@ impl WakeUps {
         messages.filter_map(|message| Some((message.user, message.sender?))).collect()
     }
 
-    /// Begins a pause.
+    /// Stops reading messages for `PAUSE_MS`, so that a flood of them costs little.
     pub fn pause(&mut self, now_ms: i64) {
         self.resume_at = Some(now_ms + PAUSE_MS);
     }

@@ -110,7 +110,7 @@ type Identity = (u64, u64);
 /// The watched directories, and what has changed in them.
 #[derive(Debug)]
 pub struct Watcher {
-    /// None: it is being dropped.
+    /// The watcher of the library. None only while this value is dropped.
     notify: Option<INotifyWatcher>,
     hints: Arc<Mutex<Hints>>,
     notifier: Notifier,
@@ -149,7 +149,7 @@ impl Drop for Reporter {
     }
 }
 
-/// Why changes are not reported.
+/// Why the kernel does not report changes.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The thread of `notify` has ended.
@@ -253,7 +253,7 @@ impl Watcher {
                 self.watched.insert(directory.to_owned(), identity);
                 Ok(true)
             }
-            // It was removed meanwhile.
+            // The directory was removed before it could be watched.
             Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => Ok(false),
             Err(error) => Err(WatchError::Directory { path: directory.to_owned(), source: os_error(error) }),
         }

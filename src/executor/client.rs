@@ -5,16 +5,16 @@ use super::link::{Link, WireError};
 use super::lost_processes::LostProcesses;
 use super::process::run;
 use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest};
-use crate::scheduler::{FollowUp, RunId, RunRequest};
+use crate::scheduler::{EndReason, FollowUp, RunId, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
 use crate::sys::{descriptor, handover, process};
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Why the executor cannot be used.
+/// Why main can no longer use the connection to its executor.
 #[derive(Debug, thiserror::Error)]
-pub enum LaunchError {
+pub enum ExecutorLinkError {
     /// A system call of the connection failed.
     #[error(transparent)]
     Os(#[from] error::Error),
@@ -40,7 +40,7 @@ pub struct Executor {
 impl Executor {
     /// Forks the executor. Must be called before any crontab is read and before the lock is taken. Signals are blocked
     /// already.
-    pub fn spawn(threads: &SingleThreaded, config: Config) -> Result<Executor, LaunchError> {
+    pub fn spawn(threads: &SingleThreaded, config: Config) -> Result<Executor, ExecutorLinkError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
             JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),
@@ -101,8 +101,8 @@ impl Executor {
     }
 
     /// Queues a request to end a run with all its processes: SIGTERM, and SIGKILL after its grace period.
-    pub fn end(&mut self, run: RunId) {
-        self.queue(&ExecutorRequest::End { run });
+    pub fn end(&mut self, run: RunId, why: EndReason) {
+        self.queue(&ExecutorRequest::End { run, why });
     }
 
     /// Queues a request to end the processes of a run that another executor has left: SIGTERM, and SIGKILL after the grace period.
@@ -153,26 +153,26 @@ impl Executor {
     }
 
     /// Sends queued requests as far as that does not block.
-    pub fn flush(&mut self) -> Result<(), LaunchError> {
+    pub fn flush(&mut self) -> Result<(), ExecutorLinkError> {
         self.link.flush().map_err(|error| match error.kind() {
-            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => LaunchError::Gone,
+            std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset => ExecutorLinkError::Gone,
             _ => os("sending to the executor")(error).into(),
         })
     }
 
-    /// Receives events without blocking. Events that the executor sent before it ended are returned before [`LaunchError::Gone`].
-    pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, LaunchError> {
+    /// Receives events without blocking. Events that the executor sent before it ended are returned before [`ExecutorLinkError::Gone`].
+    pub fn receive(&mut self) -> Result<Vec<ExecutorEvent>, ExecutorLinkError> {
         let open = self.link.fill().map_err(os("receiving from the executor"))?;
         let mut events = Vec::new();
-        while let Some(event) = self.link.take().map_err(LaunchError::Garbled)? {
+        while let Some(event) = self.link.take().map_err(ExecutorLinkError::Garbled)? {
             events.push(event);
         }
-        if open || !events.is_empty() { Ok(events) } else { Err(LaunchError::Gone) }
+        if open || !events.is_empty() { Ok(events) } else { Err(ExecutorLinkError::Gone) }
     }
 
     /// Closes the sending direction, after which the executor gets no more requests. It closes its end after its last job, mail and line of
     /// output, see [`Executor::is_done`].
-    pub fn close(&self) -> Result<(), LaunchError> {
+    pub fn close(&self) -> Result<(), ExecutorLinkError> {
         Ok(descriptor::shut_down_writing(self.link.as_fd()).map_err(os("closing the executor's socket"))?)
     }
 

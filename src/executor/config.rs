@@ -3,6 +3,7 @@
 use crate::profile::ProfileName;
 use crate::report::Target;
 use crate::report::mail::SENDMAIL;
+use crate::sys::files;
 use std::ffi::CStr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ pub(super) const RETRY_MS: i64 = 60_000;
 pub enum Mailer {
     /// The sendmail command line of the profile.
     Sendmail,
-    /// This command. It finds the recipients in the headers of the message, as `sendmail -t` does.
+    /// A command line. The command finds the recipients in the headers of the message, as `sendmail -t` does.
     Command(String),
     /// No mailer. Output is dropped unless it goes to the log (cronie's `-m off`).
     Off,
@@ -78,5 +79,5 @@ pub enum JournalLocation {
 /// Whether output goes to the log because there is no mailer. cronie decides this once, when it starts, and logs it.
 pub fn falls_back_to_log(config: &Config) -> bool {
     let cronie = config.profile == ProfileName::Cronie && config.mailer == Mailer::Sendmail;
-    cronie && !config.standalone && !config.output_to_log && !crate::sys::files::is_executable(SENDMAIL)
+    cronie && !config.standalone && !config.output_to_log && !files::is_executable(SENDMAIL)
 }

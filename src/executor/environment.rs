@@ -166,7 +166,7 @@ fn of_table(table: &Environment) -> impl Iterator<Item = (&[u8], &[u8])> {
     table.iter().filter(|(name, _)| !is_hidden_from_jobs(name))
 }
 
-/// Adds the variables that tell a job about its run. Those that its table sets stay as they are.
+/// Adds the variables about the run (`CRON_JOB` and others). Those that its table sets stay as they are.
 pub(super) fn add_run_variables(variables: &mut Variables, start: &RunRequest) {
     let (run, attempt) = (start.run.0.to_string(), start.attempt.to_string());
     let scheduled_at = Timestamp(start.scheduled_at).to_string();

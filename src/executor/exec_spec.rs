@@ -143,7 +143,7 @@ pub(super) struct ExecSpec {
     pub(super) sets_defaults: bool,
     /// The limits of the daemon's process when it was started.
     pub(super) original_limits: OriginalLimits,
-    /// The limits of the entry.
+    /// The limits that the entry sets (`CRON_LIMITS`).
     pub(super) limits: ResourceLimits,
 }
 
@@ -214,7 +214,7 @@ impl ExecSpec {
         if let Some(label) = &self.label {
             label.set_exec_context().map_err(at(ExecStage::Label))?;
         }
-        // Its session was begun before, so that every process in its cgroup is in a session of the job.
+        // The child's session was begun before, so that every process in its cgroup is in a session of the job.
         if let Some(Err(source)) =
             self.cgroup_descriptor.as_ref().map(|cgroup_descriptor| cgroup_descriptor.enter(child))
         {
@@ -345,7 +345,7 @@ impl Reporter {
         for (to, from) in report.iter_mut().zip(fields) {
             *to = from;
         }
-        // There is nobody left to report this error to. The exit status still shows the failure.
+        // No process is left to report this error to. The exit status still shows the failure.
         let _ = descriptor::write(self.pipe.as_fd(), &report);
     }
 }

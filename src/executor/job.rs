@@ -7,7 +7,7 @@ use super::output::Output;
 use super::owner::OwnerKey;
 use super::wire::RunProcess;
 use crate::profile::Profile;
-use crate::scheduler::{RunOutcome, RunRequest, RunResult, Usage};
+use crate::scheduler::{EndReason, RunOutcome, RunRequest, RunResult, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::created;
@@ -40,16 +40,16 @@ pub(super) struct Job {
     pub(super) user: Rc<UserWithGroups>,
     /// The session leader. None until the PAM monitor has started it.
     pub(super) pid: Option<Pid>,
-    /// The same process by its start time, if that could be read.
+    /// The process id with its start time, if that could be read.
     pub(super) process: Option<ProcessIdentity>,
-    /// Its cgroup, if it has one of its own. It exists until the job has ended, and longer if processes are left in it.
+    /// The cgroup of the job, if it has one of its own. It exists until the job has ended, and longer if processes are left in it.
     pub(super) leaf: Option<LeafCgroup>,
-    /// It is to be ended as soon as it has a process.
+    /// Whether the job is to be ended as soon as it has a process.
     pub(super) ends_at_start: bool,
-    /// Its processes are being ended, or have been, because its time was over.
+    /// Whether the job's processes are or were ended because it exceeded its time limit.
     pub(super) is_timeout: bool,
-    /// Main has asked for its end, before it ended by itself and before its time was over.
-    pub(super) is_ended_on_request: bool,
+    /// Why main has asked for its end, before it ended by itself and before its time was over.
+    pub(super) end_reason: Option<EndReason>,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
     /// When the process was started or the attempt was made: monotonic milliseconds, and milliseconds of Unix time.
@@ -78,7 +78,7 @@ impl Job {
         self.start.split(profile.backslash).shell
     }
 
-    /// Its process, if it has one.
+    /// The process of the job, if it has one.
     pub(super) fn run_process(&self) -> Option<RunProcess> {
         let started_at_ms = self.started_at_ms;
         self.pid.map(|pid| RunProcess { run: self.start.run, pid, started_at_ms })

@@ -2,10 +2,11 @@
 
 use super::config::Config;
 use crate::config::zones::current_zone;
+use crate::crontab;
 use crate::profile::{Profile, ProfileName};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start};
 use crate::schedule::duration_text;
-use crate::scheduler::{RunOutcome, RunRequest};
+use crate::scheduler::{EndReason, OUTPUT_ON_STDERR, RunOutcome, RunRequest};
 use crate::sys::clock;
 use serde_json::{Value, json};
 use std::io;
@@ -94,8 +95,7 @@ impl JobLogger {
         let pid = job.pid.unwrap_or(0);
         let (debian, how) = match end {
             RunOutcome::Code(code) if job.start.rules.success.contains(*code) && !is_timeout => {
-                let how = "output on standard error";
-                (format!("grandchild #{pid} failed with {how}"), how.to_owned())
+                (format!("grandchild #{pid} failed with {OUTPUT_ON_STDERR}"), OUTPUT_ON_STDERR.to_owned())
             }
             RunOutcome::Code(code) => {
                 (format!("grandchild #{pid} failed with exit status {code}"), format!("exit {code}"))
@@ -120,8 +120,8 @@ impl JobLogger {
         }
     }
 
-    /// Logs the end of a run that main has asked for: `(alice) ENDED (command) on request, signal 15 after 10.0s`. It is no failure.
-    pub(super) fn ended_on_request(&mut self, job: JobRef<'_>, end: &RunOutcome, duration_ms: u64) {
+    /// Logs the end of a run that main has asked for: `(alice) ENDED (command) killed by alice, signal 15 after 10.0s`. It is no failure.
+    pub(super) fn ended_on_request(&mut self, job: JobRef<'_>, why: &EndReason, end: &RunOutcome, duration_ms: u64) {
         let how = match end {
             RunOutcome::Code(code) => format!("exit {code}"),
             RunOutcome::Signal { number, core_dumped } => signal_text(*number, *core_dumped),
@@ -129,7 +129,11 @@ impl JobLogger {
             RunOutcome::Skipped(_) | RunOutcome::Lost => return,
         };
         if self.is_cronie() || self.mask != 0 {
-            let rest = format!(" on request, {how} after {:.1}s", duration_ms as f64 / 1000.0);
+            let why = match why {
+                EndReason::Replaced => "replaced by a newer run".to_owned(),
+                EndReason::Killed(by) => format!("killed by {}", crontab::printable(by.as_bytes())),
+            };
+            let rest = format!(" {why}, {how} after {:.1}s", duration_ms as f64 / 1000.0);
             let fields: Vec<_> = [("duration_ms", json!(duration_ms))].into_iter().chain(status(end)).collect();
             self.write(job, Level::Info, "ENDED", job.command, &rest, &fields);
         }

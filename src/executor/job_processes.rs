@@ -37,11 +37,11 @@ pub(super) struct Candidate {
 /// What seems to connect a process with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FoundBy {
-    /// This process of the job is its parent.
+    /// Its parent is this process of the job.
     Parent(Pid),
-    /// It is in the same session as this process of the job.
+    /// The process is in the same session as this process of the job.
     Session { companion: Pid, session: Pid },
-    /// It was in the job's cgroup after the processes of the machine had been read.
+    /// The process was in the job's cgroup after the processes of the machine had been read.
     Cgroup,
 }
 
@@ -87,7 +87,7 @@ impl JobProcesses {
         self.members.iter().filter(|(_, member)| member.is_alive).map(|(pid, member)| member.identity(*pid))
     }
 
-    /// The same, without those that have been marked as stopped.
+    /// The processes without those that are marked as stopped.
     pub(super) fn not_stopped(&self) -> impl Iterator<Item = ProcessIdentity> {
         let running = self.members.iter().filter(|(_, member)| member.is_alive && !member.is_stopped);
         running.map(|(pid, member)| member.identity(*pid))
@@ -264,7 +264,7 @@ mod tests {
     fn a_process_with_the_reused_id_of_a_jobs_process_does_not_belong_to_the_job() {
         let mut job = job();
         walk(&mut job, &[entry(100, 50, 100, 1), entry(101, 100, 100, 2)]);
-        // Both have ended, and somebody else's session and its child have their ids.
+        // Both have ended, and another session and its child have their ids.
         walk(&mut job, &[entry(100, 7, 100, 9), entry(101, 100, 100, 10), entry(102, 101, 100, 11)]);
         assert_eq!(alive(&job), [0; 0]);
     }

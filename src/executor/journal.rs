@@ -31,7 +31,7 @@ const MOST_FOLLOW_UPS: usize = 5_000;
 /// How long runs are kept after their start, and after their end, in seconds. A restart catches up three minutes, and the clock may be set
 /// back a little meanwhile. A main that has received a result may be killed before it has saved what follows from it.
 pub const KEPT_STARTS: i64 = 600;
-/// The same, in seconds, if the journal would become too long otherwise.
+/// The value of `KEPT_STARTS` where the journal would become too long otherwise.
 const KEPT_STARTS_WHEN_LONG: i64 = 200;
 /// A journal is compacted when it is longer than this and twice as long as after the last time.
 const WORTH_COMPACTING: u64 = 1 << 20;
@@ -78,13 +78,13 @@ enum JournalRecord {
 /// What became of a hook or a ping.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct JournaledFollowUp {
-    /// The run that it followed.
+    /// The run whose outcome it was about.
     pub run: RunId,
     /// When it ended, in seconds of UTC.
     pub ended_at: i64,
-    /// What it was, see [`crate::scheduler::FollowUpTask::name`].
+    /// The name of the task, see [`crate::scheduler::FollowUpTask::name`].
     pub what: String,
-    /// How it ended.
+    /// Its outcome in words: `exit 0`, `signal 9`.
     pub how: String,
     /// The beginning of what it has written.
     pub output: Vec<u8>,

@@ -58,7 +58,7 @@ impl Label {
 
 fn context(policy: &Policy, start: &RunRequest, user: &UserWithGroups) -> Result<CString, LabelError> {
     let context = match &start.source.owner {
-        // It was looked up with the user, since libselinux asks the name service, which may hang.
+        // The context was looked up with the user, since libselinux asks the name service, which may hang.
         Owner::User { .. } => match &user.context {
             Some(found) => found.clone().map_err(LabelError::None)?,
             None => return Err(LabelError::None("it was not looked up".to_owned())),

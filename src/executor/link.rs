@@ -2,9 +2,9 @@
 //! never block.
 
 use crate::crontab::LARGEST_ENVIRONMENT;
-use crate::sys::descriptor;
 use crate::sys::error::OsError;
 use crate::sys::insist::insist;
+use crate::sys::{descriptor, files};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -163,7 +163,7 @@ impl Link {
     /// The socket fails. The connection is of no more use.
     pub fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match insist(|| descriptor::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
+            match insist(|| files::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
                 Ok(0) => return Ok(false),
                 // A shorter read has emptied the socket, and later data or the end makes it readable again.
                 Ok(count) if count < BYTES_PER_READ => return Ok(true),
@@ -180,7 +180,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It cannot be decoded, or is too long.
+    /// The message cannot be decoded, or is too long.
     pub fn take<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         let waiting = self.incoming.get(self.next..).unwrap_or(&[]);
         let Some((announced, rest)) = waiting.split_first_chunk::<4>() else {
@@ -204,7 +204,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// It is too long.
+    /// The message is too long.
     pub fn take_known<T: DeserializeOwned>(&mut self) -> Result<Option<T>, WireError> {
         loop {
             let waiting = self.incoming.get(self.next..).unwrap_or(&[]);

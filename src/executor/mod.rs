@@ -46,7 +46,7 @@ mod template;
 mod test_request;
 mod wire;
 
-pub use client::{Executor, LaunchError};
+pub use client::{Executor, ExecutorLinkError};
 pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
 #[doc(hidden)]
 pub use journal::{JournalContent, JournalError, JournaledRun, compact as compact_journal, read as read_journal};

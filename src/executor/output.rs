@@ -77,7 +77,7 @@ impl Output {
         Output { limits, ..Output::default() }
     }
 
-    /// The same, with a digest of everything that is written.
+    /// Output with a digest of everything that is written.
     pub(super) fn with_digest(self) -> Output {
         Output { hasher: Some(SipHasher24::new()), ..self }
     }
@@ -152,7 +152,7 @@ impl Output {
         if self.tail.try_reserve(to_tail.len()).is_ok() {
             self.tail.extend(to_tail);
         } else {
-            // Without memory the end is as long as what there is holds: it must have no gap either.
+            // Without memory the kept end stays as long as it is: it must have no gap either.
             self.tail.clear();
             let most = self.tail.capacity().min(most);
             self.tail.extend(to_tail.get(to_tail.len().saturating_sub(most)..).unwrap_or(&[]));
@@ -199,7 +199,7 @@ impl Output {
     }
 }
 
-/// These parts one after the other. Nothing if there is no memory for them.
+/// Joins these parts. The result is empty if there is no memory for it.
 fn copy<const COUNT: usize>(parts: [&[u8]; COUNT]) -> Vec<u8> {
     let mut text = Vec::new();
     if text.try_reserve_exact(parts.iter().map(|part| part.len()).sum()).is_ok() {

@@ -1,10 +1,10 @@
-//! The PAM monitor: a process of root that keeps a PAM session open around one job, hook or ping and closes it whatever happens to that.
+//! The PAM monitor: a process of root that keeps a PAM session open around one job, hook or ping and closes it however the process ends.
 //!
 //! The template process forks it. It communicates with the executor over a socket. Each PAM monitor begins its own PAM transaction, so
 //! libpam reads the service's files and loads the modules as they are at that moment, and errors are reported for the job in question.
 
 use super::config::{CALL_URL, RETRY_MS};
-use super::environment::Variables;
+use super::environment::{Variables, c_string};
 use super::exec_spec::{
     ExecSpec, ExecStage, Failure, Identity, OriginalLimits, Reporter, Stdio, at, defaults, run_child,
 };
@@ -91,9 +91,9 @@ pub(super) enum MonitorEvent {
     },
     /// The job's process has been started.
     Started {
-        /// Its process id.
+        /// The process id of the job's session leader.
         pid: Pid,
-        /// The same by its start time, read before anybody could wait for it.
+        /// The process id with the start time, read before the process could be reaped.
         process: Option<ProcessIdentity>,
         /// Whether it has a cgroup of its own, which is named for its run.
         has_leaf: bool,
@@ -222,7 +222,7 @@ impl<'a> PamMonitor<'a> {
         process::set_group_ids(request.identity.gid).map_err(at(ExecStage::GroupId))?;
         session.establish_credentials().map_err(account)?;
         if let Some(class) = &request.session_class {
-            let setting = super::environment::c_string(&[b"XDG_SESSION_CLASS=", class]);
+            let setting = c_string(&[b"XDG_SESSION_CLASS=", class]);
             session.put_variable(&setting).map_err(account)?;
         }
         session.open().map_err(|error| MonitorError::Pam { error, session: true })?;

@@ -1,6 +1,8 @@
 //! Finds the executors of earlier mains, once when main starts: those that are still running, and the journals of dead ones.
 
-use super::journal::{JournalContent, JournaledFollowUp, JournaledRun, KEPT_STARTS, append_handled, read};
+use super::journal::{
+    JournalContent, JournalError, JournaledFollowUp, JournaledRun, KEPT_STARTS, append_handled, read,
+};
 use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
@@ -29,7 +31,7 @@ pub struct EarlierStart {
     pub scheduled_at: i64,
     /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
-    /// Its result, if it has one: an earlier main may have received it just before it was killed.
+    /// The result of the run, if it has one: an earlier main may have received it just before it was killed.
     pub result: Option<RunResult>,
     /// Whether that result has been sent to an earlier main, so that it is not sent again.
     pub is_delivered: bool,
@@ -263,7 +265,7 @@ impl OldExecutor {
 
     /// Drops a connection that cannot be registered with epoll.
     pub fn disconnect(self, boot_id: &str) -> SilentExecutor {
-        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|look| look.content.ok());
+        let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|found| found.content.ok());
         SilentExecutor::new(self.files, content)
     }
 }
@@ -332,7 +334,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     for files in silent {
         let content = match files.inspect(boot_id, now()) {
             Ok(None) => continue,
-            Ok(Some(look)) => look.content,
+            Ok(Some(found)) => found.content,
             Err(error) => Err(error),
         };
         let content = content.map_err(|error| found.errors.push(error)).ok();
@@ -408,7 +410,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
         return;
     }
     if content.is_damaged {
-        let source = super::journal::JournalError::Damaged;
+        let source = JournalError::Damaged;
         found.errors.push(RunDirectoryError::Journal { path: files.journal(), source });
     }
     found.started.extend(starts_of(&content));
@@ -419,7 +421,7 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
 
 fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
     let content = match executor.files.inspect(boot_id, now()) {
-        Ok(Some(look)) => look.content.map(Some),
+        Ok(Some(found)) => found.content.map(Some),
         Ok(None) => Ok(None),
         Err(error) => Err(error),
     };

@@ -16,7 +16,7 @@
 //! | `finish` | reading output, and what follows from the end of a job |
 //! | `job_endings`, `endings` | jobs that are being ended, and the walks over their processes |
 //! | `late_jobs`, `late` | jobs that have ended and whose background processes still write |
-//! | `ended_run`, `kept_output`, `ended_output` | runs that have ended, their output while it is kept, and what becomes of it |
+//! | `ended_run`, `kept_output`, `ended_output` | runs that have ended, their output while it is kept, and its mail |
 //! | `follow_ups`, `run_follow_ups` | hooks and pings that wait and run; their starts and ends |
 //! | `mail` | mailers and the mails that wait for one |
 //! | `run_journal` | the journal of runs, for a later main |
@@ -150,7 +150,7 @@ impl ExecutorState {
     fn has_no_work(&self) -> bool {
         let mails = self.mails.waiting() + self.mails.mailers();
         let follow_ups = self.follow_ups.len();
-        // Those of its own runs are among the running jobs.
+        // The processes of its own runs are among the running jobs.
         let endings = self.endings.of_job.len();
         self.starts.len() + mails + follow_ups + self.jobs.running.len() + endings == 0
             && self.jobs.relay.as_ref().is_none_or(Relay::is_empty)

@@ -50,7 +50,7 @@ impl LineFormat {
     }
 }
 
-/// Both streams and the incomplete lines of jobs.
+/// The relay of both streams, with the incomplete lines of jobs.
 #[derive(Debug)]
 pub(super) struct Relay {
     format: LineFormat,

@@ -172,7 +172,7 @@ fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
 }
 
 fn create_locked(path: &Path) -> Result<File, RunDirectoryError> {
-    // It was left by a process with the same id in another boot, or by one that was killed while it created it.
+    // The file was left by a process with the same id in another boot, or by one that was killed while it created it.
     let _ = fs::remove_file(path);
     let file = OpenOptions::new()
         .read(true)
@@ -250,8 +250,8 @@ mod tests {
         let found = executors(top.path()).unwrap();
         assert_eq!(found.len(), 5);
         for files in found {
-            let look = files.inspect(BOOT_ID, 0);
-            let error = look.and_then(|look| look.unwrap().content).unwrap_err();
+            let found = files.inspect(BOOT_ID, 0);
+            let error = found.and_then(|found| found.unwrap().content).unwrap_err();
             assert!(error.is_of_content(), "{error}");
             files.discard().unwrap();
         }

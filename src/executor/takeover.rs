@@ -6,7 +6,7 @@
 use super::link::Link;
 use super::run_directory::ExecutorFiles;
 use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
-use crate::scheduler::{RunId, RunOutcome, RunResult};
+use crate::scheduler::{EndReason, RunId, RunOutcome, RunResult};
 use crate::sys::clock;
 use crate::sys::local_socket;
 use crate::sys::process::{self, Pid};
@@ -153,8 +153,8 @@ impl OldExecutor {
     }
 
     /// Requests the end of one of its runs. False if it has another version, which does not know such a request.
-    pub fn end(&mut self, run: RunId) -> bool {
-        self.ask_same_version(&ExecutorRequest::End { run })
+    pub fn end(&mut self, run: RunId, why: EndReason) -> bool {
+        self.ask_same_version(&ExecutorRequest::End { run, why })
     }
 
     /// Decides about the mail of a run that has ended, see [`super::Executor::conclude`].

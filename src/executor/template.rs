@@ -109,7 +109,7 @@ fn template(
         return 1;
     }
     process::set_name(c"crond: template");
-    // Its children are not waited for: the executor is informed about jobs over the sockets of the PAM monitors.
+    // The children of the template are not waited for: the executor is informed about jobs over the sockets of the PAM monitors.
     process::ignore_children();
     let library = Library::open();
     if let (Some(library), Ok(service)) = (&library, CString::new(profile.pam_service)) {

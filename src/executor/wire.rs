@@ -6,17 +6,17 @@
 //! and a message that cannot be decoded is skipped.
 
 use super::lost_processes::LostProcesses;
-use crate::scheduler::{FollowUp, JobId, MailResult, RunId, RunResult};
+use crate::scheduler::{EndReason, FollowUp, JobId, MailResult, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
-pub(super) const PROTOCOL: u32 = 5;
+pub(super) const PROTOCOL: u32 = 6;
 
 /// How jobs are ended. The order is part of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum EndMethod {
     /// SIGTERM, and SIGKILL after the grace period of the job.
     WithGrace,
-    /// SIGKILL.
+    /// SIGKILL at once.
     AtOnce,
 }
 
@@ -48,6 +48,8 @@ pub enum ExecutorRequest<S> {
     End {
         /// The run whose processes are ended.
         run: RunId,
+        /// Why, for the log.
+        why: EndReason,
     },
     /// Run a hook, or call a web service.
     FollowUp(FollowUp<S>),
@@ -62,7 +64,7 @@ pub enum ExecutorRequest<S> {
     EndLost {
         /// The run, which its own executor cannot end any more.
         run: RunId,
-        /// Its processes as the journal of that executor has them.
+        /// The processes of the run as the journal of that executor has them.
         processes: LostProcesses,
         /// Seconds of the grace period.
         grace_s: u32,
@@ -158,7 +160,7 @@ pub enum ExecutorEvent {
     OutputPart {
         /// The number of the follower.
         follower: u64,
-        /// Which stream it is from.
+        /// The stream that wrote it.
         stream: OutputStream,
         /// Bytes of the output that are left out before this part.
         skipped: u64,
@@ -171,9 +173,9 @@ pub enum ExecutorEvent {
     FollowedUp {
         /// The run after which it was started.
         run: RunId,
-        /// What it was: the event of a hook, or `ping` and what was told.
+        /// The event of a hook, or `ping` and the reported event.
         what: String,
-        /// How it ended: `exit 0`.
+        /// Its outcome in words: `exit 0`.
         how: String,
         /// The beginning of what it has written.
         output: Vec<u8>,

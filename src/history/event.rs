@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub enum HistoryEvent {
     /// A daemon has begun: runs of earlier ones that it does not name are over, and the time in which there was none is known.
     DaemonBegun(DaemonBegun),
-    /// The daemon ends because it was told to.
+    /// The daemon ends on request, not by a fault.
     DaemonEnded {
         /// The time of the end; none ran from here to the next [`HistoryEvent::DaemonBegun`].
         at_ms: i64,
@@ -21,7 +21,7 @@ pub enum HistoryEvent {
     RunStarted {
         /// The number of the run.
         run: u64,
-        /// When that was.
+        /// When the process was started, milliseconds of Unix time.
         started_at_ms: i64,
     },
     /// A run has ended, as the executor saw it. The rules of its entry may have it end otherwise: then [`HistoryEvent::RunDecided`] follows.
@@ -75,7 +75,7 @@ pub enum HistoryEvent {
 /// What a new daemon knows of the time before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonBegun {
-    /// When it began.
+    /// When the daemon began, milliseconds of Unix time.
     pub at_ms: i64,
     /// The kernel's id of this boot.
     pub boot: String,
@@ -108,13 +108,13 @@ pub struct RunBegun {
     /// The entry as it is now: it may be changed before the run ends.
     #[serde(flatten)]
     pub entry: RecordedEntry,
-    /// What asked for it.
+    /// What caused the run: `schedule`, `manual` and the others of [`crate::scheduler::Trigger`].
     pub trigger: String,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,
     /// The slot that it was started for, however late that was.
     pub scheduled_at_ms: i64,
-    /// When it was handed over.
+    /// When main handed the run to the executor, milliseconds of Unix time.
     pub at_ms: i64,
 }
 
@@ -123,7 +123,7 @@ pub struct RunBegun {
 pub struct RecordedEntry {
     /// The full id of the job, `USER:NAME`.
     pub job: String,
-    /// As whom it runs.
+    /// The user that the job runs as.
     pub user: String,
     /// The id of that user, if it is known.
     pub uid: Option<u32>,
@@ -142,9 +142,9 @@ pub struct RecordedEntry {
 pub struct RunEnded {
     /// The number of the run.
     pub run: u64,
-    /// When its process was started.
+    /// When its process was started, milliseconds of Unix time.
     pub started_at_ms: Option<i64>,
-    /// When it ended.
+    /// When it ended, milliseconds of Unix time.
     pub ended_at_ms: i64,
     /// How long it ran by a clock that is never set.
     pub duration_ms: Option<u64>,
@@ -154,7 +154,7 @@ pub struct RunEnded {
     pub system_us: Option<u64>,
     /// Largest resident set, KiB.
     pub max_rss_kib: Option<u64>,
-    /// Bytes that it wrote.
+    /// Bytes that the run wrote.
     pub output_bytes: u64,
     /// Whether the rules of its entry were known, so that `ok` and `failed` are final.
     #[serde(default)]
@@ -169,7 +169,7 @@ pub struct RunEnded {
 pub struct RecordedOutcome {
     /// `ok`, `failed` and so on.
     pub outcome: String,
-    /// Why, or `by` whom.
+    /// The reason of the outcome, or who ended the run.
     pub reason: Option<String>,
     /// The exit status, if it exited.
     pub exit_code: Option<i32>,
@@ -184,7 +184,7 @@ pub struct RunDecided {
     pub run: u64,
     /// When it ended; the time of its slot if that is not known.
     pub ended_at_ms: i64,
-    /// What the rules have decided.
+    /// The outcome by the rules of the entry.
     #[serde(flatten)]
     pub end: RecordedOutcome,
 }
@@ -197,9 +197,9 @@ pub struct Slots {
     pub entry: RecordedEntry,
     /// What would have asked for a run.
     pub trigger: String,
-    /// The first slot.
+    /// The first slot, milliseconds of Unix time.
     pub first_ms: i64,
-    /// The last slot.
+    /// The last slot, milliseconds of Unix time.
     pub last_ms: i64,
     /// How many slots, the first and the last included.
     pub count: u64,

@@ -9,7 +9,7 @@
 //! still to be applied.
 //!
 //! What is still to be applied is limited. From the half on, output of jobs is left out. Users together have three quarters, one user a quarter of
-//! these, so that neither can displace the events of root's jobs or of others'. For each run whose beginning is recorded there is room for its end, too,
+//! these, so that neither can displace the events of root's jobs or of others'. For each run whose beginning is recorded there is space for its end, too,
 //! so that no run stays without one.
 
 use super::event::HistoryEvent;
@@ -44,12 +44,12 @@ const EVENT_HEADER: usize = 16;
 /// No event is longer, its bytes included.
 const LONGEST_EVENT: u64 = 4 << 20;
 
-/// A place in the journal.
+/// A position in the journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
-    /// The generation of the file.
+    /// The generation of the file, which is raised when the file begins anew.
     pub generation: u64,
-    /// The offset in it.
+    /// The offset in the file, in bytes.
     pub offset: u64,
 }
 
@@ -89,11 +89,11 @@ fn write_header(file: &File, start: Position) -> io::Result<()> {
 pub struct JournaledEvent {
     /// The event. None: it is one of a later version that is not known here.
     pub event: Option<HistoryEvent>,
-    /// The bytes.
+    /// The kept output of the run that the event is about; empty for most events.
     pub bytes: Vec<u8>,
 }
 
-/// What was read in one go.
+/// The events of one read.
 #[derive(Debug)]
 pub struct Batch {
     /// The events in order.
@@ -194,12 +194,12 @@ pub enum Share {
     User(u32),
 }
 
-/// What a user has taken.
+/// The space of the journal that the events of a user take.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
-    /// Bytes of events since the recorder was last up to date.
+    /// Bytes of events that were written since the recorder was last up to date.
     written: u64,
-    /// Bytes for the ends of runs.
+    /// Bytes that are reserved for the ends of runs.
     reserved: u64,
 }
 
@@ -223,30 +223,30 @@ impl OpenRun {
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,
-    /// Where the next write goes.
+    /// The position of the next write.
     end: Position,
-    /// Up to where the recorder has applied events.
+    /// The offset up to which the recorder has applied events.
     applied: u64,
-    /// Up to where applied events are cut out of the file.
+    /// The offset up to which applied events are removed from the file.
     cut_out: u64,
-    /// What is to be written.
+    /// Events that are not written yet.
     buffer: Vec<u8>,
-    /// How many events that is.
+    /// The number of events in `buffer`.
     buffered: u64,
     shares: HashMap<Share, Taken>,
-    /// What all users together have taken.
+    /// Bytes that all users but root take together.
     of_users: u64,
     /// Runs whose ends are still to come.
     open_runs: HashMap<u64, OpenRun>,
-    /// What is reserved for them.
+    /// Bytes that are reserved for the ends of `open_runs`.
     reserved: u64,
     dropped: u64,
 }
 
-/// How a journal was found.
+/// What a journal contained when it was opened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FoundJournal {
-    /// It was empty.
+    /// The file was empty.
     New,
     /// An earlier daemon has written it.
     Earlier,
@@ -309,9 +309,9 @@ impl JournalWriter {
         Ok(())
     }
 
-    /// Forgets what was taken, as the recorder is up to date. Ends of runs that go on still have their room.
+    /// Forgets what was taken, as the recorder is up to date. The space for the ends of running runs stays reserved.
     fn forget_shares(&mut self) {
-        // Not every run has both events, and there is room for the second one now.
+        // Not every run has both events, and there is space for the second one now.
         let is_ended = |run: &&OpenRun| !(run.is_running && run.is_undecided);
         self.reserved -= self.open_runs.values().filter(is_ended).map(|run| run.reserve()).sum::<u64>();
         self.open_runs.retain(|_, run| !is_ended(&&*run));
@@ -339,7 +339,7 @@ impl JournalWriter {
         }
     }
 
-    /// Reserves room for the ends of runs that an event tells of, and gives back that of the event itself.
+    /// Reserves space for the end of a run that begins, and releases the space of an end that is written.
     fn note_open_runs(&mut self, share: Share, event: &HistoryEvent) {
         let begun = |share| OpenRun { share, is_running: true, is_undecided: true };
         match event {
@@ -360,7 +360,7 @@ impl JournalWriter {
         }
     }
 
-    /// Whether there is room reserved for an event.
+    /// Whether space is reserved for an event.
     fn has_reserve(&self, event: &HistoryEvent) -> bool {
         match event {
             HistoryEvent::RunEnded(ended) => self.open_runs.get(&ended.run).is_some_and(|run| run.is_running),
@@ -379,17 +379,17 @@ impl JournalWriter {
         self.end.offset.saturating_sub(self.applied) + self.buffer.len() as u64
     }
 
-    /// Whether output of jobs still has room.
+    /// Whether there is space for output of jobs.
     pub fn has_room_for_output(&self) -> bool {
         self.waiting() < WITHOUT_OUTPUT
     }
 
-    /// How many events were dropped since the last call, because there was no room for them.
+    /// How many events were dropped since the last call, because there was no space for them.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Adds an event to what the next [`JournalWriter::flush`] writes, if there is room. Bytes of output are left out first.
+    /// Adds an event to what the next [`JournalWriter::flush`] writes, if there is space. Bytes of output are left out first.
     pub fn append(&mut self, share: Share, event: &HistoryEvent, bytes: &[u8]) {
         let is_output = !bytes.is_empty();
         if is_output && !self.has_room_for_output() {

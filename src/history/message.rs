@@ -11,17 +11,17 @@ use std::path::PathBuf;
 
 /// The internal verb of cronctl that is the recorder.
 pub const VERB: &str = "recorder";
-/// Tells the recorder that the journal has grown.
+/// The message to the recorder that the journal has grown.
 pub const JOURNAL_HAS_GROWN: &[u8] = b".";
 /// The longest line either side sends.
 pub const LONGEST_LINE: usize = 16 << 10;
 
-/// What the recorder has to know.
+/// The settings of the recorder, which main sends at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderSettings {
     /// The directory of the database. None: it is kept in memory.
     pub directory: Option<PathBuf>,
-    /// What is kept.
+    /// How much the database keeps.
     pub retention: Retention,
     /// The group whose members may do what root may.
     #[serde(default)]
@@ -31,18 +31,18 @@ pub struct RecorderSettings {
     pub view_group: Option<u32>,
 }
 
-/// What is kept. Zero means without a limit.
+/// How much the database keeps. Zero: without a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retention {
-    /// For how many days.
+    /// Days for which rows are kept.
     pub days: u32,
-    /// How many rows of a job.
+    /// Rows that are kept for each job.
     pub runs: u32,
-    /// How many bytes in all.
+    /// Bytes of the database.
     pub bytes: u64,
 }
 
-/// What the recorder tells main.
+/// A message from the recorder to main.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecorderMessage {

@@ -13,10 +13,10 @@ const OWNERS_MS: i64 = 500;
 const MOST_MS: i64 = 2_000;
 /// Intervals without a daemon that one answer has at most.
 const MOST_DOWNTIMES: i64 = 100;
-/// After so many steps of SQLite the time is looked at.
+/// SQLite checks the time limit after so many steps.
 const STEPS: i32 = 1_000;
 
-/// Who asks.
+/// Whose rows a query may return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Viewer {
     /// Root and the members of the groups that see everything.
@@ -28,17 +28,17 @@ pub enum Viewer {
 /// Which rows are wanted. Times are milliseconds of Unix time; nothing given means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunFilter {
-    /// Of this job.
+    /// Rows of this job only.
     pub job: Option<String>,
-    /// Of jobs that run as this user.
+    /// Rows of jobs that run as this user only.
     pub user: Option<String>,
-    /// With this outcome.
+    /// Rows with this outcome only.
     pub outcome: Option<String>,
-    /// Of slots from here on.
+    /// Rows of slots at or after this time only.
     pub since_ms: Option<i64>,
-    /// Of slots before this.
+    /// Rows of slots before this time only.
     pub until_ms: Option<i64>,
-    /// Before this run.
+    /// Rows of runs with a smaller number only.
     pub before: Option<u64>,
 }
 
@@ -52,9 +52,9 @@ pub struct RowPlace {
 /// A row, and its place in the order of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
-    /// The place.
+    /// Its place in the order, from which the next page goes on.
     pub place: RowPlace,
-    /// The row.
+    /// The run, or the slots that had none.
     pub record: RunRecord,
 }
 
@@ -64,9 +64,9 @@ const COLUMNS: &str = "run, job, user, uid, source, line, command, trigger, atte
 /// The kept output of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredOutput {
-    /// The first bytes.
+    /// The first bytes that the run wrote.
     pub head: Vec<u8>,
-    /// The last bytes.
+    /// The last bytes that it wrote.
     pub tail: Vec<u8>,
     /// How many bytes between them were not kept.
     pub cut: u64,
@@ -264,7 +264,7 @@ pub enum QueryError {
     /// There is no such run, or the viewer may not see it.
     #[error("no such run")]
     NoSuchRun,
-    /// It takes too long.
+    /// The query exceeded its time limit.
     #[error("the query exceeded its time limit; ask for a shorter time")]
     TooLong,
     /// The database cannot be read now.

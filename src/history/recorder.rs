@@ -20,7 +20,7 @@ const SYNC_MS: i64 = 1_000;
 const RETRY_MS: i64 = 5_000;
 /// Bytes in the journal that cannot be read for so long are damaged, in milliseconds.
 const UNREADABLE_MS: i64 = 5_000;
-/// The time between two looks at what is to be deleted, and between two steps.
+/// The time between two checks for rows to be deleted, and between two steps of deletion.
 const TRIM_MS: i64 = 60_000;
 const TRIM_STEP_MS: i64 = 20;
 /// The time between two attempts to take the lock of the database.
@@ -53,7 +53,7 @@ impl From<io::Error> for RecorderError {
 /// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// Go on.
+    /// Main is there: go on.
     Open,
     /// Apply what is left with [`Recorder::finish`], and end.
     Closed,
@@ -72,7 +72,7 @@ pub struct Recorder {
     applied: Option<Position>,
     /// When the journal is read next, milliseconds of the monotonic clock.
     apply_at: Option<i64>,
-    /// When it was read last.
+    /// When the journal was read last, milliseconds of the monotonic clock.
     read_at: i64,
     /// When what was applied is brought to the disk.
     sync_at: Option<i64>,

@@ -235,7 +235,7 @@ fn put_aside(directory: &Path, now_seconds: i64) -> io::Result<PathBuf> {
     Ok(aside(""))
 }
 
-/// One transaction.
+/// The changes of one transaction.
 struct Change<'a> {
     transaction: &'a Transaction<'a>,
     boot: &'a mut Option<String>,

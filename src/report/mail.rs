@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_head_is_the_incumbents_byte_for_byte() {
+    fn the_head_is_the_reference_byte_for_byte() {
         let variables: [(&[u8], &[u8]); 2] = [(b"SHELL", b"/bin/sh"), (b"HOME", b"/home/alice")];
         assert_eq!(
             shown(&DEBIAN, &a_head(b"root (Cron Daemon)", MailSettings::default()), &variables),

@@ -20,11 +20,13 @@ pub fn span(seconds: i64) -> String {
     distance(seconds.unsigned_abs(), [" d", " h", " min", " s"])
 }
 
-/// How a run or a slot ended: `ok`, `failed (exit 3)`, `skipped: still running`.
+/// How a run or a slot ended: `ok`, `failed (exit 3)`, `failed: output on standard error`, `skipped: still running`.
 pub fn outcome(outcome: &Outcome) -> String {
     let times = if outcome.count > 1 { format!(" ×{}", outcome.count) } else { String::new() };
     let text = match (outcome.outcome.as_str(), outcome.exit_code, outcome.signal, &outcome.reason) {
         ("ok", None | Some(0), ..) => "ok".to_owned(),
+        ("failed", Some(0), _, Some(reason)) => format!("failed: {reason}"),
+        ("failed", Some(code), _, Some(reason)) => format!("failed: {reason} (exit {code})"),
         (word, Some(code), ..) => format!("{word} (exit {code})"),
         ("signal", None, Some(number), _) => match signal::name_of(number) {
             Some(name) => format!("ended by {name}"),
@@ -46,7 +48,7 @@ pub fn output(bytes: &[u8]) -> String {
     bytes.split_inclusive(|byte| *byte == b'\n').map(line).collect()
 }
 
-/// How many bytes at the end begin a letter in UTF-8 whose other bytes may follow.
+/// How many bytes at the end begin a character in UTF-8 whose other bytes may follow.
 pub fn unfinished(bytes: &[u8]) -> usize {
     let is_begun = |end: &[u8]| {
         let read = std::str::from_utf8(end);
@@ -79,10 +81,10 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_letter_is_known_from_what_is_none() {
-        for letter in ["é", "…", "😀"].map(str::as_bytes) {
-            assert_eq!(unfinished(&[b"a", letter].concat()), 0);
-            for count in 1..letter.len() {
-                assert_eq!(unfinished(&[b"a", &letter[..count]].concat()), count);
+        for character in ["é", "…", "😀"].map(str::as_bytes) {
+            assert_eq!(unfinished(&[b"a", character].concat()), 0);
+            for count in 1..character.len() {
+                assert_eq!(unfinished(&[b"a", &character[..count]].concat()), count);
             }
         }
         for none in [b"".as_slice(), b"abc", b"\xff", b"\x80\x80", b"\xe2a"] {
@@ -93,5 +95,21 @@ mod tests {
     #[test]
     fn output_is_shown_with_its_control_characters_as_escapes() {
         assert_eq!(output(b"a\tb\r\n\x1b[31mred\x07\xff\nrest"), "a\tb\n\\x1b[31mred\\x07\\xff\nrest");
+    }
+
+    #[test]
+    fn a_failure_says_what_was_one() {
+        let of = |status: i32, reason: Option<&str>| {
+            let json = serde_json::json!({
+                "scheduled_at": "2026-12-01T02:30:00Z", "outcome": "failed", "exit_code": status, "reason": reason,
+                "attempt": 1, "count": 1,
+            });
+            outcome(&serde_json::from_value(json).unwrap())
+        };
+        let stderr = "output on standard error";
+        let shown = [of(3, None), of(0, Some(stderr)), of(24, Some(stderr))];
+        let wanted =
+            ["failed (exit 3)", "failed: output on standard error", "failed: output on standard error (exit 24)"];
+        assert_eq!(shown, wanted);
     }
 }

@@ -24,9 +24,9 @@ pub struct Seed<'a> {
 pub struct Drawn {
     /// The name of the field: `minute`.
     pub unit: &'static str,
-    /// The lowest and the highest value that can be drawn.
+    /// The lowest value that can be drawn.
     pub low: u32,
-    /// See `low`.
+    /// The highest value that can be drawn.
     pub high: u32,
     /// The distance of several values, of which the first is drawn.
     pub step: Option<u32>,

@@ -4,7 +4,7 @@ use super::calendar::Form;
 use super::dst_policy::DstPolicy;
 use super::fields::{ALL_DAYS, ALL_HOURS, ALL_MINUTES, ALL_MONTHS, ALL_WEEKDAYS, Fields};
 
-/// What a nickname stands for.
+/// The schedule that a nickname stands for.
 #[derive(Clone, Debug)]
 pub(super) enum Meaning {
     /// The schedule that the nickname abbreviates.

@@ -18,7 +18,7 @@ use super::parse::Prefix;
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
 pub use lists::join_with_or;
-use lists::{Run, and, lower_first, runs};
+use lists::{Run, and, ends, even_steps, lower_first, ordinal, runs};
 use times::Times;
 
 /// Describes the schedule: `At 02:30 every weekday`.
@@ -182,12 +182,16 @@ fn seven_fields(quartz: &Quartz) -> String {
     if quartz.next(i64::MIN).is_none() { never(&sentence) } else { sentence }
 }
 
-/// `in 2027 and 2029`, `from 2027 to 2030`, `in 2027 and from 2030 to 2035`.
+/// `in 2027 and 2029`, `from 2027 to 2030`, `in 2027 and from 2030 to 2035`, `every 2nd year from 2020 to 2100`.
 fn in_years(schedule: &cron::Schedule) -> Option<String> {
     if schedule.years().is_all() {
         return None;
     }
     let years: Vec<u32> = schedule.years().iter().collect();
+    if let Some(step) = even_steps(&years) {
+        let (first, last) = ends(&years);
+        return Some(format!("every {} year from {first} to {last}", ordinal(step)));
+    }
     let (ranges, single): (Vec<Run>, Vec<Run>) = runs(&years).into_iter().partition(|run| run.first < run.last);
     let names = (!single.is_empty()).then(|| format!("in {}", and(single.iter().map(|run| run.first.to_string()))));
     let ranges = ranges.iter().map(|run| format!("from {} to {}", run.first, run.last));

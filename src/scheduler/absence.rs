@@ -1,12 +1,13 @@
-//! How many slots passed while no daemon was there, for the log.
+//! Counts the slots that passed while no daemon was running, for the log.
 
 use super::action::Absence;
+use super::due::Due;
 use super::live_table::LiveCrontab;
 use super::state::{Gap, Scheduler};
 use crate::crontab::CatchUpMode;
 use crate::schedule::{Kind, Timestamp};
 
-/// Most moments that are looked at. A line of the log is not worth more.
+/// Most slots that are counted for the line of the log.
 const MOST_COUNTED: usize = 100_000;
 
 impl Scheduler {
@@ -35,7 +36,7 @@ impl Scheduler {
                 at = due;
             }
         }
-        let is_of_gap = |due: &&super::due::Due| {
+        let is_of_gap = |due: &&Due| {
             let table = self.entries.tables.get(due.table);
             due.scheduled_at < gap.to && table.is_some_and(|table| is_left_out(table, due.entry))
         };

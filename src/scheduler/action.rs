@@ -1,4 +1,4 @@
-//! The actions that the scheduler asks for.
+//! The actions that the scheduler returns, and that the daemon carries out.
 
 use super::fleet::FleetRequest;
 use super::follow_up::FollowUp;
@@ -70,7 +70,7 @@ pub enum Action {
         id: Vec<u8>,
         /// The day of the run.
         day: Day,
-        /// What counts as the run.
+        /// What happened, because of which the day is written.
         cause: StampCause,
     },
     /// Run ids up to this one, exclusive, are about to be used: write that down, so that no later daemon uses them again.
@@ -90,9 +90,9 @@ pub enum Action {
     },
     /// Something is wrong with an entry: say so.
     Complain(Box<EntryComplaint>),
-    /// Slots passed while no daemon was there: say so.
+    /// Slots passed while no daemon was running: log it.
     WasAway(Absence),
-    /// The clock jumped: say so.
+    /// The clock jumped: log it.
     Jumped {
         /// Seconds, positive forward; a sleep counts as forward.
         seconds: i64,
@@ -106,7 +106,7 @@ pub enum Action {
 pub struct EntryComplaint {
     /// The table that the entry is in.
     pub source: Source,
-    /// Its line there, from 1.
+    /// The line of the entry in that file, from 1.
     pub line: u32,
     /// What was expected and what was found.
     pub message: String,

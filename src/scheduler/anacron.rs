@@ -63,18 +63,18 @@ pub(super) struct Anacron {
     question: Option<Question>,
 }
 
-/// An anacron job, for questions.
+/// An anacron job, for queries of the control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnacronStatus {
     /// The job.
     pub id: JobId,
     /// The anacrontab.
     pub source: String,
-    /// Its line there, from 1.
+    /// The line of the job in that file, from 1.
     pub line: u32,
     /// How often it is due.
     pub schedule: String,
-    /// Its command.
+    /// The command of the job.
     pub command: Vec<u8>,
     /// When it starts, if it was found due.
     pub starts_at: Option<Timestamp>,
@@ -123,12 +123,12 @@ enum Question {
     Start(PlannedJob),
 }
 
-/// What runs or waits of jobs.
+/// The state of jobs that decides whether an anacron job may start.
 pub(super) trait JobActivity {
     /// Whether a run of the job is going on, or something of it waits or will be retried.
     fn is_occupied(&self, id: &JobId) -> bool;
 
-    /// The same, but for the retry of a job that is paused.
+    /// Whether the job is occupied, where the retry of a paused job does not count.
     fn is_active(&self, id: &JobId) -> bool;
 }
 
@@ -249,7 +249,7 @@ impl Anacron {
             let is_of_job = |number: &u32| self.ids.get(number) == Some(&earlier.job);
             let numbered = self.numbers.iter().zip(&table.jobs).find(|(number, _)| is_of_job(number));
             if let Some((_, job)) = numbered {
-                // It was found due its delay before its start.
+                // The job was found due earlier than its start, by its delay.
                 let found_at = Timestamp(earlier.scheduled_at.0 - i64::from(job.delay));
                 let day = Day::at(found_at, zone);
                 self.undelivered.push(RunningJob { run: earlier.run, id: job.id.clone(), day });
@@ -557,7 +557,7 @@ fn name_of(job: &AnacronJob) -> JobId {
 /// What a line says of its job. A group is one of a system table.
 fn spec_of(number: u32, job: &AnacronJob) -> JobSpec {
     let policy = &job.policy;
-    // These have no effect on anacron jobs.
+    // These requests have no effect on anacron jobs.
     let is_without = policy.late.is_none() && policy.except.is_empty() && policy.catch_up == CatchUp::default();
     let policy = match is_without {
         true => Arc::clone(policy),

@@ -320,7 +320,7 @@ fn jobs_start_in_their_hours_only() {
     let mut machine = Machine::new("START_HOURS_RANGE=3-22\n1 5 job true\n", "2026-11-22T00:30:00Z");
     machine.boot();
     machine.live(moment("2026-11-22T23:00:00Z"), 60);
-    assert_eq!(machine.ran, [(moment("2026-11-22T03:06:00Z"), "job".to_owned())], "left for the first look in them");
+    assert_eq!(machine.ran, [(moment("2026-11-22T03:06:00Z"), "job".to_owned())], "left for the first check in them");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Following the clock: what has become due since the last event, on time, late, or by a step.
+//! Follows the clock: finds the entries that have become due since the last event, on time, late, or by a step.
 
 use super::action::Action;
 use super::due::Due;

@@ -20,7 +20,7 @@ pub struct ComingStarts<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Its coming starts after a moment: none while it is disabled, none in the pause that is in force, and none on days that are left out.
+    /// The coming starts of the entry after a moment: none while it is disabled, none in the pause that is in force, and none on days that are left out.
     /// `id` is the job that it is.
     pub fn coming_starts(&self, id: &JobId, from: Timestamp) -> ComingStarts<'a> {
         let pause_end = self.scheduler.job_status(id).pause.map(|pause| pause.until);

@@ -1,4 +1,4 @@
-//! What is wrong with entries as far as other tables have to do with it.
+//! Warnings about entries that depend on other tables: unknown names, cycles, and limits of groups.
 
 use super::action::Action;
 use super::job_id::JobId;
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Most names after `@after` that are followed to find out whether one job waits for itself.
 const MOST_OF_JOB: usize = 10_000;
-/// The same for all jobs of one load, or of the begin.
+/// Most such names for all jobs of one load, or of the begin.
 const MOST_OF_LOAD: usize = 50_000;
 
 impl Scheduler {

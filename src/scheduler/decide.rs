@@ -1,4 +1,4 @@
-//! Calls [`Jobs`] about slots, runs that have left the queue, and timers, and does what follows.
+//! Calls [`Jobs`] about slots, runs that have left the queue, and timers, and applies the changes that they request.
 
 use super::action::Action;
 use super::due::Due;
@@ -172,7 +172,7 @@ impl Scheduler {
         }
     }
 
-    /// The call that tells the web service of a job that the first attempt for a slot begins.
+    /// The ping that reports the start of the first attempt for a slot.
     pub(super) fn start_ping(&self, start: &RunRequest) -> Option<Action> {
         let ping = self.jobs.policy(&start.job)?.ping.as_ref().filter(|_| start.attempt == 1)?;
         let slot = Timestamp(start.scheduled_at);

@@ -1,4 +1,4 @@
-//! What is to be started and is not in the timer wheel any more: entries that are due now, in the order in which they are started, tables with starts
+//! Starts that have left the timer wheel: entries that are due now, in the order in which they are started, tables with starts
 //! that wait for a known second (random delays, intervals of `@N`), and `@after` entries whose jobs have ended.
 
 use super::job_id::JobId;

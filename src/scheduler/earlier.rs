@@ -1,4 +1,4 @@
-//! What earlier daemons have left: runs, ends, starts and saved state.
+//! The runs, ends, starts and saved state of earlier daemons.
 
 use super::action::Action;
 use super::event::EarlierRun;
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// later.
 const UNCLAIMED_MS: i64 = 3_600_000;
 
-/// What earlier daemons have left.
+/// Runs and retries of earlier daemons that the new one takes over.
 #[derive(Debug, Default)]
 pub(super) struct EarlierDaemons {
     /// What is known of their runs before the begin.
@@ -48,7 +48,7 @@ pub(super) struct EarlierDaemons {
 pub(super) struct LateTables {
     /// Slots of their jobs that earlier daemons have started since.
     pub(super) started: BTreeSet<(JobId, Timestamp)>,
-    /// How many missed slots of theirs may still be looked at.
+    /// How many of their missed slots may still be examined.
     pub(super) budget: SlotBudget,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct EarlierEnds {
     pub(super) ended: Vec<RunResult>,
     /// Runs that go on, or whose ends have come or will come.
     pub(super) accounted: Vec<RunId>,
-    /// These runs, as far as more is known of them.
+    /// Runs of earlier daemons, with what is known of them.
     pub(super) runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     pub(super) begun: BTreeSet<RunId>,
@@ -90,12 +90,12 @@ impl EarlierDaemons {
         }
     }
 
-    /// The jobs whose state or pause nobody has claimed.
+    /// The jobs whose state or pause no entry has taken over.
     pub(super) fn unclaimed_jobs(&self) -> impl Iterator<Item = &JobId> {
         self.unclaimed.jobs.keys().chain(self.unclaimed.pauses.keys())
     }
 
-    /// Whether nobody has claimed the state or the pause of this job.
+    /// Whether no entry has taken over the state or the pause of this job.
     pub(super) fn has_unclaimed(&self, id: &JobId) -> bool {
         self.unclaimed.jobs.contains_key(id) || self.unclaimed.pauses.contains_key(id)
     }

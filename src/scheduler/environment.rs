@@ -8,7 +8,7 @@ use crate::crontab::SharedBytes;
 pub struct Environment(SharedBytes);
 
 impl Environment {
-    /// These variables. A name must come once only.
+    /// An environment of these variables. Each name must be unique.
     pub fn of<'a>(variables: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Environment {
         let mut packed = Vec::new();
         for (name, value) in variables {

@@ -36,7 +36,7 @@ pub enum Event {
     Load {
         /// Where the table came from.
         source: Source,
-        /// Its entries and settings, parsed.
+        /// The parsed entries and settings of the table.
         table: Crontab,
     },
     /// A table is gone or refused.
@@ -112,20 +112,20 @@ pub enum Event {
         /// Whether they may end pauses by root.
         is_by_root: bool,
     },
-    /// Somebody ends one run.
+    /// A user or root ends one run.
     KillRun {
         /// The job that it is a run of.
         job: JobId,
         /// The run that is to end.
         run: RunId,
-        /// Who asked for it, by login name.
+        /// The login name of the user who requested it.
         by: String,
     },
-    /// Somebody ends a job's oldest run, or cancels what waits, or its retry.
+    /// A user or root ends a job's oldest run, or cancels its waiting start, or its retry.
     Kill {
         /// The job of which something is to end.
         job: JobId,
-        /// Who asked for it, by login name.
+        /// The login name of the user who requested it.
         by: String,
     },
     /// The engine of the fleet says something.
@@ -143,9 +143,9 @@ pub enum Event {
 /// Whether a run by hand keeps to the rules for overlap and groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ManualStart {
-    /// It waits where a slot would wait, and is refused where a slot would be skipped.
+    /// The run waits where a slot would wait, and is refused where a slot would be skipped.
     ByRules,
-    /// It starts in any case.
+    /// The run starts at once, without the overlap and group rules.
     Forced,
 }
 
@@ -161,14 +161,14 @@ pub enum AtStop {
 /// Whether an anacron job can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preparation {
-    /// Its stamp can be written after it.
+    /// The stamp of the job can be written after its run.
     Ready {
         /// The day on the stamp now.
         stamp: Option<Day>,
     },
-    /// Its stamp cannot be written: the job is not started, as nobody would know that it has run.
+    /// The stamp of the job cannot be written: the job is not started, as it would run again after a restart.
     Failed,
-    /// anacron itself has been installed.
+    /// anacron itself has been installed, and runs the job.
     NotOurs,
 }
 

@@ -1,4 +1,4 @@
-//! Finding live entries by the jobs that they are.
+//! Finds live entries by the ids of their jobs.
 
 use super::job_id::JobId;
 use super::run_id::RunId;

@@ -18,7 +18,7 @@ pub struct FollowUp<S> {
     pub task: FollowUpTask,
 }
 
-/// What a [`FollowUp`] does.
+/// The command or the URL of a [`FollowUp`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum FollowUpTask {
     /// Run a command of the crontab.
@@ -32,7 +32,7 @@ pub enum FollowUpTask {
     },
     /// Call the URL of a web service (`CRON_PING`).
     Ping {
-        /// What it is told: `start`, `ok` or `fail`.
+        /// The event that is reported: `start`, `ok` or `fail`.
         event: String,
         /// The URL, http or https, as it is called.
         url: String,
@@ -53,7 +53,7 @@ impl FollowUpTask {
     }
 }
 
-/// What a web service is told of.
+/// The events that are reported to a web service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PingEvent {
     Start,

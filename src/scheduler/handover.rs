@@ -1,4 +1,4 @@
-//! From a due entry to the executor: starts are queued, handed over in turn, or skipped when the daemon stops or their entry is gone.
+//! The way of a due entry to the executor: starts are queued, handed over in turn, or skipped when the daemon stops or their entry is gone.
 
 use super::action::Action;
 use super::due::Due;
@@ -106,7 +106,7 @@ impl Scheduler {
         Some(request)
     }
 
-    /// Nothing more is started.
+    /// Starts nothing more, and decides what becomes of waiting starts.
     pub(super) fn stop(&mut self, queue: AtStop, jobs: AtStop, now: Now, actions: &mut Vec<Action>) {
         self.phase = Phase::Stopped;
         self.jobs.stop_starting(jobs);

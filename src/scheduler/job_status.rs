@@ -1,4 +1,4 @@
-//! What is known of a job's state, for questions.
+//! Queries about the state of a job.
 
 use super::anacron::AnacronStatus;
 use super::job_id::JobId;
@@ -47,7 +47,7 @@ impl Scheduler {
         self.jobs.pauses().filter(|(_, pause)| pause.from <= self.progress.last.utc).map(|(id, _)| id)
     }
 
-    /// The pause of all jobs of somebody that goes on, which entries that are added get, too.
+    /// The pause of all jobs in a scope, which new entries get, too.
     pub fn pause_of_all(&self, scope: PauseScope) -> Option<&Pause> {
         self.jobs.pause_of_scope(scope)
     }

@@ -22,7 +22,7 @@ impl Scheduler {
         self.entries.leaving = requests.collect();
     }
 
-    /// The same for an entry of another table, which is about to get another id than this one.
+    /// Keeps the request of an entry of another table that is about to get another id than `id`.
     pub(super) fn note_renamed(&mut self, key: EntryKey, id: &JobId) {
         let request = self.leaving_request(key, id);
         self.entries.leaving.extend(request);

@@ -54,7 +54,7 @@ impl Scheduler {
         Some(Live { scheduler: self, table, index: place.entry, shared })
     }
 
-    /// The live entry that is this job. All entries of its user are looked at.
+    /// The live entry of this job, by a search of all entries of its user.
     pub fn find_entry(&self, id: &JobId) -> Option<Live<'_>> {
         let known = self.jobs.entry(id).and_then(|(table, index)| {
             let table = self.entries.tables.get(table)?;
@@ -87,7 +87,7 @@ impl<'a> Live<'a> {
         self.table.source()
     }
 
-    /// The job that it is.
+    /// The id of its job.
     pub fn id(&self) -> Option<JobId> {
         let managed = self.table.managed.get(&self.index).cloned();
         managed.or_else(|| self.table.job_id(self.index, &self.scheduler.entries.caller))
@@ -108,7 +108,7 @@ impl<'a> Live<'a> {
         self.table.variables(self.index)
     }
 
-    /// Its schedule as it is written.
+    /// The text of the schedule.
     pub fn schedule_text(&self) -> String {
         String::from_utf8_lossy(self.table.schedule_text(self.index)).into_owned()
     }
@@ -138,7 +138,7 @@ impl<'a> Live<'a> {
         matches!(self.shared.kind, Kind::Interval { .. })
     }
 
-    /// Its starts after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
+    /// The starts of the entry after a moment by its schedule, in order. An `@N` entry has only the next, an `@reboot` entry none.
     pub fn starts_after(&self, from: Timestamp) -> impl Iterator<Item = Timestamp> + use<'a> {
         let (timing, shared) = (&self.scheduler.entries.timing, self.shared);
         let delay = i64::from(shared.delay());

@@ -28,13 +28,13 @@ pub(super) struct LiveCrontab {
     by_timer: Vec<u32>,
     /// Entries whose user and command an entry above them has, too, each with its place among those, from 2.
     repeats: Vec<(u32, u32)>,
-    /// Bytes of all settings.
+    /// The size of all settings, in bytes.
     settings_size: usize,
-    /// The jobs of entries that have a policy, a name or an interval, or about which somebody has made a request.
+    /// The jobs of entries that have a policy, a name or an interval, or that were paused or run by hand.
     pub(super) managed: BTreeMap<u32, JobId>,
     /// The state of entries beyond the table. Most tables have none.
     pub(super) entry_state: Option<Box<EntryState>>,
-    /// Its place among the tables, from 0, in the order in which they were first loaded.
+    /// The place of the table among all tables, from 0, in the order in which they were first loaded.
     pub(super) order: u32,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct EntryState {
     pub(super) waiting: BTreeSet<Waiting>,
 }
 
-/// A start that waits.
+/// A start that waits for a delay or an interval to pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Waiting {
     /// When it is to be started.
@@ -80,7 +80,7 @@ fn repeats(table: &Crontab) -> Vec<(u32, u32)> {
     repeats
 }
 
-/// A digest for a first comparison. Whoever makes commands with equal digests gains nothing: they are told apart by a map with secret keys.
+/// A digest for a first comparison. Commands made to have equal digests cause no harm: a map with secret keys distinguishes them.
 fn quick_digest(bytes: &[u8]) -> u32 {
     let mix = |digest: u64, word: u64| (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let (words, rest) = bytes.as_chunks();
@@ -143,7 +143,7 @@ impl LiveCrontab {
         self.source.owner == Owner::System
     }
 
-    /// Its entries, in file order.
+    /// The entries of the table, in file order.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.table.entries
     }
@@ -153,7 +153,7 @@ impl LiveCrontab {
         self.timers.get(self.entry(entry)?.timing as usize).copied()
     }
 
-    /// Its entries on a timer, in file order.
+    /// The entries of the table that have this timer, in file order.
     pub(super) fn on_timer(&self, timer: Timer) -> impl Iterator<Item = u32> {
         let start = self.by_timer.partition_point(|&entry| self.timer(entry).is_some_and(|other| other.0 < timer.0));
         self.by_timer.iter().skip(start).copied().take_while(move |&entry| self.timer(entry) == Some(timer))

@@ -1,4 +1,4 @@
-//! The beginning, and tables that are loaded, replaced and unloaded.
+//! Handles the begin of a daemon, and tables that are loaded, replaced and unloaded.
 
 use super::action::Action;
 use super::anacron::JobActivity;
@@ -76,7 +76,7 @@ impl Scheduler {
         let timers: Vec<Timer> = self.entries.timing.timers.iter().map(|(timer, _)| timer).collect();
         for timer in timers {
             let Some(shared) = self.entries.timing.timers.get(timer) else { continue };
-            // Its starts are due by their delay later than its moments.
+            // Starts of the entry are due later than its slots, by the delay.
             let earliest = Timestamp(completed.0 - i64::from(shared.delay()));
             match self.entries.timing.next_due(shared, earliest) {
                 Some(due) if due <= now => self.replay(timer, due, now, 1),

@@ -1,4 +1,4 @@
-//! Which entries are managed, that is, have a policy, a name or an interval, or somebody has controlled them: what their loading, change and
+//! Which entries are managed, that is, have a policy, a name or an interval, or were controlled by a request: what their loading, change and
 //! removal means for their jobs.
 
 use super::action::Action;
@@ -172,13 +172,13 @@ impl Scheduler {
         }
     }
 
-    /// Makes a job managed that has no policy, since somebody controls it. False: there is no such job.
+    /// Makes a job without a policy managed, because it is paused, run or ended on request. False: there is no such job.
     pub(super) fn manage_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> bool {
         self.manage_jobs(&BTreeSet::from([id.clone()]), None, now, actions);
         self.jobs.entry(id).is_some()
     }
 
-    /// Makes the job managed that is the entry at that place, so that what somebody asks for it needs no search.
+    /// Makes the job of the entry at that place managed, so that a request about it needs no search.
     pub fn manage_entry(&mut self, place: EntryCursor, id: &JobId, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
         let EntryCursor { table: number, entry } = place;
@@ -196,7 +196,7 @@ impl Scheduler {
         actions
     }
 
-    /// The same for several, in one search of one table or of all.
+    /// Makes several jobs managed, in one search of one table or of all tables.
     pub(super) fn manage_jobs(
         &mut self,
         ids: &BTreeSet<JobId>,

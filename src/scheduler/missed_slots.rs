@@ -1,4 +1,4 @@
-//! Slots that were missed because the daemon was down or the clock went forward: which they are, and what becomes of them and of retries.
+//! Slots that were missed because the daemon was down or the clock went forward: finds them, and decides about them and about retries.
 
 use super::action::Action;
 use super::job_id::JobId;
@@ -12,7 +12,7 @@ use crate::crontab::CatchUpMode;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeSet, HashMap};
 
-/// Where an entry has more missed slots than may be looked at, the latest within this many seconds, or twice, four times as many.
+/// Where an entry has more missed slots than may be examined, the latest within this many seconds, or twice, four times as many.
 const LATEST_WINDOW: i64 = 60;
 
 /// The slots of an entry that were missed.
@@ -20,7 +20,7 @@ const LATEST_WINDOW: i64 = 60;
 pub(super) struct MissedSlots {
     /// The latest ones, oldest first: those that may have to be caught up.
     pub(super) slots: Vec<Timestamp>,
-    /// Those before them, if there were too many to look at each.
+    /// The slots before them, if there were too many to examine each.
     pub(super) older: Option<OlderSlots>,
 }
 

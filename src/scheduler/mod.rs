@@ -34,7 +34,7 @@
 //! | `fleet` | jobs of which each slot runs on one of several machines |
 //! | `progress` | how far the scheduler has come in time, and what of that is recorded |
 //! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
-//! | `slot_budget` | a limit on the missed slots that are looked at |
+//! | `slot_budget` | a limit on the missed slots that are examined |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //!
 //! What it does with them; each file is a part of `impl Scheduler`:
@@ -145,7 +145,7 @@ pub use jobs::{EndReason, Killed, Notice, NoticeEvent, Pause, PauseScope, Refuse
 pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
-pub use run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_record::{MissReason, OUTPUT_ON_STDERR, Outcome, RunRecord, SkipReason, Trigger};
 pub use run_request::{FleetRun, HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};

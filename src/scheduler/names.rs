@@ -1,4 +1,4 @@
-//! Claims of entries to job names. Of several that want the same one, those of system tables come first, then it goes by path and line, whatever
+//! Claims of entries to job names. Of several entries with the same name, those of system tables come first, then it goes by path and line, whatever
 //! the order in which the tables were loaded, so that a restart changes nothing.
 
 use super::job_id::JobId;
@@ -38,7 +38,6 @@ impl Claim {
 }
 
 impl JobNames {
-    /// Adds a claim.
     pub(super) fn add(&mut self, name: JobId, claim: Claim) {
         self.by_table.entry(claim.entry.0).or_default().insert(name.clone());
         if is_like_derived(name.name()) && !self.claims.contains_key(&name) {
@@ -73,7 +72,7 @@ impl JobNames {
         !self.like_derived.is_empty() && self.like_derived.contains_key(user)
     }
 
-    /// The entry that has a name; none if nobody was given it.
+    /// The entry that has a name; none if no entry has got it.
     pub(super) fn holder(&self, name: &JobId) -> Option<&Claim> {
         self.claims.get(name)?.first()
     }

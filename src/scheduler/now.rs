@@ -8,6 +8,6 @@ pub struct Now {
     /// The wall clock, whole seconds of UTC.
     pub utc: Timestamp,
     /// Milliseconds of a clock that is never set and stands still while the machine sleeps (CLOCK_MONOTONIC). The
-    /// difference to `utc` tells a step or a sleep.
+    /// difference to `utc` shows a step or a sleep.
     pub elapsed_ms: i64,
 }

@@ -1,9 +1,9 @@
-//! Runs that have left the start queue without a start, and of which their jobs do not know yet.
+//! Runs that have left the start queue without a start, until their jobs are informed.
 
 use super::jobs::EndReason;
 use super::run_id::RunId;
 
-/// Runs that have left the start queue without a start, and of which their jobs do not know yet.
+/// Runs that have left the start queue without a start, until their jobs are informed.
 #[derive(Debug, Default)]
 pub(super) struct QueueExits {
     /// Runs that newer slots have pushed out.

@@ -18,7 +18,7 @@ use super::state::{Begin, Phase, Scheduler};
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// For so many seconds executors keep which runs they have begun.
+/// Seconds for which executors keep which runs they have begun.
 const STARTS_KNOWN: i64 = 500;
 
 /// What jobs have been given back of the state of an earlier daemon, and what follows from it.

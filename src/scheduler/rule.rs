@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cases_of_the_rule_have_their_edges_where_the_incumbents_have_them() {
+    fn the_cases_of_the_rule_have_their_edges_where_the_references_have_them() {
         let delta = |minutes: i64| ClockDelta::between(LocalMinute(1000), LocalMinute(1000 + minutes));
         for (minutes, expected) in [
             (1, ClockDelta::Few),

@@ -1,4 +1,4 @@
-//! The number of a run.
+//! The number of a run, unique on the machine.
 
 /// The number of a run. It counts up on a host and is never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -18,7 +18,7 @@ pub struct RunRecord {
     pub line: u32,
     /// The slot, or the first of them (UTC, by the machine's clock).
     pub scheduled_at: Timestamp,
-    /// What asked for the run.
+    /// What caused the run.
     pub trigger: Trigger,
     /// Which attempt for the slot, from 1; 0 where there was no run.
     pub attempt: u32,
@@ -34,7 +34,7 @@ pub struct RunRecord {
     pub until: Option<Timestamp>,
 }
 
-/// What asked for a run.
+/// What caused a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule of the entry.
@@ -43,7 +43,7 @@ pub enum Trigger {
     CatchUp,
     /// `CRON_RETRY`: an attempt before it failed.
     Retry,
-    /// Somebody asked for it (`cronctl run`).
+    /// A user or root requested it (`cronctl run`).
     Manual,
     /// `@after`: the jobs before it have succeeded.
     After,
@@ -54,6 +54,9 @@ pub enum Trigger {
     /// `CRON_FLEET=one,failover`: the node that ran it was lost.
     Failover,
 }
+
+/// Why a run failed whose exit status counts as success, in the words of log, mail and history.
+pub const OUTPUT_ON_STDERR: &str = "output on standard error";
 
 /// Every way in which a slot or a run can end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ pub enum Outcome {
     Failed {
         /// The exit status of the job.
         status: i32,
+        /// Whether the status counts as success, and only what the job wrote to standard error is the failure (`CRON_FAIL_ON=stderr`).
+        #[serde(default)]
+        is_by_stderr: bool,
     },
     /// A signal ended the job.
     Signal {
@@ -75,16 +81,16 @@ pub enum Outcome {
         /// Whether it left a core dump.
         core_dumped: bool,
     },
-    /// It was ended because its time was over.
+    /// The run was ended because it exceeded its time limit.
     Timeout,
     /// Somebody ended it, or cancelled the slot that waited.
     Killed {
         /// Who ended it, as the log names them.
         by: String,
     },
-    /// It was ended because the next slot had come.
+    /// The run was ended because the next slot was due.
     Replaced,
-    /// It could not be started.
+    /// The job could not be started.
     NotStarted {
         /// The step that failed and the system's reason.
         why: String,
@@ -110,7 +116,7 @@ pub enum SkipReason {
     Stopped,
     /// `CRON_EXCEPT` excludes the day of the slot.
     Calendar,
-    /// Somebody had paused the job.
+    /// The job was paused.
     Paused,
     /// The engine of the fleet could not be reached.
     EngineAway,
@@ -134,7 +140,7 @@ pub enum MissReason {
 }
 
 impl Trigger {
-    /// Whether somebody asked for it.
+    /// Whether a user or root asked for the run.
     pub fn is_manual(self) -> bool {
         self == Trigger::Manual
     }
@@ -206,6 +212,7 @@ impl Outcome {
             Outcome::Skipped(reason) => Some(reason.as_str()),
             Outcome::Missed(reason) => Some(reason.as_str()),
             Outcome::NotStarted { why } => Some(why),
+            Outcome::Failed { is_by_stderr: true, .. } => Some(OUTPUT_ON_STDERR),
             Outcome::Ok { .. }
             | Outcome::Failed { .. }
             | Outcome::Signal { .. }
@@ -219,7 +226,7 @@ impl Outcome {
     /// The exit status, where the job exited.
     pub fn exit_status(&self) -> Option<i32> {
         match self {
-            Outcome::Ok { status } | Outcome::Failed { status } => Some(*status),
+            Outcome::Ok { status } | Outcome::Failed { status, .. } => Some(*status),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! What the executor must know to start one job.
+//! The request to the executor to start one job.
 //!
 //! Wire format (postcard) between a daemon and an executor of the same version: see `executor::wire`.
 
@@ -29,16 +29,16 @@ pub struct RunRequest {
     pub command: SharedBytes,
     /// Whether the shell gets the command as it stands: `%` means nothing in an anacrontab.
     pub literal: bool,
-    /// The table's variables for it.
+    /// The variables that the crontab sets for the entry.
     pub variables: Environment,
-    /// Log only at the end of trouble, mail only on failure.
+    /// The options of cronie and Debian before the command: `-n`, `-q` and `-s`.
     #[serde(with = "flags")]
     pub flags: Flags,
     /// The moment it was due, seconds of UTC.
     pub scheduled_at: i64,
     /// Whether it is an `@reboot` start.
     pub at_reboot: bool,
-    /// What asked for the run.
+    /// What caused the run.
     pub trigger: Trigger,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,
@@ -63,7 +63,7 @@ pub struct FleetRun {
 /// The part of a job's policy that the executor carries out, also while the daemon is away.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunRules {
-    /// Seconds that it may run.
+    /// Seconds after which the run is ended. None: it has no time limit.
     pub timeout: Option<u32>,
     /// Seconds between TERM and KILL when it is ended.
     pub grace: u32,
@@ -79,7 +79,7 @@ pub struct RunRules {
     pub retries_left: u32,
     /// Whether the scheduler decides whether the output is mailed.
     pub waits_for_decision: bool,
-    /// Whether a hook or a service is told of the end, so that the end of the output is needed.
+    /// Whether a hook or ping follows the end, which needs the end of the output.
     pub keeps_output: bool,
     /// How many bytes the history gets of the beginning of the output, and how many of its end. 0: it gets no output.
     pub history_output: u32,
@@ -108,18 +108,25 @@ impl RunRules {
         }
     }
 
-    /// How a run has ended by these rules, unless somebody or a newer slot has ended it.
+    /// The outcome of a run by these rules, unless a request or a newer slot has ended the run.
     pub fn outcome(&self, result: &RunResult) -> Outcome {
         match &result.outcome {
             RunOutcome::Lost => Outcome::Lost,
             RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
             RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
             RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
-            RunOutcome::Code(status) if self.is_success(result) => Outcome::Ok { status: *status },
-            RunOutcome::Code(status) => Outcome::Failed { status: *status },
+            RunOutcome::Code(status) => self.outcome_of_exit(*status, result),
             RunOutcome::Signal { number, core_dumped } => {
                 Outcome::Signal { number: *number, core_dumped: *core_dumped }
             }
+        }
+    }
+
+    /// The outcome of a run that nothing but its job has ended, by its exit status.
+    pub(super) fn outcome_of_exit(&self, status: i32, result: &RunResult) -> Outcome {
+        match self.is_success(result) {
+            true => Outcome::Ok { status },
+            false => Outcome::Failed { status, is_by_stderr: self.success.contains(status) },
         }
     }
 

@@ -25,7 +25,7 @@ pub enum RunOutcome {
     },
     /// The scheduler decided against a start.
     Skipped(SkipReason),
-    /// The executor was lost; nobody knows.
+    /// The executor was lost, and the outcome is unknown.
     Lost,
 }
 
@@ -36,7 +36,7 @@ pub struct RunResult {
     pub run: RunId,
     /// How the run ended, or why there was none.
     pub outcome: RunOutcome,
-    /// When the job's process was started, in milliseconds of Unix time. None: it never had a process, or nobody knows.
+    /// When the job's process was started, in milliseconds of Unix time. None: it never had a process, or the time is unknown.
     pub started_at_ms: Option<i64>,
     /// When it ended, or when that became known, in milliseconds of Unix time.
     pub ended_at_ms: i64,
@@ -100,7 +100,7 @@ pub struct OutputCounts {
 /// What became of the mail with a run's output. It is known after the run's result, as a mailer may take its time.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum MailResult {
-    /// There was nothing to be mailed, or nobody wanted it.
+    /// There was no output, or the rules of the job send no mail.
     NotWanted,
     /// The mailer took it and exited with status 0.
     Sent,
@@ -109,6 +109,6 @@ pub enum MailResult {
         /// Why: `the mailer was killed after 600 s`.
         why: String,
     },
-    /// It was given up because too many mails of its owner waited.
+    /// The mail was dropped because too many mails of its owner waited.
     Dropped,
 }

@@ -17,9 +17,9 @@ pub(super) enum RunOrigin {
     /// A run of a managed job, about whose slots and ends [`super::jobs`] decides. Managed are the entries that have a policy, a name or an
     /// interval (`@N`), and those that somebody has paused or run by hand.
     Managed {
-        /// What asked for the run.
+        /// What caused the run.
         trigger: Trigger,
-        /// Its attempt for the slot, from 1; 0 if an earlier daemon has started the run.
+        /// The attempt for the slot, from 1; 0 if an earlier daemon has started the run.
         attempt: u32,
     },
 }

@@ -18,7 +18,7 @@ use crate::schedule::{Timestamp, Zone};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// What happens to the machine. All times are true times, as a clock that nobody sets would show them.
+/// Events of the simulated machine. All times are those of a clock that is never set.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// The zone of entries without `CRON_TZ`.
@@ -137,7 +137,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
     let jobs = &scenario.jobs;
     let kills = jobs.kills.iter().map(|(job, at)| (*at, Change::Kill(job.clone())));
-    // One that has begun before is in force at the begin.
+    // A pause that has begun before is in force at the begin.
     let pauses = jobs.pauses.iter().filter(|(_, _, until)| *until > scenario.from);
     let pauses = pauses.map(|(job, from, until)| ((*from).max(scenario.from), Change::Pause(job.clone(), *until)));
     let runs = jobs.runs.iter().map(|(job, at)| (*at, Change::Run(job.clone())));

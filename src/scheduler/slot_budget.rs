@@ -1,15 +1,15 @@
-//! A limit on the missed slots that are looked at after a gap in time.
+//! A limit on the missed slots that are examined after a gap in time.
 
 use std::collections::HashMap;
 
-/// Missed slots that are looked at one by one for one user and for all after a gap in time.
+/// Missed slots that are examined one by one after a gap in time, for one user and for all users.
 const SLOTS_OF_USER: usize = 100_000;
 const SLOTS_OF_ALL: usize = 1_000_000;
 
 /// Further slots that are merely counted, where an entry has more. Counting takes some 30 ns a slot.
 const COUNTED_OF_USER: usize = 1_000_000;
 
-/// How many missed slots may still be looked at.
+/// The numbers of missed slots that may still be examined.
 #[derive(Debug)]
 pub(super) struct SlotBudget {
     of_all: usize,
@@ -25,7 +25,7 @@ impl Default for SlotBudget {
 }
 
 impl SlotBudget {
-    /// For a simulation, which nobody waits for but the one who asks for it.
+    /// Without limits, for a simulation, which delays only the user who runs it.
     pub(super) fn unlimited() -> SlotBudget {
         SlotBudget { of_all: usize::MAX / 2, of_user: usize::MAX / 2, spent: HashMap::new(), counted: HashMap::new() }
     }

@@ -1,4 +1,4 @@
-//! Where a table comes from and whose it is.
+//! The file that a table comes from, and the table's owner.
 //!
 //! Both are parts of a [`super::RunRequest`] and travel with it: see `run_request`.
 
@@ -27,7 +27,7 @@ pub struct Source {
     pub path: String,
     /// What the log calls it: the user's name, `*system*` or `*system*backup`.
     pub name: String,
-    /// Whose table it is.
+    /// The user whose crontab it is, or the system.
     pub owner: Owner,
 }
 

@@ -1,4 +1,4 @@
-//! Starts on their way: the queue in which they wait for the executor, and the runs that they will be.
+//! Starts that have not begun: the queue in which they wait for the executor, and their runs.
 
 use super::entries::Entries;
 use super::jobs::EndReason;

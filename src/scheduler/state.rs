@@ -31,7 +31,7 @@ pub struct Scheduler {
     pub(super) phase: Phase,
     pub(super) progress: Progress,
     pub(super) entries: Entries,
-    /// Which entry has which name.
+    /// The entries that claim each name.
     pub(super) names: JobNames,
     pub(super) due: DueEntries,
     pub(super) starts: Starts,
@@ -368,7 +368,7 @@ impl Scheduler {
         self.starts.runs.next_id = next.0;
     }
 
-    /// Counts.
+    /// The numbers of tables, entries and timers, for the log and for tests.
     pub fn summary(&self) -> Summary {
         Summary {
             tables: self.entries.tables.len(),

@@ -26,13 +26,13 @@ impl TimingState {
         next_due(&self.zones, shared, after)
     }
 
-    /// The same as the clock ran up to `to`: a step that set it to `to` holds nothing of what it has left out.
+    /// The first due moment after `after` on the clock as it ran up to `to`, without the effect of a step that set the clock to `to`.
     pub(super) fn next_due_before(&self, shared: &Shared, after: Timestamp, to: Timestamp) -> Option<Timestamp> {
         let local = self.zones.get(shared.zone)?;
         due_after(shared, local, local.set_before(to), after)
     }
 
-    /// Whether a timer is due at that moment, on a clock that nobody has set.
+    /// Whether a timer is due at that moment, on a clock without steps.
     pub(super) fn is_due_at(&self, shared: &Shared, moment: Timestamp) -> bool {
         let local = self.zones.get(shared.zone);
         local.and_then(|local| due_after(shared, local, None, Timestamp(moment.0 - 1))) == Some(moment)

@@ -1,4 +1,4 @@
-//! One call of the jobs: when it is, what it may look at, and what it does beyond the state of the jobs.
+//! One call of the job policies: its time, the state that it reads, and the changes that it requests beside the state of the jobs.
 
 use super::action::Action;
 use super::entries::Entries;
@@ -18,7 +18,7 @@ use super::starts::Starts;
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One call of the jobs.
+/// The state of one call of `Jobs`: the time, and what the call has changed and requested.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     pub(super) now: Now,

@@ -1,4 +1,4 @@
-//! What people ask for: runs by hand, kills and pauses.
+//! Requests of users: runs by hand, kills and pauses.
 
 use super::action::Action;
 use super::anacron::JobActivity;
@@ -13,16 +13,16 @@ use super::start_queue::ANACRON;
 use super::state::Scheduler;
 use std::collections::BTreeSet;
 
-/// What became of a request, and what is to be done about it.
+/// The result of a request, and the actions that it leads to.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// What became of the request.
+    /// The result of the request.
     pub result: T,
-    /// What the daemon must do, in order. What was due before the request is part of it.
+    /// What the daemon must do, in order. It includes what was due before the request.
     pub actions: Vec<Action>,
 }
 
-/// Requests that are answered.
+/// The requests that return an [`Answer`].
 impl Scheduler {
     /// Runs a job now. The run has no id yet where it waits.
     pub fn run_by_hand(
@@ -65,7 +65,7 @@ impl Scheduler {
     }
 }
 
-/// What they do.
+/// How the requests are carried out.
 impl Scheduler {
     /// Runs a job now, with overlap and group rules unless it is forced.
     pub(super) fn start_by_hand(

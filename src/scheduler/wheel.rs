@@ -50,7 +50,7 @@ struct Place {
 
 #[derive(Clone, Debug)]
 struct Level {
-    /// Bit n tells whether bucket n holds a timer.
+    /// Bit n is set if bucket n holds a timer.
     taken: u64,
     buckets: [List; BUCKETS],
 }

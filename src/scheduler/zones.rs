@@ -18,7 +18,7 @@ pub(super) struct Local {
     pub(super) zone: Arc<Zone>,
     /// The virtual clock, where a step has set it.
     pub(super) set: Option<SetClock>,
-    /// The same before that step.
+    /// The virtual clock before the latest step.
     set_before: Option<SetClock>,
     users: u32,
 }
@@ -117,7 +117,7 @@ impl Zones {
 
     /// The system's zone.
     pub(super) fn system(&self) -> Arc<Zone> {
-        // It is never freed.
+        // The system's zone is never freed.
         self.get(SYSTEM).map_or_else(Zone::utc, |local| local.zone.clone())
     }
 
@@ -161,7 +161,7 @@ impl Zones {
         self.steps.iter().filter(counts).map(|step| (step.from, step.to)).collect()
     }
 
-    /// The same if there was one since this was last asked.
+    /// Those steps back, if the clock was set back since the last call of this function.
     pub(super) fn take_new_steps_back(&mut self, now: Timestamp) -> Option<Vec<(Timestamp, Timestamp)>> {
         std::mem::take(&mut self.has_new_step_back).then(|| self.steps_back(now))
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The paths of the two lists.
 #[derive(Clone, Debug)]
 pub struct Lists {
-    /// Users who may use crontab(1).
+    /// The list of users who may use crontab(1).
     pub allow: PathBuf,
     /// Users who may not; read only if there is no allow list.
     pub deny: PathBuf,

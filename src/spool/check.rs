@@ -2,7 +2,7 @@
 
 use super::find::{Refusal, RefusalKind};
 use crate::profile::ProfileName;
-use crate::scheduler::Owner;
+use crate::scheduler::{Owner, Source};
 use crate::sys::files::{self, Stat};
 use std::io;
 
@@ -43,12 +43,7 @@ pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: St
 
 /// A refusal in the wording of the profile's reference implementation. `error` is the error of the system call, if one
 /// failed.
-pub fn refusal(
-    kind: RefusalKind,
-    source: &crate::scheduler::Source,
-    error: Option<&io::Error>,
-    profile: ProfileName,
-) -> Refusal {
+pub fn refusal(kind: RefusalKind, source: &Source, error: Option<&io::Error>, profile: ProfileName) -> Refusal {
     let debian = profile == ProfileName::Debian;
     let user_table = matches!(source.owner, Owner::User { .. });
     let event = match kind {
@@ -87,7 +82,7 @@ pub fn refusal(
 }
 
 /// The refusal of a crontab that could not be read.
-pub fn unreadable(source: &crate::scheduler::Source, error: &io::Error, profile: ProfileName) -> Refusal {
+pub fn unreadable(source: &Source, error: &io::Error, profile: ProfileName) -> Refusal {
     refusal(RefusalKind::CannotRead, source, Some(error), profile)
 }
 
@@ -103,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn each_profile_refuses_what_its_incumbent_refuses() {
+    fn each_profile_refuses_what_its_reference_refuses() {
         let alice = Some(1000);
         for (stat, user, debian, cronie) in [
             (stat(FILE | 0o600, 1000, 1), alice, Ok(()), Ok(())),

@@ -2,6 +2,7 @@
 //! policy whether the file may be an entry point to the context of its owner's jobs, as both reference implementations do.
 
 use crate::scheduler::{Owner, Source};
+use crate::sys::error;
 use crate::sys::selinux::{self, Policy};
 use crate::users::Users;
 use std::ffi::CString;
@@ -38,7 +39,7 @@ pub(super) fn admits(
 }
 
 fn may_enter(policy: &Policy, file: impl AsFd, source: &Source, users: &mut dyn Users) -> Result<(), Unauthorized> {
-    let unknown = |error: crate::sys::error::Error| Unauthorized::Unknown(error.to_string());
+    let unknown = |error: error::Error| Unauthorized::Unknown(error.to_string());
     let context = match &source.owner {
         Owner::User { name, .. } => users.context(policy, name).map_err(Unauthorized::Unknown)?,
         Owner::System | Owner::Caller => policy.context_of_system().map_err(unknown)?,

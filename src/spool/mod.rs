@@ -16,4 +16,4 @@ pub use find::{Found, Refusal, RefusalKind};
 pub use links::watched_directories;
 pub use machine::ThisMachine;
 pub use read::{TableFile, parse};
-pub use scan::{CLUSTER_HOST_FILE, FileState, FileStates, Finder, Look, ScanError, StateOf, Visitor};
+pub use scan::{CLUSTER_HOST_FILE, FileState, FileStates, Finder, ScanError, ScanOutcome, StateOf, Visitor};

@@ -41,7 +41,7 @@ pub trait Visitor {
     fn knows(&self, _path: &str) -> bool {
         false
     }
-    /// Receives the path of a table before its file is looked at. Returns whether the file is to be left alone, as the visitor looks at it later.
+    /// Receives the path of a table before its file is opened. Returns whether the file is left out of this scan, as the visitor scans it later.
     fn defers(&mut self, _path: &str) -> bool {
         false
     }
@@ -69,7 +69,7 @@ pub type StateOf<'a> = dyn FnMut(&str) -> Option<Stamp> + 'a;
 /// The result of checking one path.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // One lives for a moment, on the stack.
-pub enum Look {
+pub enum ScanOutcome {
     /// A crontab, usable or refused.
     Table(Found),
     /// There is no file, or it has been removed.
@@ -80,7 +80,7 @@ pub enum Look {
     Unopened(ScanError),
 }
 
-/// The state of a file at which a crontab may be, without a look at its content.
+/// The state of a file at which a crontab may be, by stat(2) alone.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FileState {
     /// It may be used, and has this stamp.
@@ -165,25 +165,27 @@ impl Finder {
 
     /// Checks one path in the form that a watcher reports: the directory as configured, and a name in it. The file is always
     /// opened.
-    pub fn look(&self, path: &Path, users: &mut dyn Users) -> Look {
-        self.place_of(path).map_or(Look::NoTable, |place| self.look_in(place, path, users))
+    pub fn scan_path(&self, path: &Path, users: &mut dyn Users) -> ScanOutcome {
+        self.place_of(path).map_or(ScanOutcome::NoTable, |place| self.scan_path_in(place, path, users))
     }
 
     /// Opens a root-owned file at another path, with the rules for the system crontab. None if it does not exist.
     pub fn open_as_system(&self, path: &Path) -> Option<Found> {
-        match self.look_in(Place::SystemCrontab, path, &mut NoUsers) {
-            Look::Table(found) => Some(found),
-            Look::Gone(_) | Look::NoTable | Look::Unopened(_) => None,
+        match self.scan_path_in(Place::SystemCrontab, path, &mut NoUsers) {
+            ScanOutcome::Table(found) => Some(found),
+            ScanOutcome::Gone(_) | ScanOutcome::NoTable | ScanOutcome::Unopened(_) => None,
         }
     }
 
-    fn look_in(&self, place: Place, path: &Path, users: &mut dyn Users) -> Look {
-        let (Some(directory), Some(name)) = (directory_of(path), path.file_name()) else { return Look::NoTable };
-        let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return Look::NoTable };
+    fn scan_path_in(&self, place: Place, path: &Path, users: &mut dyn Users) -> ScanOutcome {
+        let (Some(directory), Some(name)) = (directory_of(path), path.file_name()) else { return ScanOutcome::NoTable };
+        let Some((path, name)) = path.to_str().zip(name.to_str().and_then(c_name)) else { return ScanOutcome::NoTable };
         let directory = match files::open_dir(directory) {
             Ok(opened) => opened,
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Look::Gone(path.to_owned()),
-            Err(source) => return Look::Unopened(ScanError { path: directory.to_owned(), source: source.into() }),
+            Err(missing) if missing.kind() == io::ErrorKind::NotFound => return ScanOutcome::Gone(path.to_owned()),
+            Err(source) => {
+                return ScanOutcome::Unopened(ScanError { path: directory.to_owned(), source: source.into() });
+            }
         };
         struct One(Option<Found>);
         impl Visitor for One {
@@ -196,7 +198,7 @@ impl Finder {
         }
         let mut one = One(None);
         self.examine(place, path.to_owned(), directory.as_fd(), &name, users, &mut one);
-        one.0.map_or_else(|| Look::Gone(path.to_owned()), Look::Table)
+        one.0.map_or_else(|| ScanOutcome::Gone(path.to_owned()), ScanOutcome::Table)
     }
 
     /// Whether the spool does not exist.
@@ -309,8 +311,8 @@ impl Finder {
                 if visitor.defers(&path) {
                     return;
                 }
-                let look = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
-                look(self, place, path, directory.as_fd(), name, users, visitor);
+                let scan = if is_regular && !visitor.knows(&path) { Self::open_new } else { Self::examine };
+                scan(self, place, path, directory.as_fd(), name, users, visitor);
             })?;
             visitor.listed(&prefix, stamp);
             Ok(())
@@ -322,7 +324,7 @@ impl Finder {
         }
     }
 
-    /// Looks at single files, those of one directory after each other.
+    /// Scans single files, those of one directory after each other.
     pub fn file_states(&self) -> FileStates<'_> {
         FileStates { finder: self, directory: None }
     }
@@ -512,7 +514,7 @@ impl Finder {
     }
 }
 
-/// Looks at single files without opening them.
+/// The states of single files by stat(2) alone, without opening them.
 #[derive(Debug)]
 pub struct FileStates<'a> {
     finder: &'a Finder,
@@ -521,7 +523,7 @@ pub struct FileStates<'a> {
 }
 
 impl FileStates<'_> {
-    /// The state of the file at a path in the form of [`Finder::look`].
+    /// The state of the file at a path in the form of [`Finder::scan_path`].
     pub fn state(&mut self, path: &Path, users: &mut dyn Users) -> FileState {
         let place = self.finder.place_of(path);
         let names = directory_of(path).zip(path.file_name().and_then(|name| name.to_str()));

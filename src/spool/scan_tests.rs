@@ -107,7 +107,7 @@ fn the_spool_holds_the_tables_of_known_users_and_orphans() {
 fn a_user_not_yet_known_is_not_called_an_orphan_in_the_log() {
     let tree = Tree::new();
     tree.file("spool/slow", "", 0o600);
-    let Look::Table(found) = tree.finder(&DEBIAN).look(&tree.path("spool/slow"), &mut Me) else { panic!() };
+    let ScanOutcome::Table(found) = tree.finder(&DEBIAN).scan_path(&tree.path("spool/slow"), &mut Me) else { panic!() };
     let refusal = found.content.unwrap_err();
     assert_eq!(refusal.kind, RefusalKind::UserNotYetKnown);
     assert!(refusal.is_temporary());
@@ -165,8 +165,8 @@ fn a_linked_system_table_tells_the_directories_to_watch() {
     fs::create_dir(tree.path("opt")).unwrap();
     symlink("../opt/job", tree.path("cron.d/job")).unwrap();
     let finder = tree.finder(&CRONIE);
-    let look = |finder: &Finder| match finder.look(&tree.path("cron.d/job"), &mut Me) {
-        Look::Table(found) => found,
+    let look = |finder: &Finder| match finder.scan_path(&tree.path("cron.d/job"), &mut Me) {
+        ScanOutcome::Table(found) => found,
         other => panic!("{other:?}"),
     };
     let dangling = look(&finder);
@@ -204,11 +204,14 @@ fn one_path_is_looked_at_alone() {
     let tree = Tree::new();
     tree.file("spool/me", "mine", 0o600);
     let finder = tree.finder(&DEBIAN);
-    assert!(matches!(finder.look(&tree.path("spool/me"), &mut Me), Look::Table(Found { content: Ok(_), .. })));
-    assert!(matches!(finder.look(&tree.path("spool/gone"), &mut Me), Look::Gone(_)));
-    assert!(matches!(finder.look(&tree.path("spool/tmp.x"), &mut Me), Look::NoTable));
-    assert!(matches!(finder.look(&tree.path("cron.d/a.b"), &mut Me), Look::NoTable));
-    assert!(matches!(finder.look(Path::new("/elsewhere/x"), &mut Me), Look::NoTable));
+    assert!(matches!(
+        finder.scan_path(&tree.path("spool/me"), &mut Me),
+        ScanOutcome::Table(Found { content: Ok(_), .. })
+    ));
+    assert!(matches!(finder.scan_path(&tree.path("spool/gone"), &mut Me), ScanOutcome::Gone(_)));
+    assert!(matches!(finder.scan_path(&tree.path("spool/tmp.x"), &mut Me), ScanOutcome::NoTable));
+    assert!(matches!(finder.scan_path(&tree.path("cron.d/a.b"), &mut Me), ScanOutcome::NoTable));
+    assert!(matches!(finder.scan_path(Path::new("/elsewhere/x"), &mut Me), ScanOutcome::NoTable));
 }
 
 #[test]
@@ -249,8 +252,8 @@ fn in_a_cluster_only_the_named_host_runs_users_tables() {
 fn a_file_in_another_language_has_a_bound_of_its_own() {
     let tree = Tree::new();
     tree.file("spool/me", "12345", 0o600);
-    let open = || match tree.finder(&DEBIAN).look(&tree.path("spool/me"), &mut Me) {
-        Look::Table(Found { content: Ok(file), source, .. }) => (file, source),
+    let open = || match tree.finder(&DEBIAN).scan_path(&tree.path("spool/me"), &mut Me) {
+        ScanOutcome::Table(Found { content: Ok(file), source, .. }) => (file, source),
         other => panic!("{other:?}"),
     };
     assert_eq!(open().0.bytes(5).unwrap(), b"12345");
@@ -295,8 +298,8 @@ fn foreign_link(tree: &Tree) -> PathBuf {
 fn a_link_of_somebody_elses_among_the_drop_ins_is_refused_where_debians_cron_refuses_it() {
     let tree = Tree::new();
     let link = foreign_link(&tree);
-    let kind = |profile: &'static Profile| match tree.finder(profile).look(&link, &mut Me) {
-        Look::Table(found) => found.content.map(drop).map_err(|refusal| refusal.kind),
+    let kind = |profile: &'static Profile| match tree.finder(profile).scan_path(&link, &mut Me) {
+        ScanOutcome::Table(found) => found.content.map(drop).map_err(|refusal| refusal.kind),
         other => panic!("{other:?}"),
     };
     assert_eq!(kind(&DEBIAN), Err(RefusalKind::WrongLinkOwner));

@@ -13,9 +13,9 @@ struct Failing;
 struct Plan {
     /// Only those of at least so many bytes count.
     least: usize,
-    /// So many of them succeed first.
+    /// Allocations that succeed first.
     before: usize,
-    /// So many fail then.
+    /// Allocations that fail after those.
     failures: usize,
 }
 

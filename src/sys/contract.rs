@@ -7,6 +7,7 @@
 //! Limit: the compiler does not see that no thread is started while a [`SingleThreaded`] exists. `tests/source_rules.rs` has the few files
 //! that start threads; they are used after [`SingleThreaded::end`].
 
+use super::files;
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
@@ -89,7 +90,7 @@ impl ProgramStart {
         if HAS_BEGUN.swap(true, Ordering::Relaxed) {
             return Err(ProgramStartError::Again);
         }
-        let status = super::files::read_proc(Path::new("/proc/self/status")).unwrap_or_default();
+        let status = files::read_proc(Path::new("/proc/self/status")).unwrap_or_default();
         match threads_of(&String::from_utf8_lossy(&status)) {
             Some(count) if count != 1 => Err(ProgramStartError::Threads(count)),
             _ => Ok(ProgramStart { threads: SingleThreaded(PhantomData), owned: RefCell::default() }),

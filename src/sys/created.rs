@@ -5,6 +5,7 @@
 //! creating something, and nothing else has a function that changes owners or modes; `tests/source_rules.rs` checks the source for such calls.
 
 use super::files::Links;
+use super::{descriptor, process};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::ffi::CStr;
@@ -87,7 +88,10 @@ impl CreatedDirectory {
         let fd = nix::fcntl::open(path, flags, Mode::empty())?;
         let stat = nix::sys::stat::fstat(&fd)?;
         if stat.st_uid != nix::unistd::geteuid().as_raw() || stat.st_mode & 0o077 != 0 {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "somebody has replaced the new directory"));
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "the new directory has been replaced by another process",
+            ));
         }
         Ok(CreatedDirectory(fd))
     }
@@ -111,7 +115,7 @@ impl CreatedDirectory {
 /// What is at the path of a directory that only this process' user or root may write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FoundDirectory {
-    /// Nothing is there.
+    /// There is no such path.
     Missing,
     /// The directory belongs to this process' effective user or root, and nobody else may write to it.
     Trusted,
@@ -129,7 +133,7 @@ pub fn look_at_directory(path: &Path, links: Links) -> io::Result<FoundDirectory
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(FoundDirectory::Missing),
         found => found?,
     };
-    let is_ours = [0, super::process::own_uid()].contains(&found.uid());
+    let is_ours = [0, process::own_uid()].contains(&found.uid());
     let is_trusted = found.is_dir() && is_ours && found.mode() & 0o022 == 0;
     Ok(if is_trusted { FoundDirectory::Trusted } else { FoundDirectory::Untrusted })
 }
@@ -160,7 +164,7 @@ fn set_mode(fd: impl AsFd, mode: u32) -> io::Result<()> {
 /// A pipe, closed on exec: the end to read, the end to write. With an owner it belongs to that user, whose processes can then open
 /// it again as /dev/stdin or /dev/stdout: the kernel checks owner and mode of the pipe when it is opened by its name in /proc.
 pub fn pipe(owner: Option<u32>) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (read, write) = super::descriptor::pipe()?;
+    let (read, write) = descriptor::pipe()?;
     if let Some(uid) = owner {
         // Both ends are one inode. Root may lack CAP_CHOWN in a container: then its owner cannot open the pipe again, but can
         // use it.

@@ -2,7 +2,7 @@
 //! works.
 
 use super::contract::{ProgramStart, SingleThreaded};
-use super::descriptor;
+use super::{descriptor, process};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -72,7 +72,7 @@ pub fn close_inherited(start: ProgramStart, what: Inherited) -> SingleThreaded {
 
 /// Sets the name that ps(1) shows for the command. After an exec of a link in /proc it would be the link's name.
 pub fn set_own_name(name: &str) {
-    super::process::set_name(&std::ffi::CString::new(name).unwrap_or_default());
+    process::set_name(&std::ffi::CString::new(name).unwrap_or_default());
 }
 
 /// Opens /dev/null for each of the descriptors 0, 1 and 2 that the caller closed, so that no other file gets its number.
@@ -108,7 +108,7 @@ pub fn daemonize(threads: &SingleThreaded, keep_stderr: bool) -> io::Result<Role
             setsid()?;
             match fork_alone(threads)? {
                 // This process must not run destructors or flush buffers of its parent.
-                ForkResult::Parent { .. } => super::process::exit_now(0),
+                ForkResult::Parent { .. } => process::exit_now(0),
                 ForkResult::Child => {
                     let readiness = ReadinessPipe(File::from(readiness));
                     leave_callers_environment(keep_stderr)?;
@@ -133,7 +133,7 @@ fn receive_result(pipe: OwnedFd) -> StartupResult {
 /// Leaves directory, umask and standard descriptors of the caller.
 fn leave_callers_environment(keep_stderr: bool) -> io::Result<()> {
     std::env::set_current_dir("/")?;
-    super::process::set_umask(0);
+    process::set_umask(0);
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     nix::unistd::dup2_stdin(&null)?;
     nix::unistd::dup2_stdout(&null)?;

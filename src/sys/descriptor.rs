@@ -64,7 +64,7 @@ pub fn receive_descriptors(socket: BorrowedFd<'_>) -> io::Result<Option<Vec<Owne
 pub enum Readiness {
     /// There is something to read, or the other end is closed.
     Readable,
-    /// Something can be written.
+    /// The descriptor takes bytes without blocking.
     Writable,
 }
 
@@ -103,22 +103,6 @@ pub fn set_nonblocking(descriptor: BorrowedFd<'_>, nonblocking: bool) -> io::Res
 /// Reads available bytes. 0 means the end.
 pub fn read(descriptor: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     Ok(nix::unistd::read(descriptor, into)?)
-}
-
-/// Appends at most `most` available bytes to the vector. 0 means the end. The memory need not be filled with zeros before, and pages into
-/// which nothing is read are not touched.
-///
-/// # Errors
-/// Those of read(2), or [`io::ErrorKind::OutOfMemory`] if there is no memory for so many bytes.
-pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
-    into.try_reserve(most).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // SAFETY: `most` bytes are reserved behind the length. The kernel only writes there, and the length grows by what it has written.
-    unsafe {
-        let count = libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most);
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
-        into.set_len(into.len() + count);
-        Ok(count)
-    }
 }
 
 /// Writes as many bytes as fit, with one system call.

@@ -1,6 +1,5 @@
 //! Access to files by a directory descriptor and a single name, so that no component of the path can be replaced meanwhile.
 
-use super::descriptor::read_on;
 use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -9,7 +8,7 @@ use nix::sys::stat::{FileStat, Mode};
 use nix::sys::time::TimeSpec;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -181,6 +180,22 @@ pub fn read_proc(path: &Path) -> io::Result<Vec<u8>> {
 pub fn read_text(path: &Path, most: usize) -> io::Result<String> {
     String::from_utf8(read_file(path, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a text in UTF-8"))
+}
+
+/// Appends at most `most` available bytes to the vector. 0 means the end. The memory need not be filled with zeros before, and pages into
+/// which nothing is read are not touched.
+///
+/// # Errors
+/// Those of read(2), or [`io::ErrorKind::OutOfMemory`] if there is no memory for so many bytes.
+pub fn read_on(descriptor: BorrowedFd<'_>, into: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+    into.try_reserve(most).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // SAFETY: `most` bytes are reserved behind the length. The kernel only writes there, and the length grows by what it has written.
+    unsafe {
+        let count = libc::read(descriptor.as_raw_fd(), into.spare_capacity_mut().as_mut_ptr().cast(), most);
+        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
+        into.set_len(into.len() + count);
+        Ok(count)
+    }
 }
 
 /// Reads a descriptor to its end, or `most` bytes of it.

@@ -1,5 +1,6 @@
 //! Identifies this host and this boot, and reads process start times and the load.
 
+use super::files;
 use std::fs;
 use std::path::Path;
 
@@ -10,10 +11,10 @@ const LARGEST_ID: usize = 4096;
 /// and cronctl must agree on it.
 pub fn identity() -> Vec<u8> {
     let machine_id =
-        super::files::read_file(Path::new("/etc/machine-id"), LARGEST_ID).unwrap_or_default().trim_ascii().to_vec();
+        files::read_file(Path::new("/etc/machine-id"), LARGEST_ID).unwrap_or_default().trim_ascii().to_vec();
     // systemd writes `uninitialized` there until the first boot is through.
     if machine_id.is_empty() || machine_id == b"uninitialized" {
-        super::files::host_name().unwrap_or_default()
+        files::host_name().unwrap_or_default()
     } else {
         machine_id
     }
@@ -38,7 +39,7 @@ pub fn boot() -> Boot {
 
 /// The start time of a process in clock ticks since boot. Process id and start time together identify a process. None if it is gone.
 pub fn process_started(pid: u32) -> Option<String> {
-    let stat = super::files::read_proc(format!("/proc/{pid}/stat").as_ref()).ok()?;
+    let stat = files::read_proc(format!("/proc/{pid}/stat").as_ref()).ok()?;
     start_time(&String::from_utf8_lossy(&stat)).map(str::to_owned)
 }
 

@@ -155,9 +155,9 @@ pub struct ScreenSignals {
 /// A signal to a program with the whole screen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScreenSignal {
-    /// It shall end.
+    /// The program is to end.
     End(EndRequest),
-    /// It shall stop: see [`stop_program`].
+    /// The program is to stop: see [`stop_program`].
     Stop,
     /// It goes on after it was stopped, maybe on a screen that another program has used.
     Continue,

@@ -491,7 +491,7 @@ mod tests {
         let pid_path = dir.path().join("crond.pid");
         let take = || DaemonLock::take_directories(dir.path(), &pid_path, Some(state.path()));
         let chmod = |mode| fs::set_permissions(state.path(), fs::Permissions::from_mode(mode)).unwrap();
-        // This process counts as somebody without privileges.
+        // This process counts as an unprivileged user.
         let _somebodys = Flock::lock(File::open(dir.path()).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
         chmod(0o711);
         let first = take().unwrap();

@@ -1,5 +1,6 @@
 //! libc's user database (NSS). A call may block for as long as the slowest service behind it, a directory server for example.
 
+use super::files;
 use nix::unistd::{Gid, Group, Uid, User};
 use std::ffi::CString;
 use std::io;
@@ -39,7 +40,7 @@ pub fn is_local() -> bool {
     }
     /// A larger file counts as one that cannot be read: it may name other services.
     const LARGEST: usize = 1 << 20;
-    match super::files::read_text(Path::new("/etc/nsswitch.conf"), LARGEST) {
+    match files::read_text(Path::new("/etc/nsswitch.conf"), LARGEST) {
         Ok(text) => names_only_local_services(&text),
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     }

@@ -17,7 +17,7 @@ pub struct ProcessIdentity {
 /// What /proc/PID/stat says about one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessEntry {
-    /// Which process it is.
+    /// Its process id and start time.
     pub identity: ProcessIdentity,
     /// Process id of its parent.
     pub parent: Pid,

@@ -24,7 +24,7 @@ pub struct Range {
 pub struct ClockChange {
     /// The first second of the new offset.
     pub at: Timestamp,
-    /// Seconds east of UTC before.
+    /// Seconds east of UTC before the change.
     pub before: i32,
     /// Seconds east of UTC from then on.
     pub after: i32,

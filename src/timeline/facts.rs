@@ -14,7 +14,7 @@ pub(super) const NAMED: usize = 5;
 /// What is said of a time that is not known.
 pub(super) const NOT_KNOWN: &str = "not known";
 
-/// A kind of fact.
+/// The kind of a line in the text beside a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FactKind {
     /// Runs, or slots without one.
@@ -33,14 +33,14 @@ pub enum FactKind {
     Clock,
 }
 
-/// A fact.
+/// One line of the text beside a timeline: when, which job, and what happens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fact {
     /// What kind of fact it is.
     pub kind: FactKind,
     /// The number of the row that it is about. None: of all.
     pub row: Option<usize>,
-    /// When it begins.
+    /// When the run, start or change of the clock begins.
     pub from: Timestamp,
     /// When it ends, if that is a different time.
     pub until: Option<Timestamp>,
@@ -55,7 +55,7 @@ pub struct Fact {
 }
 
 impl FactKind {
-    /// A word for it.
+    /// The word for it in that text.
     pub fn word(self) -> &'static str {
         match self {
             FactKind::Past(OutcomeClass::Ok) => "ok",
@@ -164,7 +164,7 @@ pub(super) fn span(timeline: &Timeline, from: Timestamp, until: Option<Timestamp
     }
 }
 
-/// The same to the second.
+/// A range of time, to the second.
 pub(super) fn exact_span(timeline: &Timeline, from: Timestamp, until: Option<Timestamp>) -> String {
     let when = |at| words::when_exactly(at, timeline.range, &timeline.zone, &timeline.changes);
     match until.filter(|until| *until > from) {

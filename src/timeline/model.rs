@@ -1,4 +1,4 @@
-//! What a timeline shows.
+//! The model of a timeline: its rows with their runs, starts and overlaps.
 
 use super::axis::{ClockChange, DAY, MINUTE, Range, local};
 use crate::crontab::printable;
@@ -74,20 +74,20 @@ pub struct Timeline {
 /// What rows that are not shown have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Others {
-    /// How many rows.
+    /// The number of these rows.
     pub rows: u64,
-    /// Their runs in the past.
+    /// The number of their runs in the past.
     pub runs: u64,
-    /// Those of them that failed.
+    /// The number of those runs that failed.
     pub failed: u64,
-    /// Their coming starts.
+    /// The number of their coming starts.
     pub starts: u64,
 }
 
 /// The row of a job or a user.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What it is called.
+    /// The name of the job or user.
     pub label: RowLabel,
     /// Past and running runs, in order of their starts.
     pub runs: Vec<PastRun>,
@@ -121,11 +121,11 @@ pub struct PastRun {
 /// What kind of end a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OutcomeClass {
-    /// It ended well.
+    /// The run succeeded.
     Ok,
-    /// It goes on.
+    /// The run has not ended.
     Running,
-    /// Nothing ran, or it made way for another: skipped, missed, replaced.
+    /// The slot had no run, or its run was ended for another one: skipped, missed, replaced.
     Skipped,
     /// It failed, timed out, was killed, was lost or could not be started.
     Failed,
@@ -142,11 +142,11 @@ pub(super) struct Coming {
 /// A time in which several runs of one job go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap {
-    /// When the second one starts.
+    /// When the second run starts.
     pub from: Timestamp,
-    /// When only one is left.
+    /// When only one run is left.
     pub until: Timestamp,
-    /// The most at a time.
+    /// The most runs at a time.
     pub runs: u32,
 }
 
@@ -157,7 +157,7 @@ pub struct Crowded {
     pub at: Timestamp,
     /// The starts in it; the most of several.
     pub starts: u32,
-    /// On how many days.
+    /// The number of days on which the minute is crowded.
     pub days: u32,
 }
 
@@ -212,7 +212,7 @@ impl OutcomeClass {
         }
     }
 
-    /// The word in legends.
+    /// The word for it in legends.
     pub fn word(self) -> &'static str {
         match self {
             OutcomeClass::Ok => "ok",
@@ -261,7 +261,7 @@ impl Timeline {
         self.minutes.iter().copied().max().unwrap_or(0)
     }
 
-    /// All starts in the range.
+    /// The number of all starts in the range.
     pub fn total(&self) -> u64 {
         self.minutes.iter().map(|starts| u64::from(*starts)).sum()
     }

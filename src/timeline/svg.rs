@@ -4,7 +4,7 @@ use super::axis::DAY;
 use super::facts::{CELLS, NAMED, NOT_KNOWN, span};
 use super::model::{OutcomeClass, Timeline};
 use super::shape::shapes;
-use super::svg_parts::{LETTER, Layout, MARGIN, ROW, STYLE, SvgOptions, escape, fill, stroke, text};
+use super::svg_parts::{CHARACTER_WIDTH, Layout, MARGIN, ROW, STYLE, SvgOptions, escape, fill, stroke, text};
 use super::svg_rows;
 use super::terminal::summary;
 use super::ticks::{Ticks, is_midnight, ticks, weekends};
@@ -19,7 +19,11 @@ const TRIED: usize = 12;
 /// Draws a timeline as SVG.
 pub fn svg(timeline: &Timeline, options: &SvgOptions) -> String {
     let layout = Layout::of(timeline, options, summary(timeline).len(), notes(timeline).len());
-    let id = options.id.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect::<String>();
+    let id = options
+        .id
+        .chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '-')
+        .collect::<String>();
     let mut svg = String::new();
     let (width, height) = (layout.width, layout.height);
     // Writing to a String cannot fail, here and below.
@@ -167,16 +171,16 @@ fn unknown(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             "<rect {} fill-opacity=\"0.1\" x=\"{x:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"><title>{title}</title></rect>",
             fill("faint")
         );
-        let letters = NOT_KNOWN.len() as f64 * LETTER;
-        if width > letters + 8.0 {
-            text(svg, "faint", "small", x + (width - letters) / 2.0, layout.panel + 34.0, NOT_KNOWN);
+        let text_width = NOT_KNOWN.len() as f64 * CHARACTER_WIDTH;
+        if width > text_width + 8.0 {
+            text(svg, "faint", "small", x + (width - text_width) / 2.0, layout.panel + 34.0, NOT_KNOWN);
         }
     }
 }
 
 /// The labels of the axis, and its lines over the whole height.
 fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
-    let characters = (layout.right - layout.left) / (LETTER + 0.6);
+    let characters = (layout.right - layout.left) / (CHARACTER_WIDTH + 0.6);
     let Ticks { periods, times, has_times_of_day } = ticks(timeline.range, &timeline.zone, characters as usize);
     let line = |svg: &mut String, class, x: f64, top: f64| {
         let bottom = layout.rows_end;
@@ -187,8 +191,8 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         let x = layout.x(tick.at);
         line(svg, if is_day { "day" } else { "grid" }, x, layout.times + 6.0);
         // Days are named where they begin, times of the day where they are.
-        let half = if has_times_of_day { tick.label.len() as f64 * LETTER / 2.0 } else { -4.0 };
-        let end = x - half + tick.label.len() as f64 * LETTER;
+        let half = if has_times_of_day { tick.label.len() as f64 * CHARACTER_WIDTH / 2.0 } else { -4.0 };
+        let end = x - half + tick.label.len() as f64 * CHARACTER_WIDTH;
         // A day that begins is named above.
         if !is_day && x - half >= layout.left - 20.0 && end <= layout.right + if has_times_of_day { 16.0 } else { 0.0 }
         {
@@ -201,7 +205,7 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         if number > 0 {
             line(svg, "day", x, layout.periods - 11.0);
         }
-        let fits = |label: &&String| x + (label.chars().count() as f64) * (LETTER + 0.9) + 8.0 <= end;
+        let fits = |label: &&String| x + (label.chars().count() as f64) * (CHARACTER_WIDTH + 0.9) + 8.0 <= end;
         if let Some(label) = [&tick.label, &tick.short].into_iter().find(fits) {
             text(svg, "ink", "bold", if number > 0 { x + 5.0 } else { x }, layout.periods, label);
         }
@@ -222,8 +226,15 @@ fn panel(timeline: &Timeline, layout: &Layout, svg: &mut String) {
     );
     if most > 0 {
         let label = words::thousands(most.into());
-        text(svg, "faint", "small", layout.left - 8.0 - label.len() as f64 * LETTER, layout.panel + 8.0, &label);
-        text(svg, "faint", "small", layout.left - 8.0 - LETTER, base, "0");
+        text(
+            svg,
+            "faint",
+            "small",
+            layout.left - 8.0 - label.len() as f64 * CHARACTER_WIDTH,
+            layout.panel + 8.0,
+            &label,
+        );
+        text(svg, "faint", "small", layout.left - 8.0 - CHARACTER_WIDTH, base, "0");
         let (y, left, right) = (layout.panel, layout.left, layout.right);
         let _ = writeln!(svg, "<line {} x1=\"{left:.1}\" y1=\"{y}\" x2=\"{right:.1}\" y2=\"{y}\"/>", stroke("grid"));
     }
@@ -293,7 +304,7 @@ fn name_crowded(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         let days = if crowded.days > 1 { format!(", {} days", crowded.days) } else { String::new() };
         let label =
             format!("{} {}{days}", words::time(crowded.at, &timeline.zone), words::starts(crowded.starts.into()));
-        let width = label.len() as f64 * LETTER;
+        let width = label.len() as f64 * CHARACTER_WIDTH;
         let x = layout.x(Timestamp(crowded.at.0 + 30));
         let left = (x - width / 2.0).clamp(layout.left, layout.right - width);
         // Minutes with more starts come first and take precedence.
@@ -301,7 +312,7 @@ fn name_crowded(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             continue;
         }
         named += 1;
-        taken.push((left - LETTER, left + width + LETTER));
+        taken.push((left - CHARACTER_WIDTH, left + width + CHARACTER_WIDTH));
         let height = (layout.base - layout.panel) * f64::from(crowded.starts) / f64::from(timeline.most().max(1));
         let y = layout.base - height - 3.0;
         let _ = writeln!(svg, "<path {} d=\"M{x:.1} {y:.1}l-3.5 -5h7z\"/>", fill("clock"));
@@ -323,7 +334,9 @@ fn now_line(timeline: &Timeline, layout: &Layout, svg: &mut String) {
         stroke("now-line")
     );
     let label = format!("now {}", words::time(now, &timeline.zone));
-    let left = (x - label.len() as f64 * LETTER / 2.0).min(layout.right - label.len() as f64 * LETTER).max(layout.left);
+    let left = (x - label.len() as f64 * CHARACTER_WIDTH / 2.0)
+        .min(layout.right - label.len() as f64 * CHARACTER_WIDTH)
+        .max(layout.left);
     text(svg, "now", "small", left, bottom + 13.0, &label);
 }
 
@@ -347,7 +360,7 @@ fn clock_changes(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             "<line {} stroke-width=\"1.5\" stroke-dasharray=\"3 3\" x1=\"{x:.1}\" y1=\"{top}\" x2=\"{x:.1}\" y2=\"{bottom}\"/>",
             stroke("clock-line")
         );
-        let width = what.len() as f64 * LETTER + 6.0;
+        let width = what.len() as f64 * CHARACTER_WIDTH + 6.0;
         let left = if x + width > layout.right { x - width } else { x + 5.0 };
         text(svg, "clock", "small", left, layout.times + 18.0, &what);
     }
@@ -361,7 +374,7 @@ fn legend(timeline: &Timeline, layout: &Layout, svg: &mut String) {
     let mut key = |svg: &mut String, shape: String, words: &str| {
         let _ = writeln!(svg, "{shape}");
         text(svg, "faint", "small", x + 20.0, y, words);
-        x += 20.0 + (words.len() as f64 + 3.0) * LETTER;
+        x += 20.0 + (words.len() as f64 + 3.0) * CHARACTER_WIDTH;
         x
     };
     let mut at = MARGIN;
@@ -419,7 +432,7 @@ fn legend(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             "nothing starts",
         );
     }
-    let room = ((layout.width - 2.0 * MARGIN) / LETTER) as usize;
+    let room = ((layout.width - 2.0 * MARGIN) / CHARACTER_WIDTH) as usize;
     for (number, note) in notes(timeline).iter().enumerate() {
         text(svg, "faint", "small", MARGIN, y + 20.0 + 17.0 * number as f64, &fit_width(note, room, '…'));
     }

@@ -62,9 +62,9 @@ const WIDEST: u32 = 4_000;
 pub(super) const PANEL: f64 = 72.0;
 pub(super) const ROW: f64 = 34.0;
 /// The approximate width of a character of small text, and of text of fixed width.
-pub(super) const LETTER: f64 = 6.2;
-const CODE_LETTER: f64 = 6.8;
-/// How a drawing is made.
+pub(super) const CHARACTER_WIDTH: f64 = 6.2;
+const CODE_CHARACTER_WIDTH: f64 = 6.8;
+/// The size of a drawing, and whether it is a file of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SvgOptions {
     /// The width in pixels. The height depends on the rows.
@@ -75,7 +75,7 @@ pub struct SvgOptions {
     pub is_file: bool,
 }
 
-/// Where the parts are.
+/// Positions of the parts of a drawing, in pixels.
 pub(super) struct Layout {
     pub(super) width: f64,
     /// The edges of the chart.
@@ -145,7 +145,7 @@ pub(super) fn fill(class: &str) -> String {
     format!("class=\"tl-{class}\" fill=\"{colour}\"")
 }
 
-/// A class with a stroke.
+/// The attributes of a shape whose stroke has the colour of this class.
 pub(super) fn stroke(class: &str) -> String {
     let colour = STROKES.iter().find(|(name, _)| *name == class).map_or("#000000", |(_, colour)| colour);
     format!("class=\"tl-{class}\" stroke=\"{colour}\"")
@@ -172,7 +172,7 @@ pub(super) fn text(svg: &mut String, class: &str, more: &str, x: f64, y: f64, wo
 /// So many characters of fixed width fit into the labels of rows.
 pub(super) fn label_room(layout: &Layout) -> (usize, usize) {
     let room = layout.left - MARGIN - 14.0;
-    ((room / (LETTER + 0.8)) as usize, (room / CODE_LETTER) as usize)
+    ((room / (CHARACTER_WIDTH + 0.8)) as usize, (room / CODE_CHARACTER_WIDTH) as usize)
 }
 
 pub(super) const LABEL_LEFT: f64 = MARGIN;

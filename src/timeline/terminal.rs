@@ -30,15 +30,15 @@ pub enum Charset {
 /// What a piece of text is, from which the caller makes its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Text.
+    /// Ordinary text.
     Plain,
     /// A heading.
     Title,
-    /// Text in the background.
+    /// Dimmed text.
     Faint,
     /// A run that ended well.
     Ok,
-    /// A run that goes on.
+    /// A run that has not ended.
     Running,
     /// A slot without a run.
     Skipped,
@@ -61,13 +61,13 @@ pub enum Role {
 /// A piece of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// What it is.
+    /// The role of the text, which decides its colour.
     pub role: Role,
-    /// The text, harmless on terminals.
+    /// The text, without control characters.
     pub text: String,
 }
 
-/// A line.
+/// A line of text, as spans of one role each.
 pub type TextLine = Vec<Span>;
 
 /// The size and the characters of the drawing.
@@ -144,10 +144,10 @@ const ASCII: Glyphs = Glyphs {
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Glyph {
     role: Role,
-    letter: char,
+    character: char,
 }
 
-const BLANK: Glyph = Glyph { role: Role::Plain, letter: ' ' };
+const BLANK: Glyph = Glyph { role: Role::Plain, character: ' ' };
 
 /// How the width is divided, and what is drawn with.
 struct Drawing<'a> {
@@ -229,7 +229,9 @@ impl Drawing<'_> {
     fn span(&self, role: Role, text: &str) -> Span {
         let text = match self.charset {
             Charset::Unicode => text.to_owned(),
-            Charset::Ascii => text.chars().map(|letter| if letter.is_ascii() { letter } else { '?' }).collect(),
+            Charset::Ascii => {
+                text.chars().map(|character| if character.is_ascii() { character } else { '?' }).collect()
+            }
         };
         Span { role, text }
     }
@@ -257,9 +259,9 @@ impl Drawing<'_> {
     fn axis(&self) -> Vec<TextLine> {
         let Ticks { periods, times, has_times_of_day } = ticks(self.timeline.range, &self.timeline.zone, self.cells);
         let mut marks = vec![BLANK; self.cells];
-        let mut mark = |at: Timestamp, role, letter| {
+        let mut mark = |at: Timestamp, role, character| {
             if let Some(mark) = marks.get_mut(self.cell_of(at)) {
-                *mark = Glyph { role, letter };
+                *mark = Glyph { role, character };
             }
         };
         times.iter().for_each(|tick| mark(tick.at, Role::Faint, self.glyphs.tick));
@@ -292,8 +294,8 @@ impl Drawing<'_> {
                 column >= free && column + label.chars().count() < end.max(column + 1) + usize::from(end == self.cells)
             };
             let Some(label) = [&tick.label, &tick.short].into_iter().find(fits) else { continue };
-            for (place, letter) in text.iter_mut().skip(column).zip(label.chars()) {
-                *place = letter;
+            for (place, character) in text.iter_mut().skip(column).zip(label.chars()) {
+                *place = character;
             }
             free = column + label.chars().count() + 1;
         }
@@ -318,16 +320,16 @@ impl Drawing<'_> {
             let (first, end) = (self.first_whole_cell(quiet), self.cell_of(quiet.until));
             let end = if quiet.until == timeline.range.until { self.cells } else { end };
             let inside = marks.iter_mut().take(end).skip(first);
-            inside.for_each(|mark| *mark = Glyph { role: Role::Quiet, letter: self.glyphs.quiet });
+            inside.for_each(|mark| *mark = Glyph { role: Role::Quiet, character: self.glyphs.quiet });
         }
         for unknown in timeline.unknown() {
             let (first, last) = (self.first_whole_cell(unknown), self.cell_of(Timestamp(unknown.until.0 - 1)));
             let inside = marks.iter_mut().take(last + 1).skip(first);
-            inside.for_each(|mark| *mark = Glyph { role: Role::Faint, letter: self.glyphs.unknown });
+            inside.for_each(|mark| *mark = Glyph { role: Role::Faint, character: self.glyphs.unknown });
         }
         for crowded in timeline.crowded(NAMED) {
             if let Some(mark) = marks.get_mut(self.cell_of(crowded.at)) {
-                *mark = Glyph { role: Role::Crowded, letter: self.glyphs.crowded };
+                *mark = Glyph { role: Role::Crowded, character: self.glyphs.crowded };
             }
         }
         let mut label = if most > 0 { format!("{ALL} (most {most})") } else { ALL.to_owned() };
@@ -373,12 +375,12 @@ impl Drawing<'_> {
         for (cell, count) in cells.iter_mut().zip(&counts).filter(|(_, count)| **count > 0) {
             *cell = self.level(Role::Coming, *count as f64 / minutes);
         }
-        let mut put = |from: Timestamp, until: Timestamp, role, letter| {
+        let mut put = |from: Timestamp, until: Timestamp, role, character| {
             let (first, last) = (self.cell_of(from), self.cell_of(until));
             let places = cells.iter_mut().take(last + 1).skip(first);
             places
-                .filter(|place| rank(role, letter, self.glyphs) >= rank(place.role, place.letter, self.glyphs))
-                .for_each(|place| *place = Glyph { role, letter });
+                .filter(|place| rank(role, character, self.glyphs) >= rank(place.role, place.character, self.glyphs))
+                .for_each(|place| *place = Glyph { role, character });
         };
         for run in
             row.runs.iter().filter(|run| self.timeline.range.from <= run.until && run.from < self.timeline.range.until)
@@ -403,7 +405,7 @@ impl Drawing<'_> {
         if self.timeline.range.has(self.timeline.now)
             && let Some(cell) = cells.get_mut(self.cell_of(self.timeline.now)).filter(|cell| **cell == BLANK)
         {
-            *cell = Glyph { role: Role::Now, letter: self.glyphs.now };
+            *cell = Glyph { role: Role::Now, character: self.glyphs.now };
         }
         cells
     }
@@ -412,19 +414,19 @@ impl Drawing<'_> {
     fn level(&self, role: Role, share: f64) -> Glyph {
         let eighths = (share * 8.0).ceil().clamp(0.0, 8.0) as usize;
         match eighths.checked_sub(1).and_then(|level| self.glyphs.levels.get(level)) {
-            Some(letter) => Glyph { role, letter: *letter },
+            Some(character) => Glyph { role, character: *character },
             None => BLANK,
         }
     }
 
     /// A line with a label and a chart, without blanks at its end.
     fn charted(&self, label: Span, glyphs: &[Glyph]) -> TextLine {
-        let used = glyphs.iter().rposition(|glyph| glyph.letter != ' ').map_or(0, |last| last + 1);
+        let used = glyphs.iter().rposition(|glyph| glyph.character != ' ').map_or(0, |last| last + 1);
         let mut line = vec![label];
         for glyph in glyphs.iter().take(used) {
             match line.last_mut().filter(|last| last.role == glyph.role) {
-                Some(last) => last.text.push(glyph.letter),
-                None => line.push(Span { role: glyph.role, text: glyph.letter.to_string() }),
+                Some(last) => last.text.push(glyph.character),
+                None => line.push(Span { role: glyph.role, text: glyph.character.to_string() }),
             }
         }
         if let ([only], 0) = (line.as_mut_slice(), used) {
@@ -591,13 +593,13 @@ fn role_of(class: OutcomeClass) -> Role {
 }
 
 /// What a character says: a higher one replaces a lower one.
-fn rank(role: Role, letter: char, glyphs: &Glyphs) -> u8 {
+fn rank(role: Role, character: char, glyphs: &Glyphs) -> u8 {
     match role {
-        Role::Failed if letter == glyphs.failed => 8,
+        Role::Failed if character == glyphs.failed => 8,
         Role::Overlap => 7,
-        Role::Running if letter == glyphs.running => 6,
+        Role::Running if character == glyphs.running => 6,
         Role::Skipped => 5,
-        Role::Ok if letter == glyphs.ok => 4,
+        Role::Ok if character == glyphs.ok => 4,
         Role::Ok | Role::Running | Role::Failed => 3,
         Role::Coming => 2,
         _ => 1,

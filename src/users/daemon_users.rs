@@ -46,7 +46,7 @@ struct Query {
 /// The state of a query.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// It is still being answered.
+    /// The child is still looking the user up.
     Waiting,
     /// It is answered or given up: crontabs that waited for it are to be checked again.
     Answered,

@@ -11,7 +11,7 @@ pub const DESCRIPTION: &str = include_str!("io.cronwheel.Cron.varlink");
 /// The moment for which a run was started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
-    /// When it was due.
+    /// The time of the slot.
     pub scheduled_at: Time,
     /// What asked for the run: `schedule`, `manual` and so on.
     pub trigger: String,
@@ -43,7 +43,7 @@ pub struct Outcome {
     pub scheduled_at: Time,
     /// When its process was started.
     pub started_at: Option<Time>,
-    /// When it ended.
+    /// When that process ended.
     pub ended_at: Option<Time>,
     /// `ok`, `failed`, `skipped` and so on.
     pub outcome: String,
@@ -90,9 +90,9 @@ pub struct Job {
     pub enabled: bool,
     /// The end of its pause.
     pub paused_until: Option<Time>,
-    /// Who paused it.
+    /// The name of the user who paused it.
     pub paused_by: Option<String>,
-    /// Why it is paused.
+    /// The note that was given with the pause.
     pub note: Option<String>,
     /// When it is to run next.
     pub next: Option<Time>,
@@ -163,11 +163,11 @@ pub struct Status {
     pub profile: String,
     /// Whether it runs the tables on its command line only.
     pub standalone: bool,
-    /// When it was started.
+    /// When the daemon was started.
     pub started_at: Time,
     /// Tables that are loaded. Here and below only what the caller may see counts.
     pub tables: usize,
-    /// Their entries.
+    /// The number of their entries.
     pub entries: usize,
     /// Tables that are not used.
     pub refused: Vec<Refused>,
@@ -263,7 +263,7 @@ pub struct NextStart {
     pub at: Time,
     /// The job.
     pub job: String,
-    /// As whom it runs.
+    /// The user that the job runs as.
     pub user: String,
     /// Its command.
     pub command: String,
@@ -336,7 +336,7 @@ pub struct RunArguments {
 pub struct RunResult {
     /// Its number. 0: there is none, the outcome says why, or it waits for another run.
     pub run: u64,
-    /// How it ended.
+    /// Its outcome, once it has ended.
     pub outcome: Option<Outcome>,
     /// A part of what it writes. The first one is empty, and says that all others will come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -427,7 +427,7 @@ pub struct ReloadArguments {
 pub struct Reloaded {
     /// Tables that are loaded.
     pub tables: usize,
-    /// Their entries.
+    /// The number of their entries.
     pub entries: usize,
 }
 
@@ -437,7 +437,7 @@ pub type EventsArguments = ListArguments;
 /// One result of `Events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// When it happened.
+    /// When the event happened.
     pub at: Time,
     /// `start`, `end`, `skip`, `missed`, `pause`, `resume`, `kill`, `reload` or `late`.
     pub event: String,
@@ -528,7 +528,7 @@ pub struct JobCounts {
     pub runs: Vec<OutcomeCount>,
     /// Attempts after a failure.
     pub retries: u64,
-    /// How long runs took.
+    /// The durations of runs, in seconds.
     pub duration: Histogram,
     /// How long after its slot the process of a first attempt was started.
     pub start_delay: Histogram,
@@ -553,7 +553,7 @@ pub struct JobCounts {
 pub struct OutcomeCount {
     /// `ok`, `failed`, `skipped` and so on.
     pub outcome: String,
-    /// How many runs, or slots.
+    /// The number of runs or slots with this outcome.
     pub count: u64,
 }
 
@@ -569,7 +569,7 @@ pub struct Histogram {
 /// The sums over the jobs that are not listed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OtherMetrics {
-    /// How many they are.
+    /// The number of these jobs.
     pub jobs: u64,
     /// How many of them have slots.
     pub enabled: u64,
@@ -755,15 +755,15 @@ pub enum Error {
     /// There is no such job, or the caller may not know of it.
     #[error("there is no job {job:?}")]
     NoSuchJob {
-        /// As it was asked for.
+        /// The name in the call.
         job: String,
     },
     /// Several jobs may be meant.
     #[error("{job:?} may be any of: {}", candidates.join(", "))]
     Ambiguous {
-        /// As it was asked for.
+        /// The name in the call.
         job: String,
-        /// Those that may be meant.
+        /// The jobs that the name may mean.
         candidates: Vec<String>,
     },
     /// There is no such run, or the caller may not know of it.
@@ -775,10 +775,10 @@ pub enum Error {
     /// The caller may not do that.
     #[error("not allowed: {what}")]
     NotAllowed {
-        /// What, and who may.
+        /// The refused operation, and who may do it.
         what: String,
     },
-    /// Too much at once.
+    /// The daemon has too many calls to answer.
     #[error("the daemon is busy; try again in {retry_after} s")]
     Busy {
         /// Seconds after which another attempt makes sense.
@@ -790,12 +790,12 @@ pub enum Error {
         /// What is missing.
         why: String,
     },
-    /// A time cannot be used.
+    /// A time of the call cannot be used.
     #[error("expected {expected}, found {value:?}")]
     InvalidTime {
-        /// As it was given.
+        /// The text in the call.
         value: String,
-        /// What can be used.
+        /// The forms and times that can be used.
         expected: String,
     },
 }

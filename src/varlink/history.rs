@@ -128,9 +128,9 @@ pub struct SummaryArguments {
 pub struct Summary {
     /// Runs in the history that have ended.
     pub runs: u64,
-    /// Those that succeeded.
+    /// The number of those that succeeded.
     pub ok: u64,
-    /// Those that failed.
+    /// The number of those that failed.
     pub failures: u64,
     /// Mean duration of those that succeeded, in seconds.
     pub mean: Option<f64>,

@@ -1,4 +1,4 @@
-//! Calls, replies and errors.
+//! The messages of Varlink: calls, replies and errors.
 
 use super::cron;
 use serde::de::DeserializeOwned;
@@ -47,7 +47,7 @@ pub enum CallError {
     /// There is no such interface.
     #[error("there is no interface {interface:?}")]
     InterfaceNotFound {
-        /// Its name.
+        /// The name in the call.
         interface: String,
     },
     /// The interface has no such method.
@@ -68,7 +68,7 @@ pub enum CallError {
     /// An argument is missing or wrong.
     #[error("wrong argument: {parameter}")]
     InvalidParameter {
-        /// Which one, and why.
+        /// The name of the argument, and what is wrong with its value.
         parameter: String,
     },
 }
@@ -82,7 +82,7 @@ pub enum ReplyError {
     /// The reply is not in the form of the interface.
     #[error("an unexpected reply: {why}")]
     Unexpected {
-        /// What is wrong with it.
+        /// What was expected and what was found.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Coming runs as a calendar: iCalendar text (RFC 5545) of the starts that a daemon tells.
+//! Coming runs as a calendar: iCalendar text (RFC 5545) of the starts that a daemon reports.
 //!
 //! A job that runs more than [`MOST_OF_DAY`] times on a day has one event of the whole day. The number of events has a limit, up to which whole days
 //! are written.
@@ -12,7 +12,7 @@ use std::fmt::Write;
 
 /// Most runs of a job on a day that have an event each.
 pub const MOST_OF_DAY: usize = 24;
-/// How many starts of each job are asked for, for one day. One more tells that there are more.
+/// How many starts of each job are asked for, for one day. One more shows that there are more.
 pub const ASKED_OF_DAY: usize = MOST_OF_DAY + 1;
 /// Starts that the daemon answers with at most.
 const MOST_ANSWERED: usize = 10_000;
@@ -46,9 +46,9 @@ const NO_EVENTS: [&str; 8] = [
 pub struct DayRange {
     /// The day in the zone of the calendar.
     pub day: Day,
-    /// Before its first moment.
+    /// The second before its first one.
     pub from: Timestamp,
-    /// Its last moment.
+    /// Its last second.
     pub until: Timestamp,
 }
 
@@ -63,9 +63,9 @@ pub fn days(now: Timestamp, count: u32, zone: &Zone) -> impl Iterator<Item = Day
     std::iter::successors(Some(range(now)), next).take(count.min(MOST_DAYS) as usize)
 }
 
-/// A daemon that tells the starts of a calendar.
+/// A daemon that reports the starts of a calendar.
 pub trait Daemon {
-    /// Why it does not.
+    /// The error of a failed call.
     type Error;
     /// Its starts that these arguments ask for.
     ///

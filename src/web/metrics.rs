@@ -55,7 +55,7 @@ pub struct Collected {
 }
 
 impl Collected {
-    /// Adds a reply.
+    /// Adds one reply of `Metrics`.
     pub fn add(&mut self, page: Metrics) {
         self.jobs.extend(page.jobs);
         self.duration_bounds = page.duration_bounds;

@@ -1,6 +1,6 @@
 //! The control socket: who may see and do what, and clients that try to keep the daemon from its work.
 
-use super::{memory, wait_for_song};
+use super::{memory, wait_for_canary};
 use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::world;
 use std::fs;
@@ -235,13 +235,13 @@ fn clients_that_try_all_they_can_delay_no_start_and_keep_nobody_else_out() {
     world.crontab("alice", &format!("{}{}", "* * * * * true\n".repeat(1_000), "@yearly true\n".repeat(8_000))).ok();
     let daemon = world.start_daemon(&[]);
     wait_for_socket();
-    wait_for_song();
+    wait_for_canary();
     bound(&daemon, &world);
     for what in ["connections", "long", "nested", "flood", "unread"] {
         let mut hostile = world.command_as("alice", &format!("exec python3 /run/hostile.py {what}"));
         let mut hostile = hostile.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..5 {
-            wait_for_song();
+            wait_for_canary();
             // Another user and root get their answers meanwhile.
             assert!(call(&world, "bob", "Status", "{}").contains("\"entries\": 0"), "{what}");
             assert!(call(&world, "root", "Status", "{}").contains("\"entries\": 9001"), "{what}");

@@ -1,7 +1,7 @@
 //! Ownership and modes of what the daemon did not create stay as they were, and nothing that lies in its run directory holds it up.
 
 use crate::common::{Deadline, Implementation, World};
-use crate::{CANARY, wait_for_song, world};
+use crate::{CANARY, wait_for_canary, world};
 use nix::sys::stat::Mode;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -46,7 +46,7 @@ fn assert_mail_changes_nothing(world: &World) {
             fs::remove_file(service).unwrap();
         }
         let daemon = world.start_daemon(&[]);
-        wait_for_song();
+        wait_for_canary();
         let before = properties(world);
         assert!(before.iter().any(|line| line.starts_with("/dev/null root:root 666 c ")), "{before:#?}");
         let mail = mail_of_alice(world);
@@ -113,7 +113,7 @@ impl Drop for Started {
     }
 }
 
-/// With bounded memory.
+/// Starts a command with at most 2 GB of memory.
 fn start_without_waiting(line: &str) -> Started {
     let line = format!("ulimit -v 2000000; {line}");
     let mut command = Command::new("sh");
@@ -146,7 +146,7 @@ fn assert_starts_among_litter(world: &World, command: &str) {
     litter(world);
     world.drop_in("canary", CANARY);
     let mut daemon = start_without_waiting(command);
-    wait_for_song();
+    wait_for_canary();
     let pid = fs::read_to_string("/run/crond.pid").unwrap();
     assert_eq!(pid.trim(), daemon.0.id().to_string());
     // The second one looks for the pid of the first where a FIFO is again.
@@ -156,7 +156,7 @@ fn assert_starts_among_litter(world: &World, command: &str) {
     let ended = Deadline::seconds(20).wait_for("the second daemon's end", || second.0.try_wait().unwrap());
     assert!(!ended.success());
     assert!(daemon.0.try_wait().unwrap().is_none());
-    wait_for_song();
+    wait_for_canary();
 }
 
 #[test]
@@ -178,12 +178,12 @@ fn a_link_in_place_of_the_directory_of_outcomes_destroys_no_file() {
     world.drop_in("canary", CANARY);
     // Leftovers are taken only where an earlier daemon of this boot has run.
     let daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     daemon.stop();
     fs::create_dir("/srv/precious").unwrap();
     fs::write("/srv/precious/1.started", "1").unwrap();
     world.run("rm -rf /run/crond.outcomes && ln -s /srv/precious /run/crond.outcomes").ok();
     let _daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     assert!(Path::new("/srv/precious/1.started").exists());
 }

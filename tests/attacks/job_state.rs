@@ -2,7 +2,7 @@
 
 use crate::common::clock::{now, wait_until};
 use crate::common::{Daemon, Deadline, Implementation, World};
-use crate::{CANARY, wait_for_song, world};
+use crate::{CANARY, wait_for_canary, world};
 use nix::sys::signal::Signal;
 use siphasher::sip::SipHasher24;
 use std::fs;
@@ -49,7 +49,7 @@ fn a_retry_comes_though_the_daemon_is_killed_between_the_attempts() {
     let daemon = world.start_daemon(&[]);
     wait_for_lines(LEDGER, 2);
     world.drop_in("canary", CANARY);
-    wait_for_song();
+    wait_for_canary();
     assert!(daemon.stop().success());
     assert_eq!(lines(LEDGER), 2);
 }
@@ -65,7 +65,7 @@ fn a_job_that_must_not_overlap_does_not_overlap_over_a_killed_daemon() {
     kill(daemon);
     let daemon = world.start_daemon(&[]);
     for _ in 0..3 {
-        wait_for_song();
+        wait_for_canary();
     }
     assert_eq!(lines(LEDGER), 1);
     fs::write("/run/go", "").unwrap();
@@ -128,7 +128,7 @@ fn a_pause_outlives_killed_daemons_and_ends_in_time() {
     write_state(state_file(&[pause("paused", until)]).as_bytes());
     for _ in 0..2 {
         let daemon = world.start_daemon(&[]);
-        wait_for_song();
+        wait_for_canary();
         kill(daemon);
     }
     let daemon = world.start_daemon(&[]);
@@ -172,14 +172,14 @@ fn a_state_file_that_was_cut_costs_one_log_line_and_no_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     assert!(daemon.stop().success());
     for round in 1..=2 {
         let state = fs::read(STATE).unwrap();
         let cut = &state[..state.len() - 5 * round];
         fs::write(STATE, cut).unwrap();
         let daemon = world.start_daemon(&[]);
-        wait_for_song();
+        wait_for_canary();
         assert!(daemon.stop().success());
         assert_eq!(logged(&world, "is damaged from line"), round);
         // Only the newest damaged file is kept.
@@ -201,13 +201,13 @@ fn a_full_state_directory_costs_one_log_line_and_no_job_until_there_is_room_agai
     world.run(&format!("cat /dev/zero >{directory}/filler"));
     let daemon = world.start_daemon(&[]);
     for _ in 0..3 {
-        wait_for_song();
+        wait_for_canary();
     }
     assert_eq!(logged(&world, &format!("writing {STATE}: No space left on device")), 1);
     fs::remove_file(format!("{directory}/filler")).unwrap();
     let is_kept = || (logged(&world, &format!("is kept in {STATE} again")) == 1).then_some(());
     Deadline::seconds(120).wait_for("the state to be kept", is_kept);
-    wait_for_song();
+    wait_for_canary();
     assert!(daemon.stop().success());
     assert_eq!(logged(&world, &format!("writing {STATE}")), 1);
     assert!(fs::read_to_string(STATE).unwrap().contains(r#""handled""#));
@@ -225,13 +225,13 @@ fn crontabs_that_change_for_ever_do_not_make_the_state_grow() {
         world.crontab("alice", &format!("CRON_CATCHUP=once\n{entries}CRON_NAME=last-{round}\n@yearly :\n")).ok();
         let last = format!("alice:last-{round}");
         Deadline::seconds(60).wait_for("the entries in the state file", || state().contains(&last).then_some(()));
-        wait_for_song();
+        wait_for_canary();
         // About 100 bytes an entry: twice the live content, and as much again that is just being replaced.
         assert!(state().len() < 4 << 20, "{}", state().len());
     }
     assert!(daemon.stop().success());
     let daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     let found = state();
     let records = found.matches("alice:").count();
     assert_eq!((records, found.contains("alice:last-4")), (ENTRIES + 1, false));
@@ -245,7 +245,7 @@ fn a_state_directory_that_cannot_be_written_costs_one_log_line_and_no_job() {
     world.run("mkdir -p /var/lib/cronwheel && mount -t tmpfs -o ro,mode=711 none /var/lib/cronwheel").ok();
     let daemon = world.start_daemon(&[]);
     for _ in 0..3 {
-        wait_for_song();
+        wait_for_canary();
     }
     assert!(daemon.stop().success());
     assert_eq!(logged(&world, &format!("writing {STATE}: Read-only file system")), 1);
@@ -260,7 +260,7 @@ fn a_slot_that_was_missed_over_a_boot_is_caught_up_once() {
     world.drop_in("owed", &format!("CRON_TZ=UTC\n{entries}"));
     world.drop_in("canary", CANARY);
     let daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     assert!(daemon.stop().success());
     wait_until(due + 1);
     for _ in 0..2 {
@@ -268,7 +268,7 @@ fn a_slot_that_was_missed_over_a_boot_is_caught_up_once() {
         fs::remove_file(RECORD).unwrap();
         let daemon = world.start_daemon(&[]);
         wait_for_lines(LEDGER, 1);
-        wait_for_song();
+        wait_for_canary();
         assert!(daemon.stop().success());
         assert_eq!((lines(LEDGER), lines("/run/plain")), (1, 0));
     }

@@ -2,7 +2,7 @@
 //! all that jobs find.
 
 use super::common::{Daemon, Deadline, Implementation, World};
-use super::{CANARY, songs, wait_for_song};
+use super::{CANARY, canary_runs, wait_for_canary};
 use crate::world;
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 /// A cgroup with a limit for the daemon and all that it starts, as its unit might have one.
 struct Limited {
     group: PathBuf,
-    /// The file of the limit.
+    /// The file of the cgroup that has the limit, as `memory.max`.
     limit: &'static str,
 }
 
@@ -80,7 +80,7 @@ fn a_job_that_takes_all_memory_of_the_unit_is_killed_alone() {
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&[]);
     limited.enclose(&world, &daemon);
-    wait_for_song();
+    wait_for_canary();
     let processes = || -> Vec<u32> {
         let own = world.processes().into_iter();
         own.filter(|process| process.parent == daemon.pid()).map(|process| process.pid).collect()
@@ -91,8 +91,8 @@ fn a_job_that_takes_all_memory_of_the_unit_is_killed_alone() {
     let ended = world.wait_for_file("/home/alice/ended", Deadline::seconds(60));
     assert!(ended.starts_with("status 137\n"), "{ended}");
     world.crontab("alice", "@daily true\n").ok();
-    wait_for_song();
-    wait_for_song();
+    wait_for_canary();
+    wait_for_canary();
     assert_eq!(processes(), before, "neither the executor nor another process of the daemon was killed");
     assert!(daemon.is_alive());
 }
@@ -153,10 +153,10 @@ fn jobs_run_with_a_read_only_run_directory(world: &World) {
     // By another mount, since files in it are open.
     world.run("mount --bind /run /run && mount -o remount,ro,bind /run").ok();
     assert!(fs::write("/run/x", "").is_err(), "the test shows nothing");
-    let sung = |path: &str| fs::read_to_string(path).unwrap_or_default().len();
+    let size_of = |path: &str| fs::read_to_string(path).unwrap_or_default().len();
     let mut daemon = start_without_pid_file(world);
     for path in ["/srv/canary", "/home/alice/canary", "/srv/reboot"] {
-        Deadline::seconds(20).wait_for(path, || (sung(path) > 0).then_some(()));
+        Deadline::seconds(20).wait_for(path, || (size_of(path) > 0).then_some(()));
     }
     assert!(daemon.try_wait().unwrap().is_none());
     world.log.wait_for("WARNING (the run directory /run is read-only: ", Deadline::seconds(20));
@@ -167,8 +167,8 @@ fn jobs_run_with_a_read_only_run_directory(world: &World) {
     let mut flock = world.command_as("alice", "exec flock /run sleep 600").spawn().unwrap();
     Deadline::seconds(20).wait_for("the lock", || (!world.run("flock -n /run true").status.success()).then_some(()));
     let mut third = start_without_pid_file(world);
-    let before = sung("/srv/canary");
-    Deadline::seconds(20).wait_for("the canary", || (sung("/srv/canary") > before + 1).then_some(()));
+    let before = size_of("/srv/canary");
+    Deadline::seconds(20).wait_for("the canary", || (size_of("/srv/canary") > before + 1).then_some(()));
     assert!(third.try_wait().unwrap().is_none());
     // Nor does it let two of them in, while it is held and afterwards.
     refuses_a_second(world, &third);
@@ -231,7 +231,7 @@ fn a_log_daemon_that_is_restarted_a_hundred_times_costs_neither_jobs_nor_lines()
     };
     let mut socket = begin();
     let mut daemon = world.start_daemon(&[]);
-    let (first, mut lines) = (songs(), 0);
+    let (first, mut lines) = (canary_runs(), 0);
     for _ in 0..100 {
         socket.set_read_timeout(Some(std::time::Duration::from_millis(40))).unwrap();
         let mut packet = [0; 4096];
@@ -245,19 +245,20 @@ fn a_log_daemon_that_is_restarted_a_hundred_times_costs_neither_jobs_nor_lines()
     drop(socket);
     let _ = fs::remove_file("/dev/log");
     // Without any log, too.
-    wait_for_song();
-    wait_for_song();
+    wait_for_canary();
+    wait_for_canary();
     let socket = begin();
     socket.set_read_timeout(Some(std::time::Duration::from_secs(3))).unwrap();
     let mut packet = [0; 4096];
-    // A line that comes between a last look and the end of a log daemon is that log daemon's loss.
-    while lines + 1 < songs() - first {
-        let length =
-            socket.recv(&mut packet).unwrap_or_else(|why| panic!("{lines} lines of {} jobs: {why}", songs() - first));
+    // A line that comes between a log daemon's last read and its end is lost with it.
+    while lines + 1 < canary_runs() - first {
+        let length = socket
+            .recv(&mut packet)
+            .unwrap_or_else(|why| panic!("{lines} lines of {} jobs: {why}", canary_runs() - first));
         lines += usize::from(String::from_utf8_lossy(&packet[..length]).contains("CMD (echo >> /run/canary)"));
     }
     assert!(daemon.is_alive());
-    let ran = songs() - first;
+    let ran = canary_runs() - first;
     assert!(lines <= ran + 2, "{lines} lines of {ran} jobs");
 }
 

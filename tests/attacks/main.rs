@@ -27,17 +27,17 @@ use std::fs;
 use std::process::Stdio;
 
 const TABLE: &str = "@daily true\n";
-/// A job that tells each second that it runs.
+/// A job that writes a line each second: it shows that the daemon goes on.
 const CANARY: &str = "@every_second root echo >> /run/canary\n";
 
-fn songs() -> usize {
+fn canary_runs() -> usize {
     fs::read_to_string("/run/canary").unwrap_or_default().lines().count()
 }
 
-/// Waits until the canary has sung after whatever came before.
-fn wait_for_song() {
-    let before = songs();
-    Deadline::seconds(20).wait_for("the canary", || (songs() > before).then_some(()));
+/// Waits until the canary has run once more, after everything before this call.
+fn wait_for_canary() {
+    let before = canary_runs();
+    Deadline::seconds(20).wait_for("the canary", || (canary_runs() > before).then_some(()));
 }
 
 /// A number of /proc/PID/status, in KiB.
@@ -191,7 +191,7 @@ fn modes_do_not_depend_on_the_umask(world: &World) {
         let (daemon, foreground) = (world.implementation.daemon(), world.implementation.foreground());
         let mut command = world.command_as("root", &format!("umask {umask}; exec {daemon} {foreground}"));
         let mut daemon = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_for_song();
+        wait_for_canary();
         world.wait_for_file("/var/lib/cronwheel/history/history.db", Deadline::seconds(20));
         assert_eq!(careless_modes(world), "", "umask {umask}");
         let marker = world.implementation.reboot_marker();
@@ -269,7 +269,7 @@ fn tables_beyond_every_bound_cost_neither_memory_nor_the_other_users_their_jobs(
     world.drop_in("canary", CANARY);
     world.crontab("alice", TABLE).ok();
     let mut daemon = world.start_daemon(&[]);
-    wait_for_song();
+    wait_for_canary();
     let place = |make: &str| {
         let spool = world.implementation.spool();
         world.run(&format!("cd {spool} && {{ {make}; }} >tmp.new && chown alice:crontab tmp.new && chmod 600 tmp.new && mv tmp.new alice")).ok();
@@ -278,13 +278,13 @@ fn tables_beyond_every_bound_cost_neither_memory_nor_the_other_users_their_jobs(
     let log = |part: &str| world.log.wait_for(part, Deadline::seconds(30));
     place("yes '* * * * * true' | head -n 10001");
     log("alice:10001:1: error: expected at most 10000 lines, found more");
-    wait_for_song();
+    wait_for_canary();
     place("yes '* * * * * true' | head -n 1000000");
     place("truncate -s 1G /dev/stdout");
     log("alice:1:1: error: expected a table of at most 16777216 bytes, found more: nothing of it runs");
     place("head -c 15000000 /dev/zero | tr '\\0' x");
     log("alice:1:1: error: expected a line of at most 262144 bytes, found 15000000");
-    wait_for_song();
+    wait_for_canary();
     let most = memory(&daemon, "VmHWM");
     assert!(most < 64 << 10, "{most} KiB at most");
     // Refused and admitted over and over: what is let go of is not kept.
@@ -294,7 +294,7 @@ fn tables_beyond_every_bound_cost_neither_memory_nor_the_other_users_their_jobs(
         world.run(&format!("for n in $(seq 25); do chmod 644 {spool}/alice; chmod 600 {spool}/alice; done")).ok();
         place("echo 'no table'");
     }
-    wait_for_song();
+    wait_for_canary();
     // The daemon gives memory back before it next waits.
     let mut after = 0;
     let given_back = Deadline::seconds(20).try_wait_for(|| {
@@ -340,16 +340,16 @@ fn whatever_a_table_contains_the_daemon_runs_on_and_so_do_the_jobs_of_others() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in("canary", CANARY);
     let mut daemon = world.start_daemon(&["-L", "0"]);
-    wait_for_song();
+    wait_for_canary();
     for (number, table) in odd_tables().enumerate() {
         // Some stay, some are replaced, none may run anything: the shell is not there, or their user is nobody.
         let name = format!("/etc/cron.d/odd{}", number % 50);
         fs::write(&name, table).unwrap();
         if number % 100 == 0 {
-            wait_for_song();
+            wait_for_canary();
         }
     }
-    wait_for_song();
+    wait_for_canary();
     assert!(daemon.is_alive());
     let log = world.log.lines();
     assert!(log.iter().any(|line| line.contains("/etc/cron.d/odd") && line.contains("error: ")), "nothing was odd");

@@ -1,7 +1,7 @@
 //! Tables that ask for memory: the daemon's use of it stays bounded.
 
 use crate::common::{Deadline, Implementation, World};
-use crate::{CANARY, wait_for_song, world};
+use crate::{CANARY, wait_for_canary, world};
 use std::fs;
 use std::process::{Child, Stdio};
 
@@ -86,7 +86,7 @@ fn a_comment_of_250_megabytes_costs_no_memory(world: &World) {
     // Again at every restart.
     for _ in 0..2 {
         let mut daemon = Bounded::start(world, 200_000, "");
-        wait_for_song();
+        wait_for_canary();
         wait_for_job("long");
         let peak = daemon.memory("VmHWM");
         assert!(peak < 24 << 10, "{peak} KiB at most");
@@ -120,17 +120,17 @@ fn a_table_that_finds_no_memory_is_left_out_until_there_is_some() {
     // Two million entries, which never run.
     place(&world, "/etc/cron.d/many", "yes '0 0 30 2 * root true' | head -n 2000000");
     let mut daemon = Bounded::start(&world, 100_000, "");
-    wait_for_song();
+    wait_for_canary();
     world.log.wait_for("CAN'T READ (/etc/cron.d/many): out of memory", Deadline::seconds(20));
     daemon.assert_alive();
-    // The next look finds the memory that it needs.
+    // The next scan finds the memory that it needs.
     world.run(&format!("prlimit --pid {} --as=unlimited", daemon.0.id())).ok();
     world.run(&format!("kill -HUP {}", daemon.0.id())).ok();
     Deadline::seconds(30).wait_for("the table", || {
         world.run(&format!("kill -USR1 {}", daemon.0.id())).ok();
         world.log.lines().iter().any(|line| line.contains("2000001 entries")).then_some(())
     });
-    wait_for_song();
+    wait_for_canary();
     daemon.assert_alive();
 }
 
@@ -139,7 +139,7 @@ fn limits_are_the_same_everywhere(world: &World, only_check: &str) {
     prepare(world);
     let spool = world.implementation.spool();
     let _daemon = Bounded::start(world, 400_000, "");
-    wait_for_song();
+    wait_for_canary();
     let user = |make: String| {
         fs::write("/home/alice/make", make).unwrap();
         world.run_as("alice", "sh make >table; crontab table")
@@ -203,7 +203,7 @@ fn limits_are_the_same_everywhere(world: &World, only_check: &str) {
     place(world, &format!("{spool}/bob"), "cat /root/environment");
     world.log.wait_for(&format!("{spool}/bob{message}"), Deadline::seconds(20));
     wait_for_job("before");
-    wait_for_song();
+    wait_for_canary();
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
     let Some(world) = world!(Implementation::OursCronie) else { return };
     prepare(&world);
     let daemon = Bounded::start(&world, 1 << 20, "");
-    wait_for_song();
+    wait_for_canary();
     let never = "0 0 30 2 *";
     let tables = [
         // Entries as long as they may be, all different.
@@ -252,8 +252,8 @@ fn whatever_a_user_writes_the_peak_stays_close_to_what_is_kept() {
         if number > 0 {
             Deadline::seconds(30).wait_for("the reload", || (reloads() >= number).then_some(()));
         }
-        wait_for_song();
-        wait_for_song();
+        wait_for_canary();
+        wait_for_canary();
         let (peak, after) = (daemon.memory("VmHWM"), daemon.memory("VmRSS"));
         let kept = before.max(after);
         assert!(peak < kept + (64 << 10), "table {number}: {before} KiB before, {after} after, {peak} at most");
@@ -272,7 +272,7 @@ fn a_system_table_of_as_many_entries_as_fit_takes_at_its_peak_little_more_than_i
     ] {
         place(&world, "/etc/cron.d/many", make);
         let daemon = Bounded::start(&world, 2 << 20, "");
-        wait_for_song();
+        wait_for_canary();
         // With the canary's.
         let loaded = format!("{} entries", entries + 1);
         Deadline::seconds(60).wait_for("the table", || {
@@ -289,7 +289,7 @@ fn a_text_of_any_length_is_taken_or_refused_with_few_words_and_ends_nothing() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare(&world);
     let mut daemon = Bounded::start(&world, 1 << 20, "");
-    wait_for_song();
+    wait_for_canary();
     let kinds = ["name", "value", "MAILTO", "SHELL", "HOME", "CRON_TZ", "field", "user", "command", "input", "comment"];
     for length in [1, 255, 256, 998, 999, 4096, 65_536, 131_071, 131_072, 1 << 20, 1 << 24] {
         let text = "7".repeat(length);
@@ -312,7 +312,7 @@ fn a_text_of_any_length_is_taken_or_refused_with_few_words_and_ends_nothing() {
         }
         daemon.assert_alive();
     }
-    wait_for_song();
+    wait_for_canary();
     let longest = world.log.lines().iter().map(String::len).max().unwrap();
     assert!(longest < 4000, "a log line of {longest} bytes");
     assert!(!world.log.lines().iter().any(|line| line.contains("panicked")));
@@ -336,6 +336,6 @@ fn a_text_of_any_length_is_taken_or_refused_with_few_words_and_ends_nothing() {
         let shown = world.run_with_input("root", &format!("crontab -u {name} -"), b"@daily true\n");
         assert_eq!(shown.code(), i32::from(length > 255), "{length}: {shown:?}");
     }
-    wait_for_song();
+    wait_for_canary();
     daemon.assert_alive();
 }

@@ -221,7 +221,7 @@ fn rewritten_below(world: &World, options: &[&str]) -> (Clock, Daemon) {
 /// Lets so many seconds pass.
 fn pass(clock: &Clock, seconds: i64) {
     clock.pass_to(clock.shows() + seconds);
-    clock.ring();
+    clock.expire_timer();
 }
 
 #[test]
@@ -430,18 +430,18 @@ fn a_flood_of_messages_costs_little_and_delays_nobody() {
     world.drop_in("canary", "@every_second root date +\\%s >>/run/canary\n");
     world.crontab("alice", "0 0 1 1 * true\n".repeat(9000).as_str()).ok();
     let daemon = world.start_daemon(NO_MINUTELY_RESCAN);
-    let songs = || -> Vec<u64> {
+    let canary_runs = || -> Vec<u64> {
         fs::read_to_string("/run/canary").unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect()
     };
-    Deadline::seconds(20).wait_for("the canary", || (!songs().is_empty()).then_some(()));
+    Deadline::seconds(20).wait_for("the canary", || (!canary_runs().is_empty()).then_some(()));
     let mut flood = [start_flood(&world, "alice", "alice"), start_flood(&world, "alice", "bob")];
-    let (from, sung) = (ticks(&daemon), songs().len());
-    Deadline::seconds(60).wait_for("ten seconds", || (songs().len() >= sung + 10).then_some(()));
+    let (from, runs) = (ticks(&daemon), canary_runs().len());
+    Deadline::seconds(60).wait_for("ten seconds", || (canary_runs().len() >= runs + 10).then_some(()));
     let spent = ticks(&daemon) - from;
     assert!(spent < 100, "{spent} hundredths of a second of processor time in ten seconds");
     world.crontab("bob", &table("bobs")).ok();
     wait_for_only("bobs");
-    let seconds = songs();
+    let seconds = canary_runs();
     assert!(seconds.windows(2).all(|pair| pair[1] - pair[0] <= 2), "{seconds:?}");
     for process in &mut flood {
         process.kill().unwrap();

@@ -195,7 +195,7 @@ fn a_state_that_was_asked_for_is_logged_although_the_executor_is_lost_before_tha
     assert!(daemon.stop().success());
 }
 
-/// How many runs it counts.
+/// The number of runs that the daemon reports as started and not ended.
 fn running(world: &World, daemon: &Daemon) -> usize {
     let state = state(world, daemon);
     state.split(" started and not ended").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
@@ -218,9 +218,9 @@ fn begun() -> usize {
 
 /// Waits for some seconds as the daemon counts them.
 fn wait_for_seconds(count: usize) {
-    let sung = || fs::read_to_string("/run/canary").unwrap_or_default().lines().count();
-    let before = sung();
-    Deadline::seconds(60).wait_for("some seconds", || (sung() >= before + count).then_some(()));
+    let runs = || fs::read_to_string("/run/canary").unwrap_or_default().lines().count();
+    let before = runs();
+    Deadline::seconds(60).wait_for("some seconds", || (runs() >= before + count).then_some(()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What other users must not learn or change: whether files exist, what is in tables, the owners of files that links lead to.
 
 use super::common::{Deadline, Implementation, World};
-use super::{CANARY, wait_for_song};
+use super::{CANARY, wait_for_canary};
 use crate::world;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -61,7 +61,7 @@ fn links_that_the_group_crontab_puts_into_the_spool_lead_neither_daemon_nor_cron
     for round in 0..10 {
         world.run(&plant).ok();
         let daemon = world.start_daemon(&[]);
-        wait_for_song();
+        wait_for_canary();
         for user in ["alice", "bob"] {
             for line in ["crontab -l", "EDITOR=cat crontab -e"] {
                 let shown = world.run_as(user, line);

@@ -34,8 +34,8 @@ fn main() {
             assert_ne!(count_next(&schedules(), &berlin), 0);
         }
         Some("wheel") => {
-            let mut plan = a_week_of_minutes(&zones);
-            assert_eq!(count_wheel(&mut plan), 10_080);
+            let mut scheduler = a_week_of_minutes(&zones);
+            assert_eq!(count_wheel(&mut scheduler), 10_080);
         }
         // `cargo test` runs every bench target once.
         _ => {}
@@ -52,11 +52,11 @@ fn count_parse(bytes: Box<[u8]>, zones: &Utc) -> Parsed {
     .expect("memory")
 }
 
-/// 1,000 tables of ten entries, from their bytes to a plan that begins.
+/// 1,000 tables of ten entries, from their bytes to a scheduler that begins.
 #[inline(never)]
 fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
     let now = Now { utc: Timestamp(START), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(zones.system(), now);
+    let mut scheduler = Scheduler::new(zones.system(), now);
     for (number, bytes) in spool.into_iter().enumerate() {
         let name = format!("user{number}");
         let (form, host) = (Form::User, HostKey::default());
@@ -64,13 +64,13 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
         let table = Crontab::parse(&bytes, &context).expect("memory").table;
         let owner = Owner::User { name: name.clone(), uid: 1000 };
         let source = Source { path: format!("/var/spool/cron/crontabs/{name}"), name, owner };
-        plan.handle(Event::Load { source, table }, now);
+        scheduler.handle(Event::Load { source, table }, now);
     }
-    plan.handle(
+    scheduler.handle(
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
         now,
     );
-    plan
+    scheduler
 }
 
 /// 10,000 times the next due moment, in a zone with summer time.
@@ -89,10 +89,10 @@ fn count_next(schedules: &[Schedule], zone: &Zone) -> i64 {
 
 /// Each minute of a week one timer expires and is armed for the week after.
 #[inline(never)]
-fn count_wheel(plan: &mut Scheduler) -> usize {
+fn count_wheel(scheduler: &mut Scheduler) -> usize {
     let starts = |minute: i64| {
         let now = Now { utc: Timestamp(START + minute * 60), elapsed_ms: minute * 60_000 };
-        plan.handle(Event::Tick, now).len() - 1
+        scheduler.handle(Event::Tick, now).len() - 1
     };
     (1..=10_080).map(starts).sum()
 }
@@ -145,17 +145,17 @@ fn a_week_of_minutes(zones: &Utc) -> Scheduler {
         writeln!(text, "{minute} {hour} * * {weekday} /usr/local/bin/job").expect("memory");
     }
     let now = Now { utc: Timestamp(START), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(zones.system(), now);
+    let mut scheduler = Scheduler::new(zones.system(), now);
     let owner = Owner::User { name: "alice".to_owned(), uid: 1000 };
     let source = Source { path: "/var/spool/cron/crontabs/alice".to_owned(), name: "alice".to_owned(), owner };
     let (form, host) = (Form::System, HostKey::default());
     // As many lines as a user may not have.
     let context = Context { form, dialect: &DEBIAN.dialect, name: "alice", host, known: KnownNames::of_zones(zones) };
     let table = Crontab::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
-    plan.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
-    plan.handle(
+    scheduler.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
+    scheduler.handle(
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
         now,
     );
-    plan
+    scheduler
 }

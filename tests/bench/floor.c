@@ -9,7 +9,7 @@
  *     floor --mark FILE --stay       the same, and stays until it is killed
  *     floor --descriptors FILE       a job: appends how many descriptors above 2 it was given, in 8 bytes
  *     floor --scan DIRECTORY         prints what looking through all entries for those that are due takes, in nanoseconds of CPU
- *     floor --look DIRECTORY         prints what asking for the state of each file takes, their names being known
+ *     floor --stat DIRECTORY         prints what asking for the state of each file takes, their names being known
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -269,7 +269,7 @@ static int scan(void)
 	return printf("%lld\n%zu\n", (long long)(spent / 100), due) < 0;
 }
 
-static int look(const char *directory)
+static int stat_all(const char *directory)
 {
 	struct dirent **files;
 	int count = scandir(directory, &files, NULL, NULL), fd = open(directory, O_RDONLY | O_DIRECTORY);
@@ -319,8 +319,8 @@ int main(int argc, char **argv)
 		load(argv[2]);
 		return scan();
 	}
-	if (argc > 2 && strcmp(argv[1], "--look") == 0)
-		return look(argv[2]);
+	if (argc > 2 && strcmp(argv[1], "--stat") == 0)
+		return stat_all(argv[2]);
 	for (int *flag; argc > 1; *flag = 1, argc--, argv++) {
 		if (strcmp(argv[1], "--fork") == 0)
 			flag = &by_fork;

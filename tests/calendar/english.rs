@@ -23,13 +23,13 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// What a sentence says.
+/// The times that a sentence describes.
 struct Said {
     /// The seconds of a day.
     times: Vec<bool>,
     /// Any of these days.
     days: Vec<Term>,
-    /// None: whatever the day is.
+    /// The day must be one of these, too. None: any day.
     only_if: Option<Vec<DayItem>>,
     years: Option<Vec<u32>>,
 }
@@ -433,6 +433,13 @@ impl<'a> Text<'a> {
             return None;
         }
         self.expect(",");
+        if self.eat(" every ") {
+            let step = self.ordinal().unwrap();
+            self.expect("year from ");
+            let first = self.number().unwrap();
+            self.expect(" to ");
+            return Some((first..=self.number().unwrap()).step_by(step as usize).collect());
+        }
         let mut years = Vec::new();
         if self.eat(" in ") {
             years.extend(self.list(Text::number));
@@ -452,7 +459,9 @@ impl<'a> Text<'a> {
 fn take_apart(sentence: &str) -> Said {
     let mut text = Text(sentence);
     let times = text.times();
-    let begins_with_days = |text: &str| ["every ", "on "].iter().any(|word| text.starts_with(word));
+    let begins_with_years = |text: &str| text.split(' ').nth(2) == Some("year");
+    let begins_with_days =
+        |text: &str| ["every ", "on "].iter().any(|word| text.starts_with(word)) && !begins_with_years(text);
     let days =
         [" ", ", "].iter().find_map(|separator| text.0.strip_prefix(separator).filter(|rest| begins_with_days(rest)));
     let (days, only_if) = match days {
@@ -497,7 +506,7 @@ fn a_sentence_of_quartz_says_all_that_its_schedule_does() {
     let utc = Zone::utc();
     for _ in 0..2000 {
         let seconds = ["0", "*", "*/10", "5/20", "30", "0,15,40", "1-20", "/15"][rng.usize(..8)];
-        let years = ["*", "", "2027", "2026-2028", "2026,2029,2030", "2031"][rng.usize(..6)];
+        let years = ["*", "", "2027", "2026-2028", "2026,2029,2030", "2031", "2020/2", "2026-2046/3"][rng.usize(..8)];
         let spec = Spec::random(&mut rng, Language::Shared);
         let fields = spec.for_crate_cron();
         let text = format!("@quartz {seconds} {} {years}", fields.strip_prefix("0 ").unwrap());

@@ -29,7 +29,7 @@ const COMPARED: usize = 50;
 /// What a schedule means, said in another way.
 #[derive(Clone, Copy)]
 enum Meaning {
-    /// Five fields.
+    /// The minutes of a schedule of five fields.
     Minutes(&'static str),
     /// Seconds of the minutes of five fields, in the years from one to another.
     Seconds(&'static str, &'static [i64], (i32, i32)),

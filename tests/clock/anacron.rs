@@ -35,7 +35,7 @@ fn missed_days_are_caught_up_and_the_line_keeps_its_time() {
     machine.run_to(time("2026-11-22T06:00:00Z"));
     assert_eq!(machine.ledger(), ["05:05 made-up"]);
     assert_eq!(stamp("cron.daily"), "20261122\n");
-    // On for a day; the week is over with the 23rd, whose first look for a start in the hours is at 1:01.
+    // On for a day; the week is over with the 23rd, in which the daemon first checks for a start at 1:01.
     machine.run_to(time("2026-11-24T05:00:30Z"));
     assert_eq!(machine.ledger(), ["05:05 made-up", "06:25 line", "01:11 weekly", "06:25 line"]);
     assert_eq!((stamp("cron.daily"), stamp("weekly")), ("20261123\n".to_owned(), "20261123\n".to_owned()));
@@ -45,5 +45,5 @@ fn missed_days_are_caught_up_and_the_line_keeps_its_time() {
     let told = machine.ledger();
     assert_eq!(told[4..], ["10:05 made-up"]);
     assert_eq!(stamp("cron.daily"), "20261124\n");
-    assert_eq!(machine.clock.armed(), Some(time("2026-11-25T00:01:00Z")), "the next look");
+    assert_eq!(machine.clock.armed(), Some(time("2026-11-25T00:01:00Z")), "the next check");
 }

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::process::{Command, Stdio};
 
-/// What is shared with the daemon, and the FIFO is that with `.bell`.
+/// The file that is shared with the daemon. The timer's FIFO has the same name with `.timer` behind it.
 const PAGE: &str = "/run/clock";
 /// The built library.
 const LIBRARY: &str = "/run/clock.so";
@@ -33,7 +33,7 @@ enum Field {
 #[derive(Debug)]
 pub struct Clock {
     page: File,
-    bell: File,
+    timer_fifo: File,
     /// Seconds by which it was set since it was made.
     set_by: Cell<i64>,
 }
@@ -44,18 +44,24 @@ impl Clock {
         build();
         let page = OpenOptions::new().read(true).write(true).create_new(true).mode(0o666).open(PAGE).expect(PAGE);
         page.set_len(4096).expect("the length of a page");
-        let bell = format!("{PAGE}.bell");
-        nix::unistd::mkfifo(bell.as_str(), nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a FIFO");
-        let bell = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(bell).expect("a bell");
-        let clock = Clock { page, bell, set_by: Cell::new(0) };
+        let timer_fifo = format!("{PAGE}.timer");
+        nix::unistd::mkfifo(timer_fifo.as_str(), nix::sys::stat::Mode::from_bits_truncate(0o600)).expect("a FIFO");
+        let timer_fifo = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(timer_fifo)
+            .expect("the FIFO");
+        let clock = Clock { page, timer_fifo, set_by: Cell::new(0) };
         clock.write(Field::RealtimeAhead, seconds * SECOND - machine_ns());
         clock
     }
 
     /// The same clock for another thread. What that one sets is not counted here.
     pub fn handle(&self) -> Clock {
-        let [page, bell] = [&self.page, &self.bell].map(|file| file.try_clone().expect("a second descriptor"));
-        Clock { page, bell, set_by: Cell::new(0) }
+        let [page, timer_fifo] =
+            [&self.page, &self.timer_fifo].map(|file| file.try_clone().expect("a second descriptor"));
+        Clock { page, timer_fifo, set_by: Cell::new(0) }
     }
 
     fn read(&self, field: Field) -> i64 {
@@ -99,7 +105,7 @@ impl Clock {
     pub fn set(&self, by: i64) {
         self.set_silently(by);
         self.write(Field::WasSet, 1);
-        self.ring();
+        self.expire_timer();
     }
 
     /// Has the machine sleep: CLOCK_REALTIME and CLOCK_BOOTTIME go on, and CLOCK_MONOTONIC stands still.
@@ -107,7 +113,7 @@ impl Clock {
         self.add(Field::RealtimeAhead, seconds * SECOND);
         self.add(Field::Slept, seconds * SECOND);
         self.write(Field::WasSet, 1);
-        self.ring();
+        self.expire_timer();
     }
 
     /// Sets it while no daemon runs that could hear of it.
@@ -123,8 +129,8 @@ impl Clock {
     }
 
     /// Makes the timer readable.
-    pub fn ring(&self) {
-        (&self.bell).write_all(b"!").expect("the bell");
+    pub fn expire_timer(&self) {
+        (&self.timer_fifo).write_all(b"!").expect("the timer's FIFO");
     }
 
     /// The second that the daemon wants to be woken at.

@@ -371,7 +371,7 @@ fn a_change_without_an_event_is_found_by_the_rescan_of_every_ten_minutes() {
     pass(9 * MINUTE);
     assert_eq!(machine.clock.armed(), Some(noon), "the change is heard of, the test shows nothing");
     pass(MINUTE + 1);
-    Deadline::seconds(30).wait_for("the look", || (machine.clock.armed() == Some(eleven)).then_some(()));
+    Deadline::seconds(30).wait_for("the rescan", || (machine.clock.armed() == Some(eleven)).then_some(()));
     python.kill().unwrap();
     python.wait().unwrap();
 }

@@ -1,11 +1,11 @@
 /* A clock for tests, preloaded into an unchanged crond and its jobs.
  *
- * CRONWHEEL_TEST_CLOCK names a file that the test and all these processes share (struct page) and, with ".bell" behind it, a
+ * CRONWHEEL_TEST_CLOCK names a file that the test and all these processes share (struct page) and, with ".timer" behind it, a
  * FIFO. Both clocks go on with the machine's CLOCK_MONOTONIC, each so much ahead of it as the page says: the test lets time
  * pass by moving both, and sets the clock, or lets the machine sleep, by moving CLOCK_REALTIME alone. CLOCK_BOOTTIME is
  * CLOCK_MONOTONIC and the time for which the machine has slept.
  *
- * The timer on CLOCK_REALTIME is the FIFO: it becomes readable when the test rings it, which it does when it has moved the clock
+ * The timer on CLOCK_REALTIME is the FIFO: it becomes readable when the test writes to it, which it does when it has moved the clock
  * to the second that the timer is armed for or past it, or when it has set the clock.
  *
  * Nothing is locked and nothing is kept in the process but the page's address and the timer's descriptor, so that fork(2) is
@@ -39,7 +39,7 @@ struct page {
 static const int64_t SECOND = 1000000000;
 
 static struct page *page;
-static char bell_path[PATH_MAX];
+static char fifo_path[PATH_MAX];
 static int timer = -1;
 static pid_t timer_owner;
 
@@ -55,7 +55,7 @@ __attribute__((constructor)) static void open_page(void)
 	close(file);
 	if (memory == MAP_FAILED)
 		return;
-	snprintf(bell_path, sizeof bell_path, "%s.bell", path);
+	snprintf(fifo_path, sizeof fifo_path, "%s.timer", path);
 	page = memory;
 }
 
@@ -121,18 +121,18 @@ static int is_timer(int descriptor)
 	return page && descriptor == timer && descriptor >= 0 && timer_owner == getpid();
 }
 
-static void silence(void)
+static void drain(void)
 {
 	char bytes[64];
 	while (syscall(SYS_read, timer, bytes, sizeof bytes) > 0)
 		;
 }
 
-static void ring(void)
+static void expire(void)
 {
-	/* A full FIFO rings as well. */
+	/* A full FIFO is readable as well. */
 	if (syscall(SYS_write, timer, "!", 1) < 0 && errno != EAGAIN)
-		perror("the test clock's bell");
+		perror("the test clock's timer");
 }
 
 int timerfd_create(int clock, int flags)
@@ -140,18 +140,18 @@ int timerfd_create(int clock, int flags)
 	if (!page || clock != CLOCK_REALTIME)
 		return (int)syscall(SYS_timerfd_create, clock, flags);
 	if (timer >= 0 && timer_owner == getpid()) {
-		errno = EMFILE; /* there is one bell */
+		errno = EMFILE; /* there is one timer */
 		return -1;
 	}
-	int bell = open(bell_path, O_RDWR | O_NONBLOCK | (flags & TFD_CLOEXEC ? O_CLOEXEC : 0));
-	if (bell < 0)
+	int fifo = open(fifo_path, O_RDWR | O_NONBLOCK | (flags & TFD_CLOEXEC ? O_CLOEXEC : 0));
+	if (fifo < 0)
 		return -1;
-	timer = bell;
+	timer = fifo;
 	timer_owner = getpid();
 	page->armed = 0;
 	page->was_set = 0;
-	silence();
-	return bell;
+	drain();
+	return fifo;
 }
 
 /* Takes the daemon's one way to arm it: absolute, once, cancelled when the clock is set. Anything else is refused. */
@@ -169,11 +169,11 @@ int timerfd_settime(int descriptor, int flags, const struct itimerspec *when, st
 		page->realtime_ahead += step * SECOND;
 		page->was_set = 1;
 	}
-	silence();
+	drain();
 	page->armed = when->it_value.tv_sec;
 	int was_set = atomic_exchange(&page->was_set, 0) != 0;
 	if (page->armed * SECOND <= realtime_ns())
-		ring();
+		expire();
 	page->times_armed++;
 	if (was_set) {
 		errno = ECANCELED;
@@ -186,7 +186,7 @@ ssize_t read(int descriptor, void *into, size_t size)
 {
 	if (!is_timer(descriptor) || size < sizeof(uint64_t))
 		return syscall(SYS_read, descriptor, into, size);
-	silence();
+	drain();
 	if (atomic_exchange(&page->was_set, 0)) {
 		errno = ECANCELED;
 		return -1;

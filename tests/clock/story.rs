@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-/// The table of a story.
+/// The crontab that each story writes.
 const TABLE: &str = "/etc/cron.d/story";
 /// Every start: the job's name and the second that `date` showed it.
 const LEDGER: &str = "/run/ledger";
@@ -126,7 +126,7 @@ impl Machine {
     pub fn run_to(&self, shown: i64) {
         while let Some(due) = self.clock.armed().filter(|due| *due <= shown) {
             self.clock.pass_to(due);
-            self.reacts(|| self.clock.ring());
+            self.reacts(|| self.clock.expire_timer());
         }
         self.clock.pass_to(shown);
     }

@@ -1,9 +1,9 @@
-//! The tests' own look at the clock, and waiting with a deadline.
+//! The clock of the tests, and waiting with a deadline.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long between two looks at a condition that the kernel sends no event for.
-const LOOK: Duration = Duration::from_millis(20);
+/// The time between two checks of a condition that the kernel sends no event for.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Seconds since 1970, with fractions.
 #[allow(clippy::disallowed_methods)] // The one place where the tests ask the clock.
@@ -18,7 +18,7 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// That many seconds from now.
+    /// The time that many seconds from now.
     #[allow(clippy::disallowed_methods)]
     pub fn seconds(seconds: u64) -> Deadline {
         Deadline { end: Instant::now() + Duration::from_secs(seconds) }
@@ -44,7 +44,7 @@ impl Deadline {
             if self.passed() {
                 return None;
             }
-            std::thread::sleep(LOOK);
+            std::thread::sleep(CHECK_INTERVAL);
         }
     }
 }

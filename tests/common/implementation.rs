@@ -11,9 +11,9 @@ pub enum Implementation {
     Debian,
     /// cronie itself, as its makefile installs it, where `CRONIE` names the directory of its programs.
     Cronie,
-    /// Ours, installed in Debian's place.
+    /// cronwheel, installed in place of Debian's cron.
     OursDebian,
-    /// Ours, installed in cronie's place, as on Fedora.
+    /// cronwheel, installed in place of cronie, as on Fedora.
     OursCronie,
 }
 

@@ -1,4 +1,4 @@
-//! What programs say to `/dev/log`.
+//! A reader of `/dev/log`, which receives what programs log.
 
 use super::clock::Deadline;
 use nix::sys::socket::{SockaddrStorage, recvfrom};

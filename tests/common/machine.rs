@@ -22,11 +22,11 @@ pub struct World {
 /// What a command said and how it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Its standard output.
+    /// All that it wrote to standard output.
     pub stdout: String,
-    /// Its standard error.
+    /// All that it wrote to standard error.
     pub stderr: String,
-    /// The exit status.
+    /// Its exit status, or the signal that ended it.
     pub status: ExitStatus,
 }
 

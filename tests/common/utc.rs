@@ -3,7 +3,7 @@
 use cronwheel::schedule::{Zone, Zones};
 use std::sync::Arc;
 
-/// Its zones.
+/// Zones of that machine.
 #[derive(Debug)]
 pub struct Utc(pub Arc<Zone>);
 

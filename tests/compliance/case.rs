@@ -27,9 +27,9 @@ pub struct Case {
     /// Shell scripts that root runs before the daemon starts (`setup`), after the first minute (`between`) and at the end
     /// (`after`). The output of the last one is part of the result.
     pub setup: String,
-    /// See `setup`.
+    /// Runs after the first minute, see `setup`.
     pub between: String,
-    /// See `setup`.
+    /// Runs at the end, see `setup`.
     pub after: String,
     answers: Answers,
 }

@@ -50,7 +50,7 @@ pub fn run_group(world: &World, group: &Group, cases: &[&Case]) -> Observed {
         fs::remove_file("/usr/sbin/sendmail").ok();
     }
     if matches!(world.implementation, Implementation::OursDebian | Implementation::OursCronie) {
-        // The incumbents keep no history, and the log of a machine without a user for it would say so.
+        // The reference implementations keep no history, and the log of a machine without a user for it would say so.
         let settings = fs::read_to_string(SETTINGS).unwrap_or_default();
         fs::write(SETTINGS, settings + "history = false\n").expect("the settings");
     }

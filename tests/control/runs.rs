@@ -76,7 +76,7 @@ fn an_interrupt_ends_the_waiting_and_not_the_job() {
     kill(Pid::from_raw(i32::try_from(waiting.id()).unwrap()), Signal::SIGINT).unwrap();
     let ended = waiting.wait_with_output().unwrap();
     let told = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.signal() == Some(2) && told.contains("goes on; to end it: cronctl kill "), "{told}");
+    assert!(ended.status.signal() == Some(2) && told.contains("is still running; to end it: cronctl kill "), "{told}");
     wait_for_state(&world, "endless", "running");
     cronctl(&world, "alice", told.split("to end it: cronctl ").nth(1).unwrap()).ok();
     wait_for_state(&world, "endless", "idle");
@@ -119,4 +119,16 @@ fn logs_show_the_last_run_and_follow_one_that_goes_on() {
     assert_eq!(cronctl(&world, "alice", "logs colours").ok(), "\x1b[31mred\x1b[0m\nno end");
     let shown = world.run_as("alice", "script -qec 'cronctl logs colours' /dev/null").ok();
     assert_eq!(shown, "\\x1b[31mred\\x1b[0m\r\nno end\r\n");
+}
+
+#[test]
+fn logs_say_that_a_job_without_a_history_has_none() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let _daemon = prepare(&world);
+    world.crontab("alice", "CRON_NAME=secret\nCRON_HISTORY=off\n@daily echo x\n").ok();
+    wait_for_state(&world, "alice:secret", "idle");
+    cronctl(&world, "alice", "run --wait secret").ok();
+    let shown = cronctl(&world, "alice", "logs secret");
+    let told = "the history keeps nothing of secret (CRON_HISTORY=off)";
+    assert!(shown.code() == 4 && shown.stderr.contains(told), "{shown:?}");
 }

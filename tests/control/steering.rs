@@ -98,7 +98,7 @@ fn each_kill_of_a_job_takes_another_run_and_then_what_waits() {
     // A run that ends on request is no failure.
     cronctl(&world, "root", &format!("kill --signal KILL {second}")).ok();
     let ended = world.log.wait_for("(alice) ENDED (trap '' TERM; ", Deadline::seconds(20));
-    assert!(ended.starts_with("cron.info ") && ended.contains(") on request, signal 9 after "), "{ended}");
+    assert!(ended.starts_with("cron.info ") && ended.contains(") killed by alice, signal 9 after "), "{ended}");
     assert!(!world.log.lines().iter().any(|line| line.contains("FAILED (trap")), "{:#?}", world.log.lines());
     let first = run("queued");
     // A second run by hand waits for the first; nobody waits for it.

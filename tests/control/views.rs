@@ -1,4 +1,4 @@
-//! What the verbs show.
+//! The output of the verbs that show jobs.
 
 use crate::common::{Deadline, Implementation};
 use crate::{TABLE, cronctl, json, json_lines, prepare, wait_for_state, world};

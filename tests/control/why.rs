@@ -40,7 +40,7 @@ fn why_names_the_run_that_was_going_on() {
     });
     let verdict = why["verdict"].as_str().unwrap();
     assert!(verdict.starts_with("it did not run: a run that began at 2"), "{why}");
-    assert!(verdict.ends_with(" was still going on, and overlap is skip"), "{why}");
+    assert!(verdict.ends_with(" was still running, and overlap is skip"), "{why}");
     // And the history later.
     Deadline::seconds(40).wait_for("the skipped slots in the history", || {
         let end = rows(&world, "long").into_iter().find(|row| row["run"] == running["run"])?;
@@ -51,8 +51,8 @@ fn why_names_the_run_that_was_going_on() {
     let shown = cronctl(&world, "alice", &format!("why long {asked}")).ok();
     let first = shown.lines().next().unwrap();
     assert!(first.starts_with("it did not run: a run that began at 2"), "{shown}");
-    assert!(first.ends_with(" was still going on, and overlap is skip"), "{shown}");
-    assert!(shown.contains("  going on ") && shown.contains(" and ended at "), "{shown}");
+    assert!(first.ends_with(" was still running, and overlap is skip"), "{shown}");
+    assert!(shown.contains("  running ") && shown.contains(" and ended at "), "{shown}");
     let ran = cronctl(&world, "alice", &format!("why long {}", later(&running["scheduled_at"], 0))).ok();
     assert!(ran.starts_with("it ran at ") && ran.lines().next().unwrap().ends_with(": ok"), "{ran}");
 }

@@ -1,4 +1,4 @@
-//! `cronctl explain`.
+//! `cronctl explain`: sentences about schedules.
 
 use crate::*;
 
@@ -131,7 +131,8 @@ fn quartz_is_told_what_it_lacks_and_what_it_does_in_the_repeated_hour() {
         ("@quartz 0 0 12 * * ?", "At 12:00 every day"),
         ("@quartz 0 /5 14 * * ?", "Every 5 minutes from 14:00 to 14:55"),
         ("@quartz 0 0 22-2 * * ?", "Every hour from 22:00 to 02:00"),
-        ("@quartz 0 0 12 ? * FRI-MON", "At 12:00 every Monday, Friday, Saturday and Sunday"),
+        ("@quartz 0 0 12 ? * FRI-MON", "At 12:00 every day from Friday to Monday"),
+        ("@quartz 0 0 12 1 1 ? 2020/2", "At 12:00 on 1 January, every 2nd year from 2020 to 2100"),
     ] {
         assert_eq!(explain(&[text]).lines()[0], words, "{text}");
     }

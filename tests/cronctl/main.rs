@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
-/// What came of a call.
+/// The result of a call of `cronctl`.
 #[derive(Debug)]
 struct Answer {
     status: Option<i32>,

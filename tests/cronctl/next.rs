@@ -1,4 +1,4 @@
-//! `cronctl next`.
+//! `cronctl next`: coming runs without a daemon.
 
 use crate::*;
 

@@ -1,4 +1,4 @@
-//! `cronctl simulate`.
+//! `cronctl simulate`: the starts of a time range, with clock steps and downtimes.
 
 use crate::*;
 

@@ -1,12 +1,11 @@
 //! The schedules that the crontab(5) of Debian's cron and that of cronie both describe: five fields of numbers, names, ranges, steps and lists, and the
 //! nicknames. Read slowly, one value after the other, as a second opinion about what a line means.
 
-/// What a schedule means.
+/// A schedule as the classic parser reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Classic {
     /// A schedule of five fields.
     Fields(Box<Fields>),
-    /// `@reboot`.
     Reboot,
 }
 

@@ -80,26 +80,26 @@ fn ours(line: &str, profile: &Profile) -> Ours {
 }
 
 /// The replaced program, which says of a file whether it is a crontab.
-struct Incumbent {
+struct Reference {
     option: &'static str,
     /// What the number of a line in its messages has to be increased by, so that it counts from 1.
     shift: usize,
     calls: AtomicUsize,
 }
 
-impl Incumbent {
-    fn new(option: &'static str) -> Incumbent {
-        let mut incumbent = Incumbent { option, shift: 0, calls: AtomicUsize::new(0) };
+impl Reference {
+    fn new(option: &'static str) -> Reference {
+        let mut reference = Reference { option, shift: 0, calls: AtomicUsize::new(0) };
         let lines = ["* * * * * x", "A=b", "61 * * * * x"].map(str::to_owned);
-        incumbent.shift = 5 - incumbent.told(&lines, "calibration").expect("a wrong line");
+        reference.shift = 5 - reference.told(&lines, "calibration").expect("a wrong line");
         for wrong in ["61 * * * * x", "wrong", "* * * *", "@x y"] {
             for at in 0..5 {
                 let mut lines = vec!["* * * * * x".to_owned(); 5];
                 lines[at] = wrong.to_owned();
-                assert_eq!(incumbent.first_wrong(&lines, "calibration"), Some(at), "{wrong}");
+                assert_eq!(reference.first_wrong(&lines, "calibration"), Some(at), "{wrong}");
             }
         }
-        incumbent
+        reference
     }
 
     /// The index of the first line that it refuses. It counts the line of a mistake at the end of a line as the next one, so each line has a
@@ -142,7 +142,7 @@ impl Incumbent {
     }
 }
 
-/// What was found.
+/// The numbers of lines, and the differences between the implementations.
 #[derive(Default)]
 struct Counts {
     lines: usize,
@@ -186,11 +186,11 @@ impl Counts {
 }
 
 /// Compares a table of random lines.
-fn compare_table(seed: u64, profile: &Profile, incumbent: &Incumbent) -> Counts {
+fn compare_table(seed: u64, profile: &Profile, reference: &Reference) -> Counts {
     let mut rng = Rng::with_seed(seed);
     let lines: Vec<String> =
         (0..TABLE).map(|_| String::from_utf8_lossy(&generate::line(&mut rng)).into_owned()).collect();
-    let theirs = incumbent.accepts(&lines, &format!("table-{seed}"));
+    let theirs = reference.accepts(&lines, &format!("table-{seed}"));
     let mut counts = Counts { lines: lines.len(), ..Counts::default() };
     let mut are_all_ours_good = true;
     for (line, is_accepted) in lines.iter().zip(theirs) {
@@ -271,7 +271,7 @@ fn compare(world: &World, profile: &'static Profile, option: &'static str) {
     }
     let (lines, seed) = (setting("CRONWHEEL_LINES", LINES as u64) as usize, setting("CRONWHEEL_SEED", SEED));
     let tables = lines.div_ceil(TABLE);
-    let incumbent = Incumbent::new(option);
+    let reference = Reference::new(option);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut counts = Counts::default();
@@ -280,7 +280,7 @@ fn compare(world: &World, profile: &'static Profile, option: &'static str) {
             if table >= tables {
                 return counts;
             }
-            counts.merge(compare_table(seed + table as u64, profile, &incumbent));
+            counts.merge(compare_table(seed + table as u64, profile, &reference));
         }
     };
     let mut counts = Counts::default();
@@ -295,7 +295,7 @@ fn compare(world: &World, profile: &'static Profile, option: &'static str) {
         counts.accepted,
         counts.refused,
         counts.same_minutes,
-        incumbent.calls.load(Ordering::Relaxed),
+        reference.calls.load(Ordering::Relaxed),
     );
     for (kind, (count, examples)) in &counts.kinds {
         report.push_str(&format!("{count:>8} {kind:<14} {}\n", examples.join("; ")));

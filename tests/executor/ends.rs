@@ -5,7 +5,7 @@ use crate::harness::{Harness, PERMISSIVE, config, describe_services, install_mai
 use crate::world;
 use cronwheel::crontab::{ExitStatuses, IoClass, ResourceLimits};
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{RunId, RunOutcome, RunRequest, RunRules};
+use cronwheel::scheduler::{EndReason, RunId, RunOutcome, RunRequest, RunRules};
 use std::fs;
 
 /// Grandchildren that ignore TERM: one in the job's process group, one in another group, three in a session of their own, and one whose
@@ -78,7 +78,7 @@ fn a_run_is_ended_on_request_and_others_go_on() {
         harness.start(&start(2, "bob", "until [ -e /tmp/go ]; do sleep 0.05; done; exit 4"));
         harness.start(&with_rules(start(1, "alice", &script(&STUBBORN.replace("= 5", "-ge 5"))), rules));
         Deadline::seconds(20).wait_for("the processes", || fs::exists("/home/alice/ready").unwrap().then_some(()));
-        harness.executor.end(RunId(1));
+        harness.executor.end(RunId(1), EndReason::Replaced);
         harness.executor.flush().unwrap();
         let result = harness.result_of(1);
         assert_eq!((result.outcome, result.is_timeout), (RunOutcome::Signal { number: 9, core_dumped: false }, false));
@@ -139,7 +139,7 @@ fn a_run_without_a_policy_is_ended_on_request_too() {
             harness.hear(nix::poll::PollFlags::POLLIN);
         }
         std::thread::sleep(std::time::Duration::from_millis(500));
-        harness.executor.end(RunId(1));
+        harness.executor.end(RunId(1), EndReason::Replaced);
         harness.executor.flush().unwrap();
         assert_eq!(harness.end_of(1), RunOutcome::Code(9));
     }

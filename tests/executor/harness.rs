@@ -3,8 +3,8 @@
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
 use cronwheel::executor::{
-    Config, Executor, ExecutorEvent, JournalLocation, LaunchError, MAILER_LIMIT, Mailer, OutputStream, RunProcess,
-    STARTS_IN_FLIGHT,
+    Config, Executor, ExecutorEvent, ExecutorLinkError, JournalLocation, MAILER_LIMIT, Mailer, OutputStream,
+    RunProcess, STARTS_IN_FLIGHT,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::report::Target;
@@ -34,7 +34,7 @@ pub fn config(profile: ProfileName) -> Config {
 }
 
 /// Forks an executor.
-pub fn spawn(config: Config) -> Result<Executor, LaunchError> {
+pub fn spawn(config: Config) -> Result<Executor, ExecutorLinkError> {
     // SAFETY: the test's process has no other thread but the harness's, which only waits for the test.
     let threads = unsafe { SingleThreaded::assume() };
     Executor::spawn(&threads, config)

@@ -8,10 +8,10 @@ use crate::harness::{
 use crate::world;
 use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
-    Config, EndMethod, Fate, LaunchError, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
+    Config, EndMethod, ExecutorLinkError, Fate, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
+use cronwheel::scheduler::{EndReason, MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeSet;
 use std::fs;
@@ -310,7 +310,7 @@ fn a_main_of_another_version_lists_ends_and_collects() {
     };
     fs::write("/home/bob/go", "").unwrap();
     assert_eq!(hear(executor), [(RunId(2), RunOutcome::Code(3))]);
-    assert!(!executor.end(RunId(1)), "only an executor of the same version knows that request");
+    assert!(!executor.end(RunId(1), EndReason::Replaced), "only an executor of the same version knows that request");
     executor.end_all(EndMethod::WithGrace);
     assert_eq!(hear(executor), [(RunId(1), RunOutcome::Signal { number: 15, core_dumped: false })]);
     nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
@@ -355,7 +355,7 @@ fn an_executor_that_is_gone_is_an_error() {
     world.run(&format!("kill -KILL {}", harness.executor.pid())).ok();
     let mut asked = [PollFd::new(harness.executor.descriptor(), PollFlags::POLLIN)];
     poll(&mut asked, PollTimeout::from(30_000_u16)).unwrap();
-    assert!(matches!(harness.executor.receive(), Err(LaunchError::Gone)));
+    assert!(matches!(harness.executor.receive(), Err(ExecutorLinkError::Gone)));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 #[test]
-fn the_mail_is_the_incumbents_and_the_mailer_runs_as_the_owner() {
+fn the_mail_is_that_of_the_reference_and_the_mailer_runs_as_the_owner() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     install_mailer("");
     for (profile, expected) in [

@@ -1,4 +1,4 @@
-//! PAM sessions around jobs.
+//! PAM sessions around jobs, with modules that record the calls.
 
 use crate::common::{Deadline, Implementation, World};
 use crate::harness::{

@@ -120,17 +120,17 @@ fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is()
 /// A job that writes down each second in which it runs.
 const CANARY: &str = "date +\\%s >>/run/canary\n";
 
-fn songs() -> Vec<u64> {
+fn canary_runs() -> Vec<u64> {
     let text = fs::read_to_string("/run/canary").unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Waits until it has sung that often, each second.
-fn assert_sings(times: usize) {
-    Deadline::seconds(60).wait_for("the canary", || (songs().len() >= times).then_some(()));
-    let songs = songs();
-    let seconds = songs[songs.len() - 1] - songs[0] + 1;
-    assert!(seconds.abs_diff(songs.len() as u64) <= 1, "{songs:?}");
+/// Waits until the canary has run that often, and asserts that it has run each second.
+fn assert_runs_each_second(times: usize) {
+    Deadline::seconds(60).wait_for("the canary", || (canary_runs().len() >= times).then_some(()));
+    let seconds_of_runs = canary_runs();
+    let seconds = seconds_of_runs[seconds_of_runs.len() - 1] - seconds_of_runs[0] + 1;
+    assert!(seconds.abs_diff(seconds_of_runs.len() as u64) <= 1, "{seconds_of_runs:?}");
 }
 
 /// A user database in which every look-up of bob hangs, and which knows nobody.
@@ -159,7 +159,7 @@ fn a_user_database_that_hangs_delays_only_the_jobs_of_users_that_need_it() {
     let mut daemon = world.start_daemon(&[]);
     let line = ": (bob) NOT STARTED (touch /tmp/ran): looking up the user: no answer within 10 s";
     world.log.wait_for(line, Deadline::seconds(30));
-    assert_sings(8);
+    assert_runs_each_second(8);
     assert!(daemon.is_alive() && !fs::exists("/tmp/ran").unwrap());
     world.run("sed -i 's/^passwd:.*/passwd: files/' /etc/nsswitch.conf").ok();
     world.drop_in("tarries", "@every_second bob id -un >/tmp/ran\n");
@@ -179,7 +179,7 @@ fn a_reader_who_stops_reading_stops_the_jobs_that_write_and_not_the_clock() {
         .stderr(writer)
         .spawn()
         .unwrap();
-    assert_sings(8);
+    assert_runs_each_second(8);
     let writes = |process: &Process| process.name == "yes";
     assert_eq!(world.processes().iter().filter(|process| writes(process) && process.state == 'S').count(), 2);
     kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
@@ -233,7 +233,7 @@ fn killed_right_after_a_start_and_started_anew_it_repeats_no_start_and_loses_non
     world.drop_in("canary", &format!("@every_second root {CANARY}"));
     let mut times = Vec::new();
     let mut daemon = world.start_daemon(&["--log", "json"]);
-    assert_sings(1);
+    assert_runs_each_second(1);
     for offset_ms in [0, 1, 2, 3, 5, 8, 13, 21, 34, 55] {
         wait_until(now().as_secs() + 1);
         std::thread::sleep(Duration::from_millis(offset_ms));
@@ -242,8 +242,8 @@ fn killed_right_after_a_start_and_started_anew_it_repeats_no_start_and_loses_non
         let mut killed = std::mem::replace(&mut daemon, world.start_daemon(&["--log", "json"]));
         times.extend(started(&killed.last_words()));
     }
-    let sung = songs().len();
-    Deadline::seconds(20).wait_for("the canary", || (songs().len() > sung + 1).then_some(()));
+    let before = canary_runs().len();
+    Deadline::seconds(20).wait_for("the canary", || (canary_runs().len() > before + 1).then_some(()));
     daemon.signal(Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
     times.extend(started(&daemon.last_words()));

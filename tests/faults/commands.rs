@@ -16,7 +16,7 @@ const TRACE: &str = "/run/trace";
 /// What editors write of the ids that they run with.
 const IDS: &str = "/run/ids/editor";
 
-/// What alice does.
+/// What the user alice does while a system call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     InstallFile,

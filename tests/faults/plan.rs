@@ -15,7 +15,7 @@ const WHICH: &str = "CRONWHEEL_FAULTS";
 /// The seed of the sample: the same seed gives the same order.
 const SEED: &str = "CRONWHEEL_FAULTS_SEED";
 
-/// What happens at a call.
+/// What is done to a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Injection {
     /// The process is killed before the call is made.

@@ -68,7 +68,7 @@ pub fn call(world: &World, user: &str, message: &str) -> Vec<String> {
     call_at(world, user, SOCKET, message)
 }
 
-/// The same at another socket.
+/// Sends a message to the socket at `path` as a user; returns its replies.
 pub fn call_at(world: &World, user: &str, path: &str, message: &str) -> Vec<String> {
     let script = format!(
         "python3 -c 'import socket,sys

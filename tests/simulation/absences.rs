@@ -99,7 +99,7 @@ fn slots_in_a_sleep_of_the_machine_are_missed_because_of_it() {
     for (slept_ms, expected) in [(0, "a 01:00 missed clock"), (7_199_000, "a 01:00 missed asleep")] {
         let mut machine =
             Machine::with_table("CRON_CATCHUP=once\nCRON_NAME=a\n0 1,2 * * * a\n", "2026-05-01T00:30:00Z");
-        machine.plan.note_sleep(slept_ms);
+        machine.scheduler.note_sleep(slept_ms);
         machine.now.utc.0 += 7_200;
         machine.now.elapsed_ms += 1_000;
         let actions = machine.tell(Event::Tick);
@@ -166,11 +166,11 @@ fn a_step_back_in_a_time_that_the_clock_has_shown_by_mistake_holds_nothing() {
     // The next daemon begins with the right time, after a boot.
     for (text, is_held) in [("2026-05-01T00:59:30Z", false), ("2030-05-01T00:59:30Z", true)] {
         let now = at(text, 0);
-        let mut plan = Scheduler::new(zone("UTC"), now);
-        plan.handle(Event::Load { source: source("/spool/alice"), table: table(crontab) }, now);
-        plan.handle(begin(None, saved.clone()), now);
-        let mut machine = Machine { plan, now };
+        let mut scheduler = Scheduler::new(zone("UTC"), now);
+        scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(crontab) }, now);
+        scheduler.handle(begin(None, saved.clone()), now);
+        let mut machine = Machine { scheduler, now };
         assert_eq!(commands(&machine.run(60)).is_empty(), is_held, "{text}");
-        assert_eq!(steps(&machine.plan.saved_state()), usize::from(is_held), "{text}");
+        assert_eq!(steps(&machine.scheduler.saved_state()), usize::from(is_held), "{text}");
     }
 }

@@ -11,22 +11,22 @@ use std::collections::BTreeSet;
 /// A daemon that begins at `at` with the record of an earlier one.
 fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Scheduler, Vec<Action>) {
     let now = Now { utc: time(at), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(Zone::utc(), now);
-    plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    let actions = plan
+    let mut scheduler = Scheduler::new(Zone::utc(), now);
+    scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
+    let actions = scheduler
         .handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() }, now);
-    (plan, actions)
+    (scheduler, actions)
 }
 
 #[test]
 fn reboot_entries_run_once_and_only_at_a_boot() {
     let text = "@reboot first\n* * * * * min\n@reboot second\n";
-    let (mut plan, actions) = begin(text, "2026-05-01T10:00:00Z", true, None);
+    let (mut scheduler, actions) = begin(text, "2026-05-01T10:00:00Z", true, None);
     assert_eq!(commands(&actions), ["second", "first"]);
     assert!(started(&actions).iter().all(|start| start.at_reboot));
     assert_eq!(actions.last(), Some(&Action::Completed(time("2026-05-01T10:00:00Z"))));
     let now = Now { utc: time("2026-05-01T10:00:01Z"), elapsed_ms: 1_000 };
-    let again = plan.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
+    let again = scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
     assert_eq!(commands(&again), [""; 0]);
     let (_, actions) = begin(text, "2026-05-01T10:00:00Z", false, None);
     assert_eq!(commands(&actions), [""; 0]);
@@ -42,13 +42,13 @@ fn a_begin_is_recorded_though_nothing_starts() {
 fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
     let now = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
     for record in [None, Some(time("2026-05-01T09:59:30Z"))] {
-        let mut plan = Scheduler::new(Zone::utc(), now);
-        plan.handle(
+        let mut scheduler = Scheduler::new(Zone::utc(), now);
+        scheduler.handle(
             Event::Load { source: source("/spool/alice"), table: table("0 12 * * * made-up\n1 12 * * * f1201\n") },
             now,
         );
-        assert_eq!(plan.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
-        let actions = plan.handle(
+        assert_eq!(scheduler.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
+        let actions = scheduler.handle(
             Event::Begin {
                 boot: false,
                 completed: record,
@@ -59,7 +59,7 @@ fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
             now,
         );
         assert_eq!(commands(&actions), if record.is_some() { vec!["made-up"] } else { vec![] });
-        assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
+        assert_eq!(scheduler.wake_at(), Some(time("2026-05-01T10:01:00Z")));
     }
 }
 
@@ -74,9 +74,9 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
             let mut delayed = table("1 10 * * * rare\n0 10 * * * delayed\n*/2 * * * * often\n");
             set_delay(&mut delayed, 1, 95);
             let now = |at: i64| Now { utc: Timestamp(at), elapsed_ms: (at - begin_at) * 1_000 };
-            let mut plan = Scheduler::new(Zone::utc(), now(from));
-            plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
-            let mut actions = plan.handle(
+            let mut scheduler = Scheduler::new(Zone::utc(), now(from));
+            scheduler.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
+            let mut actions = scheduler.handle(
                 Event::Begin {
                     boot: false,
                     completed: record,
@@ -86,8 +86,8 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
                 },
                 now(from),
             );
-            while let Some(wake) = plan.wake_at().filter(|wake| wake.0 <= until) {
-                actions.extend(plan.handle(Event::Tick, now(wake.0)));
+            while let Some(wake) = scheduler.wake_at().filter(|wake| wake.0 <= until) {
+                actions.extend(scheduler.handle(Event::Tick, now(wake.0)));
             }
             found.extend(commands(&actions));
             let mut recorded = actions.iter().filter_map(|action| match action {
@@ -127,14 +127,14 @@ fn a_restart_makes_up_for_three_minutes_at_most_and_repeats_nothing() {
 #[test]
 fn a_daemon_that_finds_a_record_from_the_future_repeats_nothing_of_it() {
     // The clock went back by 20 seconds between two daemons: the minute 10:01 was handed out already.
-    let (plan, _) = begin("* * * * * min\n", "2026-05-01T10:00:50Z", false, Some(time("2026-05-01T10:01:10Z")));
-    assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:02:00Z")));
+    let (scheduler, _) = begin("* * * * * min\n", "2026-05-01T10:00:50Z", false, Some(time("2026-05-01T10:01:10Z")));
+    assert_eq!(scheduler.wake_at(), Some(time("2026-05-01T10:02:00Z")));
     // By an hour: wildcards go on, fixed times are held.
     let text = "30 10 * * * held\n5 11 * * * comes\n";
-    let (plan, _) = begin(text, "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
-    assert_eq!(plan.wake_at(), Some(time("2026-05-01T11:05:00Z")));
-    let (plan, _) = begin("* * * * * min\n", "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
-    assert_eq!(plan.wake_at(), Some(time("2026-05-01T10:01:00Z")));
+    let (scheduler, _) = begin(text, "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
+    assert_eq!(scheduler.wake_at(), Some(time("2026-05-01T11:05:00Z")));
+    let (scheduler, _) = begin("* * * * * min\n", "2026-05-01T10:00:00Z", false, Some(time("2026-05-01T11:00:00Z")));
+    assert_eq!(scheduler.wake_at(), Some(time("2026-05-01T10:01:00Z")));
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn nothing_starts_while_the_daemon_is_down_or_after_it_was_told_to_stop() {
     let mut machine = Machine::with_table("* * * * * min\n", "2026-05-01T10:00:00Z");
     assert_eq!(commands(&machine.run(60)), ["min"]);
     machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
-    assert_eq!(machine.plan.wake_at(), None);
-    assert_eq!(machine.look_after(600), []);
+    assert_eq!(machine.scheduler.wake_at(), None);
+    assert_eq!(machine.tick_after(600), []);
 }
 
 #[test]
@@ -173,19 +173,19 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     let mut delayed = table("0 10 * * * job\n");
     set_delay(&mut delayed, 0, 600);
     let begin_at = now("2026-05-01T10:05:00Z");
-    let mut plan = Scheduler::new(Zone::utc(), begin_at);
-    plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
+    let mut scheduler = Scheduler::new(Zone::utc(), begin_at);
+    scheduler.handle(Event::Load { source: source("/spool/alice"), table: delayed }, begin_at);
     let completed = Some(time("2026-05-01T10:04:30Z"));
     assert_eq!(
-        commands(&plan.handle(
+        commands(&scheduler.handle(
             Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
             begin_at
         )),
         [""; 0]
     );
-    assert_eq!(plan.wake_at().map(clock), Some("10:10:00".into()));
+    assert_eq!(scheduler.wake_at().map(clock), Some("10:10:00".into()));
     let later = Now { utc: time("2026-05-01T10:10:00Z"), elapsed_ms: 300_000 };
-    let actions = plan.handle(Event::Tick, later);
+    let actions = scheduler.handle(Event::Tick, later);
     assert_eq!(commands(&actions), ["job"]);
     assert_eq!(started(&actions)[0].scheduled_at, later.utc.0);
 }
@@ -196,11 +196,11 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
         let mut delayed = table("0 10 * * * job\n");
         set_delay(&mut delayed, 0, 600);
         let now = Now { utc: time(at), elapsed_ms: 0 };
-        let mut plan = Scheduler::new(Zone::utc(), now);
-        plan.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
+        let mut scheduler = Scheduler::new(Zone::utc(), now);
+        scheduler.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now);
         let completed = Some(time("2026-05-01T10:04:30Z"));
         assert_eq!(
-            commands(&plan.handle(
+            commands(&scheduler.handle(
                 Event::Begin {
                     boot: false,
                     completed,
@@ -212,15 +212,15 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
             )),
             [""; 0]
         );
-        assert_eq!(plan.wake_at().map(clock), Some(due.into()), "{at}");
+        assert_eq!(scheduler.wake_at().map(clock), Some(due.into()), "{at}");
     }
 }
 
 #[test]
 fn ids_of_runs_are_reserved_before_they_are_used() {
     let at = Now { utc: time("2026-05-01T10:00:00Z"), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(Zone::utc(), at);
-    plan.reserve_runs_from(RunId(7_000));
+    let mut scheduler = Scheduler::new(Zone::utc(), at);
+    scheduler.reserve_runs_from(RunId(7_000));
     let load = Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") };
     let begin =
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() };
@@ -228,7 +228,7 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
     let (mut reserved, mut used) = (RunId(7_000), Vec::new());
     for (event, second) in [(load, 0), (begin, 0)].into_iter().chain(ticks) {
         let now = Now { utc: Timestamp(at.utc.0 + second), elapsed_ms: second * 1_000 };
-        for action in plan.handle(event, now) {
+        for action in scheduler.handle(event, now) {
             match action {
                 Action::ReserveRuns(upto) => reserved = upto,
                 Action::Start(start) => {
@@ -249,22 +249,22 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
 #[test]
 fn starts_that_end_without_having_been_begun_make_room_for_others() {
     let at = Now { utc: time("2026-05-01T10:00:30Z"), elapsed_ms: 0 };
-    let mut plan = Scheduler::new(Zone::utc(), at);
-    plan.limit_handover();
-    plan.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
-    plan.handle(
+    let mut scheduler = Scheduler::new(Zone::utc(), at);
+    scheduler.limit_handover();
+    scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
+    scheduler.handle(
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
         at,
     );
     let due = Now { utc: time("2026-05-01T10:01:00Z"), elapsed_ms: 30_000 };
-    let (mut starts, mut actions) = (0, plan.handle(Event::Tick, due));
+    let (mut starts, mut actions) = (0, scheduler.handle(Event::Tick, due));
     while !actions.is_empty() {
         let runs: Vec<RunId> = started(&actions).iter().map(|start| start.run).collect();
         starts += runs.len();
-        actions = runs.into_iter().flat_map(|run| plan.handle(ended(run, RunOutcome::Code(0)), due)).collect();
+        actions = runs.into_iter().flat_map(|run| scheduler.handle(ended(run, RunOutcome::Code(0)), due)).collect();
         actions.retain(|action| matches!(action, Action::Start(_)));
     }
-    assert_eq!((starts, plan.waiting(), plan.running()), (100, 0, 0));
+    assert_eq!((starts, scheduler.waiting(), scheduler.running()), (100, 0, 0));
 }
 
 const DAILY: &str = "30 4 * * * plain\nCRON_CATCHUP=once\n30 4 * * * owed\n";
@@ -272,7 +272,7 @@ const DAILY: &str = "30 4 * * * plain\nCRON_CATCHUP=once\n30 4 * * * owed\n";
 /// What the first daemon of a boot starts in half an hour, with a watermark and what `then` gives back of the saved state.
 fn first_of_boot(saved: Box<SavedState>, at: &str) -> Vec<String> {
     let now = Now { utc: time(at), elapsed_ms: 60_000 };
-    let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     machine.load("/spool/alice", DAILY);
     let (started, running) = (Vec::new(), Vec::new());
     let mut actions = machine.tell(Event::Begin { boot: true, completed: None, started, running, saved });
@@ -284,7 +284,7 @@ fn first_of_boot(saved: Box<SavedState>, at: &str) -> Vec<String> {
 fn after_a_boot_only_entries_that_catch_up_make_up_for_what_was_missed() {
     let machine = Machine::with_table(DAILY, "2026-05-01T04:00:00Z");
     let saved_up_to = |handled: &str| {
-        let mut saved = machine.plan.saved_state();
+        let mut saved = machine.scheduler.saved_state();
         saved.set_handled(time(handled));
         Box::new(saved)
     };
@@ -304,8 +304,8 @@ fn without_tables(text: &str, down_from: &str) -> Machine {
     let first = Machine::with_table(text, down_from);
     let saved = saved_and_read(&first);
     let now = Now { utc: time("2026-05-01T12:00:00Z"), elapsed_ms: first.now.elapsed_ms + 60_000 };
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
-    second.plan.reserve_runs_from(first.plan.next_run());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
+    second.scheduler.reserve_runs_from(first.scheduler.next_run());
     let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
     second.tell(Event::Begin { boot: false, completed, started, running, saved });
     second
@@ -410,8 +410,8 @@ fn run_all(machine: &mut Machine, actions: Vec<Action>) -> Vec<String> {
 
 /// The daemon that follows a machine's at once and finds no table.
 fn successor_without_tables(first: &Machine) -> Machine {
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
-    second.plan.reserve_runs_from(first.plan.next_run());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.scheduler.reserve_runs_from(first.scheduler.next_run());
     let (completed, started, running, saved) = (Some(first.now.utc), Vec::new(), Vec::new(), saved_and_read(first));
     second.tell(Event::Begin { boot: false, completed, started, running, saved });
     second
@@ -422,7 +422,7 @@ fn what_an_earlier_daemon_has_started_is_not_caught_up_by_a_late_table() {
     let text = "CRON_CATCHUP=all\nCRON_NAME=a\n0,30 10 * * * a\n";
     let first = Machine::with_table(text, "2026-05-01T09:00:00Z");
     let now = Now { utc: time("2026-05-01T12:00:00Z"), ..first.now };
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     let started = vec![(JobId::named("alice", "a"), time("2026-05-01T10:00:00Z"))];
     let (completed, saved) = (Some(first.now.utc), saved_and_read(&first));
     second.tell(Event::Begin { boot: false, completed, started, running: Vec::new(), saved });
@@ -435,9 +435,9 @@ fn a_run_of_which_nobody_tells_after_a_boot_does_not_hold_its_job_up() {
     let text = "CRON_OVERLAP=skip\n* * * * * single\n";
     let mut first = Machine::with_table(text, "2026-05-01T04:00:30Z");
     assert_eq!(commands(&first.run(60)), ["single"]);
-    let saved = Box::new(first.plan.saved_state());
+    let saved = Box::new(first.scheduler.saved_state());
     let now = Now { utc: time("2026-05-01T05:00:30Z"), elapsed_ms: 60_000 };
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     second.load("/spool/alice", text);
     let begin = Event::Begin { boot: true, completed: None, started: Vec::new(), running: Vec::new(), saved };
     let actions = second.tell(begin);
@@ -452,14 +452,14 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let actions = first.run(40);
     let run = started(&actions).first().expect("a start").run;
-    let saved = Box::new(first.plan.saved_state());
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    let saved = Box::new(first.scheduler.saved_state());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
     second.load("/spool/alice", text);
     second.tell(ended(run, RunOutcome::Code(3)));
     let completed = Some(first.now.utc);
     second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
-    assert_eq!(second.plan.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
-    assert_eq!(commands(&second.look_after(30)), ["again"]);
+    assert_eq!(second.scheduler.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
+    assert_eq!(commands(&second.tick_after(30)), ["again"]);
 }
 
 #[test]
@@ -470,7 +470,7 @@ fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_
     first.now.utc = Timestamp(first.now.utc.0 + 1);
     first.tell(ended(run, RunOutcome::Code(3)));
     let due = first.now.utc.0 + 60;
-    let mut saved = first.plan.saved_state();
+    let mut saved = first.scheduler.saved_state();
     saved.set_of_other_boot();
     let now = Now { utc: Timestamp(due - 40), elapsed_ms: 5_000 };
     saved.convert_to_boot(now.utc, now.elapsed_ms);
@@ -479,18 +479,18 @@ fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_
     saved.changes().for_each(|change| stored.apply(change));
     for seconds in [0, 10] {
         let now = Now { utc: Timestamp(now.utc.0 + seconds), elapsed_ms: now.elapsed_ms + seconds * 1_000 };
-        let mut next = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        let mut next = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
         next.load("/spool/alice", text);
         let (completed, started, running) = (Some(now.utc), Vec::new(), Vec::new());
         let saved = Box::new(stored.clone());
         next.tell(Event::Begin { boot: false, completed, started, running, saved });
-        assert_eq!(next.plan.wake_at_elapsed_ms(), Some(45_000), "{seconds}");
+        assert_eq!(next.scheduler.wake_at_elapsed_ms(), Some(45_000), "{seconds}");
     }
 }
 
 /// The saved state of a machine, as the next daemon reads it.
 fn saved_and_read(machine: &Machine) -> Box<SavedState> {
-    let saved = machine.plan.saved_state();
+    let saved = machine.scheduler.saved_state();
     let mut read = SavedState::default();
     for change in saved.changes() {
         let text = serde_json::to_string(&change).unwrap();
@@ -510,8 +510,8 @@ fn journaled(start: &RunRequest) -> EarlierRun {
 
 /// The daemon that follows a machine's at once, after executors have begun these runs.
 fn successor(first: &Machine, text: &str, begun: &[EarlierRun]) -> (Machine, Vec<Action>) {
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
-    second.plan.reserve_runs_from(first.plan.next_run());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.scheduler.reserve_runs_from(first.scheduler.next_run());
     second.load("/spool/alice", text);
     second.tell(Event::EarlierStarts(begun.to_vec()));
     let (completed, saved) = (Some(first.now.utc), saved_and_read(first));
@@ -533,14 +533,14 @@ fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let run = journaled(started(&first.run(40)).first().expect("a start"));
     first.tell(ended(run.run, RunOutcome::Code(3)));
-    let second_run = started(&first.look_after(30)).first().expect("a retry").run;
+    let second_run = started(&first.tick_after(30)).first().expect("a retry").run;
     let (mut second, actions) = successor(&first, text, &[run]);
     let again: Vec<(u32, &[u8])> = started(&actions).iter().map(|start| (start.attempt, &*start.command)).collect();
     assert_eq!(again, [(2, &b"again"[..])]);
     let again = started(&actions)[0].run;
     assert_ne!(again, second_run);
     assert_eq!(notices(&second.tell(ended(again, RunOutcome::Code(3)))), []);
-    let actions = second.look_after(60);
+    let actions = second.tick_after(60);
     let last = started(&actions).first().expect("the last attempt").run;
     assert_eq!(notices(&second.tell(ended(last, RunOutcome::Code(3)))), [(NoticeEvent::Failure, 1)]);
 }
@@ -549,15 +549,15 @@ fn an_attempt_that_was_requested_and_never_begun_is_begun_by_the_next_daemon() {
 fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down() {
     let text: String = (0..40).map(|number| format!("CRON_NAME=n{number}\n0 4 * * * n{number}\n")).collect();
     let mut first = Machine::with_table(&text, "2026-05-01T03:59:30Z");
-    first.plan.limit_handover();
+    first.scheduler.limit_handover();
     // What one owner may have with the executor.
     let handed_over: BTreeSet<RunId> = started(&first.run(40)).iter().map(|start| start.run).collect();
     assert_eq!(handed_over.len(), 32);
     for (minutes, boot, lost) in [(1, false, 0), (60, false, 32), (1, true, 32)] {
         let now =
             Now { utc: Timestamp(first.now.utc.0 + minutes * 60), elapsed_ms: first.now.elapsed_ms + minutes * 60_000 };
-        let mut second = Machine { plan: Scheduler::new(Zone::utc(), now), now };
-        second.plan.reserve_runs_from(first.plan.next_run());
+        let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
+        second.scheduler.reserve_runs_from(first.scheduler.next_run());
         second.load("/spool/alice", &text);
         second.tell(Event::EarlierStarts(Vec::new()));
         let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
@@ -575,7 +575,7 @@ fn an_attempt_that_was_begun_and_whose_end_nobody_saw_is_lost() {
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let run = journaled(started(&first.run(40)).first().expect("a start"));
     first.tell(ended(run.run, RunOutcome::Code(3)));
-    let second_run = journaled(started(&first.look_after(30)).first().expect("a retry"));
+    let second_run = journaled(started(&first.tick_after(30)).first().expect("a retry"));
     let (mut second, actions) = successor(&first, text, &[run, second_run]);
     assert_eq!((started(&actions).len(), notices(&actions)), (0, vec![(NoticeEvent::Failure, 1)]));
     assert!(started(&second.run(3_600)).is_empty());
@@ -589,8 +589,8 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
     let lacks = |saved: &SavedState, run: &EarlierRun| saved.lacks_end_of(run.run, &run.job, run.scheduled_at);
     let saved = saved_and_read(&first);
     assert!(lacks(&saved, &run));
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
-    second.plan.reserve_runs_from(first.plan.next_run());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.scheduler.reserve_runs_from(first.scheduler.next_run());
     second.load("/spool/alice", text);
     second.tell(Event::EarlierStarts(vec![run.clone()]));
     second.tell(Event::EarlierRuns(vec![run.clone()]));
@@ -604,10 +604,10 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
             _ => None,
         })
         .collect();
-    assert_eq!(outcomes, [&Outcome::Failed { status: 3 }]);
+    assert_eq!(outcomes, [&Outcome::Failed { status: 3, is_by_stderr: false }]);
     let pending = saved_and_read(&second);
     assert!(!lacks(&pending, &run), "the state with the retry has the end");
-    let again = second.look_after(30);
+    let again = second.tick_after(30);
     let again = started(&again).first().copied().expect("the retry");
     assert_eq!(again.attempt, 2);
     assert!(lacks(&pending, &journaled(again)) && !lacks(&SavedState::default(), &journaled(again)));
@@ -620,7 +620,7 @@ fn what_comes_due_while_a_stopped_daemon_ends_is_left_to_the_next_one() {
     machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
     let stopped_at = machine.now.utc;
     assert!(started(&machine.run(60)).is_empty());
-    assert_eq!(machine.plan.completed(), stopped_at);
+    assert_eq!(machine.scheduler.completed(), stopped_at);
 }
 
 #[test]
@@ -667,10 +667,10 @@ fn streaks_alerts_late_deadlines_and_outputs_outlive_a_daemon() {
 
 /// The same with one run that goes on.
 fn successor_with(first: &Machine, text: &str, run: RunId) -> (Machine, Vec<Action>) {
-    let mut second = Machine { plan: Scheduler::new(Zone::utc(), first.now), now: first.now };
-    second.plan.reserve_runs_from(first.plan.next_run());
+    let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
+    second.scheduler.reserve_runs_from(first.scheduler.next_run());
     second.load("/spool/alice", text);
-    let job = first.plan.find_job("alice:").expect("one job");
+    let job = first.scheduler.find_job("alice:").expect("one job");
     let (completed, saved, running) = (Some(first.now.utc), saved_and_read(first), vec![(run, job)]);
     let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running, saved });
     (second, actions)

@@ -140,7 +140,7 @@ fn a_late_loop_makes_up_for_what_it_missed_within_the_rule() {
         (4 * HOUR + 56 * 60 + 55, vec!["ten", "min"]),
     ] {
         let mut machine = Machine::with_table(MIXED, "2026-05-01T10:03:10Z");
-        let actions = machine.look_after(late);
+        let actions = machine.tick_after(late);
         assert_eq!(commands(&actions), expected, "{late} s late");
         assert!(!actions.iter().any(|action| matches!(action, Action::Jumped { .. })), "no step happened");
     }

@@ -79,7 +79,7 @@ impl Daemon {
     /// Lets seconds pass one by one. Runs go on.
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
-            let actions = self.machine.look_after(1);
+            let actions = self.machine.tick_after(1);
             self.take(actions);
         }
     }
@@ -107,9 +107,9 @@ impl Daemon {
         crontab.clone_into(&mut self.crontab);
         self.machine.now.utc.0 += seconds;
         self.machine.now.elapsed_ms += seconds * 1_000;
-        let mut plan = Scheduler::new(Zone::utc(), self.machine.now);
-        plan.reserve_runs_from(self.machine.plan.next_run());
-        self.machine.plan = plan;
+        let mut scheduler = Scheduler::new(Zone::utc(), self.machine.now);
+        scheduler.reserve_runs_from(self.machine.scheduler.next_run());
+        self.machine.scheduler = scheduler;
         // The daemon reads what is stored before it loads the tables.
         let saved = Box::new(self.saved.clone());
         self.load(crontab);

@@ -40,6 +40,7 @@ fn expect(
     expected: &[&str],
 ) {
     let history = History {
+        records_all: true,
         versions: tables.iter().map(|text| version(text)).collect(),
         durations: durations.iter().map(|(name, seconds)| (id(name), *seconds)).collect(),
         exits: exits.iter().map(|(name, exits)| (id(name), exits.to_vec())).collect(),

@@ -69,6 +69,8 @@ pub struct History {
     pub exits: HashMap<JobId, Vec<i32>>,
     /// With the second of the day.
     pub happenings: Vec<(i64, Happening)>,
+    /// Whether entries without a policy are recorded, too.
+    pub records_all: bool,
     pub until: i64,
 }
 
@@ -115,13 +117,13 @@ impl Decision {
 /// What a history has led to.
 #[derive(Default)]
 pub struct Found {
-    /// In order.
+    /// The decisions in their order.
     pub decisions: Vec<Decision>,
     /// For each job how many slots must have an outcome, and how many more may have two.
     pub slots: BTreeMap<JobId, (u64, u64)>,
     /// Whether the number of slots of entries with a list of minutes is known.
     pub is_exact_for_fixed: bool,
-    /// The same for all others.
+    /// Whether the number of slots of all other entries is known.
     pub is_exact: bool,
     pub faults: Vec<String>,
 }
@@ -288,7 +290,7 @@ impl<'a> Machine<'a> {
         let now = self.now();
         let mut scheduler = Scheduler::new(self.zone.clone(), now);
         scheduler.set_caller("alice");
-        scheduler.record_all(true);
+        scheduler.record_all(self.history.records_all);
         scheduler.reserve_runs_from(RunId(self.next_run));
         let table = self.history.versions[self.version].table.clone();
         let reserved = scheduler.handle(Event::Load { source: source("/spool/alice"), table }, now);

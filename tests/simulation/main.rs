@@ -1,4 +1,4 @@
-//! The plan under an invented clock: steps, sleeps, late loops, restarts, reloads, gaps and folds, held against the rule.
+//! The scheduler under an invented clock: steps, sleeps, late loops, restarts, reloads, gaps and folds, held against the rule.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Helpers of tests, though not inside a #[test].
 

@@ -14,7 +14,7 @@ pub struct Day<'a> {
     pub until: &'a str,
     /// Seconds that the runs of a job last.
     pub durations: &'a [(&'a str, i64)],
-    /// Exit statuses.
+    /// The exit statuses of the runs of a job, in their order.
     pub exits: &'a [(&'a str, &'a [i32])],
     pub pauses: &'a [(&'a str, &'a str, &'a str)],
     pub runs: &'a [(&'a str, &'a str)],

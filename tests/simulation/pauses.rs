@@ -42,10 +42,10 @@ fn entries_that_are_added_while_all_are_paused_are_paused_until_all_are_resumed(
         let mut ran = commands(&machine.run(60));
         ran.sort();
         assert_eq!(ran, if covers { vec![] } else { vec!["a", "b", "c"] }, "{scope:?}");
-        assert_eq!(machine.plan.pause_of_all(scope).map(|pause| pause.by.as_str()), Some("somebody"));
+        assert_eq!(machine.scheduler.pause_of_all(scope).map(|pause| pause.by.as_str()), Some("somebody"));
         machine.tell(Event::ResumeAll { scope });
-        assert_eq!(machine.plan.pause_of_all(scope), None);
-        for job in machine.plan.paused_jobs().cloned().collect::<Vec<_>>() {
+        assert_eq!(machine.scheduler.pause_of_all(scope), None);
+        for job in machine.scheduler.paused_jobs().cloned().collect::<Vec<_>>() {
             machine.tell(Event::Resume { job });
         }
         machine.load("/spool/alice", &format!("{TWO}CRON_NAME=d\n* * * * * d\n"));
@@ -64,7 +64,7 @@ fn a_pause_of_all_ends_at_its_time_also_for_what_was_added() {
     let mut ran = commands(&machine.run(31));
     ran.sort();
     assert_eq!(ran, ["a", "b"]);
-    assert_eq!(machine.plan.pause_of_all(PauseScope::Everybody), None);
+    assert_eq!(machine.scheduler.pause_of_all(PauseScope::Everybody), None);
     machine.load("/spool/alice", &format!("{TWO}CRON_NAME=d\n* * * * * d\n"));
     assert_eq!(commands(&machine.run(60)).len(), 3);
 }
@@ -107,18 +107,18 @@ fn a_pause_of_all_outlives_a_restart_and_covers_what_was_added_meanwhile() {
     keep(machine.tell(Event::LeftOutOfPauses { job, is_by_root: false }));
     let now = machine.now;
     for text in [TWO.to_owned(), format!("{TWO}CRON_NAME=c\n* * * * * c\n* * * * * d\n")] {
-        let mut plan = Scheduler::new(zone("UTC"), now);
-        plan.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
+        let mut scheduler = Scheduler::new(zone("UTC"), now);
+        scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
         let (started, running) = (Vec::new(), Vec::new());
         let saved = Box::new(saved.clone());
-        plan.handle(Event::Begin { boot: false, completed: Some(now.utc), started, running, saved }, now);
-        let mut machine = Machine { plan, now };
+        scheduler.handle(Event::Begin { boot: false, completed: Some(now.utc), started, running, saved }, now);
+        let mut machine = Machine { scheduler, now };
         assert_eq!(commands(&machine.run(60)), ["b"]);
         // A table that comes later, too.
         machine.load("/spool/late", "* * * * * late\n");
         assert_eq!(commands(&machine.run(60)), ["b"]);
-        assert!(machine.plan.pause_of_all(PauseScope::User(1000)).is_some());
-        let again = machine.plan.saved_state();
+        assert!(machine.scheduler.pause_of_all(PauseScope::User(1000)).is_some());
+        let again = machine.scheduler.saved_state();
         assert_eq!(again.changes().filter(|change| change.key().1 == "pause-of-all").count(), 1);
     }
 }
@@ -148,7 +148,7 @@ fn a_pause_of_all_keeps_nothing_of_entries_that_are_gone() {
     }
     let actions = machine.tell(Event::Unload { path: "/spool/alice".into() });
     apply(&mut saved, actions);
-    assert_eq!((saved_pauses(&saved), machine.plan.paused_jobs().count()), (vec![], 0));
+    assert_eq!((saved_pauses(&saved), machine.scheduler.paused_jobs().count()), (vec![], 0));
     // It comes back while all are paused, and after that.
     machine.load("/spool/alice", ONE);
     assert_eq!(commands(&machine.run(60)), [""; 0]);
@@ -168,13 +168,13 @@ fn a_resume_of_all_holds_for_tables_that_are_loaded_late() {
     apply(&mut saved, first.tell(Event::Pause { job: b.clone(), pause: own }));
     apply(&mut saved, first.tell(Event::LeftOutOfPauses { job: b, is_by_root: true }));
     let now = first.now;
-    let mut plan = Scheduler::new(zone("UTC"), now);
+    let mut scheduler = Scheduler::new(zone("UTC"), now);
     let (started, running) = (Vec::new(), Vec::new());
     let begin =
         Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
-    apply(&mut saved, plan.handle(begin, now));
+    apply(&mut saved, scheduler.handle(begin, now));
     assert_eq!(saved_pauses(&saved).len(), 2);
-    let mut machine = Machine { plan, now };
+    let mut machine = Machine { scheduler, now };
     apply(&mut saved, machine.tell(Event::ResumeAll { scope: PauseScope::Everybody }));
     assert_eq!(saved_pauses(&saved).len(), 1);
     machine.load("/spool/alice", TWO);
@@ -190,13 +190,13 @@ fn a_user_cannot_take_a_job_out_of_a_pause_of_root() {
     machine.tell(Event::Unload { path: "/spool/alice".into() });
     pause_all(&mut machine, PauseScope::Everybody, 3_600, &[]);
     machine.load("/spool/alice", ONE);
-    assert!(machine.plan.job_status(&job).pause.is_some_and(|pause| pause.is_by_root));
+    assert!(machine.scheduler.job_status(&job).pause.is_some_and(|pause| pause.is_by_root));
     for (is_by_root, expected) in [(false, true), (true, false)] {
         machine.tell(Event::LeftOutOfPauses { job: job.clone(), is_by_root });
         machine.tell(Event::Unload { path: "/spool/alice".into() });
         machine.tell(Event::Resume { job: job.clone() });
         machine.load("/spool/alice", ONE);
-        assert_eq!(machine.plan.job_status(&job).pause.is_some(), expected, "{is_by_root}");
+        assert_eq!(machine.scheduler.job_status(&job).pause.is_some(), expected, "{is_by_root}");
     }
 }
 
@@ -209,14 +209,14 @@ fn the_own_pause_of_a_job_of_a_late_table_is_the_one_that_is_saved() {
     let own = pause(&first, 7_200, false);
     apply(&mut saved, first.tell(Event::Pause { job, pause: own }));
     let now = first.now;
-    let mut plan = Scheduler::new(zone("UTC"), now);
+    let mut scheduler = Scheduler::new(zone("UTC"), now);
     let (started, running) = (Vec::new(), Vec::new());
     let begin =
         Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
-    apply(&mut saved, plan.handle(begin, now));
-    let mut machine = Machine { plan, now };
+    apply(&mut saved, scheduler.handle(begin, now));
+    let mut machine = Machine { scheduler, now };
     apply(&mut saved, machine.load("/spool/alice", ONE));
-    assert_eq!(saved_pauses(&saved), saved_pauses(&machine.plan.saved_state()));
+    assert_eq!(saved_pauses(&saved), saved_pauses(&machine.scheduler.saved_state()));
     assert_eq!(commands(&machine.run(600)), [""; 0]);
 }
 
@@ -261,7 +261,7 @@ fn the_record_of_skipped_slots_is_brought_up_to_date_once_a_minute_while_they_go
     machine.tell(Event::Pause { job: JobId::named("alice", "a"), pause: pause(&machine, 2 * 86_400, false) });
     let updates = machine.run(3_700).into_iter().filter(|action| matches!(action, Action::UpdateRow(_))).count();
     assert_eq!(updates, 0);
-    assert_eq!(machine.plan.wake_at().unwrap().0 % 3_600, 0);
+    assert_eq!(machine.scheduler.wake_at().unwrap().0 % 3_600, 0);
 }
 
 #[test]
@@ -276,9 +276,9 @@ fn each_kill_takes_a_run_that_does_not_end_yet_then_what_waits() {
             _ => None,
         })
     };
-    assert!(!machine.plan.is_being_ended(runs[0]));
+    assert!(!machine.scheduler.is_being_ended(runs[0]));
     assert_eq!(kill(&mut machine), Some(runs[0]));
-    assert!(machine.plan.is_being_ended(runs[0]) && !machine.plan.is_being_ended(runs[1]));
+    assert!(machine.scheduler.is_being_ended(runs[0]) && !machine.scheduler.is_being_ended(runs[1]));
     assert_eq!(kill(&mut machine), Some(runs[1]));
     assert_eq!(kill(&mut machine), None);
 }
@@ -300,7 +300,7 @@ fn a_pause_by_name_stays_with_the_table_of_the_entry() {
     let is_forgotten = |action: &Action| matches!(action, Action::SaveState(change) if change.key() == ("alice:a", "pause") && change.is_removal());
     assert!(actions.iter().any(is_forgotten), "{actions:?}");
     assert_eq!(commands(&machine.run(60)), ["other"]);
-    assert_eq!(machine.plan.paused_jobs().count(), 0);
+    assert_eq!(machine.scheduler.paused_jobs().count(), 0);
 
     // The same if the tables were exchanged while no daemon was there.
     let mut machine = Machine::with_table(ONE, TEN);

@@ -19,13 +19,13 @@ fn records(actions: &[Action]) -> Vec<&RunRecord> {
 
 /// Another daemon with a table, which an earlier one has left its state.
 fn next_daemon(before: &Machine, text: &str, is_boot: bool) -> (Machine, Vec<Action>) {
-    let mut saved = before.plan.saved_state();
+    let mut saved = before.scheduler.saved_state();
     if is_boot {
         saved.set_of_other_boot();
         saved.set_before_boot();
     }
     let now = Now { utc: Timestamp(before.now.utc.0 + 30), elapsed_ms: before.now.elapsed_ms + 30_000 };
-    let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+    let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     machine.load(ALICE, text);
     let (started, running) = (Vec::new(), Vec::new());
     let begin = Event::Begin { boot: is_boot, completed: None, started, running, saved: Box::new(saved) };
@@ -66,8 +66,8 @@ fn a_run_of_an_entry_without_a_policy_holds_its_place_in_the_group_that_it_gets(
 fn the_run_of_an_entry_without_a_policy_that_is_killed_has_its_own_slot() {
     let mut machine = Machine::with_table("* * * * * a\n", TEN);
     let first = started(&machine.run(60))[0].clone();
-    machine.look_after(20);
-    let answer = machine.plan.kill_run(&first.job, first.run, "root", machine.now);
+    machine.tick_after(20);
+    let answer = machine.scheduler.kill_run(&first.job, first.run, "root", machine.now);
     assert!(answer.actions.iter().any(|action| matches!(action, Action::End { .. })), "{answer:?}");
     let actions = machine.tell(ended(first.run, RunOutcome::Signal { number: 15, core_dumped: false }));
     let [record] = records(&actions)[..] else { panic!("{actions:?}") };
@@ -163,7 +163,7 @@ fn a_run_that_the_stop_ends_is_not_retried() {
     let mut machine = Machine::with_table(text, TEN);
     let run = started(&machine.run(60))[0].run;
     machine.tell(Event::Stop { queue: AtStop::LeaveToNext, jobs: AtStop::LeaveToNext });
-    machine.plan.note_end_of_all();
+    machine.scheduler.note_end_of_all();
     let actions = failed(&mut machine, run);
     assert!(actions.iter().any(|action| matches!(action, Action::Conclude { .. })), "{actions:?}");
     let (mut next, actions) = next_daemon(&machine, text, false);
@@ -214,5 +214,5 @@ fn every_entry_catches_up_however_many_slots_its_owner_has_missed() {
     }
     let (ran, missed) = of("four");
     assert_eq!((ran, ran + missed), (1, slots - 1));
-    assert_eq!(machine.plan.job_status(&JobId::named("alice", "one")).waiting, 0);
+    assert_eq!(machine.scheduler.job_status(&JobId::named("alice", "one")).waiting, 0);
 }

@@ -645,10 +645,10 @@ fn what_waits_when_its_entry_goes_or_nothing_is_kept_is_skipped() {
         let job = JobId::named("alice", "a");
         assert_eq!(commands(&machine.tell(Event::RunByHand { job, start: ManualStart::Forced })), [""; 0]);
         for run in 0..10 {
-            let first = machine.plan.next_run().0 - 10;
+            let first = machine.scheduler.next_run().0 - 10;
             assert_eq!(commands(&machine.tell(ended(RunId(first + run), RunOutcome::Code(1)))), [""; 0]);
         }
-        assert_eq!(machine.plan.running(), 0);
+        assert_eq!(machine.scheduler.running(), 0);
         assert_eq!(commands(&machine.run(86_400)), [""; 0]);
     }
 }

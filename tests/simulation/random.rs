@@ -42,11 +42,11 @@ struct Case {
     /// All entries that a table of this case may hold.
     all: Vec<Job>,
     live: Vec<usize>,
-    plan: Scheduler,
+    scheduler: Scheduler,
     reference: Reference,
     /// What the clock shows, and the clock that is never set.
     now: Now,
-    /// What the daemon's record says.
+    /// The time in the start record of the daemon.
     recorded: Option<Timestamp>,
     log: Vec<String>,
 }
@@ -65,8 +65,8 @@ impl Case {
         let all: Vec<Job> = (0..8).map(|name| Case::job(&mut random, name)).collect();
         let live: Vec<usize> = (0..8).filter(|_| random.bool()).collect();
         let (reference, _) = Reference::begin(&[], Vec::new(), 0, None);
-        let plan = Scheduler::new(zones[0].1.clone(), now);
-        let mut case = Case { random, zones, all, live, plan, reference, now, recorded: None, log: Vec::new() };
+        let scheduler = Scheduler::new(zones[0].1.clone(), now);
+        let mut case = Case { random, zones, all, live, scheduler, reference, now, recorded: None, log: Vec::new() };
         case.begin(None);
         case
     }
@@ -114,16 +114,16 @@ impl Case {
         started(actions).into_iter().map(name).collect()
     }
 
-    /// Tells the plan, ends all runs, and holds what it starts against what the reference says.
+    /// Tells the scheduler, ends all runs, and holds what it starts against what the reference says.
     fn tell(&mut self, event: Event, expected: Vec<usize>) {
-        let actions = self.plan.handle(event, self.now);
+        let actions = self.scheduler.handle(event, self.now);
         for action in &actions {
             if let Action::Completed(upto) = action {
                 self.recorded = Some(*upto);
             }
         }
         for start in started(&actions) {
-            self.plan.handle(ended(start.run, RunOutcome::Code(0)), self.now);
+            self.scheduler.handle(ended(start.run, RunOutcome::Code(0)), self.now);
         }
         assert!(!actions.iter().any(|action| matches!(action, Action::Skipped { .. })));
         let jobs = self.jobs();
@@ -132,9 +132,9 @@ impl Case {
     }
 
     fn begin(&mut self, completed: Option<Timestamp>) {
-        let mut plan = Scheduler::new(self.zones[0].1.clone(), self.now);
-        plan.handle(Event::Load { source: source("/spool/alice"), table: self.table() }, self.now);
-        self.plan = plan;
+        let mut scheduler = Scheduler::new(self.zones[0].1.clone(), self.now);
+        scheduler.handle(Event::Load { source: source("/spool/alice"), table: self.table() }, self.now);
+        self.scheduler = scheduler;
         let zones: Vec<_> = self.zones.iter().map(|(_, zone)| zone.clone()).collect();
         let completed_at = completed.map(|at| at.0);
         let (reference, expected) = Reference::begin(&zones, self.jobs(), self.now.utc.0, completed_at);
@@ -150,20 +150,20 @@ impl Case {
         self.now.elapsed_ms += seconds * 1_000;
     }
 
-    /// The clock goes on undisturbed and the daemon looks whenever it wants to.
+    /// The clock goes on without a step, with a tick whenever the scheduler asks for one.
     fn run(&mut self, seconds: i64) {
         self.log.push(format!("{} run {seconds}", self.now.utc));
         let until = self.now.utc.0 + seconds;
         loop {
-            let wanted = self.plan.wake_at().map_or(until, |at| at.0.min(until));
-            // The reference looks at each minute; the plan must have nothing to do at those it does not ask for.
-            while self.reference.next_look() < wanted {
-                let at = self.reference.next_look();
-                let missed = self.reference.look(at);
+            let wanted = self.scheduler.wake_at().map_or(until, |at| at.0.min(until));
+            // The reference has a tick in each minute; the scheduler must have nothing due in those it does not ask for.
+            while self.reference.next_tick() < wanted {
+                let at = self.reference.next_tick();
+                let missed = self.reference.tick(at);
                 assert_eq!(missed, [0; 0], "missed at {}, {:?}\n{:#?}", Timestamp(at), self.jobs(), self.log);
             }
             self.pass(wanted - self.now.utc.0);
-            let expected = self.reference.look(wanted);
+            let expected = self.reference.tick(wanted);
             self.tell(Event::Tick, expected);
             if wanted == until {
                 return;
@@ -175,7 +175,7 @@ impl Case {
     fn stall(&mut self, seconds: i64) {
         self.log.push(format!("{} stall {seconds}", self.now.utc));
         self.pass(seconds);
-        let expected = self.reference.look(self.now.utc.0);
+        let expected = self.reference.tick(self.now.utc.0);
         self.tell(Event::Tick, expected);
     }
 
@@ -204,7 +204,7 @@ impl Case {
     fn reload(&mut self) {
         self.live = (0..8).filter(|_| self.random.bool()).collect();
         self.log.push(format!("{} reload {:?}", self.now.utc, self.live));
-        let expected = self.reference.look(self.now.utc.0);
+        let expected = self.reference.tick(self.now.utc.0);
         let jobs = self.jobs();
         self.tell(Event::Load { source: source("/spool/alice"), table: self.table() }, expected);
         self.reference.reload(jobs);

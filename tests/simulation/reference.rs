@@ -1,5 +1,5 @@
 //! The rule of time once more, in the plainest way there is: Vixie cron's virtual clock, advanced minute by minute, for
-//! each zone. It shares nothing with the plan but the question whether a schedule matches a local minute.
+//! each zone. It shares nothing with the scheduler but the question whether a schedule matches a local minute.
 
 use cronwheel::schedule::{LocalMinute, Schedule, Timestamp, Zone};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// An entry of the reference.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its command is its name.
+    /// Its number, which is also its command.
     pub name: usize,
     pub schedule: Schedule,
     /// Whether its minute or hour field begins with `*`.
@@ -56,8 +56,8 @@ fn lines_from_below(line: usize) -> isize {
 }
 
 impl Local {
-    /// One look at the clock at `at`: what is due, with its rank.
-    fn look(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
+    /// One tick at `at`: the entries that are due, each with its rank.
+    fn tick(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
         let now = local(&self.zone, at);
         let due = self.due(self.shows, now, jobs, own);
         if !(-179..=0).contains(&(now - self.shows)) {
@@ -66,8 +66,8 @@ impl Local {
         due
     }
 
-    /// One look after somebody has set the clock.
-    fn look_after_step(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
+    /// One tick after the clock was set.
+    fn tick_after_step(&mut self, jobs: &[Job], own: usize, at: i64) -> Vec<(usize, i64)> {
         let (before, now) = (self.shows.max(self.held), local(&self.zone, at));
         self.held = i64::MIN;
         let due = self.due(before, now, jobs, own);
@@ -103,7 +103,7 @@ impl Local {
         let begin = at - 2 * 3_600;
         let mut state = Local { zone: zone.clone(), shows: local(zone, begin), held: i64::MIN };
         for minute in minutes(begin, at) {
-            state.look(&[], 0, minute);
+            state.tick(&[], 0, minute);
         }
         state
     }
@@ -126,7 +126,7 @@ impl Reference {
             } else {
                 for it in &mut zones {
                     *it = Local::running_for_hours(&it.zone, completed);
-                    it.look_after_step(&[], 0, now);
+                    it.tick_after_step(&[], 0, now);
                 }
             }
         }
@@ -149,7 +149,7 @@ impl Reference {
             let job = self.jobs[index].clone();
             let mut zone = Local::running_for_hours(&self.zones[job.zone].zone, completed - job.delay);
             for minute in minutes(completed - job.delay, now) {
-                for (_, rank) in zone.look(std::slice::from_ref(&job), job.zone, minute) {
+                for (_, rank) in zone.tick(std::slice::from_ref(&job), job.zone, minute) {
                     self.due(index, minute, rank, now);
                 }
             }
@@ -187,18 +187,18 @@ impl Reference {
         self.found.drain(..).map(|due| due.name).collect()
     }
 
-    /// The next second at which there is anything to look at.
-    pub fn next_look(&self) -> i64 {
+    /// The next second at which anything may be due.
+    pub fn next_tick(&self) -> i64 {
         let minute = (self.high.div_euclid(60) + 1) * 60;
         self.waiting.iter().map(|(at, ..)| *at).chain([minute]).min().unwrap()
     }
 
-    /// The clock went on, undisturbed, to `to`, and nobody looked before.
-    pub fn look(&mut self, to: i64) -> Vec<usize> {
+    /// The clock went on to `to` without a step, and no tick came before.
+    pub fn tick(&mut self, to: i64) -> Vec<usize> {
         let mut dues = Vec::new();
         for minute in minutes(self.high, to) {
             for (own, zone) in self.zones.iter_mut().enumerate() {
-                dues.extend(zone.look(&self.jobs, own, minute).into_iter().map(|(index, rank)| (minute, index, rank)));
+                dues.extend(zone.tick(&self.jobs, own, minute).into_iter().map(|(index, rank)| (minute, index, rank)));
             }
         }
         if let Some((first, ..)) = dues.first() {
@@ -239,7 +239,7 @@ impl Reference {
             if same_minute {
                 continue;
             }
-            for (index, rank) in zone.look_after_step(&self.jobs, own, to) {
+            for (index, rank) in zone.tick_after_step(&self.jobs, own, to) {
                 self.due(index, to, rank, to);
             }
         }
@@ -264,7 +264,7 @@ impl Reference {
         let handled = local(&self.zones[0].zone, self.high);
         self.zones[0].zone = zone;
         if local(&self.zones[0].zone, self.high) != handled {
-            for (index, rank) in self.zones[0].look_after_step(&self.jobs, 0, self.high) {
+            for (index, rank) in self.zones[0].tick_after_step(&self.jobs, 0, self.high) {
                 let job = &self.jobs[index];
                 if !(job.wildcard && job.schedule.matches(LocalMinute(handled))) {
                     self.due(index, self.high, rank, now);

@@ -29,10 +29,10 @@ fn a_due_moment_is_handled_before_the_table_goes() {
     let actions = machine.tell(Event::Unload { path: "/spool/alice".into() });
     assert_eq!(commands(&actions), ["min"]);
     assert_eq!(machine.run(600), []);
-    assert_eq!(machine.plan.wake_at(), None);
-    let summary = machine.plan.summary();
+    assert_eq!(machine.scheduler.wake_at(), None);
+    let summary = machine.scheduler.summary();
     assert_eq!((summary.tables, summary.entries, summary.timers), (0, 0, 0));
-    assert_eq!(machine.plan.running(), 1);
+    assert_eq!(machine.scheduler.running(), 1);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn an_interval_counts_from_the_end_of_the_run_however_it_ended() {
     ];
     let text = "@30 job\n";
     let mut machine = Machine::with_table(text, TEN);
-    assert_eq!(machine.plan.wake_at(), Some(time("2026-05-01T10:00:30Z")));
+    assert_eq!(machine.scheduler.wake_at(), Some(time("2026-05-01T10:00:30Z")));
     for end in ends {
         let actions = machine.run(30);
         assert_eq!(commands(&actions), ["job"]);
@@ -137,7 +137,7 @@ fn an_interval_that_waits_never_waits_longer_because_the_clock_was_set() {
         let [start] = <[_; 1]>::try_from(starts).expect("one start");
         machine.end(&start);
         // The next wait is counted from the end, by the clock as it is now.
-        assert_eq!(machine.plan.wake_at().map(|at| at.0), Some(machine.now.utc.0 + 100));
+        assert_eq!(machine.scheduler.wake_at().map(|at| at.0), Some(machine.now.utc.0 + 100));
     }
 }
 
@@ -215,11 +215,11 @@ fn an_end_of_an_unknown_run_is_ignored() {
     let mut machine = Machine::with_table("* * * * * min\n", TEN);
     assert_eq!(machine.tell(ended(RunId(7), RunOutcome::Lost)), []);
     let actions = machine.run(60);
-    assert_eq!(machine.plan.running(), 1);
+    assert_eq!(machine.scheduler.running(), 1);
     let start = started(&actions)[0].clone();
     machine.end(&start);
     machine.end(&start);
-    assert_eq!(machine.plan.running(), 0);
+    assert_eq!(machine.scheduler.running(), 0);
 }
 
 #[test]
@@ -231,16 +231,16 @@ fn a_thousand_users_share_the_timers_of_their_schedules() {
             "0 3 * * * a\n@daily b\n0 0 * * * c\nCRON_TZ=Asia/Kathmandu\n0 3 * * * d\n",
         );
     }
-    let summary = machine.plan.summary();
+    let summary = machine.scheduler.summary();
     assert_eq!((summary.tables, summary.entries, summary.timers), (1001, 4001, 3));
-    assert_eq!(machine.plan.entries().count(), 4001);
-    let entry = machine.plan.entries().find(|entry| *entry.command() == *b"d").unwrap();
+    assert_eq!(machine.scheduler.entries().count(), 4001);
+    let entry = machine.scheduler.entries().find(|entry| *entry.command() == *b"d").unwrap();
     assert_eq!(entry.next_start(), Some(time("2026-05-01T21:15:00Z")));
     assert_eq!((entry.line(), entry.user()), (5, "alice"));
     for user in 0..1000 {
         machine.tell(Event::Unload { path: format!("/spool/u{user}") });
     }
-    let summary = machine.plan.summary();
+    let summary = machine.scheduler.summary();
     assert_eq!((summary.tables, summary.entries, summary.timers), (1, 1, 1));
 }
 
@@ -252,7 +252,7 @@ fn the_end_of_a_run_whose_table_is_gone_concerns_no_table_that_came_after() {
     assert_eq!(commands(&actions), ["job"]);
     let run = started(&actions)[0].clone();
     machine.tell(Event::Unload { path: "/spool/alice".into() });
-    // It may get whatever the plan kept the other table by.
+    // It may get whatever the scheduler kept the other table by.
     machine.load("/spool/bob", others);
     machine.run(50);
     machine.end(&run);
@@ -277,22 +277,22 @@ fn the_end_of_a_run_whose_table_is_gone_concerns_no_table_that_came_after() {
 fn what_waits_in_the_start_queue_goes_with_its_table() {
     let at = |text: &str, elapsed_ms| Now { utc: time(text), elapsed_ms };
     let (loaded, due) = (at("2026-05-01T10:00:30Z", 0), at("2026-05-01T10:01:00Z", 30_000));
-    let mut plan = Scheduler::new(Zone::utc(), loaded);
-    plan.limit_handover();
+    let mut scheduler = Scheduler::new(Zone::utc(), loaded);
+    scheduler.limit_handover();
     let load = |path: &str, line: &str| Event::Load { source: source(path), table: table(&line.repeat(100)) };
-    plan.handle(load("/spool/alice", "* * * * * job\n"), loaded);
-    plan.handle(
+    scheduler.handle(load("/spool/alice", "* * * * * job\n"), loaded);
+    scheduler.handle(
         Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
         loaded,
     );
-    let first = plan.handle(Event::Tick, due);
-    assert!(plan.waiting() > 0);
-    plan.handle(Event::Unload { path: "/spool/alice".into() }, due);
-    assert_eq!(plan.waiting(), 0);
+    let first = scheduler.handle(Event::Tick, due);
+    assert!(scheduler.waiting() > 0);
+    scheduler.handle(Event::Unload { path: "/spool/alice".into() }, due);
+    assert_eq!(scheduler.waiting(), 0);
     // It may get whatever the scheduler kept the other table by.
-    plan.handle(load("/spool/bob", "0 0 1 1 * other\n"), due);
+    scheduler.handle(load("/spool/bob", "0 0 1 1 * other\n"), due);
     for start in started(&first) {
-        let after = plan.handle(ended(start.run, RunOutcome::Code(0)), due);
+        let after = scheduler.handle(ended(start.run, RunOutcome::Code(0)), due);
         assert_eq!(commands(&after), [""; 0]);
     }
 }
@@ -311,16 +311,16 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
         let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
         machine.tell(delayed());
         assert_eq!(scheduled_at(&machine.run(60)), None);
-        assert_eq!(scheduled_at(&machine.look_after(seconds)), due, "{seconds} s later");
+        assert_eq!(scheduled_at(&machine.tick_after(seconds)), due, "{seconds} s later");
     }
     // Neither its moment nor its delay was seen.
     let mut machine = Machine::with_table("", "2026-05-01T09:59:00Z");
     machine.tell(delayed());
-    assert_eq!(scheduled_at(&machine.look_after(180)), due);
+    assert_eq!(scheduled_at(&machine.tick_after(180)), due);
     // Made up for by the next daemon.
     let now = cronwheel::scheduler::Now { utc: time("2026-05-01T10:02:00Z"), elapsed_ms: 5_000_000 };
     let mut machine =
-        Machine { plan: cronwheel::scheduler::Scheduler::new(cronwheel::schedule::Zone::utc(), now), now };
+        Machine { scheduler: cronwheel::scheduler::Scheduler::new(cronwheel::schedule::Zone::utc(), now), now };
     machine.tell(delayed());
     let completed = Some(time("2026-05-01T09:59:59Z"));
     let actions = machine.tell(Event::Begin {
@@ -355,7 +355,7 @@ fn what_a_reload_lets_go_on_is_started_as_the_entry_that_it_is() {
 #[test]
 fn a_pause_of_a_job_without_a_policy_outlives_a_reload() {
     let mut machine = Machine::with_table("* * * * * job\n", TEN);
-    let job = machine.plan.find_job("job").unwrap();
+    let job = machine.scheduler.find_job("job").unwrap();
     let (from, until) = (machine.now.utc, Timestamp(machine.now.utc.0 + 3_600));
     let pause = Pause { from, until, by: "alice".into(), note: String::new(), is_by_root: false, source: None };
     machine.tell(Event::Pause { job, pause });
@@ -441,13 +441,13 @@ fn a_last_attempt_in_the_start_queue_that_is_given_up_with_its_entry_runs_the_ho
     let settings = "CRON_ON_FAILURE=tell\nCRON_PING=http://h/p\nCRON_NAME=a\nCRON_RETRY=1,90s\n";
     for after in [Some("0 0 1 1 * b\n"), None] {
         let mut machine = Machine::with_table(&format!("{many}{settings}1 10 * * * a\n"), TEN);
-        machine.plan.limit_handover();
+        machine.scheduler.limit_handover();
         let actions = machine.run(60);
         let run = started(&actions)[0].run;
         machine.tell(ended(run, RunOutcome::Code(1)));
         // The other jobs take all places that their owner has.
         let actions = machine.run(120);
-        assert!(machine.plan.waiting() > 0 && !commands(&actions).contains(&"a".to_owned()), "{actions:?}");
+        assert!(machine.scheduler.waiting() > 0 && !commands(&actions).contains(&"a".to_owned()), "{actions:?}");
         let removed = match after {
             Some(text) => machine.load("/spool/alice", text),
             None => machine.tell(Event::Unload { path: "/spool/alice".into() }),

@@ -119,9 +119,9 @@ pub fn command(start: &RunRequest) -> String {
     String::from_utf8_lossy(&start.command).into_owned()
 }
 
-/// A plan with its clock: the machine of a test.
+/// A scheduler with its clock: the machine of a test.
 pub struct Machine {
-    pub plan: Scheduler,
+    pub scheduler: Scheduler,
     pub now: Now,
 }
 
@@ -129,7 +129,7 @@ impl Machine {
     /// A daemon that has begun with a table, UTC being the system's zone.
     pub fn with_table(text: &str, at: &str) -> Machine {
         let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
-        let mut machine = Machine { plan: Scheduler::new(Zone::utc(), now), now };
+        let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
         machine.load("/spool/alice", text);
         machine.tell(Event::Begin {
             boot: false,
@@ -142,28 +142,28 @@ impl Machine {
     }
 
     pub fn tell(&mut self, event: Event) -> Vec<Action> {
-        self.plan.handle(event, self.now)
+        self.scheduler.handle(event, self.now)
     }
 
     pub fn load(&mut self, path: &str, text: &str) -> Vec<Action> {
         self.tell(Event::Load { source: source(path), table: table(text) })
     }
 
-    /// Lets seconds pass without looking, then looks once.
-    pub fn look_after(&mut self, seconds: i64) -> Vec<Action> {
+    /// Lets seconds pass without an event, then sends one tick.
+    pub fn tick_after(&mut self, seconds: i64) -> Vec<Action> {
         self.now.utc.0 += seconds;
         self.now.elapsed_ms += seconds * 1_000;
         self.tell(Event::Tick)
     }
 
-    /// Lets seconds pass, looking whenever the plan asks for it.
+    /// Lets seconds pass, with a tick whenever the scheduler asks for one.
     pub fn run(&mut self, seconds: i64) -> Vec<Action> {
         let until = self.now.utc.0 + seconds;
         let mut actions = Vec::new();
-        while let Some(wake) = self.plan.wake_at().filter(|wake| wake.0 <= until) {
-            actions.extend(self.look_after(wake.0 - self.now.utc.0));
+        while let Some(wake) = self.scheduler.wake_at().filter(|wake| wake.0 <= until) {
+            actions.extend(self.tick_after(wake.0 - self.now.utc.0));
         }
-        actions.extend(self.look_after(until - self.now.utc.0));
+        actions.extend(self.tick_after(until - self.now.utc.0));
         actions
     }
 

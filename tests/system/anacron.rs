@@ -87,7 +87,7 @@ fn missed_jobs(world: &World) {
 
     assert!(daemon.stop().success());
     let daemon = world.start_daemon(&[]);
-    // A job that runs after the daemon's look tells that the look is through.
+    // A job that runs after the daemon has checked its anacron jobs shows that the check is done.
     fs::write("/etc/anacrontab", format!("{TAB}1 0 canary echo canary >>{RAN}\n")).expect("an anacrontab");
     wait_for_stamp("canary", &today);
     assert_eq!(fs::read_to_string(RAN).expect("jobs"), "monthly root /root 100%\ndaily\nweekly\ncanary\n");
@@ -111,7 +111,7 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
     daemon.signal(nix::sys::signal::Signal::SIGKILL);
     daemon.end(Deadline::seconds(20));
     let daemon = world.start_daemon(&[]);
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert_eq!(fs::read_to_string(RAN).expect("jobs"), "slow\n", "it runs, and the next one waits");
     assert_eq!(stamp("slow"), "");
@@ -119,7 +119,7 @@ fn a_job_that_outlives_its_daemon_is_not_started_again() {
     Deadline::seconds(20).wait_for("the job's end", || {
         world.processes().iter().all(|process| process.line != "cat /run/gate").then_some(())
     });
-    // Any change is an occasion to look.
+    // Any change of the anacrontab is an occasion to check.
     fs::File::create("/etc/anacrontab.new").expect("a file");
     world.run("cp /etc/anacrontab /etc/anacrontab.new && mv /etc/anacrontab.new /etc/anacrontab").ok();
     wait_for_stamp("slow", &today);
@@ -163,13 +163,13 @@ fn on_battery_jobs_wait_unless_the_settings_say_otherwise() {
     fs::write(format!("{supply}/type"), "Mains\n").expect("its type");
     fs::write(format!("{supply}/online"), "0\n").expect("its state");
     fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=no\n").expect("a setting");
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     let daemon = world.start_daemon(&[]);
     world.log.wait_for("(CRON) INFO (on battery power: anacron jobs that are due wait)", Deadline::seconds(20));
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert!(!fs::exists(RAN).expect("/run"), "on battery");
     fs::write("/etc/default/anacron", "ANACRON_RUN_ON_BATTERY_POWER=yes\n").expect("a setting");
-    // Any change is an occasion to look.
+    // Any change of the anacrontab is an occasion to check.
     fs::write("/etc/anacrontab", format!("{tab}# changed\n")).expect("an anacrontab");
     wait_for_stamp("daily", &today);
     daemon.stop();
@@ -181,7 +181,7 @@ fn with_an_installed_anacron_nothing_runs() {
     prepare("1 0 daily echo daily >>/run/ran\n", &[]);
     fs::write("/usr/sbin/anacron", "#!/bin/sh\n").expect("an anacron");
     own("/usr/sbin/anacron", 0, 0, 0o755);
-    world.drop_in("canary", "@every_second root echo sang >>/run/canary\n");
+    world.drop_in("canary", "@every_second root echo ran >>/run/canary\n");
     let daemon = world.start_daemon(&[]);
     world.wait_for_file("/run/canary", Deadline::seconds(20));
     assert!(!fs::exists(RAN).expect("/run"));

@@ -16,7 +16,7 @@ fn next_minute() -> u64 {
     now().as_secs() / 60 * 60 + 60
 }
 
-/// Waits for the minute, and for the canary to sing in it.
+/// Waits for the minute, and for the canary to run in it.
 fn run_through(world: &World, minute: u64) {
     wait_until(minute);
     let shown = format!("{:02}", minute / 60 % 60);
@@ -91,7 +91,7 @@ fn no_user_can_keep_the_daemon_from_starting() {
 fn no_descriptor_or_ignored_signal_of_the_caller_reaches_a_job() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     world.drop_in(
-        "look",
+        "inherited",
         "@reboot alice (exec ls /proc/self/fd >/tmp/fds); grep -E '^Sig(Ign|Blk)' /proc/$$/status | cut -c 9- >/tmp/signals; echo done >/tmp/done\n",
     );
     // Descriptors on a secret, and the signals that a shell's background processes ignore.

@@ -117,7 +117,7 @@ fn parse(mut bytes: &[u8]) -> Entry {
     entry
 }
 
-/// Those fields of an entry.
+/// The values of the named fields of an entry.
 fn of<'a>(entry: &'a Entry, names: &[&str]) -> Vec<&'a str> {
     names.iter().map(|name| entry.get(*name).map_or("(none)", String::as_str)).collect()
 }
@@ -285,7 +285,7 @@ fn where_a_syslog_daemon_is_handed_a_copy_the_journals_stand_in_gets_lines() {
     // Tables have been read for the first time.
     assert!(journal.wait_for("INFO").0["MESSAGE"].contains("@reboot jobs"));
     let _copy = UnixDatagram::bind("/run/systemd/journal/syslog").expect("a syslog daemon's socket");
-    // From the next look on.
+    // From the next scan on.
     daemon.signal(Signal::SIGHUP);
     world.drop_in("bad", "rubbish\n");
     Deadline::seconds(30)

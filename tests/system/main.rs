@@ -23,7 +23,7 @@ mod varlink;
 use common::Implementation;
 
 #[test]
-fn the_incumbent_runs_on_the_private_machine_as_it_does_on_a_real_one() {
+fn the_reference_runs_on_the_private_machine_as_it_does_on_a_real_one() {
     let Some(world) = world!(Implementation::Debian) else { return };
     assert!(world.crontab("alice", "@daily true\n").status.success());
     assert!(world.run_as("alice", "crontab -l").ok().ends_with("@daily true\n"));

@@ -1,4 +1,4 @@
-//! What the process list shows.
+//! The names of cronwheel's processes in the process list.
 
 use crate::common::machine::Process;
 use crate::common::{Deadline, Implementation, World};

@@ -207,7 +207,7 @@ def many(browser):
 
 
 def refused_events(browser):
-    """As many pages are open as are told what happens: one more says that it is not, and goes on by itself."""
+    """As many pages are open as may follow events: one more says that it does not, and goes on by itself."""
     cookies = "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in browser.ask("/cookie", method="GET"))
     port = HOST.rsplit(":", 1)[1]
     browser.open("about:blank")

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-/// What a browser needs.
+/// The programs and packages that a test with a browser needs.
 pub const NEEDS: [&str; 4] = ["chromium", "chromedriver", "python3", "axe-core"];
 
 /// Does a part of `browser.py` as a user. With SHOTS=1 and --nocapture it prints pictures of the pages, in base64.

@@ -22,7 +22,7 @@ pub struct Site {
     owner: Uid,
 }
 
-/// What a server has answered.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,

@@ -1,4 +1,4 @@
-//! What the pages show.
+//! The content of the web pages.
 
 use crate::client::{Site, read_events};
 use crate::common::{Deadline, Implementation, clock};

@@ -2,6 +2,8 @@
 
 use super::error::Error;
 use super::output::Output;
+use crate::crontab::OutOfMemory;
+use crate::schedule::TimeError;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::io::Read;
@@ -53,7 +55,6 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Why a question cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unanswerable {
-    /// The line is not JSON.
     #[error("this line is not JSON: {0}")]
     NotJson(serde_json::Error),
     /// The line is JSON, but not an object.
@@ -65,7 +66,6 @@ pub(super) enum Unanswerable {
     /// A member has the wrong type.
     #[error("{name:?} is not {expected}")]
     WrongType {
-        /// The name of the member.
         name: &'static str,
         /// The expected type: `a string`.
         expected: &'static str,
@@ -78,7 +78,7 @@ pub(super) enum Unanswerable {
     UnknownZone(String),
     /// The text is not an RFC 3339 time.
     #[error(transparent)]
-    Time(#[from] crate::schedule::TimeError),
+    Time(#[from] TimeError),
     /// The form is neither user nor system.
     #[error("\"kind\" is user or system, not {0:?}")]
     Kind(String),
@@ -87,7 +87,7 @@ pub(super) enum Unanswerable {
     TwoTexts,
     /// There is not enough memory for the crontab.
     #[error(transparent)]
-    OutOfMemory(#[from] crate::crontab::OutOfMemory),
+    OutOfMemory(#[from] OutOfMemory),
 }
 
 /// Parses a line as an object of type `T`.

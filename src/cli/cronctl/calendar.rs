@@ -1,9 +1,9 @@
 //! `cronctl calendar`: coming runs for calendar programs.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::list;
 use super::output::Output;
 use super::source;
@@ -26,7 +26,7 @@ const PACE: Duration = Duration::from_millis(12);
 const LOOKED_UP: usize = 90;
 
 /// Runs `cronctl calendar`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let count = value::<u32>(matches, "days").copied().unwrap_or(DAYS);
     let ranges = days(system.now(), count, system.system_zone());
     let query = Query { names: list::names(matches), user: value::<String>(matches, "user").cloned() };
@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         let durations = history.map(|history| durations(history, &calendar.jobs(LOOKED_UP))).unwrap_or_default();
         out.text(&if has_begun { calendar.rest(&durations) } else { calendar.text(&durations) })?;
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The daemon, and how often it was asked.
@@ -103,7 +103,7 @@ impl Daemon for Asked<'_> {
     }
 }
 
-/// The jobs that are wanted.
+/// The names and the user of the jobs that are wanted.
 struct Query {
     names: Vec<String>,
     user: Option<String>,

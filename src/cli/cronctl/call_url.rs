@@ -29,7 +29,7 @@ const REDIRECTS: u32 = 5;
 /// Why a web service could not be called.
 struct Failure {
     why: String,
-    /// Whether another try may succeed.
+    /// Whether a later attempt may succeed: no connection, a time limit, or a status of the server that asks for it.
     is_temporary: bool,
 }
 

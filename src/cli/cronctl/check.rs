@@ -1,9 +1,9 @@
 //! `cronctl check`: reports errors and warnings in crontabs.
 
-use super::Verdict;
 use super::batch::{self, Unanswerable};
 use super::cli::{given, value};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::source::{self, Listed};
 use super::stderr::to_stderr;
@@ -17,43 +17,43 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// Runs `cronctl check`: prints the diagnostics of crontabs.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     if given(matches, "batch") {
         batch::answer_lines(out, |line, into| answer(line, system, into))?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let (is_system, json) = (given(matches, "system"), given(matches, "json"));
     if let Some(user) = value::<String>(matches, "user") {
         let listed = source::table_of(user, system)?;
         return Checked::of(&listed).print(json, out);
     }
-    let mut verdict = Verdict::Clean;
+    let mut exit_status = ExitStatus::Success;
     for path in matches.get_many::<PathBuf>("files").into_iter().flatten() {
         if source::is_anacrontab(path, system) {
-            verdict = verdict.and(check_anacrontab(path, json, system, out)?);
+            exit_status = exit_status.and(check_anacrontab(path, json, system, out)?);
             continue;
         }
         match source::file(path, is_system, system) {
-            Ok(listed) => verdict = verdict.and(Checked::of(&listed).print(json, out)?),
+            Ok(listed) => exit_status = exit_status.and(Checked::of(&listed).print(json, out)?),
             // A missing file does not prevent the check of the others.
             Err(error) => {
                 error.report();
-                verdict = Verdict::Faulty;
+                exit_status = ExitStatus::Faulty;
             }
         }
     }
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 /// Checks a table of anacron's jobs.
-fn check_anacrontab(path: &Path, json: bool, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn check_anacrontab(path: &Path, json: bool, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let name = path.display().to_string();
     // The daemon refuses a larger one.
     let text = match files::read_file(path, LARGEST_ANACRONTAB) {
         Ok(text) => text,
         Err(source) => {
             Error::Read { name, source: source.into() }.report();
-            return Ok(Verdict::Faulty);
+            return Ok(ExitStatus::Faulty);
         }
     };
     let (table, diagnostics) = Anacrontab::parse(&text, &name, system.host());
@@ -70,7 +70,7 @@ struct Checked<'a> {
     unlisted: Unlisted,
 }
 
-/// The same for JSON output.
+/// What `cronctl check --json` prints about one file.
 #[derive(serde::Serialize)]
 struct CheckedLine<'a> {
     file: &'a str,
@@ -92,7 +92,7 @@ impl<'a> Checked<'a> {
         Checked { name: &listed.name, entries, diagnostics, unlisted: listed.unlisted }
     }
 
-    fn print(&self, json: bool, out: &mut Output) -> Result<Verdict, Error> {
+    fn print(&self, json: bool, out: &mut Output) -> Result<ExitStatus, Error> {
         let Checked { name, entries, diagnostics, unlisted } = *self;
         let listed = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
         let (errors, warnings) = (listed + unlisted.errors, diagnostics.len() - listed + unlisted.warnings);
@@ -119,7 +119,7 @@ impl<'a> Checked<'a> {
         }
         // Flush, so that each crontab's line follows its diagnostics where both streams have the same destination.
         out.flush()?;
-        Ok(if errors == 0 { Verdict::Clean } else { Verdict::Faulty })
+        Ok(if errors == 0 { ExitStatus::Success } else { ExitStatus::Faulty })
     }
 }
 
@@ -142,7 +142,7 @@ struct Question<'a> {
     line: Option<&'a RawValue>,
 }
 
-/// A diagnostic for JSON output.
+/// A diagnostic in the output of `--json`.
 #[derive(serde::Serialize)]
 struct Place<'a> {
     line: usize,
@@ -160,7 +160,7 @@ fn answer(line: &[u8], system: &SystemState, into: &mut Vec<u8>) {
     }
 }
 
-/// The result for one crontab.
+/// The entries and the diagnostics of one crontab of a batch.
 struct CheckedTable {
     entries: usize,
     diagnostics: Vec<Diagnostic>,

@@ -82,7 +82,7 @@ pub(super) enum Error {
     /// `crontab -l`, which reads the user's table, failed.
     #[error("crontab -l: {message}")]
     Crontab {
-        /// Its message on standard error.
+        /// What `crontab` wrote to standard error.
         message: String,
     },
     /// `crontab` could not be started.
@@ -91,38 +91,37 @@ pub(super) enum Error {
     /// A file could not be written.
     #[error("writing {}: {source}", .path.display())]
     WriteFile { path: PathBuf, source: OsError },
-    /// No daemon answers.
     #[error("no daemon answers at {}: {why}; {advice}", .path.display())]
     NoDaemon {
         /// The socket that was tried last.
         path: PathBuf,
-        /// Why there was no answer.
+        /// The error of the system call in words, or `no reply in time`.
         why: String,
-        /// What to do.
+        /// The command or the setting that helps.
         advice: String,
     },
     /// The daemon has ended meanwhile.
     #[error("the daemon has closed the connection; see cronctl status")]
     DaemonGone,
-    /// The daemon refuses to do it, or what it is about does not exist.
+    /// The daemon refuses the request, or the job or run that it names does not exist.
     #[error("{message}")]
     Denied {
-        /// Why, and what to do.
+        /// The daemon's reason, and who may do it.
         message: String,
     },
-    /// The daemon cannot use what it was asked.
+    /// The daemon cannot use a value of the request.
     #[error("{message}")]
     WrongRequest {
-        /// What is wrong.
+        /// The expected and the given value.
         message: String,
     },
-    /// The daemon cannot answer now, or not in a form that is known here.
+    /// The daemon is busy, or its reply is not one of this version's interface.
     #[error("{message}")]
     NoAnswer {
-        /// Why not.
+        /// The daemon's reason, or the fault of its reply.
         message: String,
     },
-    /// What needs a terminal has none.
+    /// `cronctl top` has no terminal as its standard input or output.
     #[cfg(feature = "top")]
     #[error("top needs a terminal as its standard input and output; cronctl list and cronctl status need none")]
     NoTerminal,
@@ -130,7 +129,7 @@ pub(super) enum Error {
     #[cfg(feature = "web")]
     #[error("{message}")]
     WebOptions {
-        /// Which, and what to do.
+        /// The options that exclude each other, and which of them to leave out.
         message: &'static str,
     },
     /// The web page cannot be served.

@@ -1,9 +1,9 @@
 //! `cronctl events`: what happens, a line for each event.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::list;
 use super::output::Output;
@@ -19,7 +19,7 @@ use clap::ArgMatches;
 const ROWS: u64 = 50;
 
 /// Runs `cronctl events`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
     let user = value::<String>(matches, "user").cloned();
@@ -29,7 +29,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         for event in past_events(&mut daemon, &names, user)? {
             if json { out.json(&event)? } else { out.text(&line(&event, &screen))? }
         }
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     daemon.wait_for_events()?;
     let jobs = (!names.is_empty()).then_some(names);
@@ -37,14 +37,14 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let arguments = EventsArguments { filter };
     if json {
         daemon.print_more("Events", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     daemon.call_more("Events", &arguments, |event: Event| {
         out.text(&line(&event, &screen))?;
         out.flush()?;
         Ok(true)
     })?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The last starts and ends in the history, the oldest first.

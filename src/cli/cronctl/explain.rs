@@ -1,9 +1,9 @@
 //! `cronctl explain`: describes a schedule in English and lists its next five runs.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::complaint;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::source;
 use super::stderr::to_stderr;
@@ -20,30 +20,35 @@ const RUNS: usize = 5;
 const NAME: &str = "line";
 
 /// Runs `cronctl explain`: prints schedules in words.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     if let Some(user) = value::<String>(matches, "user") {
         return explain_table(user, matches, system, out);
     }
     let words: Vec<&str> = matches.get_many::<String>("expr").into_iter().flatten().map(String::as_str).collect();
     let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
-    let mut verdict = Verdict::Clean;
+    let mut exit_status = ExitStatus::Success;
     if given(matches, "json") {
         for expression in expressions(&words, system) {
-            verdict = verdict.and(explain_in_json(&expression, from, system, out)?);
+            exit_status = exit_status.and(explain_in_json(&expression, from, system, out)?);
         }
-        return Ok(verdict);
+        return Ok(exit_status);
     }
     for (nth, expression) in expressions(&words, system).iter().enumerate() {
         if nth > 0 {
             out.text("\n")?;
         }
-        verdict = verdict.and(explain(expression, from, system, out)?);
+        exit_status = exit_status.and(explain(expression, from, system, out)?);
     }
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 /// Explains the entries of a user's crontab, each in the zone that its table sets.
-fn explain_table(user: &str, matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn explain_table(
+    user: &str,
+    matches: &ArgMatches,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<ExitStatus, Error> {
     let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let json = given(matches, "json");
     let listed = source::table_of(user, system)?;
@@ -112,13 +117,13 @@ fn explain_in_json(
     from: Timestamp,
     system: &SystemState,
     out: &mut Output,
-) -> Result<Verdict, Error> {
+) -> Result<ExitStatus, Error> {
     let fault = |message: &str| serde_json::json!({ "expr": expression.trim(), "error": message });
     let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
         Ok(parsed) => parsed,
         Err(found) => {
             out.json(&fault(&complaint::sentence(&found)))?;
-            return Ok(Verdict::Faulty);
+            return Ok(ExitStatus::Faulty);
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
@@ -126,7 +131,7 @@ fn explain_in_json(
     let diagnostics = line.iter().flat_map(|line| &line.diagnostics);
     if let Some(error) = diagnostics.clone().find(|diagnostic| diagnostic.severity == Severity::Error) {
         out.json(&fault(&error.message))?;
-        return Ok(Verdict::Faulty);
+        return Ok(ExitStatus::Faulty);
     }
     let entry = Recurring::of_schedule(&prefix.schedule, system.system_zone());
     let mut explained = Explained::of(expression, &entry, schedule::explain_as_written(&prefix), from);
@@ -143,7 +148,7 @@ fn explain_in_json(
         }
     }
     out.json(&explained)?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The arguments as one schedule or line of a crontab. If together they are neither but each of them is, as several.
@@ -162,18 +167,20 @@ fn seed<'a>(expression: &'a str, system: &SystemState) -> Seed<'a> {
     Seed { host: system.host(), table: "", entry: expression.as_bytes() }
 }
 
-fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
             complaint::tell_fault(expression, fault);
-            return Ok(Verdict::Faulty);
+            return Ok(ExitStatus::Faulty);
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
     let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
-    if let Some(verdict) = line.as_ref().map(Line::complain).filter(|verdict| *verdict != Verdict::Clean) {
-        return Ok(verdict);
+    if let Some(exit_status) =
+        line.as_ref().map(Line::complain).filter(|exit_status| *exit_status != ExitStatus::Success)
+    {
+        return Ok(exit_status);
     }
     out.line(format_args!("{}", schedule::explain_as_written(&prefix)))?;
     if let Some(line) = &line {
@@ -188,7 +195,7 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     // Those about a line have been told.
     let warnings = if line.is_some() { Vec::new() } else { warnings_of_schedule(expression, &prefix, system)? };
     show_warnings(&prefix.schedule, &warnings.iter().collect::<Vec<_>>(), zone, from, out)?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// What may be wrong with a schedule that stands alone: what `cronctl check` says of an entry with it. Only a calendar can be odd by itself.
@@ -224,12 +231,12 @@ impl Line {
     }
 
     /// Reports what is wrong with the line, or may be.
-    fn complain(&self) -> Verdict {
+    fn complain(&self) -> ExitStatus {
         for diagnostic in &self.diagnostics {
             to_stderr(&diagnostic.picture(NAME));
         }
         let is_faulty = self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error);
-        if is_faulty || self.table.entries.is_empty() { Verdict::Faulty } else { Verdict::Clean }
+        if is_faulty || self.table.entries.is_empty() { ExitStatus::Faulty } else { ExitStatus::Success }
     }
 
     /// Shows what is run, as whom, and what its flags mean.
@@ -243,7 +250,7 @@ impl Line {
             let flags = [
                 (entry.flags.mail_only_on_failure, "-n: its output is mailed only if it fails"),
                 (entry.flags.quiet, "-q: its runs are not logged"),
-                (entry.flags.single, "-s: it is not started while its previous run goes on"),
+                (entry.flags.single, "-s: it is not started while its previous run is still running"),
             ];
             for (_, meaning) in flags.into_iter().filter(|(is_set, _)| *is_set) {
                 out.line(format_args!("Flag {meaning}"))?;

@@ -1,9 +1,9 @@
 //! `cronctl fleet`, `cronctl list --fleet` and `cronctl history --fleet`: the nodes of the fleet, its jobs, and their outcomes on all nodes.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::list;
 use super::output::Output;
@@ -56,7 +56,7 @@ const OUTCOMES: [Column; 7] = [
 ];
 
 /// Runs `cronctl fleet`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     if let Some(job) = value::<String>(matches, "job") {
         return reset(&mut daemon, &job_text::qualified(job, matches), given(matches, "json"), out);
@@ -65,16 +65,16 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let fleet: Fleet =
         serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
     let is_well = fleet.engine != "away" && fleet.warnings.is_empty() && fleet.differing == 0;
-    let verdict = if is_well { Verdict::Clean } else { Verdict::Faulty };
+    let exit_status = if is_well { ExitStatus::Success } else { ExitStatus::Faulty };
     if given(matches, "json") {
         out.json(&reply)?;
-        return Ok(verdict);
+        return Ok(exit_status);
     }
     if fleet.name.is_none() {
         out.line(format_args!(
             "no fleet is set up: every job of this machine runs on this machine (cronwheel-fleet(7))"
         ))?;
-        return Ok(verdict);
+        return Ok(exit_status);
     }
     let screen = Screen::of(out, system);
     print(&fleet, &screen, out)?;
@@ -82,7 +82,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         let filter = Filter { user: value::<String>(matches, "user").cloned(), ..Filter::default() };
         name_differing(&mut daemon, &fleet, filter, &screen, out)?;
     }
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 fn print(fleet: &Fleet, screen: &Screen, out: &mut Output) -> Result<(), Error> {
@@ -194,11 +194,11 @@ fn known_on(job: &FleetJob) -> String {
     printable(if others > 0 { format!("{named} and {others} more") } else { named }.as_bytes())
 }
 
-fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) -> Result<Verdict, Error> {
+fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) -> Result<ExitStatus, Error> {
     let reset: FleetReset = daemon.call("FleetReset", &JobArguments { job: job.to_owned() })?;
     if is_json {
         out.json(&reset)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let job = printable(job.as_bytes());
     match (reset.repaired, reset.slot) {
@@ -207,11 +207,11 @@ fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) ->
         (false, Some(slot)) => out.line(format_args!("{job}: nothing to repair, the watermark is at {slot}"))?,
         (false, None) => out.line(format_args!("{job}: nothing to repair, no slot has been claimed"))?,
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Runs `cronctl list --fleet`.
-pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
     let jobs = (!names.is_empty()).then_some(names);
@@ -219,7 +219,7 @@ pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output)
     let arguments = FleetJobsArguments { filter: Some(filter) };
     if given(matches, "json") {
         daemon.print_more("FleetJobs", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let screen = Screen::of(out, system);
     let mut table = Table::new(&screen, &JOBS, "");
@@ -232,7 +232,7 @@ pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output)
     if count == 0 && out.is_terminal() {
         super::stderr::to_stderr("cronctl: there are no fleet jobs (CRON_FLEET=one) that you may see\n");
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
@@ -258,13 +258,13 @@ fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
 }
 
 /// Runs `cronctl history --fleet`.
-pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let arguments = JobArguments { job: job_text::qualified(job, matches) };
     if given(matches, "json") {
         daemon.print("FleetHistory", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let found: FleetHistory = daemon.call("FleetHistory", &arguments)?;
     let screen = Screen::of(out, system);
@@ -274,10 +274,10 @@ pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Outp
         if out.is_terminal() {
             super::stderr::to_stderr("cronctl: the fleet has no outcome of this job yet\n");
         }
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     table.print(out)?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 fn outcome_row(outcome: &FleetOutcome, screen: &Screen) -> Vec<Cell> {

@@ -1,9 +1,9 @@
 //! `cronctl pause`, `resume`, `kill` and `reload`.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::{Connection, LONG_PATIENCE};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::list;
 use super::output::Output;
@@ -26,7 +26,7 @@ const USUAL_PAUSE: u32 = 3_600;
 const NAMED_AT_ONCE: usize = 200;
 
 /// Runs `cronctl pause`.
-pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let length = value::<u32>(matches, "for").copied().unwrap_or(USUAL_PAUSE);
     let until = system.moment(matches, "until").unwrap_or(Timestamp(system.now().0 + i64::from(length)));
@@ -42,12 +42,12 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     }
     if given(matches, "json") {
         out.json(&Paused { paused, warning })?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let screen = Screen::of(out, system);
     let until = Time::from(until);
     let until = format!("until {} ({})", screen.full(until), screen.relative(until));
-    let verdict = print_changed("paused", &paused, &until, out)?;
+    let exit_status = print_changed("paused", &paused, &until, out)?;
     if given(matches, "all") && value::<String>(matches, "user").is_none() {
         out.line(format_args!("entries that are added before then are paused, too"))?;
     }
@@ -55,11 +55,11 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
         out.flush()?;
         to_stderr(&format!("cronctl: {}\n", printable(warning.as_bytes())));
     }
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 /// Runs `cronctl resume`.
-pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
@@ -70,7 +70,7 @@ pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Outpu
     }
     if given(matches, "json") {
         out.json(&Resumed { resumed, all: lifted, kept })?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let is_all_lifted = lifted == Some(true);
     let kept = kept.filter(|kept| *kept > 0);
@@ -84,10 +84,10 @@ pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Outpu
         let jobs = format_count(kept, "job", "jobs");
         out.line(format_args!("{jobs} not resumed: paused by root, and only root can change that"))?;
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
-/// Jobs for one call.
+/// The jobs of one call: their names, or all.
 struct JobsOfCall {
     jobs: Vec<String>,
     all: Option<bool>,
@@ -109,7 +109,7 @@ fn jobs_by_call(daemon: &mut Connection, matches: &ArgMatches) -> Result<Vec<Job
     Ok(names.chunks(NAMED_AT_ONCE).map(|jobs| JobsOfCall { jobs: jobs.to_vec(), all: None }).collect())
 }
 
-fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<Verdict, Error> {
+fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> Result<ExitStatus, Error> {
     /// Jobs that are named one by one.
     const MOST: usize = 20;
     match jobs {
@@ -125,12 +125,12 @@ fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> R
             out.line(format_args!("{}", format!("{verb} {count} {more}").trim_end()))?;
         }
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Runs `cronctl kill`.
-pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(what) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(what) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let signal = value::<String>(matches, "signal").cloned();
     let (run, job) = match what.parse::<u64>() {
@@ -152,7 +152,7 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
     let reply: serde_json::Value = daemon.call("Kill", &arguments)?;
     if given(matches, "json") {
         out.json(&reply)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let of = job.as_ref().map(|job| format!(" of {}", printable(job.as_bytes()))).unwrap_or_default();
     // A daemon of an earlier version does not say which run it was.
@@ -162,21 +162,21 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
         (None, None) => out.line(format_args!("cancelled the next start{of}"))?,
         (None, Some(run)) => out.line(format_args!("run {run}{of} is being ended"))?,
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Runs `cronctl reload`.
-pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     daemon.set_patience(LONG_PATIENCE)?;
     let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
         daemon.print("Reload", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let Reloaded { tables, entries } = daemon.call("Reload", &arguments)?;
     let (tables, entries) =
         (format_count(tables as u64, "table", "tables"), format_count(entries as u64, "entry", "entries"));
     out.line(format_args!("{tables} with {entries}"))?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }

@@ -14,7 +14,7 @@ const LONGEST_LINE: usize = 64 << 10;
 /// One of the two streams of a job.
 #[derive(Debug, Default)]
 struct Stream {
-    /// The beginning of a line.
+    /// The beginning of the line whose end has not arrived yet.
     begun: Vec<u8>,
 }
 
@@ -34,7 +34,7 @@ impl JobOutput {
         JobOutput { streams: Default::default(), is_separate, open_line: None }
     }
 
-    /// Writes a part.
+    /// Writes the complete lines of one part of the output.
     pub(super) fn write(&mut self, part: &OutputPart) -> Result<(), Error> {
         let bytes = decoded(&part.data, part.base64)?;
         let number = usize::from(part.stream == "error");

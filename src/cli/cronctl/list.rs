@@ -1,13 +1,14 @@
 //! `cronctl list`: one line for each job.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
 use super::source::{self, Listed};
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::{Form, printable};
 use crate::scheduler::{Event, JobId, Live, Now, Owner, Scheduler, Source};
@@ -30,7 +31,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl list`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let names = names(matches);
     let user = value::<String>(matches, "user").cloned();
     let mut daemon = match Connection::open(system) {
@@ -62,9 +63,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         table.print(out).map(|()| true)
     })?;
     if count == 0 && !json && out.is_terminal() {
-        super::stderr::to_stderr("cronctl: there are no jobs that you may see\n");
+        to_stderr("cronctl: there are no jobs that you may see\n");
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The jobs on the command line.
@@ -102,7 +103,7 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
     ]
 }
 
-/// Lists what the tables say.
+/// Lists the entries of the crontabs themselves, without a daemon.
 fn list_tables(
     names: &[String],
     user: Option<&str>,
@@ -194,7 +195,7 @@ fn job_of(live: &Live<'_>, system: &SystemState) -> Option<(JobId, Job)> {
 }
 
 /// Prints the names by which jobs can be meant, for completions.
-pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     /// More are of no use to anybody who presses a key.
     const MOST: usize = 2_000;
     let mut daemon = Connection::open(system)?;
@@ -206,5 +207,5 @@ pub(super) fn print_names(system: &SystemState, out: &mut Output) -> Result<Verd
         }
         Ok(count < MOST)
     })?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }

@@ -1,17 +1,18 @@
 //! `cronctl logs`: the output of a run.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_output::{self, JobOutput};
 use super::job_text;
 use super::output::Output;
 use super::past;
 use super::system_state::SystemState;
+use crate::crontab::printable;
 use crate::sys::clock;
 use crate::sys::poll::Poll;
-use crate::varlink::cron::{OutputArguments, OutputPart};
+use crate::varlink::cron::{JobArguments, OutputArguments, OutputPart, Show};
 use crate::varlink::history::{self, Found, RunArguments};
 use clap::ArgMatches;
 
@@ -24,13 +25,14 @@ const ENDED_MS: i64 = 2_000;
 const RETRY_MS: u64 = 50;
 
 /// Runs `cronctl logs`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(given_job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(given_job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));
     let mut daemon = Connection::open(system)?;
-    let run = match given_job.parse::<u64>() {
-        Ok(run) => run,
-        Err(_) => latest_run(&mut daemon, &job_text::qualified(given_job, matches))?,
+    let job = job_text::qualified(given_job, matches);
+    let (run, job) = match given_job.parse::<u64>() {
+        Ok(run) => (run, None),
+        Err(_) => (latest_run(&mut daemon, &job)?, Some(job)),
     };
     let arguments = OutputArguments { run, follow: Some(follow) };
     if follow {
@@ -39,15 +41,29 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
     match shown {
         Err(Error::Denied { .. }) => {}
-        shown => return shown.map(|()| Verdict::Clean),
+        shown => return shown.map(|()| ExitStatus::Success),
     }
     let mut history = past::open(&mut daemon)?;
-    if json {
-        history.print("Output", &RunArguments { run }, out)?;
-    } else {
-        job_output::print_kept(&ended_output(&mut history, run)?)?;
+    let shown = match json {
+        true => history.print("Output", &RunArguments { run }, out),
+        false => ended_output(&mut history, run).and_then(|output| job_output::print_kept(&output)),
+    };
+    match (shown, job) {
+        (Err(Error::Denied { .. }), Some(job)) if has_no_history(&mut daemon, &job) => {
+            let job = printable(job.as_bytes());
+            let message = format!(
+                "the history keeps nothing of {job} (CRON_HISTORY=off): its output is shown only while it runs, by cronctl logs -f"
+            );
+            Err(Error::Denied { message })
+        }
+        (shown, _) => shown.map(|()| ExitStatus::Success),
     }
-    Ok(Verdict::Clean)
+}
+
+/// Whether the settings of a job say that the history has none of its runs.
+fn has_no_history(daemon: &mut Connection, job: &str) -> bool {
+    let show: Result<Show, Error> = daemon.call("Show", &JobArguments { job: job.to_owned() });
+    show.is_ok_and(|show| show.settings.iter().any(|setting| setting.name == "CRON_HISTORY" && setting.value == "off"))
 }
 
 /// The run of a job that goes on, else its last.

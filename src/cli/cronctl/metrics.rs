@@ -1,9 +1,9 @@
 //! `cronctl metrics`: the metrics of jobs and daemon as text, on standard output or in a file.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::system_state::SystemState;
 use crate::sys::state_file;
@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 const FILE_MODE: u32 = 0o644;
 
 /// Runs `cronctl metrics`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let filter = Some(Filter { user: value::<String>(matches, "user").cloned(), ..Filter::default() });
     let arguments = MetricsArguments { filter };
     if given(matches, "json") {
         Connection::open(system)?.print_more("Metrics", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let format = match value::<String>(matches, "format").map(String::as_str) {
         Some("openmetrics") => Format::OpenMetrics,
@@ -48,7 +48,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if !text.is_empty() {
         write(file, &text, out)?;
     }
-    collected.map(|_| Verdict::Clean)
+    collected.map(|_| ExitStatus::Success)
 }
 
 /// Collects all replies. `on_reply` is called after each.

@@ -1,10 +1,11 @@
 //! The `cronctl` program: shows and controls the jobs of a daemon, shows when entries run, checks crontabs, and explains schedules.
 //!
-//! Each verb has a file, `past` that of `history`, `job_control` those of `pause`, `resume`, `kill` and `reload`, `fleet` also those of
-//! `list --fleet` and `history --fleet`. `cli` defines the command line,
-//! `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the line-by-line mode for programs with many
-//! questions. `connection` finds a daemon and calls it, `screen` has columns, colours and relative times, `starts` asks it for coming starts, `job_text` has what is said of jobs,
-//! `job_output` writes what jobs have written, and `sandbox` restricts the verbs that serve others. What `timeline` and `top` draw is made by [`crate::timeline`].
+//! Each verb has a file: `past` is that of `history`, and `job_control` that of `pause`, `resume`, `kill` and `reload`; `fleet` is also that of
+//! `list --fleet` and `history --fleet`. `cli` defines the command
+//! line, `exit_status` and `error` the exit statuses. `source` reads crontabs, `upcoming` lists runs in order of time, and `batch` implements the
+//! line-by-line mode for programs with many questions. `connection` finds a daemon and calls it, and `starts` asks it for coming starts. `screen`
+//! has columns, colours and relative times, `job_text` texts about jobs. `job_output` writes the output of jobs, and `sandbox` restricts the verbs
+//! that serve others. [`crate::timeline`] draws what `timeline` and `top` show.
 
 mod batch;
 mod calendar;
@@ -15,6 +16,7 @@ mod complaint;
 mod connection;
 mod error;
 mod events;
+mod exit_status;
 mod explain;
 mod fleet;
 #[cfg(feature = "fleet")]
@@ -56,6 +58,7 @@ pub use cli::command;
 use crate::profile::ProfileName;
 use crate::sys::files;
 use error::Error;
+use exit_status::ExitStatus;
 use output::Output;
 use std::ffi::OsString;
 #[cfg(feature = "history")]
@@ -63,24 +66,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use stderr::to_stderr;
 use system_state::SystemState;
-
-/// The result of a verb that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// No errors (warnings do not count).
-    Clean,
-    /// The schedule or crontab has errors, or something is not well.
-    Faulty,
-    /// The exit status of a job.
-    Status(u8),
-}
-
-impl Verdict {
-    /// Combines two results: faulty if one of them is.
-    fn and(self, other: Verdict) -> Verdict {
-        if self == Verdict::Clean { other } else { self }
-    }
-}
 
 /// The internal verb that prints the names of jobs, for completions.
 const JOB_NAMES: &str = "job-names";
@@ -116,16 +101,14 @@ pub fn main() -> ExitCode {
     let answer = answer(&arguments, &mut out);
     // Output from before the failure is still useful.
     let flushed = out.flush();
-    match answer.and_then(|verdict| flushed.map(|()| verdict)) {
-        Ok(Verdict::Clean) => ExitCode::SUCCESS,
-        Ok(Verdict::Faulty) => ExitCode::FAILURE,
-        Ok(Verdict::Status(status)) => ExitCode::from(status),
+    match answer.and_then(|status| flushed.map(|()| status)) {
+        Ok(status) => ExitCode::from(status),
         Err(error) => ExitCode::from(error.report()),
     }
 }
 
 /// Parses the command line and runs its verb.
-fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
+fn answer(arguments: &[OsString], out: &mut Output) -> Result<ExitStatus, Error> {
     files::check_random_numbers().map_err(|error| Error::NoRandomNumbers(error.into()))?;
     if arguments.get(1).is_some_and(|verb| verb == JOB_NAMES) {
         let matches = cli::command_for(&["cronctl".into(), "ping".into()], ProfileName::Cronie);
@@ -137,7 +120,7 @@ fn answer(arguments: &[OsString], out: &mut Output) -> Result<Verdict, Error> {
     let profile = settings::profile_for_help(arguments).profile();
     let matches = cli::command_for(arguments, profile.profile).try_get_matches_from(arguments)?;
     let Some((verb, matches)) = matches.subcommand() else {
-        return Ok(Verdict::Clean); // clap insists on a verb
+        return Ok(ExitStatus::Success); // clap insists on a verb
     };
     let (config, warnings) = settings::resolve(matches)?;
     for warning in warnings {

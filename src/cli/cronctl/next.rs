@@ -1,11 +1,11 @@
 //! `cronctl next`: lists the next runs of entries.
 
-use super::Verdict;
 use super::batch::{self, Unanswerable};
 use super::cli::{given, value};
 use super::complaint;
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::screen::Screen;
 use super::source::{self, Listed};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 const COUNT: u64 = 10;
 
 /// Runs `cronctl next`: prints the next runs of entries.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     if given(matches, "batch") {
         return answer_questions(matches, system, out);
     }
@@ -42,13 +42,13 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
 }
 
-/// Lists what the daemon says.
+/// Lists the next starts as the daemon reports them.
 fn list_starts(
     daemon: &mut Connection,
     query: &RunQuery,
     system: &SystemState,
     out: &mut Output,
-) -> Result<Verdict, Error> {
+) -> Result<ExitStatus, Error> {
     let screen = Screen::of(out, system);
     starts::fetch(daemon, None, query.from, query.until, query.count, |reply, start| {
         if query.json {
@@ -56,7 +56,7 @@ fn list_starts(
         }
         write_run(start.at.timestamp(), start.user.as_bytes(), start.command.as_bytes(), &screen, out)
     })?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Writes a line of text about a run. All are in one zone, whatever the zones of the entries are.
@@ -117,13 +117,13 @@ fn list_expression(
     query: &RunQuery,
     system: &SystemState,
     out: &mut Output,
-) -> Result<Verdict, Error> {
+) -> Result<ExitStatus, Error> {
     let seed = Seed { host: system.host(), table: "", entry: expression.as_bytes() };
     let prefix = match Schedule::parse(expression, &seed) {
         Ok(prefix) => prefix,
         Err(fault) => {
             complaint::tell_fault(expression, fault);
-            return Ok(Verdict::Faulty);
+            return Ok(ExitStatus::Faulty);
         }
     };
     complaint::tell_cautions(expression, prefix.cautions);
@@ -138,10 +138,15 @@ fn list_expression(
             out.line(format_args!("{}", zone.to_rfc3339(at)))?;
         }
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
-fn list_tables(tables: &[Listed], query: &RunQuery, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn list_tables(
+    tables: &[Listed],
+    query: &RunQuery,
+    system: &SystemState,
+    out: &mut Output,
+) -> Result<ExitStatus, Error> {
     let jobs: Vec<_> = tables.iter().flat_map(|listed| listed.jobs(system)).collect();
     let entries: Vec<_> = jobs.iter().map(|job| job.recurring()).collect();
     let screen = Screen::of(out, system);
@@ -187,7 +192,7 @@ struct Answerer<'a> {
     count: u64,
 }
 
-fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut answerer = Answerer {
         system,
         zones: HashMap::new(),
@@ -204,7 +209,7 @@ fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output
         }
         Err(error) => batch::refuse(None, &error, into),
     })?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 impl Answerer<'_> {

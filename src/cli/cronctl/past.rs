@@ -1,12 +1,13 @@
 //! `cronctl history`: past runs, newest first.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Cell, Column, Screen, Table};
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::rounded_duration;
@@ -16,7 +17,7 @@ use crate::varlink::history::{Found, RunRecord, RunsArguments};
 use clap::ArgMatches;
 use serde_json::json;
 
-/// Rows that are printed together.
+/// Rows that are requested and printed at a time.
 const PAGE: usize = 100;
 
 const COLUMNS: [Column; 6] = [
@@ -29,7 +30,7 @@ const COLUMNS: [Column; 6] = [
 ];
 
 /// Runs `cronctl history`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;
     let job = value::<String>(matches, "job").map(|job| job_text::qualified(job, matches));
@@ -72,9 +73,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         table.print(out)?;
     }
     if count == 0 && !json && out.is_terminal() {
-        super::stderr::to_stderr("cronctl: the history has nothing of this kind\n");
+        to_stderr("cronctl: the history has nothing of this kind\n");
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The recorder of a daemon.
@@ -106,7 +107,7 @@ pub(super) fn full_name(daemon: &mut Connection, history: &mut Connection, job: 
     if found.is_ok() && is_known { Ok(job.to_owned()) } else { Err(unknown) }
 }
 
-/// One row for people.
+/// The columns of one row of the history.
 pub(super) fn row(run: &RunRecord, screen: &Screen) -> Vec<Cell> {
     let outcome = job_text::outcome_of(run);
     let took = run.duration.or_else(|| job_text::seconds(&outcome));

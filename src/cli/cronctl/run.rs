@@ -1,9 +1,9 @@
 //! `cronctl run`: runs a job now.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::{Connection, LONG_PATIENCE};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_output::{self, JobOutput};
 use super::job_text;
 use super::logs;
@@ -34,8 +34,8 @@ const DAEMON: u64 = 0;
 const SIGNALS: u64 = 1;
 
 /// Runs `cronctl run`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
     let json = given(matches, "json");
@@ -55,16 +55,16 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     match result.outcome {
         Some(outcome) if result.run == 0 => {
             tell_refusal(&job, &outcome);
-            Ok(Verdict::Faulty)
+            Ok(ExitStatus::Faulty)
         }
-        _ if json => Ok(Verdict::Clean),
+        _ if json => Ok(ExitStatus::Success),
         _ => {
             let run = result.run;
             out.line(format_args!(
                 "run {run} of {} has begun; its output: cronctl logs -f {run}",
                 printable(job.as_bytes())
             ))?;
-            Ok(Verdict::Clean)
+            Ok(ExitStatus::Success)
         }
     }
 }
@@ -102,7 +102,7 @@ impl Waiting {
         Ok(Waiting { daemon, json, signals, poll, run: None, output, is_followed: false })
     }
 
-    fn wait(mut self, arguments: &RunArguments, out: &mut Output) -> Result<Verdict, Error> {
+    fn wait(mut self, arguments: &RunArguments, out: &mut Output) -> Result<ExitStatus, Error> {
         self.daemon.begin("Run", arguments)?;
         let outcome = loop {
             if let Some(request) = self.signals.arrived() {
@@ -110,7 +110,7 @@ impl Waiting {
                 self.tell_how_to_kill(&arguments.job);
                 drop(self.signals);
                 request.end_program();
-                return Ok(Verdict::Status(INTERRUPTED));
+                return Ok(ExitStatus::OfJob(INTERRUPTED));
             }
             if let Some(outcome) = self.take_replies(out)? {
                 break outcome;
@@ -123,7 +123,7 @@ impl Waiting {
         if !self.is_followed && !self.json {
             self.print_missed_output();
         }
-        Ok(self.verdict(&arguments.job, &outcome))
+        Ok(self.exit_status(&arguments.job, &outcome))
     }
 
     /// Takes what the daemon has sent. Returns how the run has ended, if that is among it.
@@ -159,7 +159,7 @@ impl Waiting {
 
     fn tell_how_to_kill(&self, job: &str) {
         let what = match self.run {
-            Some(run) => format!("run {run} goes on; to end it: cronctl kill {run}"),
+            Some(run) => format!("run {run} is still running; to end it: cronctl kill {run}"),
             None => {
                 let job = printable(job.as_bytes());
                 format!("{job} waits and will be run; to cancel that: cronctl kill {job}")
@@ -168,7 +168,7 @@ impl Waiting {
         to_stderr(&format!("cronctl: {what}\n"));
     }
 
-    fn verdict(&self, job: &str, outcome: &Outcome) -> Verdict {
+    fn exit_status(&self, job: &str, outcome: &Outcome) -> ExitStatus {
         let status = exit_status(outcome);
         if status == NOT_RUN && self.run.is_none() {
             tell_refusal(job, outcome);
@@ -176,7 +176,7 @@ impl Waiting {
             let (job, how) = (printable(job.as_bytes()), printable(job_text::outcome(outcome).as_bytes()));
             to_stderr(&format!("cronctl: {job}: {how}\n"));
         }
-        Verdict::Status(status)
+        ExitStatus::OfJob(status)
     }
 }
 

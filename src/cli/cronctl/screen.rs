@@ -35,11 +35,11 @@ pub(super) enum Ink {
     Bad,
     Good,
     Held,
-    /// In the background.
+    /// Dimmed: text of minor importance.
     Faint,
-    /// Still to come.
+    /// A start in the future.
     Coming,
-    /// Going on now.
+    /// A run that has not ended.
     Live,
     /// To be noticed, but not bad.
     Notable,
@@ -76,7 +76,7 @@ impl Screen {
         Screen { width: width(out), has_colours: has_colours(out), now: system.now(), zone }
     }
 
-    /// A text in a colour.
+    /// Surrounds a text with the escape sequences of its colour, if colours are used.
     pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
         let code = match ink {
             Ink::Plain => return text.to_owned(),
@@ -172,7 +172,7 @@ impl Cell {
         Cell::painted(Ink::Plain, text)
     }
 
-    /// The same in a colour.
+    /// A cell in a colour.
     pub(super) fn painted(ink: Ink, text: &str) -> Cell {
         Cell { text: printable(text.as_bytes()), ink }
     }
@@ -190,7 +190,6 @@ impl<'a> Table<'a> {
         Table { screen, columns, widths: None, indent, rows: Vec::new() }
     }
 
-    /// Adds a row.
     pub(super) fn add(&mut self, row: Vec<Cell>) {
         self.rows.push(row);
     }

@@ -1,9 +1,9 @@
 //! `cronctl show`: everything about a job.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::past;
@@ -28,13 +28,13 @@ const COLUMNS: [Column; 5] = [
 ];
 
 /// Runs `cronctl show`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let arguments = JobArguments { job: job_text::qualified(job, matches) };
     if given(matches, "json") {
         daemon.print("Show", &arguments, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     let show: Show = daemon.call("Show", &arguments)?;
     let screen = Screen::of(out, system);
@@ -44,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         Ok(mut history) => print_past(&mut history, &show.job.job, &screen, out)?,
         Err(error) => out.line(format_args!("  {:<12} {error}", "runs"))?,
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 fn print(show: &Show, screen: &Screen, out: &mut Output) -> Result<(), Error> {

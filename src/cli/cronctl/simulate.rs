@@ -1,8 +1,8 @@
 //! `cronctl simulate`: lists the runs that the daemon would start over clock changes and restarts.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::source::{self, Listed};
 use super::system_state::SystemState;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 const DAY: i64 = 24 * 3600;
 
 /// Runs `cronctl simulate`: prints what would run in a span of time.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let from = system.moment(matches, "from").unwrap_or_else(|| system.now());
     let until = system.moment(matches, "until").unwrap_or(Timestamp(from.0.saturating_add(DAY)));
     if until < from {
@@ -32,7 +32,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let listed = match (user, source::path(matches)) {
         (Some(user), _) => source::table_of(user, system)?,
         (None, Some(path)) => source::file(path, given(matches, "system"), system)?,
-        (None, None) => return Ok(Verdict::Clean), // clap insists on one of them
+        (None, None) => return Ok(ExitStatus::Success), // clap insists on one of them
     };
     let steps = matches.get_many::<Step>("step").into_iter().flatten();
     let steps = steps.map(|step| (system.resolve(step.at), step.by));

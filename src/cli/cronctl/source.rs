@@ -1,8 +1,8 @@
 //! The crontabs that a verb works on: a file, a user's crontab, or all that the daemon would load and the caller may read.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::Recurring;
@@ -12,7 +12,7 @@ use crate::crontab::{
 use crate::profile::shared;
 use crate::schedule::Zone;
 use crate::scheduler::{Owner, Source};
-use crate::spool::{Finder, Found, Look, Refusal, RefusalKind, TableFile, Visitor, parse, unreadable};
+use crate::spool::{Finder, Found, Refusal, RefusalKind, ScanOutcome, TableFile, Visitor, parse, unreadable};
 use crate::sys::stamp::Stamp;
 use crate::users::WaitingUsers;
 use clap::ArgMatches;
@@ -106,7 +106,7 @@ pub(super) fn is_anacrontab(path: &Path, system: &SystemState) -> bool {
 /// What a crontab is read from. It may be read twice, as its form may have to be found out.
 enum Input {
     File(File),
-    /// Of a pipe.
+    /// All bytes of a pipe or of standard input.
     Text(Vec<u8>),
 }
 
@@ -226,20 +226,20 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
         return Err(Error::NotYours { user: user.to_owned() });
     }
     let path = system.settings.places.spool.join(user);
-    let checked = finder(system).look(&path, &mut WaitingUsers::default());
+    let checked = finder(system).scan_path(&path, &mut WaitingUsers::default());
     let refused =
         |refusal: &Refusal| Error::Refused { message: refusal.text().unwrap_or_else(|| path.display().to_string()) };
     match checked {
-        Look::NoTable => Err(Error::NoUser { user: user.to_owned() }),
-        Look::Table(Found { content: Ok(file), source, .. }) => {
+        ScanOutcome::NoTable => Err(Error::NoUser { user: user.to_owned() }),
+        ScanOutcome::Table(Found { content: Ok(file), source, .. }) => {
             found(source, &file, system).map_err(|refusal| refused(&refusal))
         }
-        Look::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
+        ScanOutcome::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
             Err(refused(&refusal))
         }
-        Look::Unopened(error) if system.is_root() => Err(Error::Refused { message: error.to_string() }),
-        Look::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
-        Look::Gone(_) | Look::Table(_) | Look::Unopened(_) => {
+        ScanOutcome::Unopened(error) if system.is_root() => Err(Error::Refused { message: error.to_string() }),
+        ScanOutcome::Gone(_) if system.is_root() => Err(Error::NoTable { user: user.to_owned() }),
+        ScanOutcome::Gone(_) | ScanOutcome::Table(_) | ScanOutcome::Unopened(_) => {
             own_by_crontab(system)?.ok_or_else(|| Error::NoTable { user: user.to_owned() })
         }
     }
@@ -340,19 +340,19 @@ fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
 }
 
 /// Reports the errors in crontabs on standard error. Warnings are reported by `check` only.
-pub(super) fn complain(tables: &[Listed]) -> Verdict {
-    let mut verdict = Verdict::Clean;
+pub(super) fn complain(tables: &[Listed]) -> ExitStatus {
+    let mut exit_status = ExitStatus::Success;
     for listed in tables {
         for diagnostic in listed.diagnostics.iter().filter(|d| d.severity == Severity::Error) {
             to_stderr(&diagnostic.picture(&listed.name));
-            verdict = Verdict::Faulty;
+            exit_status = ExitStatus::Faulty;
         }
         let unlisted = Unlisted { warnings: 0, ..listed.unlisted };
         if let Some(line) = unlisted.line(&listed.name) {
             to_stderr(&line);
         }
     }
-    verdict
+    exit_status
 }
 
 impl Listed {

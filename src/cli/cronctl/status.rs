@@ -1,9 +1,9 @@
 //! `cronctl status`: the daemon, and what fails; `cronctl ping`.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::screen::{Ink, Screen};
@@ -21,25 +21,25 @@ const NAMED: usize = 20;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Runs `cronctl ping`.
-pub(super) fn ping(system: &SystemState) -> Result<Verdict, Error> {
+pub(super) fn ping(system: &SystemState) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     daemon.set_patience(PATIENCE)?;
     let _: serde_json::Value = daemon.call_service("GetInfo", &json!({}))?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Runs `cronctl status`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;
     let status: Status =
         serde_json::from_value(reply.clone()).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
     let is_in_fleet = status.fleet.as_deref().is_none_or(|fleet| fleet == "up");
     let is_well = status.failing == 0 && status.late == 0 && status.refused.is_empty() && is_in_fleet;
-    let verdict = if is_well { Verdict::Clean } else { Verdict::Faulty };
+    let exit_status = if is_well { ExitStatus::Success } else { ExitStatus::Faulty };
     if given(matches, "json") {
         out.json(&reply)?;
-        return Ok(verdict);
+        return Ok(exit_status);
     }
     let screen = Screen::of(out, system);
     print(&status, &screen, out)?;
@@ -54,7 +54,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if status.failing > 0 || status.late > 0 {
         name_failing(&mut daemon, user, out, &screen)?;
     }
-    Ok(verdict)
+    Ok(exit_status)
 }
 
 fn print(status: &Status, screen: &Screen, out: &mut Output) -> Result<(), Error> {

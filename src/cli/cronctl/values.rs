@@ -20,7 +20,7 @@ pub(super) struct Step {
 pub(super) struct TimeRange {
     /// The first second of the range.
     pub(super) from: GivenTime,
-    /// The first second after it.
+    /// The first second after the range.
     pub(super) until: GivenTime,
 }
 
@@ -56,7 +56,7 @@ pub(super) enum ValueError {
     /// No job, or no value for it.
     #[error("expected a job and its value, like {example}")]
     NoJobValue {
-        /// What it could look like.
+        /// A valid value of the option.
         example: &'static str,
     },
     /// The duration of `JOB=DUR` is not valid.
@@ -84,7 +84,7 @@ fn time(text: &str) -> Result<Timestamp, TimeError> {
 /// A point in time as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GivenTime {
-    /// With its offset from UTC.
+    /// A time with its offset from UTC.
     At(Timestamp),
     /// As the clocks show it: seconds since 1970 began there.
     Local(i64),

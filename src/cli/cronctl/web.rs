@@ -1,9 +1,9 @@
 //! `cronctl web`: serves the web page.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::sandbox::{self, Helper};
 use super::stderr::to_stderr;
@@ -29,7 +29,7 @@ const LARGEST_TOKEN_FILE: usize = 4 << 10;
 const SHORTEST_TOKEN: usize = 16;
 
 /// Runs `cronctl web`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let failed = |message: String| Error::Web { message };
     let bearer = value::<PathBuf>(matches, "token-file").map(|path| read_token(path)).transpose()?;
     let socket = listen(matches)?;
@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         to_stderr(&format!("cronctl: web: the sandbox is incomplete: {missing}\n"));
     }
     server.run(redirect).map_err(|why| failed(why.to_string()))?;
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// The directory that a file is in.

@@ -1,9 +1,9 @@
 //! `cronctl why`: why a job ran or did not run. The daemon knows the rules and the present; what the history knows of the past is added here.
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::fleet;
 use super::job_text;
 use super::output::Output;
@@ -28,8 +28,8 @@ const LONGEST_LINE: usize = 200;
 const MINUTE: i64 = 60;
 
 /// Runs `cronctl why`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
-    let Some(job) = value::<String>(matches, "job") else { return Ok(Verdict::Clean) };
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
+    let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
     let job = job_text::qualified(job, matches);
     let at = system.moment(matches, "time");
@@ -59,7 +59,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
     if given(matches, "json") {
         out.json(&why)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(why.verdict.as_bytes()))))?;
     let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0);
@@ -69,7 +69,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         out.line(format_args!("  {shown:<widest$}  {}", printable(result.as_bytes())))?;
         before = rule;
     }
-    Ok(Verdict::Clean)
+    Ok(ExitStatus::Success)
 }
 
 /// Adds what the fleet knows of the slot, or of the newest one: the outcome on the node that has claimed it. What this node has run itself is in
@@ -103,7 +103,7 @@ fn minute_of(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_euclid(MINUTE) * MINUTE)
 }
 
-/// What the history knows.
+/// What the history says about the slot and the job.
 #[derive(Debug, Default)]
 struct Past {
     /// The slot that was asked about, or the minute if the entry is not due in it. None: no time was given.
@@ -167,8 +167,9 @@ impl Past {
         }
         for run in &self.going_on {
             let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
-            let until = run.ended_at.map_or("still goes on".to_owned(), |at| format!("ended at {}", exact(at, screen)));
-            step("going on", format!("run {} began at {began} and {until}", run.run.unwrap_or_default()));
+            let until =
+                run.ended_at.map_or("is still running".to_owned(), |at| format!("ended at {}", exact(at, screen)));
+            step("running", format!("run {} began at {began} and {until}", run.run.unwrap_or_default()));
         }
         for row in self.rows.iter().rev().take(MOST_SHOWN).rev() {
             step("history", row_text(row, screen));
@@ -225,7 +226,7 @@ impl Past {
         Some(match (row.outcome.as_str(), reason, self.going_on.last()) {
             ("skipped", "still running", Some(run)) => still_running(run, screen),
             ("skipped", "still running", None) => {
-                "it did not run: an earlier run was still going on or waiting, and overlap is skip".to_owned()
+                "it did not run: an earlier run was still running or waiting, and overlap is skip".to_owned()
             }
             ("missed", "down", _) => {
                 let down = down.unwrap_or_else(|| "no daemon ran".to_owned());
@@ -255,7 +256,7 @@ impl Past {
 /// Why a slot was skipped while an earlier run went on.
 fn still_running(run: &RunRecord, screen: &Screen) -> String {
     let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
-    format!("it did not run: a run that began at {began} was still going on, and overlap is skip")
+    format!("it did not run: a run that began at {began} was still running, and overlap is skip")
 }
 
 /// Rows of a job with slots before a moment, the newest first.
@@ -374,7 +375,7 @@ mod tests {
                 vec![going_on],
                 None,
                 "none",
-                "it did not run: a run that began at 2026-12-01T12:28:45+00:00 was still going on, and overlap is skip"
+                "it did not run: a run that began at 2026-12-01T12:28:45+00:00 was still running, and overlap is skip"
                     .into(),
             ),
             (

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn each_profile_understands_its_incumbents_flags() {
+    fn each_profile_understands_the_reference_flags() {
         use Operation::*;
         for (profile, line, operation) in [
             (ProfileName::Debian, "", Replace(Input::Stdin)),
@@ -466,7 +466,7 @@ mod tests {
     const INTERACTIVE: &str = "crontab: usage error: --interactive is for --remove only";
 
     #[test]
-    fn wrong_command_lines_are_told_in_the_incumbents_words() {
+    fn wrong_command_lines_are_told_in_the_reference_words() {
         for (profile, line, first) in [
             (ProfileName::Debian, "-l -r", "crontab: usage error: only one operation permitted"),
             (ProfileName::Debian, "-l -l", "crontab: usage error: only one operation permitted"),

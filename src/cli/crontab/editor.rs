@@ -3,6 +3,7 @@
 use super::failure::Failure;
 use super::messages;
 use super::session::Session;
+use crate::profile::ProfileName;
 use crate::sys::contract::FreshChild;
 use crate::sys::interrupts;
 use crate::sys::process::{self, Status};
@@ -63,7 +64,7 @@ fn become_editor(child: &FreshChild, session: &Session<'_>, arguments: &[CString
     session.inherited.restore();
     // As in the reference implementation, temporary files of editors end up in /tmp. If there is no /tmp, the working
     // directory stays as it is.
-    if session.profile.profile == crate::profile::ProfileName::Debian {
+    if session.profile.profile == ProfileName::Debian {
         let _ = process::enter(c"/tmp");
     }
     let error = process::Program::new(c"/bin/sh".to_owned(), arguments.to_vec(), environment.to_vec()).exec();

@@ -122,7 +122,7 @@ pub enum Failure {
     /// The path of the new crontab is not that of a file.
     #[error("{}: Not a regular file.", path.display())]
     InputNotRegular { path: PathBuf },
-    /// The same in cronie's words.
+    /// A crontab that is a directory, in cronie's words.
     #[error("invalid crontab file: '{}' is a directory", path.display())]
     InputDirectory { path: PathBuf },
     /// The new crontab has faults, which have been printed.

@@ -9,6 +9,7 @@ use crate::daemon::state::{Daemon, Fatal};
 use crate::schedule::Timestamp;
 use crate::scheduler::EntryCursor;
 use crate::sys::clock;
+use crate::sys::local_socket::Peer;
 use crate::varlink::{Call, CallError, Reply, Time, cron, service};
 use std::io;
 
@@ -310,9 +311,9 @@ impl Daemon {
         self.control.requests.insert(token, Request::Walk(Box::new(walk)));
     }
 
-    pub(super) fn peer(&self, token: Token) -> Result<crate::sys::local_socket::Peer, CallError> {
+    pub(super) fn peer(&self, token: Token) -> Result<Peer, CallError> {
         let peer = self.control.server.as_ref().and_then(|server| server.peer(token.number()));
-        // A connection that has been closed has nobody to be answered.
+        // A closed connection gets no answer.
         peer.cloned().ok_or(CallError::InvalidParameter { parameter: "connection".to_owned() })
     }
 }
@@ -325,7 +326,7 @@ pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
     Ok(time.timestamp())
 }
 
-/// The end of a pause.
+/// Reads the end of a pause.
 fn pause_end(text: &str) -> Result<Timestamp, CallError> {
     /// Longest pause, in seconds.
     const LONGEST: i64 = 30 * 86_400;

@@ -1,4 +1,4 @@
-//! What happens, as it happens: events, the outcomes of runs by hand, and the output of runs.
+//! Sends clients what they follow: events, the outcomes of runs by hand, and the output of runs.
 
 use super::jobs::{Viewer, outcome_of};
 use super::state::{AwaitedOutput, EventFilter, Request, RunByHand};
@@ -7,6 +7,7 @@ use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
 use crate::executor::RunOfJob;
+use crate::schedule::Timestamp;
 use crate::scheduler::{
     JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest, RunResult, SkipReason, Source,
 };
@@ -16,20 +17,20 @@ use std::collections::BTreeSet;
 
 /// The job that an event is about.
 #[derive(Clone, Debug)]
-pub(in crate::daemon) struct About {
+pub(in crate::daemon) struct EventJob {
     job: JobId,
     source: Source,
-    /// As whom it runs; empty for the caller of a standalone daemon.
+    /// The user that the job runs as; empty for the caller of a standalone daemon.
     user: String,
 }
 
-impl About {
-    fn start(start: &RunRequest) -> About {
-        About { job: start.job.clone(), source: start.source.clone(), user: start.user.clone() }
+impl EventJob {
+    fn start(start: &RunRequest) -> EventJob {
+        EventJob { job: start.job.clone(), source: start.source.clone(), user: start.user.clone() }
     }
 
-    fn run(run: &LiveRun) -> About {
-        About { job: run.job.clone(), source: run.source.clone(), user: run.user.clone() }
+    fn run(run: &LiveRun) -> EventJob {
+        EventJob { job: run.job.clone(), source: run.source.clone(), user: run.user.clone() }
     }
 }
 
@@ -44,19 +45,19 @@ impl Daemon {
     pub(in crate::daemon) fn publish(
         &mut self,
         event: &str,
-        about: Option<&About>,
+        job: Option<&EventJob>,
         run: Option<RunId>,
         outcome: Option<&RunRecord>,
         text: &str,
     ) {
         for token in self.control.listeners() {
-            if !self.wants_event(token, about) {
+            if !self.wants_event(token, job) {
                 continue;
             }
             let event = cron::Event {
                 at: Time::of_ms(clock::wall_ms()),
                 event: event.to_owned(),
-                job: about.map(|about| about.job.to_string()),
+                job: job.map(|job| job.job.to_string()),
                 run: run.map(|run| run.0),
                 outcome: outcome.map(outcome_of),
                 text: text.to_owned(),
@@ -69,24 +70,25 @@ impl Daemon {
         }
     }
 
-    /// The same about a job that somebody has paused or resumed, so that it is quickly found.
+    /// Sends an event about the job with this id. The job is found quickly after a request of a client about it.
     pub(super) fn publish_about(&mut self, event: &str, job: &JobId, run: Option<RunId>, text: &str) {
-        let about = self.about(job);
-        self.publish(event, about.as_ref(), run, None, text);
+        let job = self.event_job(job);
+        self.publish(event, job.as_ref(), run, None, text);
     }
 
-    fn about(&self, job: &JobId) -> Option<About> {
+    /// The job with this id. None: no client wants events, or no entry has the job.
+    fn event_job(&self, job: &JobId) -> Option<EventJob> {
         if self.control.listeners().is_empty() {
             return None;
         }
         let live = self.planner.scheduler.find_entry(job)?;
-        Some(About { job: job.clone(), source: live.source().clone(), user: live.user().to_owned() })
+        Some(EventJob { job: job.clone(), source: live.source().clone(), user: live.user().to_owned() })
     }
 
-    fn wants_event(&mut self, token: Token, about: Option<&About>) -> bool {
+    fn wants_event(&mut self, token: Token, job: Option<&EventJob>) -> bool {
         let Ok(peer) = self.peer(token) else { return false };
         let Some(Request::Events(filter)) = self.control.requests.get(&token) else { return false };
-        let Some(About { job, source, user }) = about else {
+        let Some(EventJob { job, source, user }) = job else {
             return filter.jobs.is_none() && self.control.rights.sees_all(&peer);
         };
         let is_wanted = filter.jobs.as_ref().is_none_or(|jobs| jobs.contains(job))
@@ -109,8 +111,8 @@ impl Daemon {
     /// A run was handed over to the executor.
     pub(in crate::daemon) fn publish_start(&mut self, start: &RunRequest) {
         self.runs.add(start);
-        let text = format!("started for {}", Time::from(crate::schedule::Timestamp(start.scheduled_at)).timestamp());
-        self.publish("start", Some(&About::start(start)), Some(start.run), None, &text);
+        let text = format!("started for {}", Time::from(Timestamp(start.scheduled_at)).timestamp());
+        self.publish("start", Some(&EventJob::start(start)), Some(start.run), None, &text);
         let waiting = |request: &Request| {
             matches!(request, Request::Run(by_hand) if by_hand.run.is_none() && by_hand.job == start.job
                 && start.trigger.is_manual() && by_hand.asked_at.0 == start.scheduled_at)
@@ -149,22 +151,22 @@ impl Daemon {
             return self.runs.keep_ended(result.run, run);
         }
         let record = run.record(result);
-        self.publish_record(&record, Some(&About::run(&run)));
+        self.publish_record(&record, Some(&EventJob::run(&run)));
     }
 
     /// Slots of an entry without a policy were left out.
     pub(in crate::daemon) fn publish_skipped(&mut self, start: &RunRequest, why: SkipReason) {
-        self.publish("skip", Some(&About::start(start)), None, None, &format!("skipped: {}", why.as_str()));
+        self.publish("skip", Some(&EventJob::start(start)), None, None, &format!("skipped: {}", why.as_str()));
     }
 
     /// The scheduler has decided about an outcome.
     pub(in crate::daemon) fn publish_outcome(&mut self, record: &RunRecord) {
         let of_run = record.run.and_then(|run| self.runs.take_ended(run));
-        let about = of_run.as_ref().map(About::run).or_else(|| self.about(&record.job));
-        self.publish_record(record, about.as_ref());
+        let job = of_run.as_ref().map(EventJob::run).or_else(|| self.event_job(&record.job));
+        self.publish_record(record, job.as_ref());
     }
 
-    fn publish_record(&mut self, record: &RunRecord, about: Option<&About>) {
+    fn publish_record(&mut self, record: &RunRecord, job: Option<&EventJob>) {
         let entries = self.planner.scheduler.summary().entries;
         self.runs.note_outcome(record, entries);
         self.metrics.note_outcome(record);
@@ -176,8 +178,8 @@ impl Daemon {
         };
         let reason = record.outcome.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
         let text = format!("{}{reason}", record.outcome.as_str());
-        if about.is_some() {
-            self.publish(event, about, record.run, Some(record), &text);
+        if job.is_some() {
+            self.publish(event, job, record.run, Some(record), &text);
         }
         let is_awaited = |request: &Request| match request {
             Request::Run(by_hand) => {

@@ -1,6 +1,6 @@
-//! What is said of a job.
+//! Jobs in the form of the control interface: their state, runs and settings, as far as a peer may see them.
 
-use super::state::FoundJob;
+use super::state::{Counts, FoundJob};
 use crate::control::{Access, JobOwner, Rights, Visibility};
 use crate::crontab::{Overlap, is_job_setting};
 use crate::daemon::database::CrontabDatabase;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 /// How many coming starts `Show` has.
 const NEXT_SHOWN: usize = 5;
 
-/// Somebody who looks at jobs.
+/// A peer that asks about jobs, and its rights.
 pub(super) struct Viewer<'a> {
     peer: &'a Peer,
     rights: Rights,
@@ -128,7 +128,7 @@ impl JobView {
         JobView { id, job, is_failing: false, overlap: Overlap::default() }
     }
 
-    /// The job as somebody with these rights may see it.
+    /// The job as a peer with these rights may see it.
     pub(super) fn job_for(self, access: Access) -> cron::Job {
         let mut job = self.job;
         if access.sees < Visibility::All {
@@ -206,7 +206,7 @@ pub(super) fn next_start(live: &Live<'_>, id: &JobId, at: Timestamp) -> cron::Ne
 }
 
 impl Daemon {
-    /// The jobs of the anacrontab that somebody may see.
+    /// The jobs of the anacrontab that the peer may see.
     pub(super) fn anacron_views(&mut self, peer: &Peer) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let access = viewer.access(&Owner::System, "root");
@@ -248,7 +248,7 @@ impl Daemon {
         views.collect()
     }
 
-    /// The jobs that run and have no entry any more, as far as somebody may see them. `seen`: those that have one.
+    /// The jobs that run and have no entry any more, as far as the peer may see them. `seen`: the jobs that have an entry.
     pub(super) fn removed_views(&mut self, peer: &Peer, seen: &BTreeSet<JobId>) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let mut known = seen.clone();
@@ -296,7 +296,7 @@ impl Daemon {
         let (mut settings, mut environment) = (Vec::new(), Vec::new());
         for (name, value) in live.variables().iter() {
             let is_setting = is_job_setting(name);
-            // One that was reset is as if it had not been set.
+            // A setting that was reset counts as not set.
             if is_setting && *value == *b"default" {
                 continue;
             }
@@ -313,8 +313,8 @@ impl Daemon {
         self.reply(token, &Reply::of(&show));
     }
 
-    /// What `Status` says to somebody.
-    pub(super) fn status(&self, peer: &Peer, counts: &super::state::Counts) -> cron::Status {
+    /// The reply to `Status`: the counts, without what the peer may not see.
+    pub(super) fn status(&self, peer: &Peer, counts: &Counts) -> cron::Status {
         let sees_all = self.control.rights.sees_all(peer);
         let refused = if sees_all { self.database.refused() } else { Vec::new() };
         cron::Status {
@@ -352,7 +352,7 @@ impl Daemon {
         })
     }
 
-    /// Until when all jobs of somebody are paused, also those that are added.
+    /// Until when all jobs of a user or of all users are paused, new ones included.
     fn pause_of_all(&self, peer: &Peer) -> Option<Timestamp> {
         let scopes = [Some(PauseScope::Everybody), self.pause_scope(peer)];
         let pauses = scopes.into_iter().flatten().filter_map(|scope| self.planner.scheduler.pause_of_all(scope));

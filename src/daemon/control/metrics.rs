@@ -1,4 +1,4 @@
-//! What is counted of jobs, in pages.
+//! Answers `Metrics`: the counters of jobs, in pages.
 
 use super::jobs::JobView;
 use super::state::{MetricsPages, OtherJobs};

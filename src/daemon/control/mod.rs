@@ -4,8 +4,8 @@
 //! |---|---|
 //! | `state` | what is being answered |
 //! | `connections` | connections, and which method answers which call |
-//! | `walk` | looks at all jobs in pieces, so that the loop is not held for long |
-//! | `jobs` | what is said of a job |
+//! | `walk` | visits all jobs, a few in each turn of the loop, so that other events are not delayed |
+//! | `jobs` | jobs in the form of the control interface |
 //! | `metrics` | what is counted of jobs |
 //! | `why` | why a job ran or did not run |
 //! | `requests` | run, pause, resume, kill, reload |

@@ -1,5 +1,6 @@
-//! Run, pause, resume, kill, reload.
+//! Answers the calls that change something: `Run`, `Pause`, `Resume`, `Kill` and `Reload`.
 
+use super::jobs::Viewer;
 use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
@@ -12,7 +13,7 @@ use crate::sys::local_socket::Peer;
 use crate::sys::{clock, process, signal};
 use crate::varlink::{CallError, Reply, cron};
 
-/// So many jobs that are paused or resumed count as a request.
+/// The number of paused or resumed jobs that count as one request.
 const JOBS_OF_REQUEST: usize = 10;
 /// Jobs that are paused or resumed in one turn of the loop.
 const JOBS_PAUSED_AT_ONCE: usize = 20;
@@ -22,7 +23,7 @@ const ALL_JOBS: &str = "all jobs";
 const TRY_AGAIN_S: f64 = 1.0;
 
 impl Daemon {
-    /// Who somebody is, for log and state: login name, or the number where it has none in /etc/passwd.
+    /// The name of a peer for log and state: its login name, or its user id if /etc/passwd does not have it.
     fn name_of(&mut self, peer: &Peer) -> String {
         self.database.name_of(peer.uid).unwrap_or_else(|| format!("uid {}", peer.uid))
     }
@@ -76,7 +77,7 @@ impl Daemon {
                         self.control.requests.insert(token, Request::Run(waited));
                         self.reply(token, &Reply::continued(&result));
                     }
-                    // It waits for another run or in its group, and gets its number when it begins.
+                    // The run waits for another run or in its group, and gets its number when it begins.
                     None => {
                         self.control.requests.insert(token, Request::Run(waited));
                     }
@@ -100,7 +101,7 @@ impl Daemon {
         request: PauseRequest,
         is_all: bool,
     ) {
-        // So many jobs are as much work as so many requests.
+        // Each group of these jobs is as much work as a request.
         let now_ms = clock::monotonic_ms();
         if let Some(server) = &mut self.control.server {
             server.charge(peer.uid, jobs.len() / JOBS_OF_REQUEST, now_ms);
@@ -117,7 +118,7 @@ impl Daemon {
             _ => (format!("{} jobs", jobs.len()), None),
         };
         let unlogged = match &request {
-            // That for all jobs has been written.
+            // The line for all jobs has been written.
             PauseRequest::Pause { .. } if is_all => None,
             PauseRequest::Resume { had_pause_of_all: true } if is_all => None,
             PauseRequest::Pause { .. } => {
@@ -238,7 +239,7 @@ impl Daemon {
         }
     }
 
-    /// Makes a job managed whose place is known, so that the scheduler need not look for it.
+    /// Makes a job managed whose place is known, so that the scheduler need not search for it.
     fn make_managed(&mut self, job: &FoundJob) {
         if let Some(place) = job.place {
             let actions = self.planner.scheduler.manage_entry(place, &job.id, now());
@@ -246,7 +247,7 @@ impl Daemon {
         }
     }
 
-    /// Whose jobs somebody pauses who pauses all of theirs.
+    /// The scope of a pause of all jobs by this peer.
     pub(super) fn pause_scope(&self, peer: &Peer) -> Option<PauseScope> {
         let rights = self.control.rights;
         let (owner, scope) = match self.settings.mode {
@@ -308,15 +309,15 @@ impl Daemon {
     fn access_to_run(&mut self, peer: &Peer, run: RunId) -> Access {
         let Some(live) = self.runs.get(run) else { return Access::NOTHING };
         let (owner, user) = (live.source.owner.clone(), live.user.clone());
-        super::jobs::Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
+        Viewer::new(peer, self.control.rights, &mut self.database).access(&owner, &user)
     }
 
-    /// Whether somebody may see the output of a run.
+    /// Whether a peer may see the output of a run.
     pub(super) fn may_see_output(&mut self, peer: &Peer, run: RunId) -> bool {
         self.access_to_run(peer, run).sees == Visibility::All
     }
 
-    /// Answers `Kill` of a job: its oldest run that was not told to end yet, else what waits, else its retry.
+    /// Answers `Kill` of a job: its oldest run whose end was not requested yet, else its waiting start, else its retry.
     pub(super) fn cancel_for_client(&mut self, token: Token, peer: &Peer, job: &JobId) {
         let running: Vec<RunId> = self.runs.of_job(job).map(|(run, _)| run).collect();
         let next = running.iter().copied().find(|run| !self.planner.scheduler.is_being_ended(*run));
@@ -384,10 +385,10 @@ impl Daemon {
         }
         let waiting = self.control.requests.iter().filter(|(_, request)| is_reload(request));
         for token in waiting.map(|(token, _)| *token).collect::<Vec<_>>() {
-            // A connection that has been closed has nobody to be answered.
+            // A closed connection gets no answer.
             let Ok(peer) = self.peer(token) else { continue };
             let by = self.name_of(&peer);
-            self.publish("reload", None, None, None, &format!("asked for by {by}"));
+            self.publish("reload", None, None, None, &format!("requested by {by}"));
             let summary = self.planner.scheduler.summary();
             let (tables, entries) = match self.control.rights.sees_all(&peer) {
                 true => (summary.tables, summary.entries),
@@ -398,7 +399,7 @@ impl Daemon {
         }
     }
 
-    /// How many tables and entries somebody has.
+    /// The numbers of crontabs and entries of a peer.
     fn own_tables(&self, peer: &Peer) -> (usize, usize) {
         use crate::scheduler::Owner;
         let is_own = |owner: &Owner| matches!(owner, Owner::User { uid, .. } if *uid == peer.uid);
@@ -413,7 +414,7 @@ impl Daemon {
     }
 }
 
-/// Why somebody cannot pause or resume a job.
+/// Why a peer may not pause or resume a job.
 fn paused_by_root(id: &JobId) -> String {
     format!("{id} is paused by root, and only root can change that")
 }

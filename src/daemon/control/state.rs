@@ -1,4 +1,4 @@
-//! What is being answered.
+//! The state of the control socket: its connections, and the calls that are being answered.
 
 use super::node_tables::{NodeTables, TableGroups};
 use crate::control::{Access, Rights, Server};
@@ -10,19 +10,19 @@ use crate::sys::local_socket::Peer;
 use crate::varlink::{Time, cron};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The control socket.
+/// The control socket and the calls that are being answered on it.
 #[derive(Debug)]
 pub(in crate::daemon) struct Control {
-    /// None: there is no socket.
+    /// The server. None: this daemon has no control socket.
     pub(super) server: Option<Server>,
     /// The listening socket as an event source, once it is one.
     pub(super) listener: Option<Token>,
     /// When connections are accepted again after a pause (milliseconds of the monotonic clock).
     pub(super) resume_at: Option<i64>,
     pub(super) rights: Rights,
-    /// What is being answered, by connection.
+    /// The calls that are being answered, by connection.
     pub(super) requests: BTreeMap<Token, Request>,
-    /// Connections that are waited for to be writable.
+    /// Connections with replies that are sent when they are writable.
     pub(super) writing: BTreeSet<Token>,
     /// The connection whose walk was advanced last.
     last_walk: Option<Token>,
@@ -35,7 +35,7 @@ pub(in crate::daemon) struct Control {
 }
 
 impl Control {
-    /// A control socket, or none.
+    /// The state at the start of the daemon. `server` is none if there is no control socket.
     pub(in crate::daemon) fn new(server: Option<Server>, rights: Rights, started_at_ms: i64) -> Control {
         Control {
             server,
@@ -73,7 +73,7 @@ impl Control {
     ///
     /// # Errors
     ///
-    /// It is too soon. Seconds after which the next is allowed.
+    /// The user has reloaded less than a second ago. The value: seconds until the next reload is allowed.
     pub(super) fn take_reload(&mut self, uid: u32, now_ms: i64) -> Result<(), f64> {
         const PAUSE_MS: i64 = 1_000;
         self.reloads.retain(|_, at| now_ms - *at < PAUSE_MS);
@@ -86,7 +86,7 @@ impl Control {
         }
     }
 
-    /// When the loop has to look after connections, in milliseconds of the monotonic clock. `i64::MIN`: at once.
+    /// When the loop has to serve connections again, in milliseconds of the monotonic clock. `i64::MIN`: at once.
     pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
         let server = self.server.as_ref()?;
         let has_work = self.requests.iter().any(|(token, request)| {
@@ -110,17 +110,17 @@ impl Control {
 /// A call that takes more than one turn of the loop.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// All jobs are being looked at.
+    /// All jobs are being visited, a few in each turn of the loop.
     Walk(Box<Walk>),
-    /// A run by hand.
+    /// A run by hand was requested, and the client waits for its number, its output or its end.
     Run(RunByHand),
-    /// The client gets events.
+    /// The client is subscribed to events, until it closes the connection.
     Events(EventFilter),
-    /// The client gets the output of a run.
+    /// The client follows the output of a run.
     Output(OutputFollower),
     /// Jobs are being paused or resumed.
     PauseJobs(Box<PausingJobs>),
-    /// Changed tables are being read.
+    /// Changed crontabs are being read, before the reply to `Reload`.
     Reload,
     /// The engine of the fleet was asked.
     Fleet(Box<FleetCall>),
@@ -177,10 +177,10 @@ pub(super) struct FleetListing {
     pub(super) bytes: usize,
 }
 
-/// A client that gets the output of a run.
+/// A client that follows the output of a run.
 #[derive(Debug)]
 pub(super) struct OutputFollower {
-    /// The number under which the executor sends it.
+    /// The number by which the executor knows this follower.
     pub(super) number: u64,
     /// Bytes that were left out since the last part, because the client does not read.
     pub(super) skipped: u64,
@@ -190,20 +190,20 @@ pub(super) struct OutputFollower {
 #[derive(Debug)]
 pub(super) struct PausingJobs {
     pub(super) peer: Peer,
-    /// Those that are left, the last one first.
+    /// The jobs that are left, the last one first.
     pub(super) jobs: Vec<FoundJob>,
     pub(super) request: PauseRequest,
     /// Whether they are all that the client may pause: those that only root can pause are left out rather than refused.
     pub(super) is_all: bool,
     /// What the log names when the first job is resumed, and the only job if it is one. None: the log has a line of the request.
     pub(super) unlogged: Option<(String, Option<JobId>)>,
-    /// Those that were paused or resumed.
+    /// The jobs that were paused or resumed.
     pub(super) done: Vec<String>,
-    /// How many were left out.
+    /// The number of jobs that were left out because only root may pause or resume them.
     pub(super) left_out: u64,
 }
 
-/// What is done with jobs.
+/// What is to be done with jobs: `Pause` or `Resume`.
 #[derive(Clone, Debug)]
 pub(super) enum PauseRequest {
     Pause {
@@ -225,15 +225,15 @@ pub(super) struct FoundJob {
     pub(super) place: Option<EntryCursor>,
 }
 
-/// A run by hand that somebody waits for.
+/// A run by hand whose client waits for it.
 #[derive(Debug)]
 pub(super) struct RunByHand {
     pub(super) job: JobId,
-    /// When it was asked for: its slot.
+    /// When the run was requested, which is its slot.
     pub(super) asked_at: Timestamp,
-    /// Its number, once it has one.
+    /// The number of the run, once it has one.
     pub(super) run: Option<RunId>,
-    /// Whether its outcome is waited for.
+    /// Whether the client waits for the outcome.
     pub(super) waits: bool,
     pub(super) output: AwaitedOutput,
 }
@@ -245,18 +245,18 @@ pub(super) enum WaitFor {
     Start,
     /// The outcome of the run.
     End,
-    /// Its output and its outcome.
+    /// The output and the outcome of the run.
     OutputAndEnd,
 }
 
-/// What becomes of the output of a run by hand.
+/// How far the client has the output of a run by hand.
 #[derive(Debug)]
 pub(super) enum AwaitedOutput {
-    /// The client does not want it, or has got all of it.
+    /// The client does not want the output, or has got all of it.
     None,
-    /// It is wanted from the start of the run on.
+    /// The client wants the output, and the run has not started yet.
     Wanted,
-    /// It is being sent.
+    /// The output is being sent to the client.
     Followed {
         /// Bytes that were left out since the last part, because the client does not read.
         skipped: u64,
@@ -265,7 +265,7 @@ pub(super) enum AwaitedOutput {
     },
 }
 
-/// Which events are wanted.
+/// The jobs whose events a client wants.
 #[derive(Debug)]
 pub(super) struct EventFilter {
     /// None: those of all jobs that the client may see.
@@ -274,34 +274,34 @@ pub(super) struct EventFilter {
     pub(super) source: Option<String>,
 }
 
-/// One look at all jobs, in pieces.
+/// One visit of all jobs, a few in each turn of the loop.
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) peer: Peer,
     pub(super) cursor: EntryCursor,
-    /// Whether all entries have been seen, and only what is no entry is left.
+    /// Whether all entries have been visited, and only jobs without an entry are left.
     pub(super) is_behind_entries: bool,
     /// Whether the client takes several replies.
     pub(super) more: bool,
     pub(super) purpose: Purpose,
 }
 
-/// What jobs are looked at for.
+/// Why jobs are visited.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// To find those that texts mean, and then to do something with them.
+    /// To find the jobs that texts name, and then to do something with them.
     Find { texts: Vec<Search>, then: NextStep },
-    /// To find those that the client may pause or resume, and then to do that.
+    /// To find the jobs that the client may pause or resume, and then to do that.
     FindOwn { found: Vec<FoundJob>, then: NextStep },
-    /// To list them.
+    /// To list the jobs.
     List(Listing),
     /// To find the next starts.
     Next(NextStarts),
-    /// To send those that were found, the last one first.
+    /// To send the starts that were found, the last one first.
     SendNext { starts: Vec<(Timestamp, EntryCursor)>, found: NextStarts },
-    /// To count them.
+    /// To count the jobs, for `Status`.
     Status(Box<Counts>),
-    /// To tell their metrics.
+    /// To collect the metrics of the jobs.
     Metrics(Box<MetricsPages>),
     /// To list those of the fleet.
     FleetJobs(Box<FleetListing>),
@@ -328,7 +328,7 @@ pub(super) enum NextStep {
         wants_output: bool,
     },
     PauseJobs(PauseRequest),
-    /// Cancel what waits.
+    /// Cancel the waiting starts of a job (`Kill`).
     Cancel,
     List(cron::Filter),
     Next(Box<NextStarts>),
@@ -342,33 +342,33 @@ pub(super) enum NextStep {
 /// A list that is being made.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// None: all jobs.
+    /// The jobs that are listed. None: all that the client may see.
     pub(super) jobs: Option<BTreeSet<JobId>>,
     pub(super) filter: cron::Filter,
     /// The page that is being made, and about how many bytes it has.
     pub(super) page: Vec<cron::Job>,
     pub(super) bytes: usize,
-    /// Jobs with runs that have been seen: the others have been removed.
+    /// Jobs with runs that have been visited. Other jobs with runs have no entry any more.
     pub(super) seen_running: BTreeSet<JobId>,
 }
 
 /// Metrics that are being collected.
 #[derive(Debug)]
 pub(super) struct MetricsPages {
-    /// None: all jobs.
+    /// The jobs that are listed. None: all that the client may see.
     pub(super) jobs: Option<BTreeSet<JobId>>,
     pub(super) user: Option<String>,
     pub(super) source: Option<String>,
-    /// How many more jobs are listed. Those beyond are summed.
+    /// The number of jobs that may still be listed. Jobs beyond it are summed.
     pub(super) left: usize,
     /// The page that is being made, and about how many bytes it has.
     pub(super) page: Vec<cron::JobMetrics>,
     pub(super) bytes: usize,
     pub(super) other: OtherJobs,
-    /// The tables and entries that were seen.
+    /// The crontabs that were visited, and the number of their entries.
     pub(super) sources: BTreeSet<String>,
     pub(super) entries: u64,
-    /// The number of the survey, if all entries are wanted by somebody who sees all.
+    /// The number of the survey, if all entries are wanted by a peer who sees all.
     pub(super) survey: Option<u64>,
 }
 
@@ -387,14 +387,14 @@ pub(super) struct OtherJobs {
 /// The next starts that are being looked for.
 #[derive(Clone, Debug)]
 pub(super) struct NextStarts {
-    /// None: all jobs.
+    /// The jobs whose starts are wanted. None: all that the client may see.
     pub(super) jobs: Option<BTreeSet<JobId>>,
     pub(super) user: Option<String>,
     pub(super) source: Option<String>,
     pub(super) from: Timestamp,
     pub(super) until: Option<Timestamp>,
     pub(super) count: usize,
-    /// At most how many of one job.
+    /// Most starts of one job.
     pub(super) per_job: usize,
     /// The earliest starts so far, each with its entry, and the jobs of these entries.
     pub(super) found: BTreeSet<(Timestamp, EntryCursor)>,
@@ -403,7 +403,7 @@ pub(super) struct NextStarts {
     pub(super) of_anacron: Vec<cron::NextStart>,
 }
 
-/// What `Status` counts.
+/// The numbers in the reply to `Status`.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) sources: BTreeSet<String>,

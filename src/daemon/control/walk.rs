@@ -1,7 +1,7 @@
-//! Looks at all jobs in pieces, so that the loop is not held for long.
+//! Visits all jobs, a few in each turn of the loop, so that other events are not delayed.
 
 use super::connections::{needed_access, time_of};
-use super::jobs::{JobView, Viewer, state_of};
+use super::jobs::{JobView, Viewer, next_start, state_of};
 use super::state::{
     Counts, FleetQuestion, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk,
 };
@@ -15,7 +15,7 @@ use crate::sys::local_socket::Peer;
 use crate::varlink::{CallError, Reply, Time, cron};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Entries that are looked at in one piece.
+/// Entries that are visited in one turn of the loop.
 const ENTRIES_AT_ONCE: usize = 500;
 /// Starts that are computed in one piece.
 const STARTS_AT_ONCE: usize = 10_000;
@@ -68,7 +68,7 @@ impl Daemon {
         self.reply(token, &page);
     }
 
-    /// Looks at some entries. False: there are no more.
+    /// Visits some entries. False: there are no more.
     fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
         let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
@@ -121,7 +121,7 @@ impl Daemon {
         true
     }
 
-    /// Looks at what is no entry of a table, and replies.
+    /// Visits the jobs that have no entry, and replies.
     fn finish_walk(&mut self, token: Token, walk: Walk) {
         let anacron = self.anacron_views(&walk.peer);
         let Walk { peer, more, purpose, cursor, is_behind_entries } = walk;
@@ -205,7 +205,7 @@ impl Daemon {
                     let id = found.ids.get(&place);
                     let live = self.planner.scheduler.entry_at(place).filter(|live| live.id().as_ref() == id);
                     let (Some(live), Some(id)) = (live, id) else { continue };
-                    super::jobs::next_start(&live, id, at)
+                    next_start(&live, id, at)
                 }
                 _ => match found.of_anacron.pop() {
                     Some(start) => start,
@@ -218,7 +218,7 @@ impl Daemon {
         }
         let is_end = !walk.more || found.count == 0 || (starts.is_empty() && found.of_anacron.is_empty());
         let Some(last) = replies.pop() else {
-            // Nothing runs: there is no result that says so.
+            // Nothing runs, and no result would report an end.
             return self.reply(token, &Reply::of(&serde_json::json!({})));
         };
         if !walk.more {

@@ -161,13 +161,13 @@ impl Daemon {
             None => answer.decide(match live.schedule().kind() {
                 Kind::Reboot => "it runs when the machine starts".to_owned(),
                 Kind::After => "it runs when the jobs that it names have ended well".to_owned(),
-                Kind::Interval { .. } => "it runs after the end of the run that goes on".to_owned(),
+                Kind::Interval { .. } => "it runs after the end of the current run".to_owned(),
                 Kind::Calendar => "it never runs by its schedule".to_owned(),
             }),
         }
     }
 
-    /// One moment, to the minute.
+    /// Explains why a job ran or did not run in the minute of `at`.
     fn explain_moment(&self, live: &Live<'_>, id: &JobId, at: Timestamp, answer: &mut Answer) {
         let policy = live.policy();
         if !policy.is_enabled {
@@ -228,10 +228,10 @@ impl Daemon {
             let began = earlier.started_at_ms.map_or(Timestamp(earlier.scheduled_at), |ms| Time::of_ms(ms).timestamp());
             let began = in_zone(live, began);
             let word = policy.overlap.as_str();
-            answer.step("overlap", format!("run {run}, which began at {began}, still goes on; overlap is {word}"));
+            answer.step("overlap", format!("run {run}, which began at {began}, is still running; overlap is {word}"));
             if slot.is_some() && policy.overlap == Overlap::Skip {
                 answer.decide(format!(
-                    "it did not run: a run that began at {began} was still going on, and overlap is skip"
+                    "it did not run: a run that began at {began} was still running, and overlap is skip"
                 ));
             }
         }
@@ -247,9 +247,9 @@ impl Daemon {
             None if is_past => {
                 let going_on = self.runs.of_job(id).find(|(_, run)| run.scheduled_at == moment.0);
                 if let Some((run, _)) = going_on {
-                    answer.decide(format!("it runs: run {run} goes on"));
+                    answer.decide(format!("it runs: run {run} has not ended"));
                 }
-                // The history may know what became of it: whoever asks looks there.
+                // The history may have the outcome: the client asks there.
                 answer.decide(cron::WAS_DUE);
             }
             None => answer.decide(format!("it runs at {}", in_zone(live, moment))),
@@ -303,7 +303,7 @@ fn mismatch(live: &Live<'_>, zone: &Zone, minute: Timestamp) -> String {
     }
 }
 
-/// An outcome in words.
+/// A sentence about the outcome of a run or slot.
 fn in_words(live: &Live<'_>, record: &RunRecord) -> String {
     let outcome = outcome_of(record);
     let run = outcome.run.map(|run| format!("run {run} ")).unwrap_or_default();

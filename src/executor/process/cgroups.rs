@@ -1,4 +1,4 @@
-//! The cgroups of jobs: whether they have any, and those that are to be removed.
+//! The cgroups of jobs, if there are any, and the cgroups that are to be removed.
 
 use super::context::{Context, EventSource, token};
 use crate::executor::job_cgroup::{self, PREFIX};
@@ -16,7 +16,7 @@ pub(super) struct Cgroups {
     own: Option<DelegatedCgroup>,
     /// Leaves of ended jobs in which processes are left, by the numbers of their event sources.
     occupied: HashMap<u64, (LeafCgroup, CgroupEvents)>,
-    /// It has been logged that a job has no cgroup of its own.
+    /// Whether it has been logged that a job has no cgroup of its own.
     has_logged_error: bool,
 }
 
@@ -60,7 +60,7 @@ impl Cgroups {
     /// Removes a leaf whose state has changed, if no process is left in it.
     pub(super) fn check(&mut self, context: &Context, id: u64) {
         let Some((leaf, events)) = self.occupied.get(&id) else { return };
-        // One whose state cannot be read has been removed.
+        // A cgroup whose state cannot be read has been removed.
         if !events.is_populated().unwrap_or(false) {
             // If this fails, the next executor removes it.
             let _ = leaf.remove();

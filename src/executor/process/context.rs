@@ -78,7 +78,7 @@ impl From<io::Error> for ExecutorError {
 
 /// State that all parts of the executor process use.
 pub(super) struct Context {
-    /// The executor has one thread.
+    /// Proof that this process has one thread.
     pub(super) threads: SingleThreaded,
     pub(super) config: Config,
     pub(super) profile: &'static Profile,
@@ -110,7 +110,7 @@ impl Context {
         }
     }
 
-    /// The environment of a job without what PAM adds, with the variables that tell it about its run. Those are in no mail's headers.
+    /// The environment of a job without what PAM adds, with the variables about its run. These are in no mail's headers.
     pub(super) fn job_environment(&self, start: &RunRequest, user: &UserWithGroups) -> Variables {
         let mut variables = self.environment(start, user);
         environment::add_run_variables(&mut variables, start);

@@ -1,4 +1,4 @@
-//! Decides what becomes of the output of ended runs, by the rules of their jobs and by what main says.
+//! Mails, keeps or drops the output of ended runs, by the rules of their jobs and the decisions of main.
 
 use super::ended_run::{Delivery, EndedRun, MailDecision};
 use super::kept_output::{KeptRun, TAIL};

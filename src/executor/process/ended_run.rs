@@ -1,4 +1,4 @@
-//! A run that has ended, with its output: what becomes of that is decided by the rules of its job and, where these say so, by main.
+//! A run that has ended, with its output. The rules of its job decide about its mail and, where they need earlier outcomes, main does.
 
 use crate::crontab::MailRule;
 use crate::executor::environment::Variables;
@@ -8,7 +8,7 @@ use crate::executor::output::Output;
 use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
 use crate::schedule::duration_text;
-use crate::scheduler::{RunId, RunOutcome, RunRequest, RunResult};
+use crate::scheduler::{OUTPUT_ON_STDERR, RunId, RunOutcome, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ pub(super) struct EndedRun {
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pam_variables: Option<Variables>,
     pub(super) result: RunResult,
-    /// Its output; with earlier attempts for the same slot, that of all of them, each under a line that says how it ended.
+    /// The output of the run; with earlier attempts for the same slot, that of all of them, each under a line that says how it ended.
     pub(super) output: Output,
     /// Whether it, or an earlier attempt, has written anything.
     pub(super) has_output: bool,
@@ -30,16 +30,16 @@ pub(super) struct EndedRun {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {
     Mail,
-    /// It is kept until the next attempt ends, or main says what becomes of it.
+    /// The output is kept until the next attempt ends, or main decides about it.
     Hold,
-    /// It is not needed any more.
+    /// The output is not needed any more.
     Drop,
 }
 
 /// How far main has decided about the mail of a run that has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MailDecision {
-    /// Main has decided.
+    /// Main has decided, by the rules about changes of the outcome.
     Made {
         /// Whether the output is mailed, as far as the rules of the job allow it.
         is_mailed: bool,
@@ -112,7 +112,7 @@ impl EndedRun {
             (_, Some(seconds)) => format!("timeout after {}", duration_text(seconds)),
             // The words of the log.
             (RunOutcome::Code(code), None) if self.start.rules.success.contains(*code) && !self.is_success() => {
-                "output on standard error".to_owned()
+                OUTPUT_ON_STDERR.to_owned()
             }
             (RunOutcome::Code(code), None) => format!("exit {code}"),
             (RunOutcome::Signal { number, .. }, None) => format!("signal {number}"),
@@ -122,7 +122,7 @@ impl EndedRun {
         }
     }
 
-    /// Whether the executor alone does not know what becomes of the output.
+    /// Whether main or a later attempt decides about the mail.
     pub(super) fn awaits_decision(&self) -> bool {
         let rules = &self.start.rules;
         rules.waits_for_decision || (rules.retries_left > 0 && !self.is_success())
@@ -134,7 +134,7 @@ impl EndedRun {
         rules.waits_for_decision && (rules.retries_left == 0 || self.is_success())
     }
 
-    /// What becomes of the output.
+    /// Whether the output is mailed, dropped, or kept until main decides.
     pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
         let is_success = self.is_success();

@@ -12,7 +12,7 @@ use crate::executor::job::Job;
 use crate::executor::job_processes::{JobProcesses, ProcessTable};
 use crate::executor::lost_processes::LostProcesses;
 use crate::report::Level;
-use crate::scheduler::{RunId, Usage};
+use crate::scheduler::{EndReason, RunId, Usage};
 use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::process::{self, Ask, Status};
@@ -26,16 +26,17 @@ const STEPS_A_TURN: usize = 128;
 
 impl ExecutorState {
     /// Ends a run on request. One that waits for its start is not started.
-    pub(super) fn end_run(&mut self, run: RunId, now_ms: i64) {
+    pub(super) fn end_run(&mut self, run: RunId, why: EndReason, now_ms: i64) {
         match self.jobs.running.iter().find(|(_, job)| job.start.run == run).map(|(id, _)| *id) {
             Some(id) => {
-                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none()) {
-                    job.is_ended_on_request = !job.is_timeout;
+                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none() && !job.is_timeout)
+                {
+                    job.end_reason = Some(why);
                 }
                 self.end_job(id, None, now_ms);
             }
             None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run)),
-            // It has ended.
+            // The run has ended.
             None => {}
         }
     }
@@ -99,7 +100,7 @@ impl ExecutorState {
 
     /// The processes of a job, of which the session leader is known.
     pub(super) fn processes_of(&self, job: &Job) -> JobProcesses {
-        // Its entry could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
+        // Its entry in /proc could perhaps not be read when it was started. A child of this process has not been reaped, so this is its own.
         let own = || job.pid.filter(|pid| self.children.contains_key(pid)).and_then(process_list::identity);
         job.process.or_else(own).map(JobProcesses::of_leader).unwrap_or_default()
     }
@@ -243,7 +244,7 @@ impl ExecutorState {
                 None => return,
                 Some(Step::Confirm(id, candidate)) => {
                     if let Some(ending) = self.endings.of_job.get_mut(&id) {
-                        // One that cannot be read now is found by the next walk.
+                        // A process that cannot be read now is found by the next walk.
                         ending.processes.confirm(candidate, |pid| process_list::entry(pid).ok().flatten());
                     }
                 }
@@ -257,7 +258,7 @@ impl ExecutorState {
                     self.endings.steps.extend(requested.iter().flat_map(RequestedSignals::send_steps));
                 }
                 Some(Step::Signal(process, ask)) => {
-                    // One that may not be signalled, by a security module for instance, is among those that are left at the end.
+                    // A process that may not be signalled, by a security module for instance, is among those that are left at the end.
                     let _ = process_list::signal_exactly(process, ask);
                 }
                 Some(Step::Decide(id)) => {

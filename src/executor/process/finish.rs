@@ -189,8 +189,8 @@ impl ExecutorState {
         }
         let Some(RunResult { outcome: end, duration_ms, is_timeout, .. }) = job.result.clone() else { return };
         let command = job.command(self.context.profile);
-        if job.is_ended_on_request {
-            self.context.log.ended_on_request(job_ref(&job, &command), &end, duration_ms);
+        if let Some(why) = &job.end_reason {
+            self.context.log.ended_on_request(job_ref(&job, &command), why, &end, duration_ms);
         } else if !job.has_succeeded() {
             self.context.log.failed(job_ref(&job, &command), &end, is_timeout, duration_ms);
         }

@@ -88,15 +88,15 @@ pub(super) struct QueuedFollowUp {
 pub(super) struct RunningFollowUp {
     pub(super) kind: FollowUpKind,
     pub(super) owner: OwnerKey,
-    /// What it was started from.
+    /// The queued request that it was started from.
     pub(super) queued: QueuedFollowUp,
-    /// Its process. None until the PAM monitor has started it.
+    /// The process id. None until the PAM monitor has started the process.
     pub(super) pid: Option<Pid>,
-    /// The same process by its start time, if a PAM monitor has started it.
+    /// The process id with its start time, if a PAM monitor has started the process.
     pub(super) process: Option<ProcessIdentity>,
     /// The connection to the PAM monitor, if there is a PAM session.
     pub(super) monitor: Option<Link>,
-    /// It is to be ended as soon as it has a process.
+    /// Whether it is to be ended as soon as it has a process.
     pub(super) ends_at_start: Option<Ask>,
     pub(super) feed: Option<Feed>,
     pub(super) pipe: Option<OwnedFd>,
@@ -117,7 +117,7 @@ pub(super) struct FollowUps {
     pub(super) dropped: HashMap<(FollowUpKind, OwnerKey), Dropped>,
     /// Jobs whose web service has failed since it answered for the last time.
     pub(super) failing: FailingPings,
-    /// It has been logged that there is no program that calls web services.
+    /// Whether it has been logged that there is no program that calls web services.
     pub(super) has_logged_lack: bool,
     pub(super) held_until_ms: i64,
 }
@@ -188,7 +188,7 @@ impl FollowUps {
         }
     }
 
-    /// Ends those that run.
+    /// Signals all hooks and pings that are running.
     pub(super) fn end_running(&mut self, ask: Ask) {
         self.running.values_mut().for_each(|running| end(running, ask));
     }

@@ -211,7 +211,7 @@ mod tests {
     fn more_followers_than_the_limit_are_refused() {
         let (mut followers, mut pair) = (Followers::default(), pair());
         (0..=MOST as u64).for_each(|number| followers.add(&mut pair.0, number, RunId(1), None));
-        // One with the number of another takes its place.
+        // A follower with the number of another takes its place.
         followers.add(&mut pair.0, 0, RunId(2), None);
         assert_eq!(followers.of_number.len(), MOST);
         assert_eq!(read(&mut followers, &mut pair, MOST as u64), [(0, Vec::new(), true)]);

@@ -15,7 +15,7 @@ const KILL_WALK_MS: i64 = 50;
 const STOP_WALKS: u32 = 20;
 /// A job whose processes have been killed this often is given up: the kernel cannot end a process that waits for a device, for instance.
 const KILL_WALKS: u32 = 200;
-/// The same if the number of its processes has not changed since.
+/// The limit of KILL walks if the number of the job's processes does not change.
 const UNCHANGED_KILL_WALKS: u32 = 40;
 /// How often the ends of leases are looked at.
 const LEASES_MS: i64 = 500;

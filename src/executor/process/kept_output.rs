@@ -1,4 +1,4 @@
-//! Output of ended runs that is kept until it is known what becomes of it: of attempts that may be followed by another, of runs whose mail
+//! Output of ended runs that is kept until its mail is decided: of attempts that may be followed by another, of runs whose mail
 //! main decides about, and the last bytes for hooks and pings.
 
 use super::ended_run::EndedRun;

@@ -35,7 +35,7 @@ const MAILERS: usize = 8;
 const MAILERS_OF_ONE: usize = 4;
 /// Maximum number of queued mails of one owner. Further ones are dropped.
 const WAITING_OF_ONE: usize = 1000;
-/// It is logged when mail has waited this long because all mailers are busy.
+/// The time after which waiting mail is logged, if all mailers are busy.
 const LOG_WAITING_AFTER_MS: i64 = 10_000;
 /// Pause after a mailer could not be forked.
 const HOLD_MS: i64 = 1_000;
@@ -98,7 +98,7 @@ pub(super) struct Mails {
     processes: HashMap<u64, MailProcess>,
     /// No mailer is started before this time, because a fork failed (monotonic).
     held_until_ms: i64,
-    /// It has been logged that mail waits for a long time.
+    /// Whether it has been logged that mail waits for a long time.
     has_logged_waiting: bool,
     /// Owners whose mails are dropped because too many of them are queued.
     dropping: HashSet<OwnerKey>,
@@ -227,7 +227,7 @@ impl Mails {
         if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
             if self.dropping.insert(owner) {
                 let job_ref = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
-                let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until there is room";
+                let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until the queue is shorter";
                 context.log.say(job_ref, Level::Warning, "MAIL", detail, "");
             }
             return false;

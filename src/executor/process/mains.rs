@@ -23,7 +23,7 @@ const LISTEN_AGAIN_MS: i64 = 500;
 enum Peer {
     /// The main that forked this executor. It may request starts.
     Own(Link),
-    /// The same main after it has closed its sending direction. The connection is closed after the last job, mail and line of output.
+    /// The main after it has closed its sending direction. The connection is closed after the last job, mail and line of output.
     OwnClosing(Link),
     /// A later main. It may not request starts.
     Later(Link),

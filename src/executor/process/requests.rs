@@ -29,7 +29,7 @@ impl ExecutorState {
                 ExecutorRequest::Signal { run, signal } => self.signal_run(run, signal),
                 ExecutorRequest::ReportProcesses => self.report_processes(),
                 ExecutorRequest::ExtendRuns { runs, end_by_ms } => self.extend_runs(&runs, end_by_ms),
-                ExecutorRequest::End { run } => self.end_run(run, clock::monotonic_ms()),
+                ExecutorRequest::End { run, why } => self.end_run(run, why, clock::monotonic_ms()),
                 ExecutorRequest::EndLost { run, processes, grace_s } => {
                     self.end_lost(run, processes, grace_s, clock::monotonic_ms());
                 }
@@ -57,7 +57,7 @@ impl ExecutorState {
         }
     }
 
-    /// A later main says which version it has. One of the same version is told the processes of the running jobs.
+    /// Handles the version of a later main. A main of the same version gets the processes of the running jobs.
     fn take_version(&mut self, protocol: u32) {
         if self.mains.set_version(protocol) {
             self.expect_later_main(clock::monotonic_ms());
@@ -65,7 +65,7 @@ impl ExecutorState {
             self.starts.new_processes = running.filter_map(Job::run_process).collect();
             self.report_processes();
         } else {
-            // It does not know the request with which it would decide.
+            // That main does not know the request with which it would decide.
             self.decide_alone();
         }
     }

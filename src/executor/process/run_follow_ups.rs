@@ -34,7 +34,7 @@ impl ExecutorState {
         let waiting: Vec<QueuedFollowUp> =
             self.follow_ups.hooks.take_all().chain(self.follow_ups.pings.take_all()).collect();
         for queued in &waiting {
-            self.report_follow_up(&queued.start, &queued.task, "not started: the daemon was told to end its jobs", &[]);
+            self.report_follow_up(&queued.start, &queued.task, "not started: the daemon is ending its jobs", &[]);
             self.memory.release_request(&queued.start);
         }
     }
@@ -274,7 +274,7 @@ impl ExecutorState {
         self.memory.release_request(start);
     }
 
-    /// Tells main, for the history, what became of a hook or a ping. One that belongs to no run has no row there. What it printed, which can be
+    /// Reports the result of a hook or a ping to main, for the history. One that belongs to no run has no row there. What it printed, which can be
     /// the output of the job, is left out where the history keeps no output of the job.
     fn report_follow_up(&mut self, start: &RunRequest, task: &FollowUpTask, how: &str, output: &[u8]) {
         if start.run != RunId(0) {
@@ -309,7 +309,7 @@ impl ExecutorState {
         let Some(running) = self.follow_ups.running.remove(&id) else { return };
         if running.ends_at_start.is_some() {
             let QueuedFollowUp { start, task, .. } = &running.queued;
-            self.report_follow_up(start, task, "not started: the daemon was told to end its jobs", &[]);
+            self.report_follow_up(start, task, "not started: the daemon is ending its jobs", &[]);
             return self.memory.release_request(start);
         }
         self.follow_ups.queue(running.kind).push_front(running.owner, running.queued);

@@ -23,7 +23,7 @@ pub(super) struct RunJournal {
     journal: Journal,
     /// Beginning the journal has been attempted.
     has_begun: bool,
-    /// It has been logged that the journal cannot be written.
+    /// Whether it has been logged that the journal cannot be written.
     has_logged_error: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Sends a signal to all processes of a job on request, and decides nothing else.
+//! Sends a signal to all processes of a job on request.
 //!
 //! The processes are looked for in the same walk over /proc as those of jobs that are being ended, see `endings`.
 

@@ -254,7 +254,7 @@ impl ExecutorState {
                 }
             }
         }
-        // They keep their order and stay ahead of later starts.
+        // These starts keep their order and stay ahead of later ones.
         for (queued, error) in refused.into_iter().rev() {
             self.try_again(queued, &error, now_ms);
         }
@@ -378,7 +378,7 @@ impl ExecutorState {
             leaf,
             ends_at_start: false,
             is_timeout: false,
-            is_ended_on_request: false,
+            end_reason: None,
             monitor,
             started_ms: clock::monotonic_ms(),
             started_at_ms: clock::wall_ms(),

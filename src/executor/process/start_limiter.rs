@@ -4,7 +4,7 @@ use crate::executor::owner::OwnerKey;
 use std::num::NonZeroUsize;
 
 /// How long a start counts after its process has been forked, unless the job ends earlier. On a machine that keeps up, a shell needs less
-/// to execute its command, so jobs that run long block nobody.
+/// to execute its command, so jobs that run long delay no other job.
 const START_MS: i64 = 20;
 /// How long a start counts at most: on a machine that does not keep up, or with a PAM monitor that has not started its job. Jobs that keep
 /// every processor busy, or a PAM module that hangs, must not block the others for ever.

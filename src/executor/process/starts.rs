@@ -24,7 +24,7 @@ pub(super) struct Starts {
     pub(super) report_processes_ms: Option<i64>,
     /// Runs that were to be ended before they were started.
     pub(super) cancelled: HashSet<RunId>,
-    /// No more starts are made.
+    /// Whether no more jobs are started.
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
     /// No start is made before this time (monotonic).
@@ -75,7 +75,7 @@ pub(super) struct QueuedStart {
     pub(super) wants_pid: bool,
     /// The time of the first failed attempt (monotonic).
     pub(super) tried_since_ms: Option<i64>,
-    /// It has been reported to main as begun.
+    /// Whether the start has been reported to main as begun.
     pub(super) is_begun: bool,
 }
 

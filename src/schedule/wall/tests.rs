@@ -279,7 +279,7 @@ fn the_calendar_alone_knows_no_zone() {
 }
 
 #[test]
-fn the_cases_of_the_step_rule_have_their_edges_where_the_incumbents_have_them() {
+fn the_cases_of_the_step_rule_have_their_edges_where_the_references_have_them() {
     for (minutes, expected) in [
         (1, ClockStep::Small),
         (2, ClockStep::Small),

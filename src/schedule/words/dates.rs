@@ -3,7 +3,7 @@
 use super::super::bits::bits;
 use super::super::days::Days;
 use super::super::fields::{ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS, DayRule, Fields};
-use super::lists::{and, cyclic_runs, join_with_or, numbers, ordinal, runs};
+use super::lists::{and, cyclic_runs, join_with_or, numbers, ordinal};
 
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
@@ -103,10 +103,10 @@ fn is_weekday(weekdays: u8, days: &Days) -> String {
     join_with_or(plain.chain(shaped))
 }
 
-/// `weekday`, `Monday`, `day from Monday to Thursday`, `Saturday and Sunday`.
+/// `weekday`, `Monday`, `day from Monday to Thursday`, `day from Friday to Monday`, `Saturday and Sunday`.
 fn weekday_names(set: u8) -> String {
     let from_monday: Vec<u32> = (1..=7).filter(|day| set >> (day % 7) & 1 == 1).collect();
-    match (set, runs(&from_monday).as_slice()) {
+    match (set, cyclic_runs(&from_monday, 1, 7).as_slice()) {
         (WORKING_DAYS, _) => "weekday".to_owned(),
         (_, [run]) if run.is_range(7) => format!("day from {} to {}", weekday(run.first), weekday(run.last)),
         _ => and(from_monday.iter().map(|day| weekday(*day).to_owned())),

@@ -61,11 +61,9 @@ pub(super) fn numbers(unit: &str, values: &[u32]) -> String {
     if values.len() == 1 {
         return format!("{unit} {first}");
     }
-    match even_distance(values) {
-        Some(step) if step > 1 && values.len() >= SHORTEST_STEPS => {
-            format!("every {} {unit} from {unit} {first} to {unit} {last}", ordinal(step))
-        }
-        _ => format!("{unit}s {}", ranges(values)),
+    match even_steps(values) {
+        Some(step) => format!("every {} {unit} from {unit} {first} to {unit} {last}", ordinal(step)),
+        None => format!("{unit}s {}", ranges(values)),
     }
 }
 
@@ -90,7 +88,12 @@ pub(super) fn even_distance(values: &[u32]) -> Option<u32> {
     distances.all(|distance| distance == first).then_some(first)
 }
 
-/// The same, if the distance from the last value to the first one of the next unit is equal too.
+/// The same, if there are so many values, further apart than neighbours, that they are written by their distance.
+pub(super) fn even_steps(values: &[u32]) -> Option<u32> {
+    even_distance(values).filter(|step| *step > 1 && values.len() >= SHORTEST_STEPS)
+}
+
+/// The distance between neighbouring values, if it is always the same, also from the last one to the first one of the next unit.
 pub(super) fn even_step(values: &[u32], unit: u32) -> Option<u32> {
     let (first, last) = ends(values);
     even_distance(values).filter(|step| first + unit - last == *step)

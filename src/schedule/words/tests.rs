@@ -46,6 +46,7 @@ fn schedules_are_said_as_a_person_would() {
         ("0 6,14,22 * * *", "At 06:00, 14:00 and 22:00 every day"),
         ("0,30 12 * * sat,sun", "At 12:00 and 12:30 every Saturday and Sunday"),
         ("0 0 * * mon-thu", "At 00:00 every day from Monday to Thursday"),
+        ("0 0 * * sat-sun,mon", "At 00:00 every day from Saturday to Monday"),
         ("0 0 * * fri-sun", "At 00:00 every day from Friday to Sunday"),
         ("0 0 1,15 * *", "At 00:00 on days 1 and 15 of every month"),
         ("0 0 1-7 * *", "At 00:00 on days 1 to 7 of every month"),

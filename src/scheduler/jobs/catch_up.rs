@@ -1,4 +1,4 @@
-//! What becomes of slots that were missed (`CRON_CATCHUP`).
+//! Catches up missed slots, or records them as missed (`CRON_CATCHUP`).
 
 use super::job::{EndReason, Item, Job, Waiting};
 use super::registry::Jobs;
@@ -18,7 +18,7 @@ pub(in crate::scheduler) struct OlderSlots {
     pub(in crate::scheduler) last: Timestamp,
     /// How many there are, or at least are.
     pub(in crate::scheduler) count: u64,
-    /// Whether there are more.
+    /// Whether there are more missed slots than were counted.
     pub(in crate::scheduler) is_more: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What follows from the last attempt for a slot: notices, pings, `@after` jobs, the mail. Also notices of successes that do not come.
+//! Handles the end of the last attempt for a slot: notices, pings, `@after` jobs, the mail. Also sends notices of late jobs.
 
 use super::job::Job;
 use super::notice::{Notice, NoticeEvent};

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Dependents(BTreeMap<JobId, BTreeSet<JobId>>);
 
 impl Dependents {
-    /// A job waits for these.
+    /// Registers a job that waits for the jobs of `needed`.
     pub(super) fn add(&mut self, id: &JobId, needed: &[JobId]) {
         for needed in needed {
             self.0.entry(needed.clone()).or_default().insert(id.clone());

@@ -1,4 +1,4 @@
-//! What follows from the end of a run.
+//! Handles the end of a run: its record, a retry, and the starts that waited for it.
 
 use super::group::GroupKey;
 use super::job::{ActiveRun, EndReason, FailedAttempt, Item, PendingRetry, RetryStage};
@@ -158,13 +158,7 @@ fn outcome_of(ended: &RunResult, active: &ActiveRun, policy: &Policy) -> Outcome
         (_, Some(EndReason::Killed(by))) => Outcome::Killed { by: by.clone() },
         (RunOutcome::NotStarted { why }, None) => Outcome::NotStarted { why: why.clone() },
         (_, None) if ended.is_timeout => Outcome::Timeout,
-        (RunOutcome::Code(status), None) => {
-            if RunRules::of(policy).is_success(ended) {
-                Outcome::Ok { status: *status }
-            } else {
-                Outcome::Failed { status: *status }
-            }
-        }
+        (RunOutcome::Code(status), None) => RunRules::of(policy).outcome_of_exit(*status, ended),
         (RunOutcome::Signal { number, core_dumped }, None) => {
             Outcome::Signal { number: *number, core_dumped: *core_dumped }
         }

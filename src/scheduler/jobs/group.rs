@@ -1,4 +1,4 @@
-//! Groups of jobs of which only some run at once: who is a member, how many places are taken, and who waits for one.
+//! Groups of jobs of which only some run at once: their members, the places that are taken, and the jobs that wait for a place.
 
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Members of a group that are looked at to find one that allows another number of runs.
-const MOST_LOOKED_AT: usize = 10_000;
+/// Members of a group that are examined to find one that allows another number of runs.
+const MOST_EXAMINED: usize = 10_000;
 
 /// Identifies a group: those of system tables are shared by all users.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    /// Makes a job a member that allows so many runs at once.
+    /// Makes a job a member that allows `slots` runs of the group at once.
     pub(super) fn join(&mut self, key: &GroupKey, job: &JobId, slots: u32) {
         self.groups.entry(key.clone()).or_default().join(job.clone(), slots);
     }
@@ -60,7 +60,7 @@ impl Groups {
         self.forget_if_empty(key);
     }
 
-    /// Takes a place if one is free and nobody waits for it.
+    /// Takes a place if one is free and no start waits for it.
     pub(super) fn try_enter(&mut self, key: &GroupKey) -> bool {
         self.groups.entry(key.clone()).or_default().try_enter()
     }
@@ -112,7 +112,7 @@ impl Groups {
         self.groups.get_mut(key)?.take_next()
     }
 
-    /// Members of a group that allow another number of runs, among those that are looked at.
+    /// Members of a group that allow another number of runs, among the first `MOST_EXAMINED` members.
     pub(super) fn other_limits(&self, key: &GroupKey, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
         self.groups.get(key).into_iter().flat_map(move |group| group.other_limits(slots))
     }
@@ -157,9 +157,9 @@ impl Group {
         *self.limits.entry(slots).or_default() += 1;
     }
 
-    /// Members that allow another number of runs, among those that are looked at.
+    /// Members that allow another number of runs, among the first `MOST_EXAMINED` members.
     fn other_limits(&self, slots: u32) -> impl Iterator<Item = (&JobId, u32)> {
-        let most = if self.limits.len() > 1 { MOST_LOOKED_AT } else { 0 };
+        let most = if self.limits.len() > 1 { MOST_EXAMINED } else { 0 };
         self.members.iter().take(most).filter(move |(_, limit)| **limit != slots).map(|(job, limit)| (job, *limit))
     }
 
@@ -178,7 +178,7 @@ impl Group {
         }
     }
 
-    /// Whether nobody is in it.
+    /// Whether the group has no member, no run and no waiting start.
     fn is_empty(&self) -> bool {
         self.members.is_empty() && self.running == 0 && self.queue.is_empty()
     }
@@ -192,7 +192,7 @@ impl Group {
         self.running < self.limit()
     }
 
-    /// Takes a place if one is free and nobody waits for it.
+    /// Takes a place if one is free and no start waits for it.
     fn try_enter(&mut self) -> bool {
         let may_enter = self.has_free_place() && self.queue.is_empty();
         if may_enter {
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn the_smallest_number_of_runs_holds_in_a_large_group() {
-        // Each look at all members would make this take hours.
+        // An examination of all members at each step would take hours.
         let job = |number: u32| JobId::named("alice", &number.to_string());
         let (mut group, members) = (Group::default(), 100_000);
         (0..members).for_each(|number| group.join(job(number), members));
@@ -224,7 +224,7 @@ mod tests {
         group.running = 0;
         for (slots, expected) in [(3, 3), (7, 7), (2, 2)] {
             group.join(job(0), slots);
-            assert_eq!((group.limit(), group.other_limits(slots).count()), (expected, MOST_LOOKED_AT - 1));
+            assert_eq!((group.limit(), group.other_limits(slots).count()), (expected, MOST_EXAMINED - 1));
         }
         group.leave(&job(0));
         group.leave(&job(0));

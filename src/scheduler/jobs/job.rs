@@ -69,7 +69,7 @@ pub(in crate::scheduler) struct JobState {
     pub(in crate::scheduler) last_output: Option<(String, Option<u64>)>,
 }
 
-/// One run that goes on.
+/// A run that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) run: RunId,
@@ -95,7 +95,7 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) trigger: Trigger,
     /// Whether it stands for a slot that was missed.
     pub(in crate::scheduler) is_caught_up: bool,
-    /// Whether somebody asked for it.
+    /// Whether a user or root asked for it.
     pub(in crate::scheduler) is_manual: bool,
     /// The attempt for the slot, from 1.
     pub(in crate::scheduler) attempt: u32,
@@ -106,7 +106,7 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) claim: Option<SlotClaim>,
 }
 
-/// Something that waits.
+/// A start that waits for another run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct Waiting {
     pub(in crate::scheduler) item: Item,
@@ -143,11 +143,11 @@ pub(in crate::scheduler) struct PendingRetry {
 /// What a pending retry waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) enum RetryStage {
-    /// The pause between the attempts.
+    /// The delay between two attempts.
     Pause,
     /// The end of another run of the job.
     OwnRun,
-    /// A place in the group.
+    /// A free place in the group. The value is its number in the group's queue.
     Group(u64),
 }
 
@@ -156,7 +156,7 @@ pub(in crate::scheduler) enum RetryStage {
 pub enum EndReason {
     /// A newer slot takes its place.
     Replaced,
-    /// Somebody asked for it; who, as the log has it.
+    /// A user or root requested it. The value: the login name for the log.
     Killed(String),
 }
 
@@ -295,7 +295,7 @@ impl JobState {
 }
 
 impl PendingRetry {
-    /// Its place in the group's queue, if it waits there.
+    /// The ticket of the retry in the group's queue, if it waits there.
     pub(in crate::scheduler) fn ticket(&self) -> Option<u64> {
         match self.stage {
             RetryStage::Group(ticket) => Some(ticket),

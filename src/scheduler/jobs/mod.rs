@@ -1,4 +1,4 @@
-//! Job policies: what becomes of a slot, of a failure, of a run by hand, while other runs of the job or of its group go on.
+//! Job policies: which slots, retries and runs by hand start, wait or are skipped while other runs of the job or of its group are running.
 //!
 //! Only jobs that have a policy, a pause or a run by hand are known here; all others start at each slot. The rules are those of crontab(5),
 //! JOB SETTINGS. Everything is pure: calls of [`Jobs`] say what has happened, and a [`Turn`](super::turn::Turn) takes what follows from it.
@@ -7,8 +7,8 @@
 //! |---|---|
 //! | `job` | one job: what its entry asks for, and its state |
 //! | `registry` | [`Jobs`]: which jobs are known, and questions about them |
-//! | `slots` | what becomes of a slot: it is skipped, waits, or starts |
-//! | `catch_up` | what becomes of slots that were missed |
+//! | `slots` | whether a slot is skipped, waits, or starts |
+//! | `catch_up` | which missed slots are caught up |
 //! | `ends` | what follows from the end of a run |
 //! | `fleet` | runs of fleet jobs: claimed, dropped, taken over |
 //! | `retries` | further attempts after a failure |

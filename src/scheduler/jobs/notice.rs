@@ -1,4 +1,4 @@
-//! What the owner of a job is notified of.
+//! Notices to the owner of a job: of failures, recoveries and late jobs.
 
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;

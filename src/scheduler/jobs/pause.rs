@@ -22,9 +22,9 @@ pub struct Pause {
     pub from: Timestamp,
     /// The first second after it (UTC).
     pub until: Timestamp,
-    /// Who asked for it, by login name.
+    /// The login name of the user who paused the job.
     pub by: String,
-    /// Why, in the words of whoever asked for it.
+    /// The note that was given with the request.
     pub note: String,
     /// Whether only root and the control group may end it.
     pub is_by_root: bool,
@@ -50,14 +50,14 @@ pub enum PauseScope {
     User(u32),
 }
 
-/// A pause of all, and the jobs that somebody has paused or resumed by themselves since.
+/// A pause of all jobs in a scope, and the jobs that were paused or resumed one by one since then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct PauseOfAll {
     pause: Pause,
     left_out: BTreeSet<JobId>,
 }
 
-/// All pauses of all.
+/// Pauses of all jobs of a user or of all users, by their scope.
 pub(in crate::scheduler) type PausesOfAll = BTreeMap<PauseScope, PauseOfAll>;
 
 impl PauseOfAll {
@@ -118,7 +118,7 @@ impl Pauses {
     }
 
     pub(super) fn is_paused(&self, id: &JobId, now: Timestamp) -> bool {
-        // A pause begins when somebody asks for it: the clock that shows an earlier time has been set back since.
+        // A pause begins at its request: a clock that shows an earlier time has been set back since.
         self.current.get(id).is_some_and(|pause| now < pause.until)
     }
 

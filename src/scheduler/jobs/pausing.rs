@@ -1,4 +1,4 @@
-//! What pauses do: waiting slots are skipped, retries wait, and what may start again does so when a pause ends.
+//! Applies pauses: waiting slots are skipped and retries wait. When a pause ends, jobs start again.
 
 use super::job::{RetryStage, Waiting};
 use super::pause::{Pause, PauseScope, PausesOfAll};
@@ -91,7 +91,7 @@ impl Jobs {
     }
 }
 
-/// Pauses of all jobs of somebody.
+/// Pauses of all jobs of a user or of all users.
 impl Jobs {
     /// Pauses what is added to these jobs from now on. Those that are known already are paused one by one.
     pub(in crate::scheduler) fn pause_all(&mut self, scope: PauseScope, pause: Pause, turn: &mut Turn<'_>) {

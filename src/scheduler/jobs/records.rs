@@ -24,7 +24,7 @@ impl Jobs {
         self.add_to_row(id, reason, item.trigger, (at, at), 1, turn);
     }
 
-    /// Something that waited was cancelled by somebody.
+    /// Records a waiting start that was cancelled on request.
     pub(super) fn record_cancelled(&mut self, id: &JobId, item: &Item, by: &str, turn: &mut Turn<'_>) {
         self.flush_row(id, turn);
         self.record_without_run(id, item, Outcome::Killed { by: by.to_owned() }, turn);

@@ -1,4 +1,4 @@
-//! The jobs that are known, and their entries as they come and go.
+//! The known jobs, and the changes when their entries are loaded, replaced or removed.
 
 use super::deadlines::Deadlines;
 use super::dependents::Dependents;
@@ -31,7 +31,7 @@ pub(in crate::scheduler) struct Jobs {
     pub(super) dependents: Dependents,
     /// Pending retries, in milliseconds of the monotonic clock.
     pub(super) retries: Deadlines<i64>,
-    /// Until when successes are expected.
+    /// When each job with `CRON_LATE` must have succeeded.
     pub(super) late: Deadlines<Timestamp>,
     /// When records of rows of skipped slots are brought up to date.
     pub(super) row_updates: Deadlines<Timestamp>,
@@ -165,7 +165,7 @@ impl Jobs {
         self.gate.holds_retries = holds_retries;
     }
 
-    /// Nothing is started any more.
+    /// Starts nothing more.
     pub(in crate::scheduler) fn stop_starting(&mut self, at_stop: AtStop) {
         self.gate.stop();
         self.gate.has_no_more_attempts |= at_stop == AtStop::Skip;

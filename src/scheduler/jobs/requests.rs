@@ -1,4 +1,4 @@
-//! What people ask for: runs by hand and kills.
+//! Requests of users: runs by hand and kills.
 
 use super::group::GroupPlace;
 use super::job::{EndReason, Item, Waiting};
@@ -115,7 +115,7 @@ impl Jobs {
         Killed::Nothing
     }
 
-    /// Ends one run of a job, on somebody's request.
+    /// Ends one run of a job, on request.
     pub(in crate::scheduler) fn kill_run(&mut self, run: RunId, by: &str, turn: &mut Turn<'_>) -> bool {
         let Some(id) = self.runs.get(&run).cloned() else { return false };
         let Some(job) = self.jobs.get_mut(&id) else { return false };

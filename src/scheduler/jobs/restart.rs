@@ -1,4 +1,4 @@
-//! What a stop of the daemon leaves to the next one, and what that one takes back.
+//! The saved state of jobs: what a daemon that stops saves, and how the next one restores it.
 
 use super::ends::record_of;
 use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
@@ -19,7 +19,7 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) run: RunId,
     /// When it was put into the start queue.
     pub(in crate::scheduler) queued_at: Timestamp,
-    /// Whether it still waits there.
+    /// Whether it is still in the start queue.
     pub(in crate::scheduler) is_queued: bool,
 }
 
@@ -30,7 +30,7 @@ pub(in crate::scheduler) struct AdoptedRun {
     pub(in crate::scheduler) scheduled_at: Timestamp,
     /// None: it follows from the entry.
     pub(in crate::scheduler) trigger: Option<Trigger>,
-    /// Whether that moment is a slot of the entry; if not, somebody has asked for the run.
+    /// Whether that moment is a slot of the entry; if not, the run was started by hand.
     pub(in crate::scheduler) is_slot: bool,
     /// Whether the state of the job may lack the run. If not, only what waits or will be retried can have become it.
     pub(in crate::scheduler) is_unknown: bool,

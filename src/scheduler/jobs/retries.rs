@@ -1,4 +1,4 @@
-//! Further attempts after a failure.
+//! Retries: further attempts after a failed run.
 
 use super::group::GroupPlace;
 use super::job::{FailedAttempt, RetryStage};

@@ -1,4 +1,4 @@
-//! What becomes of a slot: it is skipped, waits, or goes through the group to the start queue.
+//! Decides whether a slot is skipped, waits, or goes through the group to the start queue.
 
 use super::group::GroupPlace;
 use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
@@ -11,11 +11,11 @@ use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
-/// Slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
+/// Most slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
 const WAITING_IN_GROUP: usize = 60;
 
 impl Jobs {
-    /// Decides what becomes of a slot: a start, a place in a queue, or nothing.
+    /// Starts a slot, queues it or skips it, by the policy and the state of its job.
     pub(in crate::scheduler) fn handle_slot(
         &mut self,
         id: &JobId,

@@ -1,4 +1,4 @@
-//! Whether what waits may be started now, and what has to be looked at again when it may.
+//! Whether waiting starts may begin now, and which jobs and groups have to be checked again when they may.
 
 use super::group::GroupKey;
 use crate::scheduler::job_id::JobId;
@@ -9,11 +9,11 @@ use std::collections::BTreeSet;
 pub(super) struct StartGate {
     /// Entries are being exchanged: runs could be started by the places that their entries had before.
     is_changing: bool,
-    /// Nothing is started any more.
+    /// Whether nothing is started any more, because the daemon stops.
     is_stopped: bool,
     /// No later attempt would ever begin: nothing is started any more, and the next daemon will know of none, or all runs are being ended.
     pub(super) has_no_more_attempts: bool,
-    /// It is not known yet which retries of an earlier daemon are dropped: none begins.
+    /// Whether retries are held back, because it is not known yet which of an earlier daemon's are dropped.
     pub(super) holds_retries: bool,
     jobs: BTreeSet<JobId>,
     groups: BTreeSet<GroupKey>,
@@ -25,7 +25,7 @@ impl StartGate {
         !self.is_stopped && !self.is_changing
     }
 
-    /// Whether something that waits for a run of this job may be started now. If not yet, the job is looked at again later.
+    /// Whether a start that waits for a run of this job may begin now. If not, the job is noted to be checked again.
     pub(super) fn admits_job(&mut self, id: &JobId) -> bool {
         if self.is_changing {
             self.note_job(id);
@@ -33,7 +33,7 @@ impl StartGate {
         self.is_open()
     }
 
-    /// The same for what waits in a group.
+    /// Whether a start that waits in this group may begin now. If not, the group is noted to be checked again.
     pub(super) fn admits_group(&mut self, key: &GroupKey) -> bool {
         if self.is_changing {
             self.note_group(key);
@@ -51,7 +51,7 @@ impl StartGate {
         self.groups.insert(key.clone());
     }
 
-    /// Takes out the jobs and groups that have to be looked at again.
+    /// Takes out the jobs and groups that have to be checked again.
     pub(super) fn take_noted(&mut self) -> (BTreeSet<JobId>, BTreeSet<GroupKey>) {
         (std::mem::take(&mut self.jobs), std::mem::take(&mut self.groups))
     }

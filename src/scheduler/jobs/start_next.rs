@@ -1,4 +1,4 @@
-//! Starts what waits: for a run or a retry of its own job, or for a place in its group.
+//! Starts waiting slots, runs by hand and retries when a run of their job has ended or a place of their group is free.
 
 use super::group::{GroupKey, GroupPlace};
 use super::job::{Item, RetryStage, Waiting};

@@ -5,6 +5,7 @@ use super::backend::{Backend, Fault};
 use super::check;
 use super::page::{sentence, shown, status_of};
 use crate::crontab::parse_duration;
+use crate::report::text;
 use crate::schedule::Timestamp;
 use crate::sys::clock;
 use crate::varlink::Time;
@@ -20,14 +21,14 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::time::Duration;
 
-/// Longest body of a request.
+/// Most bytes of a request's body.
 const LONGEST: usize = 64 << 10;
 /// How long a client may take to send it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a pause is if nothing else is said, in seconds.
 const USUAL_PAUSE: u32 = 3_600;
 
-/// A job that is meant.
+/// The body of a request about one job.
 #[derive(Debug, Deserialize)]
 struct OfJob {
     job: String,
@@ -35,7 +36,7 @@ struct OfJob {
     force: bool,
 }
 
-/// A pause.
+/// The body of a request to pause a job.
 #[derive(Debug, Deserialize)]
 struct Pause {
     job: String,
@@ -54,7 +55,7 @@ struct Kill {
     job: Option<String>,
 }
 
-/// A line.
+/// The body of a request to explain a line of a crontab.
 #[derive(Debug, Deserialize)]
 struct Line {
     line: String,
@@ -72,7 +73,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
         let result: RunResult = daemon.call("Run", &arguments)?;
         Ok(match (result.run, result.outcome) {
             (0, Some(outcome)) => {
-                format!("{} was not started: {}", shown(&job), shown(&crate::report::text::outcome(&outcome)))
+                format!("{} was not started: {}", shown(&job), shown(&text::outcome(&outcome)))
             }
             (0, None) => format!("{} waits for another run", shown(&job)),
             (run, _) => format!("Started {} as run {run}", shown(&job)),

@@ -1,7 +1,7 @@
 // Lets pages live: times go on, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
 "use strict";
 
-// How long changes are collected. Pages that look at much are asked for less often.
+// How long changes are collected. Pages that need many rows are asked for less often.
 const REFRESH_MS = { "/": 3000, "/timeline": 10000 }[location.pathname] || 1500;
 const RETRY_MS = 5000;
 const LONGEST_OUTPUT = 262144;

@@ -3,7 +3,7 @@
 use super::backend::{Backend, Fault};
 use super::session::{Bearer, Session};
 use crate::control::{Access, JobOwner, Permission, Rights};
-use crate::profile::Profile;
+use crate::profile::{Profile, ProfileName};
 use crate::schedule::Zone;
 use crate::sys::local_socket::Peer;
 use crate::varlink::cron::Job;
@@ -20,15 +20,15 @@ pub const CALLS: usize = 2;
 /// Outputs that are followed at the same time, each on a connection to the daemon. Root may have more of these than others.
 const STREAMS: usize = 2;
 const STREAMS_OF_ROOT: usize = 8;
-/// Pages that are told what happens. With all of these and the outputs, a quarter of the connections is left for short requests.
+/// Most pages that follow events. With all of these and the outputs, a quarter of the connections is left for short requests.
 const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How clients come in.
+/// How clients connect and authenticate.
 #[derive(Debug)]
 pub enum Transport {
-    /// On loopback, with a cookie.
+    /// A port of loopback, with a session cookie.
     Loopback {
         /// The port.
         port: u16,
@@ -51,7 +51,7 @@ impl Transport {
     }
 }
 
-/// Who asks the daemon.
+/// The user that this server runs as, with whose rights the daemon is asked.
 #[derive(Debug)]
 pub struct ServerUser {
     /// The login name of this process.
@@ -71,15 +71,15 @@ pub struct App {
     pub sockets: Vec<PathBuf>,
     /// The time zone of the system, in which times are shown.
     pub zone: Arc<Zone>,
-    /// What follows from the profile.
+    /// The constants of the profile.
     pub profile: &'static Profile,
     /// The name of this machine.
     pub machine: String,
     /// Whether nothing can be changed.
     pub is_read_only: bool,
-    /// How clients come in.
+    /// How clients connect and authenticate.
     pub transport: Transport,
-    /// Who asks the daemon.
+    /// The user that this server runs as.
     pub user: ServerUser,
     /// What happens, for all pages that show it; see `live`.
     pub events: Mutex<Option<broadcast::Sender<Bytes>>>,
@@ -184,16 +184,14 @@ impl App {
         turn(Arc::clone(&self.exports).acquire_owned()).await
     }
 
-    /// A place among the pages that are told what happens.
+    /// A place among the pages that follow events.
     ///
     /// # Errors
     ///
     /// There are too many.
     pub fn listener_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let place = Arc::clone(&self.listeners).try_acquire_owned();
-        place.map_err(|_| {
-            Fault::Busy(format!("{LISTENERS} pages are open already and told what happens; close one of them"))
-        })
+        place.map_err(|_| Fault::Busy(format!("{LISTENERS} open pages follow events already; close one of them")))
     }
 
     /// A place among the outputs that are followed.
@@ -224,8 +222,8 @@ impl App {
     /// The command that starts the daemon.
     pub fn start_command(&self) -> &'static str {
         match self.profile.profile {
-            crate::profile::ProfileName::Debian => "systemctl start cron",
-            crate::profile::ProfileName::Cronie => "systemctl start crond",
+            ProfileName::Debian => "systemctl start cron",
+            ProfileName::Cronie => "systemctl start crond",
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum Fault {
     /// The request cannot be used.
     #[error("{0}")]
     Wrong(String),
-    /// Too much at once.
+    /// The daemon or this server has too many requests.
     #[error("{0}")]
     Busy(String),
     /// The daemon has answered something else.

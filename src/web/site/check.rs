@@ -4,7 +4,7 @@ use super::app::App;
 use super::page::{Nav, Page, View, sentence, shown};
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::{Context, Diagnostic, Form, KnownNames, Parsed, Parser, Severity};
+use crate::crontab::{Context, Diagnostic, Form, KnownNames, Parsed, Parser, Severity, printable};
 use crate::profile::shared;
 use crate::schedule::{self, HostKey, Kind, Schedule, Seed, Timestamp, Zone, Zones};
 use crate::spool::ThisMachine;
@@ -84,7 +84,7 @@ pub fn result(app: &App, line: &str, is_system: bool, zone: Option<&str>) -> Mar
             (meaning(&view, line, host, &zone))
             dl.facts {
                 @if let Some(user) = &entry.user { dt { "Runs as" } dd { (shown(user)) } }
-                dt { "Command" } dd { code { (crate::crontab::printable(table.command(entry))) } }
+                dt { "Command" } dd { code { (printable(table.command(entry))) } }
             }
             (runs(&view, line, host, &zone))
         }

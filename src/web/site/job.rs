@@ -4,7 +4,8 @@ use super::app::App;
 use super::backend::{Backend, Fault};
 use super::output::{self, Shown, output_box};
 use super::page::{
-    Nav, Page, View, actions, class_of, outcome, outcome_of, runs_table, sentence, shell_quoted, shown, state,
+    Nav, Page, View, actions, class_of, job_path, outcome, outcome_of, percent_encoded, runs_table, sentence,
+    shell_quoted, shown, state,
 };
 use super::{chart, check};
 use crate::report::format_count;
@@ -83,7 +84,7 @@ fn collect(daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Fact
 fn body(view: &View<'_>, facts: &Facts) -> Markup {
     let Facts { job, show, .. } = facts;
     html! {
-        p.crumbs { a href="/jobs" { "Jobs" } " / " a href={ "/jobs?user=" (super::page::percent_encoded(&job.user)) } { (shown(&job.user)) } }
+        p.crumbs { a href="/jobs" { "Jobs" } " / " a href={ "/jobs?user=" (percent_encoded(&job.user)) } { (shown(&job.user)) } }
         div.title #title {
             h1 { (shown(&job.name)) }
             p { (state(view, job)) }
@@ -176,7 +177,7 @@ fn runs_section(view: &View<'_>, facts: &Facts) -> Markup {
                 @let older = runs.iter().rev().find_map(|run| run.run).filter(|_| runs.len() as u64 == RUNS);
                 @if facts.before.is_some() || older.is_some() {
                     nav.pages aria-label="Pages of runs" {
-                        @if facts.before.is_some() { a href=(super::page::job_path(&facts.job.job)) { "← Newest" } }
+                        @if facts.before.is_some() { a href=(job_path(&facts.job.job)) { "← Newest" } }
                         @if let Some(last) = older { a href={ "?before=" (last) } rel="next" { "Older →" } }
                     }
                 }

@@ -16,7 +16,7 @@ const OF_PAGE: usize = 50;
 const MOST_KEPT: usize = 10_000;
 /// Jobs that are put in order at all.
 const MOST_SORTED: usize = 200_000;
-/// Letters of a command that are shown.
+/// Characters of a command that are shown.
 const COMMAND: usize = 160;
 /// Rows of the history in which the last runs of jobs are looked for that the daemon does not know.
 const LOOKED_AT: u64 = 500;
@@ -52,10 +52,10 @@ pub struct Search {
     /// A state, `failing` or `late`.
     #[serde(default)]
     pub state: String,
-    /// As whom they run.
+    /// The user that the jobs run as.
     #[serde(default)]
     pub user: String,
-    /// The order.
+    /// The order, a key of `ORDERS`; empty: as in the crontabs.
     #[serde(default)]
     pub sort: String,
     /// The page, from 1.
@@ -114,7 +114,7 @@ struct Found {
 /// The daemon does not answer.
 pub fn page(app: &App, daemon: &mut Backend, search: &Search) -> Result<Page, Fault> {
     if [&search.q, &search.state, &search.user, &search.sort].into_iter().any(|text| text.len() > LONGEST) {
-        return Err(Fault::Wrong(format!("expected at most {LONGEST} letters to search for")));
+        return Err(Fault::Wrong(format!("expected at most {LONGEST} characters to search for")));
     }
     let mut found = find(daemon, search)?;
     add_last_runs(daemon, &mut found.jobs);

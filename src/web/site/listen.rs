@@ -3,7 +3,7 @@
 use crate::sys::contract::{ProgramStart, SingleThreaded};
 use crate::sys::error::OsError;
 use crate::sys::handover;
-use crate::sys::local_socket::Listener as UnixSocket;
+use crate::sys::local_socket::{self, Listener as UnixSocket};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -30,25 +30,25 @@ pub enum Address {
 /// Why an address cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// It is not an address.
+    /// The text has none of the forms of an address.
     #[error("expected 127.0.0.1:PORT, [::1]:PORT or unix:PATH, found {found:?}")]
     Unknown {
-        /// What was given.
+        /// The given text.
         found: String,
     },
-    /// Other machines could connect.
+    /// The address is not one of loopback, so that other machines could connect.
     #[error(
         "other machines can reach {address}: the page has neither TLS nor logins of its own. Listen on 127.0.0.1:PORT, or on unix:PATH \
          behind a web server that has both (contrib/README.md)"
     )]
     NotLoopback {
-        /// What was given.
+        /// The given address.
         address: SocketAddr,
     },
-    /// No browser would connect.
+    /// The address is one of loopback that browsers do not use for a name below `.localhost`.
     #[error("browsers do not connect to {} for a name below .localhost: expected 127.0.0.1:{} or [::1]:{}", .address.ip(), .address.port(), .address.port())]
     NotLocalhost {
-        /// What was given.
+        /// The given address.
         address: SocketAddr,
     },
     /// A socket without a path.
@@ -62,9 +62,9 @@ pub enum ListenError {
     /// The address is in use, or the socket cannot be made.
     #[error("listening on {address}: {why}")]
     Bind {
-        /// The address.
+        /// The address, or the path of the socket.
         address: String,
-        /// Why not.
+        /// The error of the system call.
         why: OsError,
     },
     /// The same port of the other loopback address is in use.
@@ -72,12 +72,12 @@ pub enum ListenError {
         "listening on {address}: {why}; the page needs its port on 127.0.0.1 and on ::1, since browsers may connect to either: choose another port"
     )]
     Other {
-        /// The address.
+        /// The other address with the same port.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system call.
         why: OsError,
     },
-    /// What the service manager passed is of no use.
+    /// The service manager passed no socket that can be used.
     #[error(
         "the socket of the service manager: expected one listening stream socket, a Unix socket or one on 127.0.0.1 or ::1"
     )]
@@ -233,9 +233,7 @@ fn is_missing(why: &io::Error) -> bool {
 fn bind_unix(path: &Path, threads: &SingleThreaded) -> io::Result<Listening> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|left| left.file_type().is_socket());
     // One that was killed leaves the path.
-    if is_socket
-        && crate::sys::local_socket::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
+    if is_socket && local_socket::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
         fs::remove_file(path)?;
     }
     let listener = UnixSocket::bind(threads, path)?;

@@ -3,7 +3,7 @@
 use super::address::Named;
 use super::app::Shared;
 use super::backend::{Backend, Fault, fault};
-use super::output::Letters;
+use super::output::SplitCharacters;
 use super::page::status_of;
 use crate::control::{Client, ClientError};
 use crate::varlink::cron::{Event, Filter, ListArguments, OutputArguments, OutputPart};
@@ -21,7 +21,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tokio::time::timeout;
 
-/// How often a client that is told nothing gets a comment, so that one that has gone is noticed.
+/// How often a client gets a comment if there is no event, so that one that has gone is noticed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Events that a slow page may be behind.
 const BEHIND: usize = 64;
@@ -164,10 +164,10 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
 /// The state of a stream of output.
 struct Following {
     replies: Replies,
-    /// Nothing follows.
+    /// Whether the stream has ended.
     is_over: bool,
     sent: usize,
-    letters: Letters,
+    split_characters: SplitCharacters,
     _place: OwnedSemaphorePermit,
 }
 
@@ -181,7 +181,13 @@ pub async fn output(State(app): State<Shared>, Named(run): Named<u64>) -> Respon
     let call = Call { more: true, ..Call::new(format!("{}.Output", cron::INTERFACE), &arguments) };
     match begin(&app, call, move |daemon| daemon.require_shown_run(run)).await {
         Ok(replies) => {
-            let following = Following { replies, is_over: false, sent: 0, letters: Letters::default(), _place: place };
+            let following = Following {
+                replies,
+                is_over: false,
+                sent: 0,
+                split_characters: SplitCharacters::default(),
+                _place: place,
+            };
             stream(Body::from_stream(unfold(following, follow)))
         }
         Err(fault) => refuse(&fault),
@@ -198,12 +204,12 @@ async fn follow(mut following: Following) -> Option<(Result<Bytes, Infallible>, 
             following.is_over = !reply.continues;
             let mut bytes = Vec::new();
             if let Ok(part) = reply.result::<OutputPart>() {
-                let (is_error, text) = following.letters.text(&part);
+                let (is_error, text) = following.split_characters.text(&part);
                 following.sent += text.len();
                 bytes.extend(event("output", &json!({ "error": is_error, "text": text })));
             }
             if following.is_over {
-                for (is_error, text) in following.letters.rest() {
+                for (is_error, text) in following.split_characters.rest() {
                     bytes.extend(event("output", &json!({ "error": is_error, "text": text })));
                 }
                 bytes.extend(event("end", &json!({})));

@@ -21,7 +21,7 @@
 //! | `assets` | style sheet and script |
 //!
 //! A request is checked by `guard`, asks the daemon on one of a few threads (`App::ask`), and is answered with a page that is made there. While nobody
-//! looks at a page, nothing is asked and nothing runs.
+//! has a page open, nothing is asked and nothing runs.
 
 mod actions;
 mod address;

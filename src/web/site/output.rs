@@ -1,6 +1,7 @@
 //! What a run has written, as a part of a page.
 
 use super::backend::{Backend, Fault};
+use super::page::sentence;
 use crate::report::{format_count, text};
 use crate::varlink::cron::{OutputArguments, OutputPart};
 use crate::varlink::history::{self, RunArguments};
@@ -41,26 +42,26 @@ pub fn of_run(daemon: &mut Backend, run: u64) -> Shown {
 }
 
 fn live(daemon: &mut Backend, run: u64) -> Result<Markup, Fault> {
-    let (mut parts, mut size, mut letters) = (Vec::new(), 0, Letters::default());
+    let (mut parts, mut size, mut split_characters) = (Vec::new(), 0, SplitCharacters::default());
     daemon.another()?.call_more("Output", &OutputArguments { run, follow: Some(false) }, |part: OutputPart| {
         size += part.data.len();
-        parts.push(letters.text(&part));
+        parts.push(split_characters.text(&part));
         size < MOST
     })?;
-    parts.extend(letters.rest());
+    parts.extend(split_characters.rest());
     Ok(html! {
         @for (is_error, text) in parts { @if is_error { span.error { (text) } } @else { (text) } }
     })
 }
 
-/// The beginnings of letters at the ends of the last parts of standard output and of standard error. Their other bytes come with the next parts.
+/// The incomplete UTF-8 characters at the ends of the last parts of standard output and of standard error. Their other bytes come with the next parts.
 #[derive(Debug, Default)]
-pub struct Letters {
+pub struct SplitCharacters {
     begun: [Vec<u8>; 2],
 }
 
-impl Letters {
-    /// Whether a part was written to standard error, and its text, of whole letters.
+impl SplitCharacters {
+    /// Whether a part was written to standard error, and its text without an incomplete character at its end.
     pub fn text(&mut self, part: &OutputPart) -> (bool, String) {
         let is_error = part.stream == "error";
         let [of_output, of_error] = &mut self.begun;
@@ -71,7 +72,7 @@ impl Letters {
         (is_error, text::output(&bytes))
     }
 
-    /// What is left when nothing follows.
+    /// The incomplete characters that are left when no part follows.
     pub fn rest(&mut self) -> Vec<(bool, String)> {
         let begun = std::mem::take(&mut self.begun).into_iter().zip([false, true]);
         begun.filter(|(bytes, _)| !bytes.is_empty()).map(|(bytes, is_error)| (is_error, text::output(&bytes))).collect()
@@ -105,7 +106,7 @@ pub fn output_box(run: u64, shown: &Shown) -> Markup {
                     pre.output tabindex="0" role="region" aria-label={ "Output of run " (run) } { (text) }
                 }
             }
-            Shown::None(why) => p.empty { (super::page::sentence(why)) },
+            Shown::None(why) => p.empty { (sentence(why)) },
         }
     }
 }
@@ -120,11 +121,11 @@ mod tests {
 
     #[test]
     fn a_letter_that_comes_in_two_parts_is_whole() {
-        let mut letters = Letters::default();
-        assert_eq!(letters.text(&part("output", b"a\xe2\x80")), (false, "a".to_owned()));
-        assert_eq!(letters.text(&part("error", b"b\xc3")), (true, "b".to_owned()));
-        assert_eq!(letters.text(&part("output", b"\xa6c")), (false, "…c".to_owned()));
-        assert_eq!(letters.rest(), [(true, "\\xc3".to_owned())]);
-        assert_eq!(letters.rest(), []);
+        let mut split_characters = SplitCharacters::default();
+        assert_eq!(split_characters.text(&part("output", b"a\xe2\x80")), (false, "a".to_owned()));
+        assert_eq!(split_characters.text(&part("error", b"b\xc3")), (true, "b".to_owned()));
+        assert_eq!(split_characters.text(&part("output", b"\xa6c")), (false, "…c".to_owned()));
+        assert_eq!(split_characters.rest(), [(true, "\\xc3".to_owned())]);
+        assert_eq!(split_characters.rest(), []);
     }
 }

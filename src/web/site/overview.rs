@@ -3,7 +3,7 @@
 use super::app::App;
 use super::backend::{Backend, Fault};
 use super::jobs::beginning;
-use super::page::{Nav, Page, View, job_link, last, runs_table, shown, state};
+use super::page::{Nav, Page, View, job_link, last, runs_table, sentence, shown, state};
 use crate::report::format_count;
 use crate::varlink::cron::{Filter, Job, NextArguments, NextStart, Status};
 use crate::varlink::history::{RunRecord, RunsArguments};
@@ -268,7 +268,7 @@ fn recent_section(view: &View<'_>, facts: &Facts) -> Markup {
         @match &facts.runs {
             Ok(runs) if runs.is_empty() => p.empty { "Nothing has run yet." },
             Ok(runs) => (runs_table(view, runs, true, "Recent runs, newest first")),
-            Err(why) => p.empty { (super::page::sentence(&why.to_string())) },
+            Err(why) => p.empty { (sentence(&why.to_string())) },
         }
     }
 }

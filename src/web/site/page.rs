@@ -18,9 +18,9 @@ use maud::{DOCTYPE, Markup, html};
 /// The pages of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nav {
-    /// What fails, runs and comes.
+    /// Failing, running and coming jobs.
     Overview,
-    /// All jobs.
+    /// The list of all jobs.
     Jobs,
     /// Past and future on one axis.
     Timeline,
@@ -28,7 +28,7 @@ pub enum Nav {
     Fleet,
     /// A line of a crontab, explained.
     Check,
-    /// None of these.
+    /// A page outside of the navigation.
     None,
 }
 
@@ -40,7 +40,7 @@ const NAV: [(Nav, &str, &str); 5] = [
     (Nav::Fleet, "/fleet", "Fleet"),
 ];
 
-/// A page without its frame.
+/// The content of a page, without head and navigation.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// Which entry of the navigation it belongs to.
@@ -220,10 +220,10 @@ fn error(app: &App, fault: &Fault) -> Page {
 
 /// A message as a sentence.
 pub fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let mut characters = message.chars();
+    let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let end = if message.ends_with(['.', '?', '!', ')']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    format!("{first}{}{end}", characters.as_str())
 }
 
 /// Where and when something is shown.

@@ -34,7 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
-/// The same for other users of the machine, who are told that it is not theirs.
+/// Connections of other users of the machine, who get the answer that the page is not theirs.
 const OTHERS: usize = 4;
 /// How long a client may take to send the head of a request, and how long a connection without a request stays.
 const HEAD_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,12 +46,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long a thread that has asked the daemon waits for the next question.
 const IDLE_THREAD: Duration = Duration::from_secs(2);
 
-/// What the server is told.
+/// The settings of the server.
 #[derive(Debug)]
 pub struct Options {
     /// The directories in which the daemon's sockets are looked for.
     pub sockets: Vec<PathBuf>,
-    /// What follows from the profile.
+    /// The constants of the profile.
     pub profile: &'static Profile,
     /// Whether nothing can be changed.
     pub is_read_only: bool,
@@ -65,7 +65,7 @@ pub struct Options {
     pub only_user: Option<String>,
 }
 
-/// Why there is no server.
+/// Why the server cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The kernel refuses something.

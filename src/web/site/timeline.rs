@@ -35,7 +35,7 @@ const RUNNING: &str = "running";
 /// The width of the picture in pixels, which is that of its box in a wide window.
 const WIDTH: u32 = 1_198;
 
-/// What the address asks for.
+/// The query part of the address: which jobs, and which time.
 #[derive(Debug, Default, Deserialize)]
 pub struct Choice {
     /// The name of a length.
@@ -65,7 +65,7 @@ pub fn page(app: &App, daemon: &mut Backend, chosen: &Choice) -> Result<Page, Fa
     Ok(Page { is_live: true, ..Page::of(Nav::Timeline, "Timeline", body) })
 }
 
-/// What is left out.
+/// What the timeline leaves out because there is too much of it.
 #[derive(Debug, Default)]
 struct Cut {
     /// There are more past runs.

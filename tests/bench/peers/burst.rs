@@ -15,7 +15,7 @@ const SHORT_LEAD: i64 = 2;
 /// Time limit of a measurement, in seconds, and what each thousand jobs add to it.
 const TURN: i64 = 5;
 const TURN_A_THOUSAND: i64 = 2;
-/// Measured in several alternating rounds.
+/// Implementations that are measured in several alternating rounds.
 const FINELY: [&str; 5] = ["floor", "floor-fork", "ours", "ours FILE", OURS_WITH_HISTORY];
 /// Rounds of bursts with PAM.
 const FEW_ROUNDS: usize = 2;

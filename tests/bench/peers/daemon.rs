@@ -203,7 +203,7 @@ pub struct ResourceUse {
     pub rss: f64,
     /// Kilobytes, shared pages divided among those who share.
     pub pss: f64,
-    /// Processes.
+    /// The number of processes.
     pub processes: f64,
     /// Voluntary context switches so far.
     pub sleeps: f64,

@@ -128,7 +128,7 @@ fn look(up: &[Up<'_>], report: &mut Report) {
         let spent = running.cpu_ms() - before;
         report.add("a rescan of many crontabs, CPU ms", ours.name, spent);
         report.add("an hour with nothing due (60 minutes, 6 rescans), CPU ms", ours.name, 6.0 * spent);
-        report.add("a rescan of many crontabs, CPU ms", floor.name, floor_ms("--look", floors_spool));
+        report.add("a rescan of many crontabs, CPU ms", floor.name, floor_ms("--stat", floors_spool));
     }
 }
 

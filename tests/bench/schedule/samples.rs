@@ -1,4 +1,4 @@
-//! The schedules that everybody gets.
+//! The schedules that all benchmarks of the calendar use.
 
 /// Mixed ones, as they are found in crontabs.
 pub const MIXED: [&str; 30] = [

@@ -38,7 +38,7 @@ fn check_message(message: &str, text: &str) {
     assert!(line <= lines.len() && (1..=lines[line - 1].chars().count() + 1).contains(&column), "{message}");
 }
 
-/// The values as a file.
+/// The text of a configuration file with these values.
 fn written(values: &Values) -> String {
     let Values {
         profile,

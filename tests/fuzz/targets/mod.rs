@@ -24,7 +24,7 @@ mod varlink;
 mod wire;
 mod zone;
 
-/// A target.
+/// A function that feeds one input to the code under test.
 pub type Target = fn(&[u8]);
 
 /// All targets with their names, which are those of their corpora.
@@ -48,7 +48,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("zone", zone::run),
 ];
 
-/// The target of that name.
 pub fn named(name: &str) -> Option<Target> {
     TARGETS.iter().find(|(known, _)| *known == name).map(|(_, target)| *target)
 }

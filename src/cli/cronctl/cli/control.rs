@@ -1,12 +1,16 @@
-//! The verbs that change something.
+//! The arguments of the verbs that run, pause, resume and kill jobs, and of those that reload crontabs.
 
 use super::jobs::{job, jobs, owner};
-use super::{json, run_dir, switch, time, user};
+#[cfg(feature = "web")]
+use super::options::repeated;
+use super::options::{json, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
+#[cfg(feature = "web")]
+use crate::web::site::Address;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Arg, ArgGroup, Command};
 
-/// Names of jobs, or all.
+/// The arguments of a verb for named jobs or, with `--all`, for all of them.
 fn jobs_or_all(verb: &'static str) -> [Arg; 2] {
     [
         jobs("The jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
@@ -143,7 +147,7 @@ pub(super) fn web() -> Command {
             Arg::new("listen")
                 .long("listen")
                 .value_name("ADDRESS")
-                .value_parser(|text: &str| crate::web::site::Address::parse(text))
+                .value_parser(|text: &str| Address::parse(text))
                 .help("127.0.0.1:PORT, [::1]:PORT or unix:PATH; default: a free port on 127.0.0.1"),
             switch("open", "Open the page in a browser (xdg-open)"),
             switch("read-only", "Show everything and change nothing"),
@@ -154,7 +158,7 @@ pub(super) fn web() -> Command {
                 .value_parser(clap::value_parser!(std::path::PathBuf))
                 .value_hint(clap::ValueHint::FilePath)
                 .help("Serve /metrics and /calendar.ics to programs that send the first line of FILE (Authorization: Bearer)"),
-            super::repeated("host", "NAME", "On a Unix socket, serve requests for this host name only")
+            repeated("host", "NAME", "On a Unix socket, serve requests for this host name only")
                 .value_parser(NonEmptyStringValueParser::new()),
             switch("any-host", "On a Unix socket, serve requests for any host name: the web server in front refuses others")
                 .conflicts_with("host"),

@@ -1,6 +1,6 @@
 //! The verbs that show what the daemon and the history know.
 
-use super::{json, places, run_dir, switch, time, user};
+use super::options::{json, places, run_dir, switch, time, user};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use crate::web::calendar::MOST_DAYS;
@@ -11,12 +11,12 @@ use clap::{Arg, Command, ValueHint, value_parser};
 const OUTCOMES: [&str; 11] =
     ["ok", "failed", "signal", "timeout", "killed", "replaced", "not started", "lost", "skipped", "missed", "running"];
 
-/// One job.
+/// The argument JOB, which may be given once.
 pub(super) fn job(help: &'static str) -> Arg {
     Arg::new("job").value_name("JOB").value_parser(NonEmptyStringValueParser::new()).help(help)
 }
 
-/// Any number of jobs.
+/// The argument JOB, which may be given any number of times.
 pub(super) fn jobs(help: &'static str) -> Arg {
     Arg::new("jobs").value_name("JOB").num_args(0..).value_parser(NonEmptyStringValueParser::new()).help(help)
 }
@@ -121,7 +121,7 @@ pub(super) fn logs() -> Command {
         )
         .args([
             job("A job, or the number of a run").value_name("JOB|RUN").required(true),
-            switch("follow", "Show what the run goes on to write, until it ends").short('f'),
+            switch("follow", "Keep showing what the run writes, until it ends").short('f'),
             owner(),
             json("Print the replies of the method Output, one JSON object on each line"),
             run_dir(),

@@ -1,6 +1,6 @@
 //! The verbs that need no daemon: when entries run, and what a crontab or a schedule means.
 
-use super::{file, json, path, places, repeated, system, time, user, zone};
+use super::options::{file, json, path, places, repeated, system, time, user, zone};
 use crate::cli::cronctl::values;
 use crate::profile::ProfileName;
 use clap::builder::NonEmptyStringValueParser;

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// System calls for one purpose.
 #[derive(Debug)]
 pub struct Group {
-    /// What they are for.
+    /// Why the program needs these calls.
     pub reason: &'static str,
     calls: &'static [Call],
 }

@@ -3,10 +3,10 @@
 mod live;
 mod tables;
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::screen::{self, Screen};
 use super::source;
@@ -37,7 +37,7 @@ const USUAL_WIDTH: usize = 80;
 const SVG_WIDTH: u32 = 1_280;
 
 /// Draws on the terminal or to an SVG file, or prints the facts as JSON.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = starts::daemon_for_user(matches, system);
     let mut history = daemon.as_ref().and_then(Connection::history);
     let range = range(matches, system, history.is_some())?;

@@ -39,12 +39,12 @@ const HALF: i64 = 1_800;
 const MOST_RUNS: u64 = 2_000;
 const MOST_STARTS: u64 = 20_000;
 
-/// The connections to a daemon.
+/// The connections of `cronctl top` to a daemon: for calls, for events, and for output.
 pub(super) struct Daemon {
     calls: Connection,
-    /// On which events arrive.
+    /// The connection on which events arrive.
     pub(super) events: Connection,
-    /// On which the output of a run arrives.
+    /// The connection on which the output of a run arrives.
     pub(super) output: Option<Connection>,
     user: Option<String>,
     /// Which jobs were asked for last.
@@ -55,13 +55,13 @@ pub(super) struct Daemon {
     is_all_changed: bool,
 }
 
-/// Which jobs are listed.
+/// The jobs that are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Listed {
     All,
     /// Those that fail, run, wait or come next.
     Pressing,
-    /// Those with this text.
+    /// Jobs whose name or command contains this text.
     Matching(String),
 }
 
@@ -132,7 +132,7 @@ impl Daemon {
         self.is_all_changed = true;
     }
 
-    /// Asks for what has changed.
+    /// Asks the daemon for its status and for the jobs that have changed.
     pub(super) fn refresh(&mut self, state: &mut State) -> Result<(), Error> {
         state.status = Some(self.calls.call("Status", &json!({}))?);
         let is_all_changed = std::mem::take(&mut self.is_all_changed);

@@ -1,6 +1,6 @@
 //! Keys, from the bytes that a terminal sends.
 
-/// A key.
+/// A key that `cronctl top` uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Up,

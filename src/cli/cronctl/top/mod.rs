@@ -17,15 +17,15 @@ mod state;
 mod tty;
 mod view;
 
-use super::Verdict;
 use super::cli::{given, value};
 use super::connection::Connection;
 use super::error::Error;
+use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::screen::{Ink, Screen};
 use super::system_state::SystemState;
 use crate::sys::clock;
-use crate::sys::interrupts::{ScreenSignal, ScreenSignals, stop_program};
+use crate::sys::interrupts::{EndRequest, ScreenSignal, ScreenSignals, stop_program};
 use crate::sys::poll::Poll;
 use crate::varlink::cron::{Filter, ListArguments};
 use clap::ArgMatches;
@@ -52,12 +52,12 @@ const TIMELINE_MS: i64 = 15_000;
 const TIMELINE_LEAST_MS: i64 = 2_000;
 
 /// Runs `cronctl top`.
-pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<Verdict, Error> {
+pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let user = value::<String>(matches, "user").cloned();
     if given(matches, "json") {
         let filter = Some(Filter { user, ..Filter::default() });
         Connection::open(system)?.print_more("List", &ListArguments { filter }, out)?;
-        return Ok(Verdict::Clean);
+        return Ok(ExitStatus::Success);
     }
     if !io::stdin().is_terminal() || !out.is_terminal() {
         return Err(Error::NoTerminal);
@@ -92,9 +92,9 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
             let View { signals, tty, .. } = view;
             drop((signals, tty));
             signal.end_program();
-            Ok(Verdict::Faulty)
+            Ok(ExitStatus::Faulty)
         }
-        None => Ok(Verdict::Clean),
+        None => Ok(ExitStatus::Success),
     }
 }
 
@@ -109,7 +109,7 @@ struct View<'a> {
     state: State,
     /// When it was tried last to connect anew.
     tried_ms: i64,
-    /// When the timeline was made.
+    /// When the timeline was last built (milliseconds, like `tried_ms`). None: it has to be built.
     timeline_ms: Option<i64>,
     /// The filter that was set then.
     timeline_filter: String,
@@ -119,7 +119,7 @@ struct View<'a> {
 
 impl View<'_> {
     /// Shows what happens until the user quits, the terminal is gone (None), or a signal asks the program to end.
-    fn work(&mut self) -> Result<Option<crate::sys::interrupts::EndRequest>, Error> {
+    fn work(&mut self) -> Result<Option<EndRequest>, Error> {
         // The first answers may take a while.
         self.draw()?;
         loop {

@@ -16,7 +16,7 @@ const REST: &str = " [...]";
 /// Most characters of a filter.
 const LONGEST_FILTER: usize = 60;
 
-/// What is on the screen.
+/// The page that the screen shows.
 #[derive(Debug, Default)]
 pub(super) enum Page {
     #[default]
@@ -45,7 +45,7 @@ pub(super) struct Log {
     pub(super) above_end: usize,
 }
 
-/// The beginning of a line.
+/// The beginning of a line of output whose end has not arrived yet.
 #[derive(Debug, Default)]
 pub(super) struct OpenLine {
     bytes: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct OpenLine {
     is_returned: bool,
 }
 
-/// What waits for an answer.
+/// A question on the screen that the user has not answered yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Whether this run of a job shall be ended, or what waits of it; what is asked.
@@ -77,7 +77,7 @@ pub(super) enum Action {
     Quit,
 }
 
-/// What the view knows.
+/// The state of the screen: what the daemon has reported, and what the user has selected.
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) status: Option<Status>,
@@ -136,7 +136,7 @@ impl State {
         all.saturating_sub(seen)
     }
 
-    /// How many jobs there are.
+    /// The number of jobs that are known.
     pub(super) fn job_count(&self) -> usize {
         self.jobs.len()
     }
@@ -171,7 +171,7 @@ impl State {
         self.selected = selected;
     }
 
-    /// What a key does.
+    /// Applies a key to the state. Returns what the caller must do for it.
     pub(super) fn press(&mut self, key: Key) -> Option<Action> {
         match key {
             Key::Interrupt => return Some(Action::Quit),

@@ -56,14 +56,14 @@ impl Tty {
         self.terminal.resize(Rect { x: 0, y: 0, width, height }).map_err(failed)
     }
 
-    /// Gives the terminal back.
+    /// Restores the terminal's mode and its main screen, for a shell or another program.
     pub(super) fn give(&mut self) {
         if std::mem::take(&mut self.is_open) {
             give_back();
         }
     }
 
-    /// Columns and rows.
+    /// Columns and rows of the terminal; 80 by 24 if they are not known.
     pub(super) fn size(&self) -> (usize, usize) {
         self.terminal.size().map_or((80, 24), |size| (usize::from(size.width), usize::from(size.height)))
     }

@@ -49,7 +49,7 @@ pub(super) fn timeline_rows(height: usize) -> usize {
     if height < LEAST_FOR_TIMELINE { 0 } else { (height / 4).clamp(3, 14) - 1 }
 }
 
-/// Draws what the state says.
+/// The lines of the whole screen, at most `height`.
 pub(super) fn lines(state: &mut State, screen: &Screen, height: usize) -> Vec<ScreenLine> {
     let width = screen.width.unwrap_or(80);
     let mut lines = vec![title(state, screen, width), summary(state, screen)];

@@ -1,4 +1,4 @@
-//! What the plan costs: bytes an entry, growth over reloads, and time that does not grow with the number of entries.
+//! What the scheduler costs: memory for each entry, and its growth over reloads.
 //! One test after the other in one process: memory is counted for all of it.
 
 #![allow(clippy::expect_used, reason = "helpers of tests, though not inside a #[test]")]
@@ -16,7 +16,7 @@ use utc::Utc;
 const MOST_BYTES: f64 = 400.0;
 
 struct Daemon {
-    plan: Scheduler,
+    scheduler: Scheduler,
     zones: Utc,
     now: Now,
 }
@@ -25,8 +25,8 @@ impl Daemon {
     fn new() -> Daemon {
         let now = Now { utc: Timestamp(1_777_593_600), elapsed_ms: 0 };
         let zones = Utc(Zone::utc());
-        let mut plan = Scheduler::new(zones.system(), now);
-        plan.handle(
+        let mut scheduler = Scheduler::new(zones.system(), now);
+        scheduler.handle(
             Event::Begin {
                 boot: false,
                 completed: None,
@@ -36,7 +36,7 @@ impl Daemon {
             },
             now,
         );
-        Daemon { plan, zones, now }
+        Daemon { scheduler, zones, now }
     }
 
     fn load(&mut self, number: usize, text: &str) {
@@ -47,7 +47,7 @@ impl Daemon {
         let context =
             Context { form, dialect: &DEBIAN.dialect, name: &name, host, known: KnownNames::of_zones(&self.zones) };
         let table = Crontab::parse(text.as_bytes(), &context).expect("memory").table;
-        self.plan.handle(Event::Load { source, table }, self.now);
+        self.scheduler.handle(Event::Load { source, table }, self.now);
     }
 }
 
@@ -106,5 +106,5 @@ fn memory_per_entry_is_small_and_does_not_grow() {
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < 2_048, "{grown} KiB more after 100,000 reloads");
-    assert_eq!(daemon.plan.summary().entries, 100_000);
+    assert_eq!(daemon.scheduler.summary().entries, 100_000);
 }
