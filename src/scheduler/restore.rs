@@ -288,10 +288,12 @@ impl Scheduler {
             std::mem::take(&mut self.earlier.ends);
         if !is_other_boot {
             self.renumber_started_again(&begun, &newest_starts, now, actions);
-            // A waiting slot that has been begun does not wait any more.
+            // A waiting slot that has been begun does not wait any more. With a clock that was set back a slot comes twice: a run that is older
+            // than the saved state is that of the first time.
             let waiting = self.jobs.waiting_slots();
+            let is_after_state = |run: &RunId| newest.is_none_or(|newest| *run > newest);
             runs.extend(waiting.filter_map(|slot| {
-                let run = *newest_starts.get(&slot)?;
+                let run = newest_starts.get(&slot).copied().filter(is_after_state)?;
                 let (job, scheduled_at) = slot;
                 Some(EarlierRun { run, job, scheduled_at })
             }));

@@ -254,6 +254,23 @@ fn what_was_started_when_the_daemon_was_killed_does_not_wait_any_more() {
 }
 
 #[test]
+fn a_slot_that_comes_again_as_the_clock_was_set_back_is_not_taken_for_the_run_of_the_first_time() {
+    expect(
+        &["CRON_GROUP=g,1\nCRON_NAME=a\n3 * * * * a\nCRON_NAME=b\n4 * * * * b\n"],
+        &[("a", 100), ("b", 1000)],
+        &[],
+        &[("00:05", Happening::Step(-180)), ("00:06:30", Happening::Stop), ("00:06:40", Happening::Start)],
+        "00:50",
+        &[
+            "a 00:03 schedule#1 00:03-00:04:40 ok 0",
+            "b 00:04 schedule#1 00:04:40-00:21:20 ok 0",
+            "a 00:03 schedule#1 00:21:20-00:23 ok 0",
+            "b 00:04 schedule#1 00:23-00:39:40 ok 0",
+        ],
+    );
+}
+
+#[test]
 fn a_run_by_hand_whose_start_was_not_written_stays_one() {
     let crontab = "CRON_NAME=a\n10 0 * * * a\n";
     expect(
