@@ -100,6 +100,8 @@ pub(in crate::scheduler) struct PendingClaim {
     pub(in crate::scheduler) tries: u32,
     /// The numbers of the claims that were asked for, and of which it is not certain that they were not made.
     pub(in crate::scheduler) unsure: Vec<u64>,
+    /// Whether a request of an earlier connection had no answer: the run key may be under the lease of that.
+    pub(in crate::scheduler) has_old_request: bool,
 }
 
 /// A slot that is to be skipped for the whole fleet.
@@ -377,7 +379,9 @@ impl Fleet {
     /// The connection has ended: no request gets an answer any more.
     pub(in crate::scheduler) fn forget_requests(&mut self) {
         self.requests.clear();
-        self.claims.values_mut().for_each(|claim| claim.request = None);
+        for claim in self.claims.values_mut() {
+            claim.has_old_request |= claim.request.take().is_some();
+        }
         self.skips.values_mut().for_each(|skip| skip.request = None);
         self.reports.values_mut().for_each(|report| report.request = None);
     }
