@@ -2,10 +2,11 @@
 //! reported to the engine.
 
 use super::action::Action;
-use super::fleet::{CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report};
+use super::fleet::{
+    CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report, RunKeys,
+};
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::{AWAY_MS, RANK_MS};
-use super::fleet_watch::RunKeys;
 use super::job_id::JobId;
 use super::jobs::runs_alone;
 use super::now::Now;

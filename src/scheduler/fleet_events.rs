@@ -3,9 +3,8 @@
 use super::action::Action;
 use super::fleet::{
     Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose,
-    json,
+    RunKeys, json,
 };
-use super::fleet_watch::RunKeys;
 use super::job_id::JobId;
 use super::now::Now;
 use super::saved::StateChange;

@@ -2,7 +2,7 @@
 //! keys of runs that go on.
 
 use super::action::Action;
-use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, Transaction};
+use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, RunKeys, Transaction};
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::RANK_MS;
 use super::job_id::JobId;
@@ -16,17 +16,6 @@ use crate::schedule::Timestamp;
 
 /// So much longer than its lease and the grace period of its job a node must be gone to be lost. Milliseconds.
 const MARGIN_MS: i64 = 5_000;
-
-/// Which keys of runs that go on are written again.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum RunKeys<'a> {
-    /// All: the connection is a new one.
-    All,
-    /// Those that are not there, as they were under the lease of an earlier connection.
-    Missing,
-    /// Those of a job.
-    OfJob(&'a JobId),
-}
 
 impl Scheduler {
     /// How long a node must be gone to be lost with its run of a job. Milliseconds.

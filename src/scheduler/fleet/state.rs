@@ -150,6 +150,17 @@ pub(in crate::scheduler) enum Purpose {
     Pause(JobId),
 }
 
+/// Which keys of runs that go on are written again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scheduler) enum RunKeys<'a> {
+    /// All: the connection is a new one.
+    All,
+    /// Those that are not there, as they were under the lease of an earlier connection.
+    Missing,
+    /// Those of a job.
+    OfJob(&'a JobId),
+}
+
 /// What the jobs have decided that concerns the fleet.
 #[derive(Debug)]
 pub(in crate::scheduler) enum FleetTask {
