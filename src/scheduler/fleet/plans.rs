@@ -263,7 +263,13 @@ impl Fleet {
             // A newer slot has been claimed since, or the run counts as lost.
             None => {
                 let running = json(&self.outcome(report.outcome.slot, run));
-                Transaction { compares: vec![Fleet::compare(&outcome_key, Some(&running))], changes: vec![outcome] }
+                let mut compares = vec![Fleet::compare(&outcome_key, Some(&running))];
+                let known = self.cache.mark(job);
+                if known.and_then(|known| known.value.as_ref()).is_none_or(|mark| mark.number < number) {
+                    // The claim is not known to have been made: the answer tells.
+                    compares.push(Fleet::compare(&key, known.map(|known| known.text.as_str())));
+                }
+                Transaction { compares, changes: vec![outcome] }
             }
         };
         let last_run = report.outcome.run.map_or(run, RunId);

@@ -54,6 +54,8 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
     /// The last slots that this node has run without a claim, as the engine was away.
     pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
+    /// Slots that earlier daemons of this boot have begun, perhaps without a claim.
+    pub(in crate::scheduler) begun_here: BTreeSet<(JobId, Timestamp)>,
     /// What jobs have asked for.
     pub(in crate::scheduler) tasks: VecDeque<FleetTask>,
     /// The value of the node key as it is to be, and of the jobs key.
@@ -208,6 +210,7 @@ impl Fleet {
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
             run_unclaimed: BTreeMap::new(),
+            begun_here: BTreeSet::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
             unnoted_sleep_ms: 0,
