@@ -2,7 +2,7 @@
 //! anything.
 
 use super::control_socket;
-use super::fleet;
+use super::fleet_start;
 use super::history::{ACCOUNT, DIRECTORY, RecorderStart, Unavailable};
 use super::settings::Settings;
 use crate::config::zones::SystemZones;
@@ -54,7 +54,7 @@ pub(super) fn find_problems(settings: &Settings) -> Vec<String> {
         }
     }
     if let Some(config) = &settings.config.fleet {
-        problems.extend(fleet::find_problems(settings, config, &SystemZones::open()));
+        problems.extend(fleet_start::find_problems(settings, config, &SystemZones::open()));
     }
     problems
 }

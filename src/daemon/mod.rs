@@ -27,6 +27,7 @@
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history`, `history_records` | the journal of the history with the recorder, which keeps it, and what is recorded |
 //! | `fleet`, `fleet_events` | the agent of the fleet, and what the event loop does with it |
+//! | `fleet_start` | what the agent is started from, and the check of the engine |
 //! | `check`, `now` | `--check` and Debian's `-N` |
 //! | `debug` | cronie's `-x` |
 
@@ -47,6 +48,7 @@ mod execution;
 mod file_cache;
 mod fleet;
 mod fleet_events;
+mod fleet_start;
 mod history;
 mod history_records;
 mod job_state;

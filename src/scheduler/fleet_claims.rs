@@ -2,7 +2,9 @@
 //! reported to the engine.
 
 use super::action::Action;
-use super::fleet::{CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report};
+use super::fleet::{
+    CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report, RunKeys,
+};
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::{AWAY_MS, RANK_MS};
 use super::job_id::JobId;
@@ -43,7 +45,15 @@ impl Scheduler {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
         let since_ms = now.elapsed_ms;
-        let claim = PendingClaim { start, since_ms, request: None, previous: None, tries: 0, unsure: Vec::new() };
+        let claim = PendingClaim {
+            start,
+            since_ms,
+            request: None,
+            previous: None,
+            tries: 0,
+            unsure: Vec::new(),
+            has_old_request: false,
+        };
         fleet.claims.insert(run, claim);
         self.drive_claim(run, now, actions);
     }
@@ -145,21 +155,28 @@ impl Scheduler {
     /// Hands a run over to the executor, with its claim or, as the engine is away, without.
     fn start_claimed(&mut self, run: RunId, claim: Option<SlotClaim>, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
-        let Some(PendingClaim { mut start, since_ms, previous, .. }) = fleet.claims.remove(&run) else { return };
+        let Some(PendingClaim { mut start, since_ms, previous, has_old_request, .. }) = fleet.claims.remove(&run)
+        else {
+            return;
+        };
         let alive_until_ms = fleet.link.alive_until_ms();
         let policy = self.jobs.policy(&start.job);
         let is_by_hand = start.trigger.is_manual();
         let fails_over = policy.is_some_and(|policy| policy.fleet.mode == FleetMode::OneWithFailover) && !is_by_hand;
         start.fleet = Some(FleetRun {
-            fence: claim.or(self.jobs.claim_of_run(run)).map(|claim| claim.fence),
+            fence: claim.or(self.jobs.claim_of_run(run)).map(|claim| claim.fence).filter(|fence| *fence > 0),
             start_by_ms: since_ms.saturating_add(CLAIM_MS),
             end_by_ms: fails_over.then_some(alive_until_ms),
         });
+        let claim = claim.or(is_by_hand.then(|| SlotClaim::by_hand(run)));
         let id = start.job.clone();
         if claim.is_none() && !is_by_hand {
             fleet.run_unclaimed.insert(id.clone(), start.scheduled_at);
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
+        if has_old_request {
+            self.keep_run_keys(RunKeys::OfJob(&id), now, actions);
+        }
         // A daemon that follows after a crash has to know the claim of what may have been started.
         let state = self.jobs.saved(&id).cloned();
         actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), state))));

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::fleet::{
     Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose,
-    json,
+    RunKeys, json,
 };
 use super::job_id::JobId;
 use super::now::Now;
@@ -76,6 +76,9 @@ impl Scheduler {
                 self.extend_runs(actions);
                 self.publish_node(actions, now);
                 self.raise_marks(now, actions);
+                if self.fleet.as_ref().is_some_and(|fleet| fleet.link.is_published()) {
+                    self.keep_run_keys(RunKeys::Missing, now, actions);
+                }
                 self.sweep_fleet(now, actions);
                 self.send_reports(now, actions);
             }
@@ -233,7 +236,7 @@ impl Scheduler {
         }
         let paused: Vec<JobId> = fleet.wanted_pauses.keys().cloned().collect();
         paused.iter().for_each(|id| self.send_pause(id, now, actions));
-        self.keep_run_keys(now, actions);
+        self.keep_run_keys(RunKeys::All, now, actions);
         self.send_reports(now, actions);
     }
 

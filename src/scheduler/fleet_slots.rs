@@ -144,7 +144,8 @@ impl Scheduler {
         let run_here = fleet.run_unclaimed.get(id).copied().unwrap_or(i64::MIN);
         let oldest = now.utc.0.saturating_sub(i64::from(catch_up.max_age));
         let to = before.unwrap_or(Timestamp(now.utc.0.saturating_sub(IN_PROGRESS)));
-        let slots = self.unclaimed_slots(id, Timestamp(last.max(oldest).max(run_here)), to).slots;
+        let mut slots = self.unclaimed_slots(id, Timestamp(last.max(oldest).max(run_here)), to).slots;
+        slots.retain(|slot| !fleet.begun_here.contains(&(id.clone(), *slot)));
         match catch_up.mode {
             CatchUpMode::None => None,
             CatchUpMode::Once => slots.last().copied(),

@@ -2,11 +2,11 @@
 //! keys of runs that go on.
 
 use super::action::Action;
-use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, Transaction};
+use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, RunKeys, Transaction};
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::RANK_MS;
 use super::job_id::JobId;
-use super::jobs::runs_alone;
+use super::jobs::{FleetActiveRun, runs_alone};
 use super::now::Now;
 use super::run_id::RunId;
 use super::slot_claim::SlotClaim;
@@ -141,14 +141,23 @@ impl Scheduler {
         });
     }
 
-    /// Writes the keys of runs that go on under the lease of a new connection.
-    pub(super) fn keep_run_keys(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let runs = self.jobs.fleet_runs().filter(|run| runs_alone(run.policy));
+    /// Writes keys of runs that go on under the lease of this connection.
+    pub(super) fn keep_run_keys(&mut self, keys: RunKeys<'_>, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &self.fleet else { return };
+        let is_wanted = |run: &FleetActiveRun<'_>| match keys {
+            RunKeys::All => true,
+            RunKeys::Missing => fleet.cache.run(run.job).is_none(),
+            RunKeys::OfJob(id) => run.job == id,
+        };
+        let runs = self.jobs.fleet_runs().filter(|run| runs_alone(run.policy) && is_wanted(run));
         // A run by hand has claimed no slot.
-        let claim = |run: &super::jobs::FleetActiveRun<'_>| run.claim.filter(|claim| !claim.is_by_hand());
+        let claim = |run: &FleetActiveRun<'_>| run.claim.filter(|claim| !claim.is_by_hand());
         let runs: Vec<_> = runs.map(|run| (run.job.clone(), run.run, run.slot, claim(&run))).collect();
         let Some(fleet) = &mut self.fleet else { return };
         for (id, run, slot, claim) in runs {
+            if matches!(keys, RunKeys::Missing) && fleet.is_asked(&Purpose::Run(id.clone())) {
+                continue;
+            }
             let Some(transaction) = fleet.plan_keep_key(&id, slot.0, run, claim) else { continue };
             let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
             let request = fleet.request(Purpose::Run(id), transaction, expires_ms);

@@ -250,7 +250,12 @@ impl Scheduler {
             Event::LoadAnacrontab { is_on_battery, .. } => self.check_anacron(is_on_battery, now.utc, actions),
             Event::AnacrontabChanged => self.entries.anacron.note_change(),
             Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now, actions),
-            Event::EarlierStarts(starts) => self.earlier.ends.note_starts(starts),
+            Event::EarlierStarts(starts) => {
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.begun_here.extend(starts.iter().map(|run| (run.job.clone(), run.scheduled_at)));
+                }
+                self.earlier.ends.note_starts(starts);
+            }
             Event::EarlierRuns(runs) => {
                 self.earlier.ends.accounted.extend(runs.iter().map(|run| run.run));
                 self.entries.anacron.add_earlier_runs(&runs, &self.entries.timing.zones.system());

@@ -47,6 +47,8 @@ pub struct Entry {
     pub fence: u64,
     pub node: String,
     pub word: String,
+    /// When it was written, milliseconds of UTC by the clock of the node.
+    pub at_ms: i64,
 }
 
 fn shell(line: &str) {
@@ -129,6 +131,14 @@ impl Site {
         let arguments = ["snapshot", "restore", &snapshot, "--data-dir", &data, "--name", "e1", "--initial-cluster"];
         let arguments = [&arguments[..], &[&cluster, "--initial-advertise-peer-urls", &peer]].concat();
         etcdctl_may_fail(&self.endpoints(), &arguments).expect("the restored data");
+    }
+
+    /// The bytes of the database of a member.
+    pub fn database_size(&self, member: usize) -> u64 {
+        let endpoint = format!("http://{}:2379", member_address(member));
+        let told = etcdctl_may_fail(&endpoint, &["endpoint", "status", "-w", "json"]).expect("the status");
+        let status: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        status[0]["Status"]["dbSize"].as_u64().expect("a size")
     }
 
     pub fn signal_member(&self, member: usize, signal: Signal) {
@@ -324,9 +334,10 @@ impl Site {
         text.lines()
             .map(|line| {
                 let parts: Vec<&str> = line.split(' ').collect();
-                let [word, job, slot, fence, node] = parts[..] else { panic!("{line}") };
+                let [word, job, slot, fence, node, at] = parts[..] else { panic!("{line}") };
                 let fence = fence.parse().unwrap_or_else(|_| panic!("no fence: {line}"));
-                Entry { job: job.into(), slot: slot.into(), fence, node: node.into(), word: word.into() }
+                let at_ms = at.parse().unwrap_or_else(|_| panic!("no time: {line}"));
+                Entry { job: job.into(), slot: slot.into(), fence, node: node.into(), word: word.into(), at_ms }
             })
             .collect()
     }
@@ -334,5 +345,5 @@ impl Site {
 
 /// The command of a job that writes a line to the ledger.
 pub fn note(word: &str, job: &str) -> String {
-    format!("echo {word} {job} $CRON_SCHEDULED_AT $CRON_FENCE $(hostname) >>{LEDGER}")
+    format!("echo {word} {job} $CRON_SCHEDULED_AT $CRON_FENCE $(hostname) $(date +\\%s\\%3N) >>{LEDGER}")
 }

@@ -242,13 +242,18 @@ impl Fleet {
     pub(in crate::scheduler) fn plan_report(&self, job: &JobId, report: &Report) -> Transaction {
         let SlotClaim { run, number, .. } = report.claim;
         let key = FleetKey::Mark(job.clone());
-        let own = self.cache.mark(job).and_then(|known| Some((self.own_claim(known)?, known.value.as_ref()?, known)));
-        let own = own.filter(|(claim, mark, _)| claim.run == run && claim.number == number && mark.is_open());
+        let own = self.cache.mark(job).and_then(|known| Some((known.value.as_ref()?, known)));
+        // What is known of a run from before the last boot counts, too. If it is lost, the others look after it.
+        let is_of_report = |mark: &Mark| match mark.instance() == self.instance {
+            true => mark.run() == Some(run.0),
+            false => mark.run() == Some(run.0) && mark.node == self.settings.node && report.state != MarkState::Lost,
+        };
+        let own = own.filter(|(mark, _)| mark.number == number && mark.is_open() && is_of_report(mark));
         let outcome_key = outcome_key(job, number);
         let outcome = put(&outcome_key, json(&report.outcome), None);
         let mut transaction = match own {
             _ if report.claim.is_by_hand() => Transaction { compares: Vec::new(), changes: vec![outcome] },
-            Some((_, mark, known)) => {
+            Some((mark, known)) => {
                 let ended = Mark { state: report.state, ..mark.clone() };
                 Transaction {
                     compares: vec![Fleet::compare(&key, Some(&known.text))],
@@ -258,7 +263,13 @@ impl Fleet {
             // A newer slot has been claimed since, or the run counts as lost.
             None => {
                 let running = json(&self.outcome(report.outcome.slot, run));
-                Transaction { compares: vec![Fleet::compare(&outcome_key, Some(&running))], changes: vec![outcome] }
+                let mut compares = vec![Fleet::compare(&outcome_key, Some(&running))];
+                let known = self.cache.mark(job);
+                if known.and_then(|known| known.value.as_ref()).is_none_or(|mark| mark.number < number) {
+                    // The claim is not known to have been made: the answer tells.
+                    compares.push(Fleet::compare(&key, known.map(|known| known.text.as_str())));
+                }
+                Transaction { compares, changes: vec![outcome] }
             }
         };
         let last_run = report.outcome.run.map_or(run, RunId);
@@ -286,10 +297,9 @@ impl Fleet {
             compares.push(Fleet::compare(&FleetKey::Node(mark.node.clone()), node.map(|known| known.text.as_str())));
         }
         let lost = Mark { state: MarkState::Lost, ..mark.clone() };
-        let run = mark.nonce.rsplit_once('-').and_then(|(_, run)| run.parse().ok());
         let outcome = FleetOutcome {
             node: mark.node.clone(),
-            run,
+            run: mark.run(),
             outcome: "lost".to_owned(),
             fence: Some(known.revision),
             ..self.outcome(mark.slot, RunId(0))

@@ -54,6 +54,8 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
     /// The last slots that this node has run without a claim, as the engine was away.
     pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
+    /// Slots that earlier daemons of this boot have begun, perhaps without a claim.
+    pub(in crate::scheduler) begun_here: BTreeSet<(JobId, Timestamp)>,
     /// What jobs have asked for.
     pub(in crate::scheduler) tasks: VecDeque<FleetTask>,
     /// The value of the node key as it is to be, and of the jobs key.
@@ -100,6 +102,8 @@ pub(in crate::scheduler) struct PendingClaim {
     pub(in crate::scheduler) tries: u32,
     /// The numbers of the claims that were asked for, and of which it is not certain that they were not made.
     pub(in crate::scheduler) unsure: Vec<u64>,
+    /// Whether a request of an earlier connection had no answer: the run key may be under the lease of that.
+    pub(in crate::scheduler) has_old_request: bool,
 }
 
 /// A slot that is to be skipped for the whole fleet.
@@ -146,6 +150,17 @@ pub(in crate::scheduler) enum Purpose {
     Sweep(JobId),
     /// The pause of a job.
     Pause(JobId),
+}
+
+/// Which keys of runs that go on are written again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::scheduler) enum RunKeys<'a> {
+    /// All: the connection is a new one.
+    All,
+    /// Those that are not there, as they were under the lease of an earlier connection.
+    Missing,
+    /// Those of a job.
+    OfJob(&'a JobId),
 }
 
 /// What the jobs have decided that concerns the fleet.
@@ -195,6 +210,7 @@ impl Fleet {
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
             run_unclaimed: BTreeMap::new(),
+            begun_here: BTreeSet::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
             unnoted_sleep_ms: 0,
@@ -377,7 +393,9 @@ impl Fleet {
     /// The connection has ended: no request gets an answer any more.
     pub(in crate::scheduler) fn forget_requests(&mut self) {
         self.requests.clear();
-        self.claims.values_mut().for_each(|claim| claim.request = None);
+        for claim in self.claims.values_mut() {
+            claim.has_old_request |= claim.request.take().is_some();
+        }
         self.skips.values_mut().for_each(|skip| skip.request = None);
         self.reports.values_mut().for_each(|report| report.request = None);
     }

@@ -71,6 +71,11 @@ impl Mark {
         matches!(self.state, MarkState::Claimed | MarkState::Second)
     }
 
+    /// The run of its node that has claimed it.
+    pub fn run(&self) -> Option<u64> {
+        self.nonce.rsplit_once('-').and_then(|(_, run)| run.parse().ok())
+    }
+
     /// The instance of the node that has claimed it.
     pub fn instance(&self) -> &str {
         self.nonce.split_once('-').map_or("", |(instance, _)| instance)

@@ -180,7 +180,7 @@ impl Fleet {
         }
         let slot = (start.job.clone(), start.scheduled_at);
         self.tell(|| format!("n{node} STARTS {} {} #{} run {}", start.job, start.scheduled_at, start.attempt, run.0));
-        let started = Start { node, run, attempt: start.attempt, from: self.at, to: None };
+        let started = Start { node, boot, run, attempt: start.attempt, from: self.at, to: None };
         if start.trigger == Trigger::Manual {
             self.check_start_by_hand(&start, node);
         } else {

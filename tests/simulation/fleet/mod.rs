@@ -28,6 +28,8 @@ const LAST_SLOT_MS: i64 = 14 * 60_000;
 /// From then on nothing more happens, and everything comes to its end.
 const QUIET_MS: i64 = 15 * 60_000;
 const UNTIL_MS: i64 = 22 * 60_000;
+/// Where much has to be caught up, one after the other, until then at the latest.
+const LAST_MS: i64 = 200 * 60_000;
 
 struct Run {
     request: RunRequest,
@@ -168,6 +170,7 @@ struct Job {
 
 struct Start {
     node: usize,
+    boot: u64,
     run: RunId,
     attempt: u32,
     from: i64,
@@ -362,7 +365,7 @@ impl Fleet {
                 self.show_changes();
             }
             self.at = at.max(self.at);
-            if self.at > UNTIL_MS {
+            if self.at > UNTIL_MS && (self.at > LAST_MS || !self.engine.has_open_mark()) {
                 break;
             }
             self.step(what);

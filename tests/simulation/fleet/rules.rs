@@ -19,10 +19,13 @@ impl Fleet {
         if is_unclaimed && !job.runs_when_away {
             faults.push(format!("{told} starts without a claim"));
         }
-        if before.iter().any(|other| other.node == new.node && other.attempt >= new.attempt) {
+        let is_same = |other: &&&Start| (other.node, other.boot) == (new.node, new.boot);
+        if before.iter().filter(is_same).any(|other| other.attempt >= new.attempt) {
             faults.push(format!("{told} starts a second time there"));
         }
-        let others: BTreeSet<usize> = before.iter().map(|other| other.node).filter(|node| *node != new.node).collect();
+        // A machine that was booted meanwhile is another one.
+        let others: BTreeSet<(usize, u64)> =
+            before.iter().filter(|other| !is_same(other)).map(|other| (other.node, other.boot)).collect();
         let may_be_elsewhere = job.runs_when_away
             || (job.fails_over && others.len() == 1 && start.trigger == Trigger::Failover)
             || (job.fails_over && others.len() == 1 && start.trigger == Trigger::Retry);
