@@ -1,0 +1,492 @@
+//! Main, executor and recorder are killed at random moments, thousands of times, while jobs are due in each minute of a clock that
+//! the test sets. No slot is lost, none runs twice, and each run has one row in the history, which is true.
+//!
+//! The clock is set forward by a minute in each round, so that there is always work: as long as the jobs of the minutes before have begun, for a
+//! restart makes up three minutes. The moments of the kills are random; all else waits for events: the daemon's READY, its timer, the
+//! ends of processes.
+
+use crate::common::clock::now;
+use crate::common::{Deadline, Implementation, World};
+use crate::fake::{Clock, VARIABLES};
+use crate::soak_machine::recorded;
+use crate::world;
+use cronwheel::schedule::Timestamp;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How many kills there are on all machines, unless the variable CRONWHEEL_KILLS says so.
+const KILLS: usize = 2000;
+const MACHINES: usize = 4;
+
+/// Each run appends to it when it begins and when it ends, and the test when it kills an executor.
+const LEDGER: &str = "/run/ledger";
+const NOTIFY_SOCKET: &str = "/run/notify";
+const STDERR: &str = "/run/stderr";
+const DATABASE: &str = "/var/lib/cronwheel/history/history.db";
+/// A mailer that appends the mail's run in one write.
+const MAILER: &str = "#!/bin/sh
+while read -r line; do
+    case $line in 'mail of '*) echo \"mail ${line#mail of }\" >>/run/ledger ;; esac
+done
+";
+
+/// Jobs of each minute, and how a run of them ends.
+const JOBS: [(&str, &str); 4] = [("quick", "ok"), ("failing", "failed"), ("slow", "ok"), ("lenient", "ok")];
+const TABLE: &str = "\
+CRON_NAME=quick
+* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo end $CRON_RUN_ID >>/run/ledger
+CRON_NAME=failing
+* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo mail of $CRON_RUN_ID; echo end $CRON_RUN_ID >>/run/ledger; exit 3
+CRON_NAME=slow
+* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.3; echo end $CRON_RUN_ID >>/run/ledger
+CRON_NAME=lenient
+CRON_SUCCESS=0,5
+* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.1; echo end $CRON_RUN_ID >>/run/ledger; exit 5
+";
+
+/// Kills of executors after which a daemon does not start another one, within ten minutes.
+const EXECUTORS_OF_A_DAEMON: usize = 3;
+/// A restart makes up what was due in the last three minutes: so many minutes may pass before the jobs of one of them begin.
+const UNHANDLED: i64 = 2;
+/// Nobody sees the end of a run whose executor is killed, nor does an executor report after that: so many rounds after its end a run
+/// has been reported.
+const REPORTED_AFTER: usize = 5;
+/// A process that an executor has made may say that it begins so many rounds later.
+const BEGUN_BEFORE: usize = 2;
+
+#[test]
+fn main_and_recorder_are_killed_on_a_first_machine() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    Machine::boot(world, 1).run(&[Victim::Main, Victim::Main, Victim::Recorder]);
+}
+
+#[test]
+fn main_and_recorder_are_killed_on_a_second_machine() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    Machine::boot(world, 2).run(&[Victim::Main, Victim::Main, Victim::Main, Victim::Recorder]);
+}
+
+#[test]
+fn all_processes_are_killed_on_a_first_machine() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    Machine::boot(world, 3).run(&[Victim::Main, Victim::Main, Victim::Executor, Victim::Recorder]);
+}
+
+#[test]
+fn all_processes_are_killed_on_a_second_machine() {
+    let Some(world) = world!(Implementation::OursDebian, ["sqlite3"]) else { return };
+    Machine::boot(world, 4).run(&[Victim::Main, Victim::Executor]);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Victim {
+    Main,
+    Executor,
+    Recorder,
+}
+
+struct Machine {
+    world: World,
+    clock: Clock,
+    random: fastrand::Rng,
+    ledger: File,
+    /// Reads what jobs append to it.
+    ledger_reader: File,
+    /// The latest minute of which a job has begun, or that the daemon is known to have handled.
+    handled: i64,
+    notified: UnixDatagram,
+    main: Child,
+    /// Whether the daemon has said READY since it was started, or since its executor was killed.
+    is_ready: bool,
+    /// The minutes for which jobs were due, each with its round.
+    minutes: BTreeMap<i64, usize>,
+    last_minute: i64,
+    /// How many executors of this daemon were killed.
+    executors_of_daemon: usize,
+    /// When executors were killed, in seconds of the shown time.
+    executors_killed: Vec<i64>,
+    killed: BTreeMap<Victim, usize>,
+    round: usize,
+    /// Writes to the log, too.
+    log_socket: UnixDatagram,
+}
+
+fn start() -> Child {
+    Command::new(Implementation::OursDebian.daemon())
+        .args([Implementation::OursDebian.foreground(), "--mailer", "/run/mailer"])
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("NOTIFY_SOCKET", NOTIFY_SOCKET)
+        .envs(VARIABLES)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(OpenOptions::new().create(true).append(true).open(STDERR).unwrap())
+        .spawn()
+        .expect("the daemon")
+}
+
+impl Machine {
+    fn boot(world: World, seed: u64) -> Machine {
+        world
+            .run("useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin _cronwheel")
+            .ok();
+        fs::write("/run/mailer", MAILER).unwrap();
+        fs::write("/etc/cronwheel.toml", "history-runs = 100000\n").unwrap();
+        world.run("chmod 755 /run/mailer && ln -sfn /usr/share/zoneinfo/UTC /etc/localtime").ok();
+        world.drop_in("jobs", TABLE);
+        let ledger = OpenOptions::new().create(true).append(true).open(LEDGER).unwrap();
+        let notified = UnixDatagram::bind(NOTIFY_SOCKET).unwrap();
+        let clock = Clock::new(i64::try_from(now().as_secs()).unwrap() / 60 * 60 - 30);
+        let main = start();
+        let mut machine = Machine {
+            world,
+            clock,
+            random: fastrand::Rng::with_seed(seed),
+            ledger,
+            ledger_reader: File::open(LEDGER).unwrap(),
+            handled: 0,
+            notified,
+            main,
+            is_ready: false,
+            minutes: BTreeMap::new(),
+            last_minute: 0,
+            executors_of_daemon: 0,
+            executors_killed: Vec::new(),
+            killed: BTreeMap::new(),
+            round: 0,
+            log_socket: UnixDatagram::unbound().unwrap(),
+        };
+        machine.wait_until_handled();
+        machine.last_minute = machine.handled;
+        machine
+    }
+
+    fn run(mut self, victims: &[Victim]) {
+        let kills = std::env::var("CRONWHEEL_KILLS").ok().map_or(KILLS, |kills| kills.parse().expect("a number"));
+        let kills = kills / MACHINES;
+        let began = now();
+        while self.killed.values().sum::<usize>() < kills {
+            self.round += 1;
+            writeln!(self.ledger, "round").unwrap();
+            self.note(&format!("round {}: minute {}", self.round, Timestamp(self.minute() * 60)));
+            // Two of three restarts are finished before something else is killed.
+            if self.random.u8(0..3) > 0 {
+                self.wait_until_ready();
+            }
+            self.read_ledger();
+            if self.minute() >= self.handled + UNHANDLED {
+                self.wait_until_handled();
+            }
+            self.pass_a_minute();
+            std::thread::sleep(Duration::from_micros(self.random.u64(0..30_000)));
+            let victim = victims[self.random.usize(0..victims.len())];
+            self.kill(victim);
+        }
+        let seconds = (now() - began).as_secs();
+        println!("killed in {seconds} s: {:?}; minutes: {}", self.killed, self.minutes.len());
+        self.end();
+    }
+
+    /// Waits for the READY of a daemon that was started, or has another executor.
+    fn wait_until_ready(&mut self) {
+        self.notified.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        let deadline = Deadline::seconds(60);
+        let mut message = [0; 4096];
+        while !self.is_ready {
+            if let Ok(size) = self.notified.recv(&mut message) {
+                self.is_ready = String::from_utf8_lossy(&message[..size]).contains("READY=1");
+            } else if let Some(status) = self.main.try_wait().unwrap() {
+                self.give_up(&format!("the daemon has ended with {status}"));
+            } else if deadline.passed() {
+                self.give_up("no READY within a minute");
+            }
+        }
+    }
+
+    /// The log without what jobs do.
+    fn log(&self) -> Vec<String> {
+        let noise = [") CMD (", ") FAILED (", ") LOST (", "runuser", "pidfile fd", "@reboot jobs"];
+        let lines = self.world.log.lines();
+        lines.into_iter().filter(|line| !noise.iter().any(|part| line.contains(part))).collect()
+    }
+
+    /// Prints the log of these rounds and those about them.
+    fn print_log(&self, rounds: &BTreeSet<usize>) {
+        let mut is_shown = false;
+        for line in self.world.log.lines().iter().filter(|line| !line.contains("runuser")) {
+            if let Some((_, round)) = line.split_once(" test: round ") {
+                let round: usize = round.split(':').next().unwrap_or_default().parse().unwrap();
+                is_shown = (round.saturating_sub(2)..=round + 3).any(|round| rounds.contains(&round));
+            }
+            if is_shown {
+                println!("{line}");
+            }
+        }
+    }
+
+    /// Fails with what the daemon has said last.
+    fn give_up(&self, why: &str) -> ! {
+        let log = self.log();
+        let stderr = fs::read_to_string(STDERR).unwrap_or_default();
+        panic!("{why}: {:?}, {stderr}\n{:#?}", self.killed, &log[log.len().saturating_sub(30)..]);
+    }
+
+    /// Forgets what a daemon that is gone now has said.
+    fn forget_readiness(&mut self) {
+        self.is_ready = false;
+        self.notified.set_nonblocking(true).unwrap();
+        let mut message = [0; 4096];
+        while self.notified.recv(&mut message).is_ok() {}
+        self.notified.set_nonblocking(false).unwrap();
+    }
+
+    /// The minute that the clock shows, counted from 1970.
+    fn minute(&self) -> i64 {
+        self.clock.shows().div_euclid(60)
+    }
+
+    /// Reads which slots have begun since it was last called.
+    fn read_ledger(&mut self) {
+        let mut text = String::new();
+        self.ledger_reader.read_to_string(&mut text).unwrap();
+        let slots = text.lines().filter_map(|line| line.strip_prefix("begin ")?.rsplit(' ').next());
+        let minutes = slots.filter_map(|slot| Some(Timestamp::parse_rfc3339(slot).ok()?.0.div_euclid(60)));
+        self.handled = minutes.max().unwrap_or(0).max(self.handled);
+    }
+
+    /// Waits until the daemon has recorded that all that was due is begun or saved. What it has only begun to do is not: if it is killed then, the
+    /// next one makes it up, unless more than three minutes have passed.
+    fn wait_until_handled(&mut self) {
+        self.wait_until_ready();
+        let minute = self.minute();
+        let is_recorded = || {
+            // Nobody else wakes the daemon when time goes by.
+            if self.clock.armed().is_some_and(|armed| armed <= self.clock.shows()) {
+                self.clock.ring();
+            }
+            recorded().filter(|recorded| *recorded >= minute * 60)
+        };
+        Deadline::seconds(60).wait_for("the record of what was started", is_recorded);
+        self.handled = minute;
+    }
+
+    /// Sets the clock forward by a minute: a jump of up to five minutes leaves out no slot. Time that passes for both clocks would be seen as a
+    /// step by a daemon that reads one of them before and the other one after it.
+    fn pass_a_minute(&mut self) {
+        self.clock.set(60);
+        self.note_minutes();
+    }
+
+    /// Notes the minutes that have begun.
+    fn note_minutes(&mut self) {
+        let round = self.round;
+        self.minutes.extend((self.last_minute + 1..=self.minute()).map(|minute| (minute, round)));
+        self.last_minute = self.minute();
+    }
+
+    /// Writes to the log what the test does.
+    fn note(&self, text: &str) {
+        self.log_socket.send_to(format!("<13>test: {text}").as_bytes(), "/dev/log").unwrap();
+    }
+
+    fn kill(&mut self, victim: Victim) {
+        self.note(&format!("killing {victim:?} of {}, ready {}", self.main.id(), self.is_ready));
+        let is_killed = match victim {
+            Victim::Main => {
+                self.main.kill().unwrap();
+                self.main.wait().unwrap();
+                self.forget_readiness();
+                self.main = start();
+                self.executors_of_daemon = 0;
+                true
+            }
+            Victim::Executor => self.kill_executor(),
+            Victim::Recorder => self.child(|line| line.ends_with("cronctl recorder")).is_some_and(end),
+        };
+        if is_killed {
+            *self.killed.entry(victim).or_default() += 1;
+        }
+    }
+
+    fn kill_executor(&mut self) -> bool {
+        if self.executors_of_daemon >= EXECUTORS_OF_A_DAEMON || !self.is_ready {
+            return false;
+        }
+        let Some(executor) = self.child(|line| !line.contains("cronctl")) else { return false };
+        writeln!(self.ledger, "executor").unwrap();
+        self.forget_readiness();
+        self.executors_of_daemon += 1;
+        self.executors_killed.push(self.clock.shows());
+        end(executor)
+    }
+
+    /// The first child of main whose arguments are accepted.
+    fn child(&self, accepts: impl Fn(&str) -> bool) -> Option<u32> {
+        let main = self.main.id();
+        let children = fs::read_to_string(format!("/proc/{main}/task/{main}/children")).ok()?;
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            !line.is_empty() && accepts(line.trim_end())
+        })
+    }
+
+    /// Lets everything end, and compares.
+    fn end(mut self) {
+        Deadline::seconds(60)
+            .wait_for("the middle of a minute", || (5..50).contains(&(self.clock.shows() % 60)).then_some(()));
+        self.note_minutes();
+        self.wait_until_handled();
+        self.world.run("rm /etc/cron.d/jobs").ok();
+        let query = |sql: &str| -> Vec<String> {
+            let line = format!("cd / && runuser -u _cronwheel -- sqlite3 -readonly {DATABASE} \"{sql}\"");
+            self.world.run(&line).stdout.lines().map(str::to_owned).collect()
+        };
+        let has_jobs = || self.world.processes().iter().any(|process| process.line.contains("CRON_RUN_ID"));
+        Deadline::seconds(60).wait_for("the jobs' ends", || (!has_jobs()).then_some(()));
+        let is_complete = || query("SELECT count(*) FROM runs WHERE outcome = 'running'") == ["0"];
+        Deadline::seconds(60).try_wait_for(|| is_complete().then_some(()));
+        kill(Pid::from_raw(i32::try_from(self.main.id()).unwrap()), Signal::SIGTERM).unwrap();
+        assert!(self.main.wait().unwrap().success());
+        let has_recorder = || self.world.processes().iter().any(|process| process.line.ends_with("cronctl recorder"));
+        Deadline::seconds(60).wait_for("the recorder's end", || (!has_recorder()).then_some(()));
+        let rows = query(
+            "SELECT run, job, scheduled_at / 60000, outcome, ifnull(reason, ''), ifnull(mail, ''), recorded_at / 1000, count \
+             FROM runs",
+        );
+        self.compare(&rows);
+    }
+
+    fn compare(&self, rows: &[String]) {
+        let text = fs::read_to_string(LEDGER).unwrap();
+        let ledger = Ledger::read(&text);
+        let mut wrong = ledger.wrong.clone();
+        let mut slots: HashMap<(String, i64), Vec<&String>> = HashMap::new();
+        let mut is_recorded: HashMap<u64, bool> = HashMap::new();
+        let mut excused = 0;
+        let mut rounds: BTreeSet<usize> = BTreeSet::new();
+        for row in rows {
+            let parts: Vec<&str> = row.split('|').collect();
+            let [run, job, minute, outcome, _reason, mail, recorded, _count] = parts[..] else { panic!("{row}") };
+            slots.entry((job.to_owned(), minute.parse().unwrap())).or_default().push(row);
+            let Ok(run) = run.parse::<u64>() else {
+                wrong.push(format!("a slot without a run: {row}"));
+                continue;
+            };
+            if is_recorded.insert(run, true).is_some() {
+                wrong.push(format!("two rows of a run: {row}"));
+            }
+            let recorded: i64 = recorded.parse().unwrap();
+            let usual = JOBS.iter().find(|(name, _)| job == format!("root:{name}")).map_or("?", |(_, usual)| *usual);
+            let noted = ledger.runs.get(&run);
+            let mails = ledger.mails.get(&run).copied().unwrap_or(0);
+            let is_mailed =
+                if usual == "failed" { mails == 1 && mail == "sent" } else { mails == 0 && mail.is_empty() };
+            let is_right =
+                noted.is_some_and(|noted| noted.end.is_some() && noted.job == job) && outcome == usual && is_mailed;
+            if is_right {
+                continue;
+            }
+            // What an executor knew is gone with it.
+            let is_excused = match noted {
+                Some(noted) => ledger.has_lost_its_executor(noted),
+                None => self.executors_killed.iter().any(|at| (recorded - 60..=recorded + 180).contains(at)),
+            };
+            let is_possible = ["lost", usual].contains(&outcome) || (outcome == "not started" && noted.is_none());
+            if is_excused && is_possible && mails <= 1 {
+                excused += 1;
+            } else {
+                rounds.extend(noted.map(|noted| noted.begin));
+                wrong.push(format!("{noted:?}, {mails} mails, and the row is {row}"));
+            }
+        }
+        for run in ledger.runs.keys().filter(|run| !is_recorded.contains_key(run)) {
+            wrong.push(format!("run {run} without a row: {:?}", ledger.runs[run]));
+        }
+        for (name, _) in JOBS {
+            for (minute, round) in &self.minutes {
+                let found = slots.remove(&(format!("root:{name}"), *minute)).unwrap_or_default();
+                if found.len() != 1 {
+                    rounds.insert(*round);
+                    let runs = found.iter().filter_map(|row| row.split('|').next()?.parse::<u64>().ok());
+                    rounds.extend(runs.filter_map(|run| Some(ledger.runs.get(&run)?.begin)));
+                    wrong.push(format!("{name} at {}: {found:?}", Timestamp(minute * 60)));
+                }
+            }
+        }
+        wrong.extend(slots.keys().map(|slot| format!("not due: {slot:?}")));
+        println!(
+            "{} slots, {} runs, {} rows, {excused} ends lost with their executor",
+            self.minutes.len() * JOBS.len(),
+            ledger.runs.len(),
+            rows.len()
+        );
+        if !wrong.is_empty() {
+            self.print_log(&rounds);
+        }
+        assert!(wrong.is_empty(), "{} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
+    }
+}
+
+fn end(pid: u32) -> bool {
+    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).is_ok()
+}
+
+/// A run as it has noted itself: the rounds of its begin and its end.
+#[derive(Clone, Debug)]
+struct Noted<'a> {
+    job: &'a str,
+    begin: usize,
+    end: Option<usize>,
+}
+
+/// What runs, the mailer and the test have noted.
+#[derive(Debug, Default)]
+struct Ledger<'a> {
+    runs: HashMap<u64, Noted<'a>>,
+    mails: HashMap<u64, usize>,
+    /// The rounds in which executors were killed.
+    executors: Vec<usize>,
+    wrong: Vec<String>,
+}
+
+impl<'a> Ledger<'a> {
+    fn read(text: &'a str) -> Ledger<'a> {
+        let mut ledger = Ledger::default();
+        let mut round = 0;
+        for line in text.lines() {
+            let words: Vec<&str> = line.split(' ').collect();
+            let run = words.get(1).and_then(|run| run.parse::<u64>().ok());
+            match (words[0], run, words.get(2)) {
+                ("round", None, None) => round += 1,
+                ("executor", None, None) => ledger.executors.push(round),
+                ("mail", Some(run), None) => *ledger.mails.entry(run).or_default() += 1,
+                ("begin", Some(run), Some(job)) => {
+                    if ledger.runs.insert(run, Noted { job, begin: round, end: None }).is_some() {
+                        ledger.wrong.push(format!("begun twice: {line}"));
+                    }
+                }
+                ("end", Some(run), None) if ledger.runs.contains_key(&run) => {
+                    let noted = ledger.runs.get_mut(&run).unwrap();
+                    if noted.end.replace(round).is_some() {
+                        ledger.wrong.push(format!("ended twice: {line}"));
+                    }
+                }
+                _ => ledger.wrong.push(format!("in the ledger: {line:?}")),
+            }
+        }
+        ledger
+    }
+
+    /// Whether an executor was killed that may have been the one of this run.
+    fn has_lost_its_executor(&self, run: &Noted<'_>) -> bool {
+        let last = run.end.map_or(usize::MAX, |end| end + REPORTED_AFTER);
+        self.executors.iter().any(|round| (run.begin.saturating_sub(BEGUN_BEFORE)..=last).contains(round))
+    }
+}
