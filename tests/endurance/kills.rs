@@ -4,16 +4,22 @@
 //! The clock is set forward by a minute in each round, so that there is always work: as long as the jobs of the minutes before have begun, for a
 //! restart makes up three minutes. The moments of the kills are random; all else waits for events: the daemon's READY, its timer, the
 //! ends of processes.
+//!
+//! An executor that is killed takes with it what it alone knew. What that is, its journal says in that moment: of a run without an end there, nobody
+//! sees the end, and its row says `lost`; of an end without a report, nobody knows whether the mail went out. All else is known, whatever is
+//! killed.
 
 use crate::common::clock::now;
 use crate::common::{Deadline, Implementation, World};
 use crate::fake::{Clock, VARIABLES};
 use crate::soak_machine::recorded;
 use crate::world;
+use cronwheel::executor::read_journal;
 use cronwheel::schedule::Timestamp;
+use cronwheel::sys::host;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixDatagram;
@@ -24,7 +30,7 @@ use std::time::Duration;
 const KILLS: usize = 2000;
 const MACHINES: usize = 4;
 
-/// Each run appends to it when it begins and when it ends, and the test when it kills an executor.
+/// Each run appends to it when it begins and when it ends, the mailer for each mail, and the test when a round begins.
 const LEDGER: &str = "/run/ledger";
 const NOTIFY_SOCKET: &str = "/run/notify";
 const STDERR: &str = "/run/stderr";
@@ -36,29 +42,31 @@ while read -r line; do
 done
 ";
 
-/// Jobs of each minute, and how a run of them ends.
-const JOBS: [(&str, &str); 4] = [("quick", "ok"), ("failing", "failed"), ("slow", "ok"), ("lenient", "ok")];
+/// Jobs of each minute, how a run of them ends, and what only their command has.
+const JOBS: [(&str, &str, &str); 4] = [
+    ("quick", "ok", ": quick;"),
+    ("failing", "failed", ": failing;"),
+    ("slow", "ok", ": slow;"),
+    ("lenient", "ok", ": lenient;"),
+];
 const TABLE: &str = "\
 CRON_NAME=quick
-* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo end $CRON_RUN_ID >>/run/ledger
+* * * * * root : quick; echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo end $CRON_RUN_ID >>/run/ledger
 CRON_NAME=failing
-* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo mail of $CRON_RUN_ID; echo end $CRON_RUN_ID >>/run/ledger; exit 3
+* * * * * root : failing; echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; echo mail of $CRON_RUN_ID; echo end $CRON_RUN_ID >>/run/ledger; exit 3
 CRON_NAME=slow
-* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.3; echo end $CRON_RUN_ID >>/run/ledger
+* * * * * root : slow; echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.3; echo end $CRON_RUN_ID >>/run/ledger
 CRON_NAME=lenient
 CRON_SUCCESS=0,5
-* * * * * root echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.1; echo end $CRON_RUN_ID >>/run/ledger; exit 5
+* * * * * root : lenient; echo begin $CRON_RUN_ID $CRON_JOB $CRON_SCHEDULED_AT >>/run/ledger; sleep 0.1; echo end $CRON_RUN_ID >>/run/ledger; exit 5
 ";
 
 /// Kills of executors after which a daemon does not start another one, within ten minutes.
 const EXECUTORS_OF_A_DAEMON: usize = 3;
 /// A restart makes up what was due in the last three minutes: so many minutes may pass before the jobs of one of them begin.
 const UNHANDLED: i64 = 2;
-/// Nobody sees the end of a run whose executor is killed, nor does an executor report after that: so many rounds after its end a run
-/// has been reported.
-const REPORTED_AFTER: usize = 5;
-/// A process that an executor has made may say that it begins so many rounds later.
-const BEGUN_BEFORE: usize = 2;
+/// The directory of the executors' journals.
+const RUN_DIRECTORY: &str = "/run/cronwheel";
 
 #[test]
 fn main_and_recorder_are_killed_on_a_first_machine() {
@@ -109,8 +117,8 @@ struct Machine {
     last_minute: i64,
     /// How many executors of this daemon were killed.
     executors_of_daemon: usize,
-    /// When executors were killed, in seconds of the shown time.
-    executors_killed: Vec<i64>,
+    /// What was gone with the killed executors.
+    gone: Gone,
     killed: BTreeMap<Victim, usize>,
     round: usize,
     /// Writes to the log, too.
@@ -157,7 +165,7 @@ impl Machine {
             minutes: BTreeMap::new(),
             last_minute: 0,
             executors_of_daemon: 0,
-            executors_killed: Vec::new(),
+            gone: Gone::default(),
             killed: BTreeMap::new(),
             round: 0,
             log_socket: UnixDatagram::unbound().unwrap(),
@@ -319,10 +327,14 @@ impl Machine {
             return false;
         }
         let Some(executor) = self.child(|line| !line.contains("cronctl")) else { return false };
-        writeln!(self.ledger, "executor").unwrap();
+        // It writes nothing more to its journal while that is read.
+        if kill(pid_of(executor), Signal::SIGSTOP).is_err() {
+            return false;
+        }
+        Deadline::seconds(60).wait_for("the executor's stop", || is_stopped(executor).then_some(()));
+        self.gone.take_up(executor);
         self.forget_readiness();
         self.executors_of_daemon += 1;
-        self.executors_killed.push(self.clock.shows());
         end(executor)
     }
 
@@ -352,14 +364,11 @@ impl Machine {
         Deadline::seconds(60).wait_for("the jobs' ends", || (!has_jobs()).then_some(()));
         let is_complete = || query("SELECT count(*) FROM runs WHERE outcome = 'running'") == ["0"];
         Deadline::seconds(60).try_wait_for(|| is_complete().then_some(()));
-        kill(Pid::from_raw(i32::try_from(self.main.id()).unwrap()), Signal::SIGTERM).unwrap();
+        kill(pid_of(self.main.id()), Signal::SIGTERM).unwrap();
         assert!(self.main.wait().unwrap().success());
         let has_recorder = || self.world.processes().iter().any(|process| process.line.ends_with("cronctl recorder"));
         Deadline::seconds(60).wait_for("the recorder's end", || (!has_recorder()).then_some(()));
-        let rows = query(
-            "SELECT run, job, scheduled_at / 60000, outcome, ifnull(reason, ''), ifnull(mail, ''), recorded_at / 1000, count \
-             FROM runs",
-        );
+        let rows = query("SELECT run, job, scheduled_at / 60000, outcome, ifnull(mail, '') FROM runs");
         self.compare(&rows);
     }
 
@@ -368,48 +377,33 @@ impl Machine {
         let ledger = Ledger::read(&text);
         let mut wrong = ledger.wrong.clone();
         let mut slots: HashMap<(String, i64), Vec<&String>> = HashMap::new();
-        let mut is_recorded: HashMap<u64, bool> = HashMap::new();
-        let mut excused = 0;
+        let mut is_recorded: HashSet<u64> = HashSet::new();
+        let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut rounds: BTreeSet<usize> = BTreeSet::new();
         for row in rows {
             let parts: Vec<&str> = row.split('|').collect();
-            let [run, job, minute, outcome, _reason, mail, recorded, _count] = parts[..] else { panic!("{row}") };
+            let [run, job, minute, outcome, mail] = parts[..] else { panic!("{row}") };
             slots.entry((job.to_owned(), minute.parse().unwrap())).or_default().push(row);
+            *outcomes.entry(outcome).or_default() += 1;
             let Ok(run) = run.parse::<u64>() else {
                 wrong.push(format!("a slot without a run: {row}"));
                 continue;
             };
-            if is_recorded.insert(run, true).is_some() {
+            if !is_recorded.insert(run) {
                 wrong.push(format!("two rows of a run: {row}"));
             }
-            let recorded: i64 = recorded.parse().unwrap();
-            let usual = JOBS.iter().find(|(name, _)| job == format!("root:{name}")).map_or("?", |(_, usual)| *usual);
             let noted = ledger.runs.get(&run);
             let mails = ledger.mails.get(&run).copied().unwrap_or(0);
-            let is_mailed =
-                if usual == "failed" { mails == 1 && mail == "sent" } else { mails == 0 && mail.is_empty() };
-            let is_right =
-                noted.is_some_and(|noted| noted.end.is_some() && noted.job == job) && outcome == usual && is_mailed;
-            if is_right {
-                continue;
-            }
-            // What an executor knew is gone with it.
-            let is_excused = match noted {
-                Some(noted) => ledger.has_lost_its_executor(noted),
-                None => self.executors_killed.iter().any(|at| (recorded - 60..=recorded + 180).contains(at)),
-            };
-            let is_possible = ["lost", usual].contains(&outcome) || (outcome == "not started" && noted.is_none());
-            if is_excused && is_possible && mails <= 1 {
-                excused += 1;
-            } else {
+            if let Err(why) = self.judge(run, job, outcome, (mails, mail), noted) {
                 rounds.extend(noted.map(|noted| noted.begin));
-                wrong.push(format!("{noted:?}, {mails} mails, and the row is {row}"));
+                wrong.push(format!("{why}: {noted:?}, {mails} mails, and the row is {row}"));
             }
         }
-        for run in ledger.runs.keys().filter(|run| !is_recorded.contains_key(run)) {
+        for run in ledger.runs.keys().filter(|run| !is_recorded.contains(run)) {
+            rounds.insert(ledger.runs[run].begin);
             wrong.push(format!("run {run} without a row: {:?}", ledger.runs[run]));
         }
-        for (name, _) in JOBS {
+        for (name, ..) in JOBS {
             for (minute, round) in &self.minutes {
                 let found = slots.remove(&(format!("root:{name}"), *minute)).unwrap_or_default();
                 if found.len() != 1 {
@@ -421,21 +415,114 @@ impl Machine {
             }
         }
         wrong.extend(slots.keys().map(|slot| format!("not due: {slot:?}")));
+        self.compare_log(&ledger, &mut wrong);
         println!(
-            "{} slots, {} runs, {} rows, {excused} ends lost with their executor",
+            "{} slots, {} runs, {} rows: {outcomes:?}; {} mails; {} ends and {} mails were gone with their executor",
             self.minutes.len() * JOBS.len(),
             ledger.runs.len(),
-            rows.len()
+            rows.len(),
+            ledger.mails.len(),
+            self.gone.unseen.len(),
+            self.gone.unreported.len(),
         );
         if !wrong.is_empty() {
             self.print_log(&rounds);
         }
         assert!(wrong.is_empty(), "{} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
     }
+
+    /// Whether a row says what its run, the mailer and the journals of killed executors say.
+    fn judge(
+        &self,
+        run: u64,
+        job: &str,
+        outcome: &str,
+        (mails, mail): (usize, &str),
+        noted: Option<&Noted<'_>>,
+    ) -> Result<(), &'static str> {
+        let Some((_, usual, _)) = JOBS.iter().find(|(name, ..)| job.strip_prefix("root:") == Some(*name)) else {
+            return Err("no such job");
+        };
+        let is_unseen = self.gone.unseen.contains(&run);
+        if outcome != if is_unseen { "lost" } else { usual } {
+            return Err("the outcome is not that of the run");
+        }
+        let has_ended = noted.is_some_and(|noted| noted.end.is_some() && noted.job == job);
+        // The process of an unseen run may not have come to say that it begins.
+        if !has_ended && !is_unseen {
+            return Err("the run has not noted its end");
+        }
+        let is_right = match (*usual == "failed", is_unseen, self.gone.unreported.contains(&run)) {
+            (false, ..) | (true, true, _) => mails == 0 && mail.is_empty(),
+            // The mailer goes on without the executor, or had not been started.
+            (true, false, true) => mails <= 1 && mail.is_empty(),
+            (true, false, false) => mails == 1 && mail == "sent",
+        };
+        if is_right { Ok(()) } else { Err("the mail is not that of the row") }
+    }
+
+    /// Each run has a line in the log for its start and, if it fails, one for its end, but those whose executor was killed before it could write
+    /// them.
+    fn compare_log(&self, ledger: &Ledger<'_>, wrong: &mut Vec<String>) {
+        let lines = self.world.log.lines();
+        for (name, usual, mark) in JOBS {
+            let count = |event: &str| lines.iter().filter(|line| line.contains(event) && line.contains(mark)).count();
+            let job = format!("root:{name}");
+            let runs: Vec<u64> =
+                ledger.runs.iter().filter(|(_, noted)| noted.job == job).map(|(run, _)| *run).collect();
+            let unseen = runs.iter().filter(|run| self.gone.unseen.contains(run)).count();
+            let (starts, failures) = (count(") CMD ("), count(") FAILED ("));
+            // Some of the unseen ones have not noted their begin.
+            let most = runs.len() + self.gone.unseen.len();
+            if !(runs.len() - unseen..=most).contains(&starts) {
+                wrong.push(format!("{starts} CMD lines of {name} for {} runs, {unseen} of them unseen", runs.len()));
+            }
+            let ended = if usual == "failed" { runs.len() } else { 0 };
+            if !(ended.saturating_sub(unseen)..=ended).contains(&failures) {
+                wrong.push(format!("{failures} FAILED lines of {name} for {ended} runs, {unseen} of them unseen"));
+            }
+        }
+    }
+}
+
+/// What only the killed executors knew.
+#[derive(Debug, Default)]
+struct Gone {
+    /// Runs that have been started, and whose end the executor had not recorded.
+    unseen: HashSet<u64>,
+    /// Runs whose end it had recorded, but not what became of the mail.
+    unreported: HashSet<u64>,
+}
+
+impl Gone {
+    /// Adds what the journal of a stopped executor lacks. An executor that has started nothing has no journal.
+    fn take_up(&mut self, executor: u32) {
+        let started = host::process_started(executor).expect("the executor");
+        let Ok(journal) = File::open(format!("{RUN_DIRECTORY}/executor-{executor}-{started}.journal")) else { return };
+        // Nothing is too old to be kept for somebody who lives in 1970.
+        let content = read_journal(&journal, &host::boot().id, 0).expect("a journal");
+        assert!(!content.is_of_another_boot && !content.is_damaged, "the journal of {executor}");
+        for (run, known) in content.runs {
+            match (known.result, known.mail) {
+                (None, _) => drop(self.unseen.insert(run.0)),
+                (Some(_), None) => drop(self.unreported.insert(run.0)),
+                (Some(_), Some(_)) => {}
+            }
+        }
+    }
+}
+
+fn is_stopped(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"))
+}
+
+fn pid_of(pid: u32) -> Pid {
+    Pid::from_raw(i32::try_from(pid).unwrap())
 }
 
 fn end(pid: u32) -> bool {
-    kill(Pid::from_raw(i32::try_from(pid).unwrap()), Signal::SIGKILL).is_ok()
+    kill(pid_of(pid), Signal::SIGKILL).is_ok()
 }
 
 /// A run as it has noted itself: the rounds of its begin and its end.
@@ -451,8 +538,6 @@ struct Noted<'a> {
 struct Ledger<'a> {
     runs: HashMap<u64, Noted<'a>>,
     mails: HashMap<u64, usize>,
-    /// The rounds in which executors were killed.
-    executors: Vec<usize>,
     wrong: Vec<String>,
 }
 
@@ -465,7 +550,6 @@ impl<'a> Ledger<'a> {
             let run = words.get(1).and_then(|run| run.parse::<u64>().ok());
             match (words[0], run, words.get(2)) {
                 ("round", None, None) => round += 1,
-                ("executor", None, None) => ledger.executors.push(round),
                 ("mail", Some(run), None) => *ledger.mails.entry(run).or_default() += 1,
                 ("begin", Some(run), Some(job)) => {
                     if ledger.runs.insert(run, Noted { job, begin: round, end: None }).is_some() {
@@ -482,11 +566,5 @@ impl<'a> Ledger<'a> {
             }
         }
         ledger
-    }
-
-    /// Whether an executor was killed that may have been the one of this run.
-    fn has_lost_its_executor(&self, run: &Noted<'_>) -> bool {
-        let last = run.end.map_or(usize::MAX, |end| end + REPORTED_AFTER);
-        self.executors.iter().any(|round| (run.begin.saturating_sub(BEGUN_BEFORE)..=last).contains(round))
     }
 }
