@@ -470,16 +470,16 @@ impl Machine {
             let job = format!("root:{name}");
             let runs: Vec<u64> =
                 ledger.runs.iter().filter(|(_, noted)| noted.job == job).map(|(run, _)| *run).collect();
-            let unseen = runs.iter().filter(|run| self.gone.unseen.contains(run)).count();
-            let (starts, failures) = (count(") CMD ("), count(") FAILED ("));
+            let of = |gone: &HashSet<u64>| runs.iter().filter(|run| gone.contains(run)).count();
+            let (unseen, unreported) = (of(&self.gone.unseen), of(&self.gone.unreported));
             // Some of the unseen ones have not noted their begin.
-            let most = runs.len() + self.gone.unseen.len();
-            if !(runs.len() - unseen..=most).contains(&starts) {
-                wrong.push(format!("{starts} CMD lines of {name} for {} runs, {unseen} of them unseen", runs.len()));
-            }
-            let ended = if usual == "failed" { runs.len() } else { 0 };
-            if !(ended.saturating_sub(unseen)..=ended).contains(&failures) {
-                wrong.push(format!("{failures} FAILED lines of {name} for {ended} runs, {unseen} of them unseen"));
+            let starts = (runs.len() - unseen, runs.len() + self.gone.unseen.len());
+            let failures = if usual == "failed" { (runs.len() - unseen - unreported, runs.len()) } else { (0, 0) };
+            for (event, (least, most)) in [(") CMD (", starts), (") FAILED (", failures)] {
+                let found = count(event);
+                if !(least..=most).contains(&found) {
+                    wrong.push(format!("{found} lines {event:?} of {name}, and not {least} to {most}"));
+                }
             }
         }
     }
