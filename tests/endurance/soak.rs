@@ -19,8 +19,9 @@ const HOURS: f64 = 0.0125;
 const HOURS_VARIABLE: &str = "CRONWHEEL_SOAK_HOURS";
 const TEST: &str = "soak::tables_are_edited_and_services_fail_for_hours";
 
-/// By how many seconds the clock is set, again and again in this order.
-const STEPS: [i64; 9] = [90, -20, 1200, -120, 240, -1800, -45, 4000, -3600];
+/// By how many seconds the clock is set, again and again in this order, unless the variable CRONWHEEL_SOAK_STEPS has others.
+const STEPS: &str = "90,-20,1200,-120,240,-1800,-45,4000,-3600";
+const STEPS_VARIABLE: &str = "CRONWHEEL_SOAK_STEPS";
 
 /// Seconds between two things of a kind.
 const SAMPLE_S: u64 = 5;
@@ -35,9 +36,9 @@ const LOG_LOSS_S: u64 = 20;
 /// No table is toggled so shortly before or after a step, which belongs to one minute.
 const CALM_S: u64 = 10;
 
-/// The seconds between steps of the clock in a run of that length.
+/// The seconds between steps of the clock in a run of that length: each of them comes in ten minutes or more.
 fn step_interval(length_s: u64) -> u64 {
-    (length_s / 3).min(420)
+    (length_s / 9).max(60).min(length_s / 3).min(420)
 }
 
 /// The seconds between losses of the log.
@@ -78,6 +79,7 @@ struct Soak {
     present: Vec<bool>,
     edits: usize,
     reloads: usize,
+    step_sizes: Vec<i64>,
     steps: usize,
     log_losses: usize,
     log_is_away: bool,
@@ -109,6 +111,7 @@ impl Soak {
         let minutes = Minutes::from(clock.shows());
         let checks = Checks::default();
         let next_step_s = step_interval(length_s);
+        let steps = std::env::var(STEPS_VARIABLE).unwrap_or_else(|_| STEPS.to_owned());
         Soak {
             world,
             clock,
@@ -122,6 +125,7 @@ impl Soak {
             present: vec![true; TABLES],
             edits: 0,
             reloads: 0,
+            step_sizes: steps.split(',').map(|step| step.parse().expect("seconds")).collect(),
             steps: 0,
             log_losses: 0,
             log_is_away: false,
@@ -227,7 +231,7 @@ impl Soak {
     }
 
     fn step(&mut self, second: u64) {
-        let by = STEPS[self.steps % STEPS.len()];
+        let by = self.step_sizes[self.steps % self.step_sizes.len()];
         self.steps += 1;
         let before = self.clock.shows();
         self.minutes.go_on(before);
