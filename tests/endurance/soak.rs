@@ -4,7 +4,7 @@
 //! with the history, the log, the mails, and with the slots that the rules of crontab(5) give for the minutes that the clock showed.
 
 use crate::common::clock::now;
-use crate::common::stage::{finish, first_process, missing, skip, stage, way_inside, why_not};
+use crate::common::stage::{finish, first_process, missing, skip, stage, wait_for_inside, way_inside, why_not};
 use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::fake::{Clock, VARIABLES};
 use crate::soak_checks::{Checks, Minutes, Samples};
@@ -33,8 +33,16 @@ const REPORT_S: u64 = 60;
 const GATE_S: u64 = 75;
 /// For so long the log is away.
 const LOG_LOSS_S: u64 = 20;
+/// The machine is set up, what waits for its start is started, and everything is compared within this time; a busy machine needs minutes.
+const AFTERWARDS_S: u64 = 1500;
 /// No table is toggled so shortly before or after a step, which belongs to one minute.
 const CALM_S: u64 = 10;
+
+/// The length of the run in seconds.
+fn length_s() -> u64 {
+    let hours = std::env::var(HOURS_VARIABLE).ok().map_or(HOURS, |hours| hours.parse().expect("hours"));
+    (hours * 3600.0) as u64
+}
 
 /// The seconds between steps of the clock in a run of that length: each of them comes in ten minutes or more.
 fn step_interval(length_s: u64) -> u64 {
@@ -58,8 +66,10 @@ fn tables_are_edited_and_services_fail_for_hours() {
             }
             // What it says is seen while it goes on.
             let arguments = ["--exact", TEST, "--nocapture", "--test-threads=1"];
-            let status = way_inside(&arguments).status().expect("unshare, of util-linux");
-            assert!(status.success(), "inside: {status}");
+            let limit = Duration::from_secs(length_s() + AFTERWARDS_S);
+            let inside = wait_for_inside(&mut way_inside(&arguments), limit);
+            assert!(!inside.timed_out, "killed, because it had not ended after {} seconds", limit.as_secs());
+            assert!(inside.output.status.success(), "inside: {}", inside.output.status);
         }
     }
 }
@@ -89,8 +99,7 @@ struct Soak {
 
 impl Soak {
     fn start(world: World) -> Soak {
-        let hours = std::env::var(HOURS_VARIABLE).ok().map_or(HOURS, |hours| hours.parse().expect("hours"));
-        let length_s = (hours * 3600.0) as u64;
+        let length_s = length_s();
         machine::set_up(&world);
         crate::common::machine::run(std::process::Command::new("ln").args([
             "-sfn",
