@@ -12,6 +12,8 @@ const DATABASE: &str = "/var/lib/cronwheel/history/history.db";
 /// A correction of less than so many seconds repeats nothing, and one forward of not more than so many skips nothing.
 const SMALL_BACK_S: i64 = 60;
 const SMALL_FORWARD_S: i64 = 300;
+/// The pause before a retry, and a second for what is rounded.
+const RETRY_S: i64 = 3;
 
 /// By how much the median of the resident set in the last quarter may exceed the one in the second quarter, in KiB. A peak needs more for a
 /// moment, which a sample meets or not.
@@ -36,15 +38,41 @@ pub struct Minutes {
     fixed: BTreeSet<i64>,
     last: i64,
     highest: i64,
-    /// What the clock showed before it was set, in seconds.
-    steps: Vec<i64>,
+    /// The last one goes on.
+    epochs: Vec<Epoch>,
+}
+
+/// The time between two steps of the clock.
+#[derive(Clone, Copy, Debug)]
+struct Epoch {
+    /// Slots after this second are due in it.
+    due_after: i64,
+    /// The first second that the clock shows.
+    from: i64,
+    /// The last one.
+    until: i64,
+    /// The length of the ledger when it began.
+    ledger: u64,
+}
+
+impl Epoch {
+    /// Whether a slot of a wildcard entry at that second comes in it.
+    fn has_slot(&self, second: i64) -> bool {
+        self.due_after < second && second <= self.until
+    }
+
+    /// Whether something may have ended in it at that second.
+    fn has(&self, second: i64) -> bool {
+        (self.from - 1..=self.until + 1).contains(&second)
+    }
 }
 
 impl Minutes {
     /// None so far, on a machine whose clock shows that.
     pub fn from(shown: i64) -> Minutes {
         let last = shown.div_euclid(60);
-        Minutes { wildcard: Vec::new(), fixed: BTreeSet::new(), last, highest: last, steps: Vec::new() }
+        let epochs = vec![Epoch { due_after: shown, from: shown, until: i64::MAX, ledger: 0 }];
+        Minutes { wildcard: Vec::new(), fixed: BTreeSet::new(), last, highest: last, epochs }
     }
 
     /// How many there were.
@@ -62,20 +90,39 @@ impl Minutes {
 
     /// The clock was set by so many seconds (less than three hours), and shows that.
     pub fn step(&mut self, by: i64, shown: i64) {
-        self.steps.push(shown - by);
-        let now = shown.div_euclid(60);
-        if by <= -SMALL_BACK_S || by > SMALL_FORWARD_S {
+        let before = shown - by;
+        let is_small = by > -SMALL_BACK_S && by <= SMALL_FORWARD_S;
+        let due_after = if is_small { before } else { shown.div_euclid(60) * 60 - 1 };
+        self.epochs.last_mut().unwrap().until = before;
+        let ledger = fs::metadata(LEDGER).unwrap().len();
+        self.epochs.push(Epoch { due_after, from: shown, until: i64::MAX, ledger });
+        if is_small {
+            self.go_on(shown);
+        } else {
+            let now = shown.div_euclid(60);
             self.wildcard.push(now);
             self.fix(now);
             self.last = now;
-        } else {
-            self.go_on(shown);
         }
     }
 
     fn fix(&mut self, now: i64) {
         self.fixed.extend(self.highest + 1..=now);
         self.highest = self.highest.max(now);
+    }
+
+    /// When a slot of a wildcard entry came that the clock has shown `earlier` times before: the number of the epoch, and the second in it.
+    fn arrival(&self, slot: i64, earlier: usize) -> Option<(usize, i64)> {
+        let mut epochs = self.epochs.iter().enumerate().filter(|(_, epoch)| epoch.has_slot(slot));
+        epochs.nth(earlier).map(|(number, epoch)| (number, slot.max(epoch.from)))
+    }
+
+    /// Whether a slot that came then was there before an attempt is made two seconds after one that ended at `ended`, or the clock was set
+    /// meanwhile. The ledger's line of that one is at `offset`; on a busy machine it ends in the next epoch.
+    fn is_given_up(&self, arrival: (usize, i64), ended: i64, offset: u64) -> bool {
+        let begun_in = self.epochs.iter().rposition(|epoch| epoch.ledger <= offset).unwrap_or(0);
+        let ends = self.epochs.iter().enumerate().skip(begun_in).take(2).filter(|(_, epoch)| epoch.has(ended));
+        ends.into_iter().any(|(number, epoch)| arrival <= (number, ended + RETRY_S) || epoch.until <= ended + RETRY_S)
     }
 }
 
@@ -337,23 +384,28 @@ impl Checks {
         });
         let rows = read_rows(world);
         let kinds: HashMap<String, Kind> = (0..TABLES).flat_map(machine::jobs).map(|job| (job.id, job.kind)).collect();
-        self.compare_ledger(&rows);
-        self.compare_outcomes(&rows, &kinds, &minutes.steps);
+        let offsets = self.compare_ledger(&rows);
+        self.compare_outcomes(&rows, &kinds, minutes, &offsets);
         self.compare_slots(&rows, minutes);
         self.compare_mails(&rows, &kinds);
         self.compare_log(&rows, log);
         print_figures(&rows, minutes);
     }
 
-    /// Each run has written one line, and the line says what the row says.
-    fn compare_ledger(&mut self, rows: &[Row]) {
+    /// Each run has written one line, and the line says what the row says. Returns where the lines are.
+    fn compare_ledger(&mut self, rows: &[Row]) -> HashMap<u64, u64> {
         let text = fs::read_to_string(LEDGER).unwrap();
         let mut ledger: HashMap<u64, &str> = HashMap::new();
+        let mut offsets: HashMap<u64, u64> = HashMap::new();
+        let mut offset = 0;
         for line in text.lines() {
+            let begin = offset;
+            offset += line.len() as u64 + 1;
             let Some((run, rest)) = line.split_once(' ').and_then(|(run, rest)| Some((run.parse().ok()?, rest))) else {
                 self.violations.push(format!("ledger: {line:?}"));
                 continue;
             };
+            offsets.insert(run, begin);
             let before = ledger.insert(run, rest);
             self.require(before.is_none(), || format!("ledger: run {run} twice: {line}, {before:?}"));
         }
@@ -370,10 +422,17 @@ impl Checks {
         for (run, line) in ledger {
             self.violations.push(format!("ledger without a row: {run} {line}"));
         }
+        offsets
     }
 
     /// Each run ended as its job ends.
-    fn compare_outcomes(&mut self, rows: &[Row], kinds: &HashMap<String, Kind>, steps: &[i64]) {
+    fn compare_outcomes(
+        &mut self,
+        rows: &[Row],
+        kinds: &HashMap<String, Kind>,
+        minutes: &Minutes,
+        offsets: &HashMap<u64, u64>,
+    ) {
         for row in rows {
             let Some(kind) = kinds.get(&row.job) else {
                 self.violations.push(format!("a row of an unknown job: {row}"));
@@ -392,7 +451,8 @@ impl Checks {
             self.require(is_right, || format!("{kind:?}: {row}"));
             self.require(row.trigger == "schedule" || row.trigger == "retry", || format!("trigger: {row}"));
         }
-        // A second attempt is left out only when the next slot has begun meanwhile.
+        // A second attempt is left out only when the next slot has come meanwhile, however late that is started: on a busy machine it waits for its
+        // turn. The first attempt may be as late: then the next slot has come before a step back that the attempt ended after, at an earlier time.
         let mut attempts: HashMap<&str, Vec<&Row>> = HashMap::new();
         for row in rows.iter().filter(|row| kinds.get(&row.job) == Some(&Kind::Retried) && row.run.is_some()) {
             attempts.entry(&row.job).or_default().push(row);
@@ -400,16 +460,28 @@ impl Checks {
         let mut given_up = 0;
         for rows in attempts.values_mut() {
             rows.sort_by_key(|row| row.run);
+            // How often a minute has come before.
+            let mut shown: HashMap<i64, usize> = HashMap::new();
+            for row in rows.iter().take(1).filter(|row| row.attempt == 1) {
+                shown.insert(row.minute, 1);
+            }
             for pair in rows.windows(2) {
-                if pair[0].attempt == 1 && pair[1].attempt == 1 {
-                    given_up += 1;
-                    let ended_ms = pair[0].ended_ms.unwrap_or(pair[0].recorded_ms);
-                    let pause_ms = ended_ms - 1_000..=ended_ms + 3_000;
-                    // However late it is started: on a busy machine it waits for its turn.
-                    let is_given_up = pair[1].scheduled_ms <= *pause_ms.end()
-                        || steps.iter().any(|shown| pause_ms.contains(&(shown * 1000)));
-                    self.require(is_given_up, || format!("not retried: {}", pair[0]));
+                if pair[1].attempt != 1 {
+                    continue;
                 }
+                let earlier = shown.entry(pair[1].minute).or_default();
+                let arrival = minutes.arrival(pair[1].minute * 60, *earlier);
+                *earlier += 1;
+                if pair[0].attempt != 1 {
+                    continue;
+                }
+                given_up += 1;
+                let ended = pair[0].ended_ms.unwrap_or(pair[0].recorded_ms).div_euclid(1000);
+                let offset = pair[0].run.and_then(|run| offsets.get(&run)).copied().unwrap_or(0);
+                let is_given_up = arrival.is_some_and(|arrival| minutes.is_given_up(arrival, ended, offset));
+                self.require(is_given_up, || {
+                    format!("not retried: {}, ended {}, next {}, came {arrival:?}", pair[0], Timestamp(ended), pair[1])
+                });
             }
         }
         println!("retries given up because the next slot had begun: {given_up}");
