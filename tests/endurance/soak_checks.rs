@@ -63,7 +63,7 @@ impl Epoch {
 
     /// Whether something may have ended in it at that second.
     fn has(&self, second: i64) -> bool {
-        (self.from - 1..=self.until + 1).contains(&second)
+        (self.from - 1..=self.until.saturating_add(1)).contains(&second)
     }
 }
 
