@@ -14,6 +14,8 @@ const SMALL_BACK_S: i64 = 60;
 const SMALL_FORWARD_S: i64 = 300;
 /// The pause before a retry, and a second for what is rounded.
 const RETRY_S: i64 = 3;
+/// A first attempt that is retried takes less than so many seconds, on a busy machine, too.
+const SHORT_RUN_S: i64 = 40;
 
 /// By how much the median of the resident set in the last quarter may exceed the one in the second quarter, in KiB. A peak needs more for a
 /// moment, which a sample meets or not.
@@ -117,12 +119,15 @@ impl Minutes {
         epochs.nth(earlier).map(|(number, epoch)| (number, slot.max(epoch.from)))
     }
 
-    /// Whether a slot that came then was there before an attempt is made two seconds after one that ended at `ended`, or the clock was set
-    /// meanwhile. The ledger's line of that one is at `offset`; on a busy machine it ends in the next epoch.
-    fn is_given_up(&self, arrival: (usize, i64), ended: i64, offset: u64) -> bool {
+    /// Whether a slot that came then was there before an attempt is made two seconds after one of these times, or the clock was set meanwhile.
+    /// The ledger's line of that one is at `offset`.
+    fn is_given_up(&self, arrival: (usize, i64), (started, ended): (i64, i64), offset: u64) -> bool {
         let begun_in = self.epochs.iter().rposition(|epoch| epoch.ledger <= offset).unwrap_or(0);
+        // Else the clock was set while it went on.
+        let is_short = (0..SHORT_RUN_S).contains(&(ended - started));
         let ends = self.epochs.iter().enumerate().skip(begun_in).take(2).filter(|(_, epoch)| epoch.has(ended));
-        ends.into_iter().any(|(number, epoch)| arrival <= (number, ended + RETRY_S) || epoch.until <= ended + RETRY_S)
+        ends.take(if is_short { 1 } else { 2 })
+            .any(|(number, epoch)| arrival <= (number, ended + RETRY_S) || epoch.until <= ended + RETRY_S)
     }
 }
 
@@ -476,11 +481,17 @@ impl Checks {
                     continue;
                 }
                 given_up += 1;
-                let ended = pair[0].ended_ms.unwrap_or(pair[0].recorded_ms).div_euclid(1000);
+                let ended_ms = pair[0].ended_ms.unwrap_or(pair[0].recorded_ms);
+                let times = (pair[0].started_ms.unwrap_or(ended_ms).div_euclid(1000), ended_ms.div_euclid(1000));
                 let offset = pair[0].run.and_then(|run| offsets.get(&run)).copied().unwrap_or(0);
-                let is_given_up = arrival.is_some_and(|arrival| minutes.is_given_up(arrival, ended, offset));
+                let is_given_up = arrival.is_some_and(|arrival| minutes.is_given_up(arrival, times, offset));
                 self.require(is_given_up, || {
-                    format!("not retried: {}, ended {}, next {}, came {arrival:?}", pair[0], Timestamp(ended), pair[1])
+                    format!(
+                        "not retried: {}, ended {}, next {}, came {arrival:?}",
+                        pair[0],
+                        Timestamp(times.1),
+                        pair[1]
+                    )
                 });
             }
         }
@@ -668,4 +679,26 @@ fn print_figures(rows: &[Row], minutes: &Minutes) {
         at(990),
         at(1000)
     );
+}
+
+#[test]
+fn a_slot_that_came_before_a_step_back_makes_an_end_after_it_final() {
+    let epoch = |due_after, from, until, ledger| Epoch { due_after, from, until, ledger };
+    // At 150 it was set back by 45 seconds, and at 300 by 120.
+    let epochs = vec![epoch(-1, 0, 150, 0), epoch(150, 105, 300, 10), epoch(179, 180, i64::MAX, 20)];
+    let minutes = Minutes { wildcard: Vec::new(), fixed: BTreeSet::new(), last: 0, highest: 0, epochs };
+    assert_eq!(
+        [60, 120, 180, 240].map(|slot| minutes.arrival(slot, 0).unwrap()),
+        [(0, 60), (0, 120), (1, 180), (1, 240)]
+    );
+    assert_eq!([180, 240].map(|slot| minutes.arrival(slot, 1).unwrap()), [(2, 180), (2, 240)]);
+    assert_eq!(minutes.arrival(120, 1), None);
+    // The slot, how often it came before, begin and end of the attempt, and where the ledger has it.
+    let is_given_up =
+        |slot, earlier, times, offset| minutes.is_given_up(minutes.arrival(slot, earlier).unwrap(), times, offset);
+    assert!(is_given_up(120, 0, (118, 118), 5) && !is_given_up(120, 0, (110, 110), 5), "a retry in time");
+    assert!(is_given_up(180, 0, (148, 148), 5), "the clock was set in the pause");
+    assert!(is_given_up(120, 0, (110, 110), 15), "it began after the step, and the slot came before it");
+    assert!(is_given_up(120, 0, (149, 106), 5), "it ended after the step");
+    assert!(is_given_up(240, 0, (200, 200), 25) && !is_given_up(240, 1, (200, 200), 25), "a minute that comes again");
 }
