@@ -129,7 +129,7 @@ fn after_a_step_back_the_slot_that_came_last_is_retried_and_not_the_one_with_the
         assert_eq!(starts.iter().map(|start| clock(Timestamp(start.scheduled_at))).collect::<Vec<_>>(), slots);
         for start in &starts {
             machine.tell(ended(start.run, RunOutcome::Code(1)));
-            let actions = machine.look_after(3);
+            let actions = machine.tick_after(3);
             let retried: Vec<(i64, u32)> =
                 started(&actions).into_iter().map(|start| (start.scheduled_at, start.attempt)).collect();
             let is_last = start.run == starts[starts.len() - 1].run;
