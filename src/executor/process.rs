@@ -131,6 +131,8 @@ impl ExecutorState {
             self.mails.end_overdue(now);
             self.follow_ups.end_overdue(now);
             self.start_pending(now)?;
+            // The end of a run is recorded before a mailer or a hook says it to anybody: if this process is killed then, the next main knows it.
+            self.journal.flush(&mut self.context);
             self.mails.send_queued(&mut self.context, &mut self.children, now);
             self.start_follow_ups(now);
             self.context.log.flush();

@@ -119,8 +119,13 @@ pub struct Inside {
 /// Runs this program again with `arguments`, as the first process of new namespaces, and collects what it says. It is killed with
 /// everything that it started when it has not ended after `limit`.
 pub fn go_inside(arguments: &[&str], limit: Duration) -> Inside {
-    let child =
-        way_inside(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("unshare, of util-linux");
+    let mut command = way_inside(arguments);
+    wait_for_inside(command.stdout(Stdio::piped()).stderr(Stdio::piped()), limit)
+}
+
+/// Starts a command of [`way_inside`], and waits for its end as [`go_inside`] does. What it says is collected where it has pipes.
+pub fn wait_for_inside(command: &mut Command, limit: Duration) -> Inside {
+    let child = command.spawn().expect("unshare, of util-linux");
     // Unshare was told to take its child along, and with their first process the namespaces end.
     let unshare = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let (ended, end) = mpsc::channel::<()>();

@@ -7,9 +7,10 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::crontab::MailRule;
-use cronwheel::executor::{Config, Mailer};
+use cronwheel::executor::{Config, Mailer, read_journal};
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{Owner, RunOutcome, RunRequest, Trigger};
+use cronwheel::scheduler::{Owner, RunId, RunOutcome, RunRequest, Trigger};
+use cronwheel::sys::host;
 use nix::poll::PollFlags;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -387,4 +388,22 @@ fn an_attempt_whose_background_process_still_writes_is_mailed_with_the_next_one(
         let mail = mail(&world);
         assert!(mail.ends_with("\n\nattempt 1: exit 3\nfirst\nattempt 2: exit 4\nsecond\n"), "{profile:?}: {mail}");
     }
+}
+
+#[test]
+fn the_end_of_a_run_is_in_the_journal_before_its_mailer_begins() {
+    let Some(_world) = world!(Implementation::OursDebian, ["strace"]) else { return };
+    install_mailer("cp /run/cronwheel/executor-*.journal /tmp/journal.part && mv /tmp/journal.part /tmp/journal");
+    let mut harness = Harness::debian();
+    // What is begun before that is written has time to look.
+    let tracer = harness.traced(&["-e", "trace=pwrite64", "-e", "inject=pwrite64:delay_enter=500000"]);
+    harness.start(&start(1, "root", "echo output; exit 3"));
+    assert_eq!(harness.end_of(1), RunOutcome::Code(3));
+    let journal = Path::new("/tmp/journal");
+    Deadline::seconds(30).wait_for("the mailer's copy", || journal.exists().then_some(()));
+    drop(tracer);
+    let content = read_journal(&fs::File::open(journal).unwrap(), &host::boot().id, 0).unwrap();
+    let run = &content.runs[&RunId(1)];
+    assert_eq!(run.result.as_ref().map(|result| &result.outcome), Some(&RunOutcome::Code(3)));
+    assert_eq!(run.mail, None);
 }

@@ -1,8 +1,8 @@
 //! Tables of cases: steps of the clock, sleeps, late loops, gaps and folds.
 
-use crate::setup::{Machine, commands, starts, zone};
-use cronwheel::schedule::Zone;
-use cronwheel::scheduler::{Action, Event};
+use crate::setup::{Machine, clock, commands, ended, started, starts, zone};
+use cronwheel::schedule::{Timestamp, Zone};
+use cronwheel::scheduler::{Action, Event, RunOutcome, RunRequest};
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 86_400;
@@ -113,6 +113,27 @@ fn a_small_step_back_in_a_time_that_comes_again_neither_loses_nor_doubles_anythi
             // does not show 10:30 a second time before the end.
             let expected = if seconds < -10 { 60 } else { 61 };
             assert_eq!(found.len(), expected, "{seconds} s at {small}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn after_a_step_back_the_slot_that_came_last_is_retried_and_not_the_one_with_the_latest_time() {
+    // 120 seconds back, 10:00 is due once more.
+    for (back, slots) in [(45, &["10:01:00", "10:02:00"][..]), (120, &["10:01:00", "10:02:00", "10:00:00"])] {
+        let mut machine = Machine::with_table("CRON_RETRY=1,2s\n* * * * * c\n", "2026-05-01T10:00:10Z");
+        let mut actions = machine.run(140);
+        machine.now.utc.0 -= back;
+        actions.extend(machine.tell(Event::Tick));
+        let starts: Vec<RunRequest> = started(&actions).into_iter().cloned().collect();
+        assert_eq!(starts.iter().map(|start| clock(Timestamp(start.scheduled_at))).collect::<Vec<_>>(), slots);
+        for start in &starts {
+            machine.tell(ended(start.run, RunOutcome::Code(1)));
+            let actions = machine.tick_after(3);
+            let retried: Vec<(i64, u32)> =
+                started(&actions).into_iter().map(|start| (start.scheduled_at, start.attempt)).collect();
+            let is_last = start.run == starts[starts.len() - 1].run;
+            assert_eq!(retried, if is_last { vec![(start.scheduled_at, 2)] } else { vec![] }, "{back}");
         }
     }
 }
