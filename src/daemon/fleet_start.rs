@@ -2,7 +2,7 @@
 
 use super::execute_as;
 use super::settings::Settings;
-use crate::config::FleetConfig;
+use crate::config::{FleetConfig, is_fleet_name};
 use crate::crontab::printable;
 use crate::fleet::link::Link;
 use crate::fleet::message::{ACCOUNT, AgentMessage, AgentSettings, VERB};
@@ -156,7 +156,7 @@ pub(super) fn node_name(config: &FleetConfig) -> Option<String> {
         return Some(node.clone());
     }
     let name = String::from_utf8(files::host_name().ok()?).ok()?;
-    crate::config::is_fleet_name(&name).then_some(name)
+    is_fleet_name(&name).then_some(name)
 }
 
 /// What the agent has to know, with the certificates, the key and the password as they are now.

@@ -1,7 +1,7 @@
 //! The fleet as this node sees it, for those who ask, and the repair of a watermark.
 
 use super::action::Action;
-use super::fleet::{FleetNodeView, FleetPause, Mark, NodeJobs, Purpose};
+use super::fleet::{AHEAD_MS, FleetNodeView, FleetPause, Mark, NodeJobs, Purpose};
 use super::fleet_events::REQUEST_MS;
 use super::job_id::JobId;
 use super::now::Now;
@@ -19,6 +19,8 @@ pub struct FleetView {
     pub away_since_ms: Option<i64>,
     /// Whether another machine has the name of this node.
     pub is_name_taken: bool,
+    /// Whether the clock of this node differs so much from the fleet's that it takes no part.
+    pub is_skewed: bool,
     /// The nodes that are alive, and those that this node has seen go, by name.
     pub nodes: Vec<FleetNodeView>,
     /// A few jobs whose watermark is in the future, so that they do not run until then.
@@ -47,6 +49,8 @@ pub enum FleetRepair {
     NotNeeded(Option<i64>),
     /// The engine cannot be reached, or there is no fleet.
     Away,
+    /// The clock of this node differs too much from the fleet's: it cannot judge what the future is.
+    Skewed,
 }
 
 impl Scheduler {
@@ -55,16 +59,16 @@ impl Scheduler {
         const MOST_AHEAD: usize = 5;
         let fleet = self.fleet.as_ref()?;
         let is_up = fleet.link.is_up(now.elapsed_ms);
-        let mut ahead = Vec::new();
-        for (id, known) in fleet.cache.marks() {
-            if known.value.as_ref().is_some_and(|mark| is_ahead(mark, now)) && ahead.len() < MOST_AHEAD {
-                ahead.push(id.clone());
-            }
-        }
+        // A node whose clock is slow would take every watermark for one of the future.
+        let median_s = fleet.median_s(now);
+        let is_wrong = |mark: &Mark| is_up && !fleet.is_skewed(now) && is_ahead(mark, median_s);
+        let wrong = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(is_wrong));
+        let ahead = wrong.take(MOST_AHEAD).map(|(id, _)| id.clone()).collect();
         Some(FleetView {
             node: fleet.settings.node.clone(),
             away_since_ms: (!is_up).then(|| fleet.link.away_since_ms()),
             is_name_taken: fleet.is_name_taken(),
+            is_skewed: is_up && fleet.is_skewed(now),
             nodes: fleet.node_views(now),
             ahead,
         })
@@ -101,7 +105,8 @@ impl Scheduler {
         published.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
     }
 
-    /// Sets the watermark of a job whose slot is in the future to now, so that it runs again. No slot of the past can be claimed by that.
+    /// Sets the watermark of a job whose slot is in the future to the fleet's time and a little more, so that it runs again. No slot of the
+    /// past can be claimed by that: the time is the median of all clocks, and a slot is claimed 5 seconds ahead of it at most.
     pub fn repair_fleet_mark(&mut self, id: &JobId, now: Now) -> Answer<FleetRepair> {
         let mut actions = Vec::new();
         let gap = self.follow_time(now, &mut actions);
@@ -114,15 +119,19 @@ impl Scheduler {
 
     fn ask_for_repair(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) -> FleetRepair {
         let Some(fleet) = &mut self.fleet else { return FleetRepair::Away };
+        if fleet.is_skewed(now) {
+            return FleetRepair::Skewed;
+        }
+        let median_s = fleet.median_s(now);
         let mark = fleet.cache.mark(id).and_then(|known| known.value.as_ref());
-        let Some(slot) = mark.filter(|mark| is_ahead(mark, now)).map(|mark| mark.slot) else {
+        let Some(slot) = mark.filter(|mark| is_ahead(mark, median_s)).map(|mark| mark.slot) else {
             return FleetRepair::NotNeeded(mark.map(|mark| mark.slot));
         };
         let purpose = Purpose::Repair(id.clone());
         if fleet.is_asked(&purpose) {
             return FleetRepair::Asked(slot);
         }
-        let transaction = fleet.plan_repair(id, now.utc.0);
+        let transaction = fleet.plan_repair(id, median_s.saturating_add(AHEAD_MS / 1_000));
         let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
         match transaction.and_then(|transaction| fleet.request(purpose, transaction, expires_ms)) {
             Some(request) => {
@@ -134,8 +143,8 @@ impl Scheduler {
     }
 }
 
-/// Whether the slot of a mark is in the future, beyond what a clock that is right can have claimed.
-fn is_ahead(mark: &Mark, now: Now) -> bool {
+/// Whether the slot of a mark is in the future, beyond what a clock that is right can have claimed. The time is that of the fleet.
+fn is_ahead(mark: &Mark, median_s: i64) -> bool {
     const AHEAD_S: i64 = 60;
-    mark.slot > now.utc.0.saturating_add(AHEAD_S)
+    mark.slot > median_s.saturating_add(AHEAD_S)
 }

@@ -93,7 +93,7 @@ impl Scheduler {
     pub(super) fn sweep_fleet(&mut self, now: Now, actions: &mut Vec<Action>) {
         const MOST_AT_ONCE: usize = 100;
         let Some(fleet) = &mut self.fleet else { return };
-        if !fleet.link.is_up(now.elapsed_ms) || !fleet.sweep.is_due(now.elapsed_ms) {
+        if !fleet.link.is_up(now.elapsed_ms) || fleet.is_skewed(now) || !fleet.sweep.is_due(now.elapsed_ms) {
             return;
         }
         let own = fleet.cache.node(&fleet.settings.node).and_then(|known| known.value.as_ref());

@@ -153,6 +153,10 @@ impl Daemon {
                 self.reply(token, &Reply::of(&cron::FleetReset { slot, repaired: false }));
             }
             FleetRepair::Away => self.refuse(token, self.away()),
+            FleetRepair::Skewed => {
+                let why = "the clock of this node differs too much from the fleet's: correct it, or ask another node";
+                self.refuse(token, cron::Error::FleetAway { why: why.to_owned() });
+            }
         }
     }
 

@@ -348,6 +348,9 @@ impl Daemon {
             (Some(why), _) => why.to_owned(),
             (None, Some(view)) if view.is_name_taken => format!("another machine is the node {}", view.node),
             (None, Some(view)) if view.away_since_ms.is_some() => "it is not connected yet".to_owned(),
+            (None, Some(view)) if view.is_skewed => {
+                "its clock differs too much from the fleet's: it takes no part until that is corrected".to_owned()
+            }
             (None, _) => "up".to_owned(),
         })
     }

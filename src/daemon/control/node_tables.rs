@@ -148,7 +148,14 @@ mod tests {
             ..FleetNodeView::default()
         };
         let nodes = nodes.iter().map(node).collect();
-        FleetView { node: "a".to_owned(), away_since_ms: None, is_name_taken: false, nodes, ahead: Vec::new() }
+        FleetView {
+            node: "a".to_owned(),
+            away_since_ms: None,
+            is_name_taken: false,
+            is_skewed: false,
+            nodes,
+            ahead: Vec::new(),
+        }
     }
 
     fn jobs(jobs: &[(&str, &str)]) -> NodeJobs {

@@ -17,6 +17,7 @@ use crate::sys::cgroup::LeafCgroup;
 use crate::sys::clock;
 use crate::sys::process::{self, Ask, Status};
 use crate::sys::process_list::{self, ProcessWalk};
+use std::collections::BTreeSet;
 use std::io;
 
 /// Maximum number of names of /proc that are read before the other events are handled.
@@ -161,6 +162,7 @@ impl ExecutorState {
 
     /// The lease of the machine was renewed: runs of fleet jobs may go on as long.
     pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
+        let runs: BTreeSet<RunId> = runs.iter().copied().collect();
         for (id, job) in &mut self.jobs.running {
             let Some(fleet) = job.start.fleet.as_mut().filter(|_| runs.contains(&job.start.run)) else { continue };
             if fleet.end_by_ms.is_some() {

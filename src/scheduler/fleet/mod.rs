@@ -30,7 +30,7 @@ mod value;
 mod view;
 
 pub(super) use plans::json;
-pub(super) use state::{ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, RunKeys};
+pub(super) use state::{AHEAD_MS, ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, RunKeys};
 
 pub use key::{FleetKey, OUTCOMES_KEPT};
 pub use load::MOST_SLOTS_A_MINUTE;

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Slots of one job that wait for their turn. Of more the oldest is dropped: other nodes have had time enough to claim it.
 const MOST_PENDING: usize = 60;
 /// How much later than the median of the fleet's clocks a slot may be when it is claimed. Milliseconds.
-const AHEAD_MS: i64 = 5_000;
+pub(in crate::scheduler) const AHEAD_MS: i64 = 5_000;
 /// A node whose clock differs by more from the median is not in the fleet. Milliseconds.
 pub(super) const MOST_SKEW_MS: i64 = 30_000;
 /// Sleeps of the machine that are remembered. Messages are not older.
@@ -318,6 +318,11 @@ impl Fleet {
         let mut clocks: Vec<i64> = others.map(|(_, at)| at).chain([own]).collect();
         clocks.sort_unstable();
         clocks.get((clocks.len() - 1) / 2).copied().unwrap_or(own)
+    }
+
+    /// The same in seconds.
+    pub(in crate::scheduler) fn median_s(&self, now: Now) -> i64 {
+        self.median_ms(now).div_euclid(1_000)
     }
 
     /// For how many milliseconds a slot may not be claimed yet.
