@@ -7,7 +7,7 @@ use super::batch;
 use super::connection::{Connection, Read, Task, write};
 use super::etcd::{Etcd, KeyValue, StreamMessage, WatchAnswer, end_of_prefix};
 use super::fault;
-use super::http::RequestError;
+use super::http::{RequestError, Stream};
 use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetRequest, LEASE_MS};
 use crate::sys::clock;
@@ -457,7 +457,7 @@ fn watch(connection: &Connection, known: &AtomicU64) {
 ///
 /// # Errors
 /// The changes since what is known cannot be had any more.
-fn follow(connection: &Connection, mut stream: super::http::Stream, known: &AtomicU64) -> Result<String, String> {
+fn follow(connection: &Connection, mut stream: Stream, known: &AtomicU64) -> Result<String, String> {
     loop {
         let message: StreamMessage<WatchAnswer> = match stream.next() {
             Ok(Some(message)) => message,

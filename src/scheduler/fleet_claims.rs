@@ -8,7 +8,7 @@ use super::fleet::{
 use super::fleet_events::REQUEST_MS;
 use super::fleet_slots::{AWAY_MS, RANK_MS};
 use super::job_id::JobId;
-use super::jobs::runs_alone;
+use super::jobs::{FleetActiveRun, runs_alone};
 use super::now::Now;
 use super::run_id::RunId;
 use super::run_record::{Outcome, RunRecord, SkipReason, Trigger};
@@ -297,7 +297,7 @@ impl Scheduler {
         if !fleet.link.is_published() {
             return;
         }
-        let is_ours = |run: &super::jobs::FleetActiveRun<'_>| {
+        let is_ours = |run: &FleetActiveRun<'_>| {
             let own = fleet.cache.mark(run.job).filter(|known| known.value.as_ref().is_some_and(|mark| mark.is_open()));
             let own = own.and_then(|known| fleet.own_claim(known));
             run.policy.fleet.mode == FleetMode::OneWithFailover

@@ -2,14 +2,15 @@
 
 use super::action::Action;
 use super::fleet::{
-    Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, NodeJobs, NodeRecord, Purpose,
-    RunKeys, json,
+    Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, Mark, NodeJobs, NodeRecord,
+    Purpose, RunKeys, json,
 };
 use super::job_id::JobId;
 use super::now::Now;
 use super::saved::StateChange;
 use super::state::{Phase, Scheduler};
 use crate::crontab::{CatchUpMode, FleetMode};
+use crate::schedule::Timestamp;
 use siphasher::sip::SipHasher24;
 use std::hash::{Hash, Hasher};
 
@@ -248,7 +249,7 @@ impl Scheduler {
             match key {
                 FleetKey::Node(node) => {
                     has_new_nodes = true;
-                    let is_of_node = |mark: &super::fleet::Mark| mark.is_open() && mark.node == node;
+                    let is_of_node = |mark: &Mark| mark.is_open() && mark.node == node;
                     let marks = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(is_of_node));
                     let ids: Vec<JobId> = marks.map(|(id, _)| id.clone()).collect();
                     ids.iter().for_each(|id| fleet.wake(id, now.elapsed_ms));
@@ -259,7 +260,7 @@ impl Scheduler {
                     if self.jobs.entry(&id).is_some() || self.jobs.policy(&id).is_some() {
                         fleet.wake(&id, now.elapsed_ms);
                         if let Some(slot) = slot {
-                            let slot = crate::schedule::Timestamp(slot);
+                            let slot = Timestamp(slot);
                             self.with_jobs(now, actions, |jobs, turn| jobs.note_newer_slot(&id, slot, turn));
                         }
                     }

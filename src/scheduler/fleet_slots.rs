@@ -3,7 +3,7 @@
 
 use super::action::Action;
 use super::fleet::{PendingSkip, Purpose};
-use super::fleet_events::spread_ms;
+use super::fleet_events::{REQUEST_MS, spread_ms};
 use super::job_id::JobId;
 use super::missed_slots::MissedSlots;
 use super::now::Now;
@@ -283,7 +283,7 @@ impl Scheduler {
                 });
             }
             Some(Some((transaction, previous))) => {
-                let expires_ms = now.elapsed_ms.saturating_add(super::fleet_events::REQUEST_MS);
+                let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
                 let request = fleet.request(Purpose::Skip(id.clone(), slot), transaction, expires_ms);
                 if let (Some(skip), Some(request)) = (fleet.skips.get_mut(&key), &request) {
                     (skip.request, skip.previous) = (Some(request.id), previous);

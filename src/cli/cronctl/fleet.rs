@@ -8,6 +8,7 @@ use super::job_text;
 use super::list;
 use super::output::Output;
 use super::screen::{Cell, Column, Ink, Screen, Table};
+use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::report::format_count;
@@ -230,7 +231,7 @@ pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output)
         table.print(out).map(|()| true)
     })?;
     if count == 0 && out.is_terminal() {
-        super::stderr::to_stderr("cronctl: there are no fleet jobs (CRON_FLEET=one) that you may see\n");
+        to_stderr("cronctl: there are no fleet jobs (CRON_FLEET=one) that you may see\n");
     }
     Ok(ExitStatus::Success)
 }
@@ -272,7 +273,7 @@ pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Outp
     found.outcomes.iter().for_each(|outcome| table.add(outcome_row(outcome, &screen)));
     if found.outcomes.is_empty() {
         if out.is_terminal() {
-            super::stderr::to_stderr("cronctl: the fleet has no outcome of this job yet\n");
+            to_stderr("cronctl: the fleet has no outcome of this job yet\n");
         }
         return Ok(ExitStatus::Success);
     }
@@ -313,6 +314,7 @@ pub(super) fn outcome_text(outcome: &FleetOutcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::varlink::Time;
 
     #[test]
     fn differences_between_tables_are_named() {
@@ -332,7 +334,7 @@ mod tests {
     #[test]
     fn outcomes_are_told_as_those_of_one_machine_are() {
         let outcome = |word: &str, detail: Option<&str>| FleetOutcome {
-            scheduled_at: crate::varlink::Time(0),
+            scheduled_at: Time(0),
             node: "web1".to_owned(),
             run: None,
             attempt: 0,
