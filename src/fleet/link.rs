@@ -3,6 +3,7 @@
 use super::message::{AgentMessage, LONGEST_LINE};
 use crate::sys::descriptor;
 use crate::sys::error::OsError;
+use crate::sys::files;
 use memchr::memchr;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -98,7 +99,7 @@ impl Link {
     /// # Errors
     /// The connection is of no use any more. Messages that came before are lost, as the end of the connection voids them.
     pub fn receive(&mut self) -> Result<Vec<AgentMessage>, LinkError> {
-        match descriptor::read_on(self.socket.as_fd(), &mut self.incoming, READ) {
+        match files::read_on(self.socket.as_fd(), &mut self.incoming, READ) {
             Ok(0) => return Err(LinkError::Closed),
             Ok(_) => {}
             Err(why) if matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -165,7 +166,7 @@ mod tests {
         let (mut received, mut lines) = (Vec::new(), 0);
         while lines < count {
             link.flush().unwrap();
-            let _ = descriptor::read_on(theirs.as_fd(), &mut received, 1 << 20);
+            let _ = files::read_on(theirs.as_fd(), &mut received, 1 << 20);
             lines += received.iter().filter(|byte| **byte == b'\n').count();
             received.clear();
         }
