@@ -16,6 +16,8 @@ use std::hash::{Hash, Hasher};
 
 /// How long a request that is not a claim may take. Milliseconds.
 pub(super) const REQUEST_MS: i64 = 30_000;
+/// Before a request that was refused or has failed is made again. Milliseconds.
+const RETRY_MS: i64 = 5_000;
 /// Within this time after a connection missed slots are caught up, so that not all jobs of all nodes begin at once. Milliseconds.
 const SPREAD_MS: u64 = 5_000;
 
@@ -140,10 +142,10 @@ impl Scheduler {
                 if let Some((slot, run)) = own.filter(|_| is_done) {
                     self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_loss(&job, slot, run, turn));
                 }
-                fleet_wake(&mut self.fleet, &job, now);
+                self.wake_after_answer(&job, is_done, now);
             }
             Purpose::Run(job) | Purpose::Repair(job) | Purpose::Raise(job) | Purpose::Sweep(job) => {
-                fleet_wake(&mut self.fleet, &job, now)
+                self.wake_after_answer(&job, is_done, now);
             }
             Purpose::Pause(job)
                 if is_done || (is_refused && fleet.plan_pause(&job).is_none_or(|plan| plan != asked)) =>
@@ -153,6 +155,14 @@ impl Scheduler {
             Purpose::Pause(_) => {}
         }
         self.note_fleet_keys(changed, now, actions);
+    }
+
+    /// Lets a job be looked at after the answer to a request: a request that has changed nothing is not made again at once.
+    fn wake_after_answer(&mut self, id: &JobId, is_done: bool, now: Now) {
+        let pause_ms = if is_done { 0 } else { RETRY_MS };
+        if let Some(fleet) = &mut self.fleet {
+            fleet.wake(id, now.elapsed_ms.saturating_add(pause_ms));
+        }
     }
 
     /// Writes the node key, if it is not as it should be.

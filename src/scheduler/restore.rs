@@ -188,12 +188,14 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        for RunStart { run, queued_at, is_queued } in runs {
+        for RunStart { run, queued_at, is_queued, is_claimed_start } in runs {
             if accounted.contains(&run) {
                 continue;
             }
             let is_recent = now.utc.0.saturating_sub(queued_at.0) < STARTS_KNOWN;
             let has_begun = match begun {
+                // Nobody may start the slot of a claim twice, and the executor may have lost what it has begun.
+                _ if is_claimed_start => true,
                 Some(begun) => begun.contains(&run) || !(is_queued || is_recent),
                 None => !is_queued,
             };

@@ -12,6 +12,8 @@ const MOST_NODES: usize = 1_000;
 const MOST_JOBS: usize = 200_000;
 /// Most instances of nodes that are gone and remembered.
 const MOST_GONE: usize = 4_000;
+/// The begin of the year 10000, in milliseconds of UTC.
+const END_OF_CLOCKS_MS: i64 = 253_402_300_800_000;
 
 /// A key with its value as text, for comparisons, and as what it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +118,7 @@ impl FleetCache {
             }
             FleetKey::Clock(node) => {
                 let is_full = self.clocks.len() >= MOST_NODES && !self.clocks.contains_key(node);
-                !is_full && set(&mut self.clocks, node, value, entry.revision, now_ms, |text| text.parse().ok())
+                !is_full && set(&mut self.clocks, node, value, entry.revision, now_ms, clock)
             }
             FleetKey::Mark(job) => {
                 let is_full = self.marks.len() >= MOST_JOBS && !self.marks.contains_key(job);
@@ -248,6 +250,11 @@ impl FleetCache {
     }
 }
 
+/// Reads the clock of a node, milliseconds of UTC. None: it is not in the years 1970 to 9999.
+fn clock(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|at| (0..END_OF_CLOCKS_MS).contains(at))
+}
+
 fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
@@ -271,5 +278,19 @@ fn set<K: Ord + Clone, T>(
             true
         }
         None => map.remove(key).is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_in_the_years_1970_to_9999() {
+        assert_eq!(clock("0"), Some(0));
+        assert_eq!(clock("253402300799999"), Some(253_402_300_799_999));
+        for text in ["-1", "253402300800000", "9223372036854775807", "-9223372036854775808", "", "x"] {
+            assert_eq!(clock(text), None, "{text}");
+        }
     }
 }

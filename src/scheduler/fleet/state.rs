@@ -327,12 +327,12 @@ impl Fleet {
 
     /// For how many milliseconds a slot may not be claimed yet.
     pub(in crate::scheduler) fn wait_for_clock_ms(&self, slot: Timestamp, now: Now) -> i64 {
-        (slot.0.saturating_mul(1_000) - self.median_ms(now) - AHEAD_MS).max(0)
+        slot.0.saturating_mul(1_000).saturating_sub(self.median_ms(now)).saturating_sub(AHEAD_MS).max(0)
     }
 
     /// Whether the clock of this node differs too much from the others'.
     pub(in crate::scheduler) fn is_skewed(&self, now: Now) -> bool {
-        (now.utc.0.saturating_mul(1_000) - self.median_ms(now)).abs() > MOST_SKEW_MS
+        now.utc.0.saturating_mul(1_000).saturating_sub(self.median_ms(now)).saturating_abs() > MOST_SKEW_MS
     }
 
     /// The nonce of a run of this node.

@@ -21,6 +21,8 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) queued_at: Timestamp,
     /// Whether it is still in the start queue.
     pub(in crate::scheduler) is_queued: bool,
+    /// Whether it was handed over with the claim of a slot of a fleet job.
+    pub(in crate::scheduler) is_claimed_start: bool,
 }
 
 /// A run that goes on and that its job does not know.
@@ -63,7 +65,12 @@ impl Jobs {
     /// All runs, with what is known of their starts.
     pub(in crate::scheduler) fn all_runs(&self) -> Vec<RunStart> {
         let runs = self.jobs.values().flat_map(|job| &job.state.running);
-        runs.map(|&ActiveRun { run, queued_at, is_queued, .. }| RunStart { run, queued_at, is_queued }).collect()
+        let start = |active: &ActiveRun| {
+            let &ActiveRun { run, queued_at, is_queued, .. } = active;
+            let is_claimed_start = !is_queued && active.item.claim.is_some_and(|claim| !claim.is_by_hand());
+            RunStart { run, queued_at, is_queued, is_claimed_start }
+        };
+        runs.map(start).collect()
     }
 
     /// The executor is asked to start a run. Returns its job.
