@@ -171,10 +171,11 @@ fn a_helper_makes_no_system_call_that_it_does_not_need() {
     assert_eq!(make_socket(OF_THE_INTERNET[0]), Ok(()));
     for helper in helpers() {
         inside(helper, || {
-            for (name, number, arguments) in ATTEMPTS {
+            let uses_network = matches!(helper, Helper::Fleet { .. });
+            // The resolver of libc binds the socket by which it asks the kernel for the machine's addresses (getaddrinfo).
+            for (name, number, arguments) in ATTEMPTS.iter().filter(|attempt| !(uses_network && attempt.0 == "bind")) {
                 assert_eq!(call(*number, *arguments), Err(Errno::ENOSYS), "{name}, {helper:?}");
             }
-            let uses_network = matches!(helper, Helper::Fleet { .. });
             let is_of_network = |kind: &&Kind| matches!(kind.0, AddressFamily::Inet | AddressFamily::Netlink);
             for kind in SOCKETS.iter().filter(|kind| !(uses_network && is_of_network(kind))) {
                 assert_eq!(make_socket(*kind), Err(Errno::ENOSYS), "{kind:?}, {helper:?}");
