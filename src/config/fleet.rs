@@ -23,7 +23,7 @@ pub fn fleet_keys() -> &'static [&'static str] {
 /// Most endpoints, and most bytes of one.
 const MOST_ENDPOINTS: usize = 16;
 const LONGEST_ENDPOINT: usize = 512;
-/// Most labels.
+/// Most labels of a node; more are an error in the file.
 const MOST_LABELS: usize = 32;
 /// Most bytes of the name of a fleet, a node or a label.
 const LONGEST_NAME: usize = 64;

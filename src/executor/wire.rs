@@ -92,7 +92,7 @@ pub enum ExecutorRequest<S> {
     ReportProcesses,
     /// Runs of fleet jobs that fail over may go on until then.
     ExtendRuns {
-        /// The runs.
+        /// The runs of fleet jobs that may go on.
         runs: Vec<RunId>,
         /// When they are ended unless they are extended again, in milliseconds of CLOCK_BOOTTIME.
         end_by_ms: i64,

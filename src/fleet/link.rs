@@ -33,7 +33,7 @@ pub enum LinkError {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The connection.
+/// The connection between main and agent: a line of JSON for each message.
 #[derive(Debug)]
 pub struct Link {
     socket: OwnedFd,

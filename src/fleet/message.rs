@@ -70,7 +70,7 @@ pub enum AgentMessage {
     },
     /// Which member of the engine answers, and how long it took, in microseconds.
     Member {
-        /// Its address.
+        /// The address of the member of etcd, as in `endpoints`.
         endpoint: String,
         /// The time of the last request.
         microseconds: u64,

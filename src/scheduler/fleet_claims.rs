@@ -213,15 +213,19 @@ impl Scheduler {
         true
     }
 
+    /// Job, slot and trigger of a run that waits for its claim. None: it is a further attempt, or is taken over from another node.
+    fn first_attempt(&self, run: RunId) -> Option<(JobId, Timestamp, Trigger)> {
+        let start = &self.fleet.as_ref()?.claims.get(&run)?.start;
+        let is_first = start.attempt == 1 && start.trigger != Trigger::Failover;
+        is_first.then(|| (start.job.clone(), Timestamp(start.scheduled_at), start.trigger))
+    }
+
     /// Drops a run because a run of the job goes on in the fleet.
     fn drop_busy(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         if self.drop_by_hand(run, SkipReason::StillRunning, now, actions) {
             return;
         }
-        let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
-        let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
-        let skipped =
-            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        let skipped = self.first_attempt(run);
         self.drop_claim(run, now, actions);
         if let Some((id, slot, trigger)) = skipped {
             self.begin_skip((&id, slot), trigger, SkipReason::StillRunning, now, actions);
@@ -233,10 +237,7 @@ impl Scheduler {
         if self.drop_by_hand(run, SkipReason::EngineAway, now, actions) {
             return;
         }
-        let claim = self.fleet.as_ref().and_then(|fleet| fleet.claims.get(&run));
-        let skipped = claim.filter(|claim| claim.start.attempt == 1 && claim.start.trigger != Trigger::Failover);
-        let skipped =
-            skipped.map(|claim| (claim.start.job.clone(), Timestamp(claim.start.scheduled_at), claim.start.trigger));
+        let skipped = self.first_attempt(run);
         self.drop_claim(run, now, actions);
         if let Some((id, slot, trigger)) = skipped {
             self.record_away(&id, slot, trigger, now, actions);

@@ -83,7 +83,7 @@ impl Scheduler {
     /// Sets the marks that the engine has lost, as it was restored from a snapshot, to what this node has seen.
     pub(super) fn raise_marks(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
-        let ids: Vec<JobId> = fleet.cache.floors().filter(|id| self.jobs.entry(id).is_some()).cloned().collect();
+        let ids: Vec<JobId> = fleet.cache.minimum_marks().filter(|id| self.jobs.entry(id).is_some()).cloned().collect();
         for id in ids {
             self.ask(Purpose::Raise(id.clone()), now, actions, |fleet| fleet.plan_raise(&id));
         }

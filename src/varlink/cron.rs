@@ -630,11 +630,11 @@ pub struct FleetMetrics {
 /// A node of the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FleetNode {
-    /// Its name.
+    /// The name of the node, as `node` in `[fleet]` or its host name.
     pub node: String,
     /// `here`, `up`, `gone` or `clock`: its clock is wrong, and it takes no part.
     pub state: String,
-    /// Its labels.
+    /// The labels of the node, as in `[fleet]`.
     pub labels: Vec<String>,
     /// Its share of the jobs.
     pub weight: u32,

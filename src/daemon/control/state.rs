@@ -156,7 +156,7 @@ pub(super) enum FleetCall {
 /// What somebody wants to know of the fleet.
 #[derive(Clone, Debug)]
 pub(super) enum FleetQuestion {
-    /// Its nodes.
+    /// The nodes of the fleet and the jobs that differ between them.
     Overview,
     /// Its jobs, or these.
     Jobs { jobs: Option<BTreeSet<JobId>>, filter: cron::Filter },

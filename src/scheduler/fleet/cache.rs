@@ -41,7 +41,7 @@ pub(in crate::scheduler) struct FleetCache {
     /// Boots of machines that are not there any more, with the last name of the node, and since when that is known.
     gone: BTreeMap<String, (String, i64)>,
     /// Marks that the engine has had and has not any more, as it was restored from a snapshot: their slots are over.
-    floors: BTreeMap<JobId, Mark>,
+    minimum_marks: BTreeMap<JobId, Mark>,
     /// Open marks that a later claim has replaced.
     replaced: Vec<(JobId, Known<Mark>)>,
     /// The keys that have come with the listing in progress. None: there is none in progress.
@@ -60,18 +60,18 @@ impl FleetCache {
         // A node that was gone may have been back meanwhile: that counts anew from now on.
         listed.gone.clear();
         let old = std::mem::replace(self, *listed);
-        self.floors = old.floors;
+        self.minimum_marks = old.minimum_marks;
         for (job, known) in &old.marks {
             if let Some(mark) = &known.value {
-                self.floors.entry(job.clone()).or_insert_with(|| mark.clone());
+                self.minimum_marks.entry(job.clone()).or_insert_with(|| mark.clone());
             }
         }
         let marks = &self.marks;
         let number = |known: Option<&Known<Mark>>| known.map(|known| known.value.as_ref().map(|mark| mark.number));
         // A repair has a higher number, and a lower slot.
-        self.floors.retain(|job, floor| match number(marks.get(job)) {
+        self.minimum_marks.retain(|job, minimum_mark| match number(marks.get(job)) {
             None => true,
-            Some(number) => number.is_some_and(|number| number < floor.number),
+            Some(number) => number.is_some_and(|number| number < minimum_mark.number),
         });
         // A mark that has not changed was not seen only now.
         for (job, known) in old.marks {
@@ -125,8 +125,12 @@ impl FleetCache {
                 let old = self.marks.get(job).filter(|known| known.value.as_ref().is_some_and(Mark::is_open)).cloned();
                 let is_changed = !is_full && set(&mut self.marks, job, value, entry.revision, now_ms, Mark::of_text);
                 let new = self.marks.get(job).and_then(|known| known.value.as_ref());
-                if self.floors.get(job).is_some_and(|floor| new.is_some_and(|new| new.number > floor.number)) {
-                    self.floors.remove(job);
+                if self
+                    .minimum_marks
+                    .get(job)
+                    .is_some_and(|minimum_mark| new.is_some_and(|new| new.number > minimum_mark.number))
+                {
+                    self.minimum_marks.remove(job);
                 }
                 let is_newer = |old: &Mark| new.is_some_and(|new| new.number > old.number);
                 if let Some(old) = old.filter(|old| old.value.as_ref().is_some_and(is_newer)) {
@@ -184,19 +188,19 @@ impl FleetCache {
     }
 
     /// What the mark of a job was before the engine was restored from a snapshot.
-    pub(in crate::scheduler) fn floor(&self, job: &JobId) -> Option<&Mark> {
-        self.floors.get(job)
+    pub(in crate::scheduler) fn minimum_mark(&self, job: &JobId) -> Option<&Mark> {
+        self.minimum_marks.get(job)
     }
 
     /// The jobs whose marks have to be raised.
-    pub(in crate::scheduler) fn floors(&self) -> impl Iterator<Item = &JobId> {
-        self.floors.keys()
+    pub(in crate::scheduler) fn minimum_marks(&self) -> impl Iterator<Item = &JobId> {
+        self.minimum_marks.keys()
     }
 
     /// The last slot of a job that was claimed, also before the engine was restored from a snapshot.
     pub(in crate::scheduler) fn last_slot(&self, job: &JobId) -> Option<i64> {
         let mark = self.marks.get(job).and_then(|known| known.value.as_ref()).map(|mark| mark.slot);
-        mark.max(self.floors.get(job).map(|floor| floor.slot))
+        mark.max(self.minimum_marks.get(job).map(|minimum_mark| minimum_mark.slot))
     }
 
     /// Takes out open marks that a later claim has replaced.
@@ -204,7 +208,7 @@ impl FleetCache {
         std::mem::take(&mut self.replaced)
     }
 
-    /// All marks.
+    /// The watermarks of all jobs of the fleet, also of jobs that this node does not have.
     pub(in crate::scheduler) fn marks(&self) -> impl Iterator<Item = (&JobId, &Known<Mark>)> {
         self.marks.iter()
     }

@@ -53,7 +53,7 @@ impl Fleet {
         if start.trigger.is_manual() {
             return self.plan_hand_run(start, lease, is_active);
         }
-        if self.cache.floor(job).is_some_and(|floor| floor.slot >= slot) {
+        if self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot) {
             return ClaimPlan::Taken;
         }
         let mark_key = FleetKey::Mark(job.clone());
@@ -219,7 +219,7 @@ impl Fleet {
             let is_ours = mark.slot == slot && self.own_run(&mark.nonce) == Some(run);
             return is_ours.then_some(None);
         }
-        if self.cache.floor(job).is_some_and(|floor| floor.slot >= slot) {
+        if self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot) {
             return None;
         }
         let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
@@ -335,14 +335,14 @@ impl Fleet {
 
     /// A mark that the engine has lost, as it was restored from a snapshot, is set to the slot that this node has seen. None: it is not so.
     pub(in crate::scheduler) fn plan_raise(&self, job: &JobId) -> Option<Transaction> {
-        let floor = self.cache.floor(job)?;
+        let minimum_mark = self.cache.minimum_mark(job)?;
         let known = self.cache.mark(job);
         let mark = match known {
             Some(known) => Some(known.value.as_ref()?),
             None => None,
         };
-        let number = floor.number.max(mark.map_or(0, |mark| mark.number)).saturating_add(1);
-        let slot = floor.slot.max(mark.map_or(floor.slot, |mark| mark.slot));
+        let number = minimum_mark.number.max(mark.map_or(0, |mark| mark.number)).saturating_add(1);
+        let slot = minimum_mark.slot.max(mark.map_or(minimum_mark.slot, |mark| mark.slot));
         let raised = Mark { state: MarkState::Ended, ..self.mark_of(slot, RunId(0), number) };
         let key = FleetKey::Mark(job.clone());
         Some(Transaction {

@@ -5,7 +5,7 @@
 pub struct FleetSettings {
     /// The name of the node: no blank and no `/`.
     pub node: String,
-    /// Its labels.
+    /// The labels of this node, which `CRON_FLEET_NODES` names.
     pub labels: Vec<String>,
     /// Its share of the jobs, at least 1.
     pub weight: u32,

@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 /// A node of the fleet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FleetNodeView {
-    /// Its name.
+    /// The name of the node, as `node` in `[fleet]` or its host name.
     pub node: String,
     /// Whether it is alive.
     pub is_alive: bool,
-    /// Its labels.
+    /// The labels of the node, as in `[fleet]`.
     pub labels: Vec<String>,
     /// Its share of the jobs.
     pub weight: u32,
