@@ -31,9 +31,12 @@ pub fn take(start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
         return None;
     }
     // SAFETY: fcntl takes integers only, and refuses a number that is not open. Only after all have passed they are owned: each is open,
-    // different from the others, and has no owner yet, since the program has just started and has not taken it.
+    // different from the others, and has no owner yet: it has come over exec, since it lacks the flag that everything has which this program
+    // opens, and the program has not taken it before.
     unsafe {
-        if numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1) {
+        if numbers.iter().any(|number| libc::fcntl(*number, libc::F_GETFD) != 0)
+            || numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1)
+        {
             return None;
         }
         start.note_owner(numbers);
@@ -65,12 +68,15 @@ mod tests {
     fn what_is_not_open_or_named_twice_is_not_taken() {
         let file = memory_file().unwrap();
         file.write_all_at(b"kept", 0).unwrap();
+        let owned = memory_file().unwrap();
         let number = keep_on_exec(file.as_fd()).unwrap();
         let start = ProgramStart::for_tests();
         assert!(
             take(&start, &[number, number]).is_none()
                 && take(&start, &[1]).is_none()
                 && take(&start, &[number, i32::MAX]).is_none()
+                && take(&start, &[owned.as_raw_fd()]).is_none(),
+            "what this program has opened stays with its owner"
         );
         let taken = take(&start, &[file.into_raw_fd()]).unwrap();
         let mut bytes = [0; 4];
