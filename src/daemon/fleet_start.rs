@@ -5,7 +5,7 @@ use super::settings::Settings;
 use crate::config::{FleetConfig, is_fleet_name};
 use crate::crontab::printable;
 use crate::fleet::link::Link;
-use crate::fleet::message::{ACCOUNT, AgentMessage, AgentSettings, VERB};
+use crate::fleet::message::{ACCOUNT, AgentMessage, AgentSettings, PROTOCOL, VERB};
 use crate::schedule::Zones;
 use crate::sys::error::{PathError, os_at};
 use crate::sys::files::{self, reason};
@@ -171,6 +171,7 @@ pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool
         Ok::<_, PathError>((user.clone(), text.lines().next().unwrap_or_default().to_owned()))
     };
     Ok(AgentSettings {
+        protocol: PROTOCOL,
         name: config.name.clone(),
         node: node.to_owned(),
         endpoints: config.endpoints.clone(),

@@ -13,7 +13,9 @@ use crate::crontab::printable;
 use crate::executor::RunOfJob;
 use crate::history::event::HistoryEvent;
 use crate::history::journal::{FoundJournal, JournalWriter, Share};
-use crate::history::message::{JOURNAL_HAS_GROWN, LONGEST_LINE, RecorderMessage, RecorderSettings, Retention, VERB};
+use crate::history::message::{
+    JOURNAL_HAS_GROWN, LONGEST_LINE, PROTOCOL, RecorderMessage, RecorderSettings, Retention, VERB,
+};
 use crate::report::{Level, format_count};
 use crate::scheduler::RunId;
 use crate::sys::contract::SingleThreaded;
@@ -437,7 +439,7 @@ impl OpenHistory {
             problem: None,
             program,
             account,
-            settings: RecorderSettings { directory, retention, control_group, view_group },
+            settings: RecorderSettings { protocol: PROTOCOL, directory, retention, control_group, view_group },
             output: u32::try_from(config.output).unwrap_or(u32::MAX),
             pause_ms: FIRST_PAUSE_MS,
             is_failure_logged: false,

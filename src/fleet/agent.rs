@@ -8,7 +8,7 @@ use super::connection::{Connection, Read, Task, write};
 use super::etcd::{Etcd, KeyValue, StreamMessage, WatchAnswer, end_of_prefix};
 use super::fault;
 use super::http::{RequestError, Stream};
-use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE};
+use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE, PROTOCOL, protocol_of};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetRequest, LEASE_MS};
 use crate::sys::clock;
 use crate::sys::descriptor;
@@ -45,6 +45,12 @@ pub enum AgentError {
     /// Main has not sent what it begins with.
     #[error("this is started by crond")]
     NotStartedByMain,
+    /// Main is of another version, and was told so.
+    #[error("this agent speaks version {PROTOCOL} of the protocol, the daemon version {protocol}")]
+    OtherVersion {
+        /// The version of main.
+        protocol: u32,
+    },
     /// A system call failed.
     #[error("{0}")]
     Io(#[source] OsError),
@@ -71,6 +77,12 @@ pub fn prepare(main: OwnedFd) -> Result<Prepared, AgentError> {
     descriptor::set_nonblocking(main.as_fd(), false)?;
     let mut requests = BufReader::new(UnixStream::from(main.try_clone()?));
     let line = read_line(&mut requests)?.ok_or(AgentError::NotStartedByMain)?;
+    let protocol = protocol_of(&line).ok_or(AgentError::NotStartedByMain)?;
+    if protocol != PROTOCOL {
+        let why = "cronctl on the disk is of another version than the running daemon: restart the daemon";
+        write(&main, &AgentMessage::NotStarted(why.to_owned()))?;
+        return Err(AgentError::OtherVersion { protocol });
+    }
     let settings = serde_json::from_slice(&line).map_err(|_| AgentError::NotStartedByMain)?;
     Ok(Prepared { settings, main, requests })
 }

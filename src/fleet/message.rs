@@ -17,9 +17,15 @@ pub const LONGEST_KEY: usize = 4 << 10;
 /// Most bytes of a value. etcd takes no request of more than 1.5 MiB, unless it is configured to.
 pub const LONGEST_VALUE: usize = 1_400_000;
 
+/// The version of these messages, raised with each change of them. After an upgrade of the package the agent that is started may be newer than
+/// main.
+pub const PROTOCOL: u32 = 1;
+
 /// What the agent has to know. It has secrets, so that it is not printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSettings {
+    /// [`PROTOCOL`] of main. An agent of another version only sends [`AgentMessage::NotStarted`], which is the same in all versions.
+    pub protocol: u32,
     /// The name of the fleet.
     pub name: String,
     /// The name of this node.
@@ -34,6 +40,15 @@ pub struct AgentSettings {
     pub login: Option<(String, String)>,
     /// Whether the agent only says, as warnings, what is wrong with the engine (`crond --check`).
     pub only_checks: bool,
+}
+
+/// The version of the settings in a line. It can be read of those that a later version sends. None: it is no line of settings.
+pub fn protocol_of(settings: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Protocol {
+        protocol: u32,
+    }
+    Some(serde_json::from_slice::<Protocol>(settings).ok()?.protocol)
 }
 
 /// What main asks for.

@@ -256,7 +256,7 @@ impl RunEnded {
             system_us: result.usage.map(|usage| usage.system_us),
             max_rss_kib: result.usage.map(|usage| usage.max_rss_kib),
             output_bytes: result.output.bytes,
-            end: RecordedOutcome::of(&rules.unwrap_or(&RunRules::default()).outcome(result)),
+            end: RecordedOutcome::of(&rules.unwrap_or(&RunRules::default()).outcome(result, None)),
         }
     }
 }

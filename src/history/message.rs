@@ -16,9 +16,15 @@ pub const JOURNAL_HAS_GROWN: &[u8] = b".";
 /// The longest line either side sends.
 pub const LONGEST_LINE: usize = 16 << 10;
 
+/// The version of these messages and of the journal, raised with each change of them. After an upgrade of the package the recorder that is started
+/// may be newer than main.
+pub const PROTOCOL: u32 = 1;
+
 /// The settings of the recorder, which main sends at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderSettings {
+    /// [`PROTOCOL`] of main. A recorder of another version only sends [`RecorderMessage::Off`], which is the same in all versions.
+    pub protocol: u32,
     /// The directory of the database. None: it is kept in memory.
     pub directory: Option<PathBuf>,
     /// How much the database keeps.
@@ -29,6 +35,15 @@ pub struct RecorderSettings {
     /// The group whose members see everything.
     #[serde(default)]
     pub view_group: Option<u32>,
+}
+
+/// The version of the settings in a line. It can be read of those that a later version sends. None: it is no line of settings.
+pub fn protocol_of(settings: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Protocol {
+        protocol: u32,
+    }
+    Some(serde_json::from_slice::<Protocol>(settings).ok()?.protocol)
 }
 
 /// How much the database keeps. Zero: without a limit.

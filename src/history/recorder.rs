@@ -1,7 +1,7 @@
 //! The recorder: reads the journal, applies it to the database, and reports to main how far it has come.
 
 use super::journal::{JournalReader, Position};
-use super::message::{LONGEST_LINE, RecorderMessage, RecorderSettings};
+use super::message::{LONGEST_LINE, PROTOCOL, RecorderMessage, RecorderSettings, protocol_of};
 use super::store::{Opened, Store, StoreError};
 use crate::sys::error::OsError;
 use crate::sys::{clock, descriptor, files, process_lock, state_file};
@@ -36,6 +36,12 @@ pub enum RecorderError {
     /// Main has not sent what it begins with.
     #[error("this is started by crond")]
     NotStartedByMain,
+    /// Main is of another version, and was told so.
+    #[error("this recorder speaks version {PROTOCOL} of the protocol, the daemon version {protocol}")]
+    OtherVersion {
+        /// The version of main.
+        protocol: u32,
+    },
     /// A system call failed.
     #[error("{0}")]
     Io(#[source] OsError),
@@ -95,8 +101,14 @@ impl Recorder {
         let mut received = received.into_iter();
         let journal = received.next().ok_or(RecorderError::NotStartedByMain)?;
         let listener = received.next();
-        let settings: RecorderSettings =
-            serde_json::from_slice(&read_line(main.as_fd())?).map_err(|_| RecorderError::NotStartedByMain)?;
+        let line = read_line(main.as_fd())?;
+        let protocol = protocol_of(&line).ok_or(RecorderError::NotStartedByMain)?;
+        if protocol != PROTOCOL {
+            let why = "cronctl on the disk is of another version than the running daemon: restart the daemon";
+            send(&main, &RecorderMessage::Off(why.to_owned()))?;
+            return Err(RecorderError::OtherVersion { protocol });
+        }
+        let settings: RecorderSettings = serde_json::from_slice(&line).map_err(|_| RecorderError::NotStartedByMain)?;
         let recorder = Recorder {
             main,
             settings,
@@ -341,13 +353,17 @@ impl Recorder {
 
     /// Sends a message to main.
     fn report(&self, message: &RecorderMessage) -> io::Result<()> {
-        let mut line = serde_json::to_vec(message).map_err(io::Error::from)?;
-        line.push(b'\n');
-        match files::write_all(&self.main, &line) {
-            // Main is gone: that is noticed when its end is read.
-            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
-            written => written,
-        }
+        send(&self.main, message)
+    }
+}
+
+fn send(main: &OwnedFd, message: &RecorderMessage) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message).map_err(io::Error::from)?;
+    line.push(b'\n');
+    match files::write_all(main, &line) {
+        // Main is gone: that is noticed when its end is read.
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(()),
+        written => written,
     }
 }
 
@@ -364,4 +380,25 @@ fn read_line(from: BorrowedFd<'_>) -> Result<Vec<u8>, RecorderError> {
         line.extend_from_slice(&byte);
     }
     Err(RecorderError::NotStartedByMain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_recorder_of_another_version_than_main_says_so_and_ends() {
+        let (main, recorder) = UnixStream::pair().unwrap();
+        let journal = tempfile::tempfile().unwrap();
+        descriptor::send_descriptors(main.as_fd(), &[journal.as_fd()]).unwrap();
+        // What a later version may send.
+        files::write_all(&main, b"{\"protocol\":9999,\"directories\":[]}\n").unwrap();
+        let refused = Recorder::begin(recorder.into()).map(drop);
+        assert!(matches!(refused, Err(RecorderError::OtherVersion { protocol: 9999 })), "{refused:?}");
+        match serde_json::from_slice(&read_line(main.as_fd()).unwrap()).unwrap() {
+            RecorderMessage::Off(why) => assert!(why.contains("restart the daemon"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::etcd::{NEEDS, Running, Single, etcdctl};
 use crate::world;
 use cronwheel::fleet::check::AgentCheck;
 use cronwheel::fleet::link::{Link, LinkError};
-use cronwheel::fleet::message::{AgentMessage, AgentRequest, AgentSettings, VERB};
+use cronwheel::fleet::message::{AgentMessage, AgentRequest, AgentSettings, PROTOCOL, VERB};
 use cronwheel::scheduler::{Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, Transaction};
 use cronwheel::sys::{clock, descriptor};
 use nix::sys::signal::Signal;
@@ -24,6 +24,7 @@ struct Agent {
 
 fn settings(endpoints: &[&str]) -> AgentSettings {
     AgentSettings {
+        protocol: PROTOCOL,
         name: "prod".into(),
         node: "web1".into(),
         endpoints: endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect(),
@@ -317,6 +318,17 @@ fn an_engine_without_space_refuses_and_a_compacted_or_younger_one_ends_the_conne
     // Without space nothing can be written, the clock neither.
     let why = Agent::start(&settings(&[&etcd.endpoint])).loss();
     assert!(why.contains("no space") || why.contains("space exceeded"), "{why}");
+}
+
+#[test]
+fn an_agent_of_another_version_than_the_daemon_says_so_and_ends() {
+    let Some(_world) = world!(Implementation::OursDebian, NEEDS) else { return };
+    let mut agent = Agent::start(&AgentSettings { protocol: PROTOCOL + 1, ..settings(&["http://127.0.0.1:9"]) });
+    match agent.next() {
+        Some(AgentMessage::NotStarted(why)) => assert!(why.contains("restart the daemon"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(agent.next(), None);
 }
 
 #[test]
