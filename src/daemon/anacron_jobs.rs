@@ -1,12 +1,10 @@
-//! Anacron jobs in the event loop: carries out the scheduler's actions on the anacrontab and the stamps, and reports the end of a job when its stamp
-//! is on the disk. A job whose end was reported does not run again on that day, even if the machine crashes.
+//! Anacron jobs in the event loop: carries out the scheduler's actions on the anacrontab and the stamps.
 
-use super::debug::Topic;
 use super::job_state::JobStateStore;
 use super::stamps::{StampResult, StampTask};
-use super::state::{Daemon, HeldReport};
+use super::state::Daemon;
 use crate::schedule::{Day, Timestamp};
-use crate::scheduler::{Action, Event, Preparation, RunResult, StampCause};
+use crate::scheduler::{Action, Event, Preparation, StampCause};
 
 impl Daemon {
     /// Gives the scheduler the anacrontab and the stamps.
@@ -67,54 +65,6 @@ impl Daemon {
                     self.release_reports();
                 }
             }
-        }
-    }
-
-    /// Handles the end of a run. If it leads to a stamp, it is reported when that is written.
-    pub(super) fn handle_result(&mut self, result: RunResult) {
-        self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        let rules = self.runs.get(result.run).and_then(|run| self.planner.scheduler.rules_of_job(&run.job));
-        let is_managed = self.planner.scheduler.is_managed_run(result.run);
-        let queued = self.planner.actions.len();
-        self.planner.handle(Event::RunEnded(Box::new(result.clone())));
-        let is_stamp = |action: &Action| matches!(action, Action::WriteStamp { cause: StampCause::Ended, .. });
-        let is_stamped = self.planner.actions.iter().skip(queued).any(is_stamp);
-        let report = HeldReport::Ended { result: Box::new(result), rules, is_managed };
-        if is_stamped && self.files.job_state.is_some() {
-            self.held_reports.push(report);
-        } else {
-            self.report(report);
-        }
-    }
-
-    /// Records and publishes an outcome, or does that later if the stamp of its run is being written.
-    pub(super) fn report_unless_held(&mut self, report: HeldReport) {
-        let run = report.run();
-        if run.is_some() && self.held_reports.iter().any(|held| held.run() == run) {
-            self.held_reports.push(report);
-        } else {
-            self.report(report);
-        }
-    }
-
-    fn report(&mut self, report: HeldReport) {
-        match report {
-            HeldReport::Ended { result, rules, is_managed } => {
-                self.record_result(&result, rules.as_ref());
-                self.measure_run(&result);
-                self.publish_end(&result, is_managed);
-            }
-            HeldReport::Decided(record) => {
-                self.publish_outcome(&record);
-                self.record_outcome(&record);
-            }
-        }
-    }
-
-    /// Reports what has waited for stamps.
-    pub(super) fn release_reports(&mut self) {
-        for report in std::mem::take(&mut self.held_reports) {
-            self.report(report);
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count}
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
     Absence, Action, AtStop, EndReason, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest,
-    RunResult, RunRules, SkipReason, StateChange, Trigger,
+    RunResult, RunRules, SkipReason, StateChange,
 };
 use crate::sys::clock;
 use crate::sys::error::os;
@@ -449,10 +449,7 @@ impl Daemon {
             return;
         }
         self.debug_start(start);
-        self.publish_start(start);
-        if start.trigger == Trigger::Retry {
-            self.metrics.note_retry(&start.job);
-        }
+        self.note_start(start);
         if let Err(error) = self.executors.current.start(start, self.settings.debug.has(Topic::Processes)) {
             let why = format!("requesting its start: {error}");
             self.log_run(start, Level::Warning, "NOT STARTED", &format!(": {why}"));

@@ -23,6 +23,7 @@
 //! | `record`, `marker` | what has been started, and that `@reboot` jobs have run, for a restart |
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
+//! | `run_events` | what is noted, recorded and published when a run starts and ends |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history`, `history_records` | the journal of the history with the recorder, which keeps it, and what is recorded |
@@ -64,6 +65,7 @@ mod old_executors;
 mod reactor;
 mod record;
 mod reexec;
+mod run_events;
 mod scan_queue;
 mod settings;
 mod stamps;

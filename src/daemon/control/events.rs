@@ -1,4 +1,4 @@
-//! Sends clients what they follow: events, the outcomes of runs by hand, and the output of runs.
+//! Sends clients what they follow: events, and the outcomes of runs by hand. It changes nothing else: see `run_events`.
 
 use super::jobs::{Viewer, outcome_of};
 use super::state::{AwaitedOutput, EventFilter, Request, RunByHand};
@@ -6,11 +6,8 @@ use crate::control::Visibility;
 use crate::daemon::live_runs::LiveRun;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::Daemon;
-use crate::executor::RunOfJob;
 use crate::schedule::Timestamp;
-use crate::scheduler::{
-    JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest, RunResult, SkipReason, Source,
-};
+use crate::scheduler::{JobId, Notice, NoticeEvent, Outcome, RunId, RunRecord, RunRequest, SkipReason, Source};
 use crate::sys::clock;
 use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
@@ -25,11 +22,13 @@ pub(in crate::daemon) struct EventJob {
 }
 
 impl EventJob {
-    fn start(start: &RunRequest) -> EventJob {
+    /// The job that a run is requested of.
+    pub(in crate::daemon) fn start(start: &RunRequest) -> EventJob {
         EventJob { job: start.job.clone(), source: start.source.clone(), user: start.user.clone() }
     }
 
-    fn run(run: &LiveRun) -> EventJob {
+    /// The job of a run.
+    pub(in crate::daemon) fn run(run: &LiveRun) -> EventJob {
         EventJob { job: run.job.clone(), source: run.source.clone(), user: run.user.clone() }
     }
 }
@@ -77,7 +76,7 @@ impl Daemon {
     }
 
     /// The job with this id. None: no client wants events, or no entry has the job.
-    fn event_job(&self, job: &JobId) -> Option<EventJob> {
+    pub(in crate::daemon) fn event_job(&self, job: &JobId) -> Option<EventJob> {
         if self.control.listeners().is_empty() {
             return None;
         }
@@ -98,19 +97,8 @@ impl Daemon {
         is_wanted && viewer.access(&source.owner, user).sees > Visibility::Nothing
     }
 
-    /// Runs of an earlier daemon go on.
-    pub(in crate::daemon) fn note_earlier_runs(&mut self, running: &[RunOfJob]) {
-        let known = self.planner.scheduler.find_jobs(running.iter().map(|run| &run.job));
-        for run in running {
-            if let Some(like) = known.get(&run.job) {
-                self.runs.add_earlier(run, like);
-            }
-        }
-    }
-
     /// A run was handed over to the executor.
     pub(in crate::daemon) fn publish_start(&mut self, start: &RunRequest) {
-        self.runs.add(start);
         let text = format!("started for {}", Time::from(Timestamp(start.scheduled_at)).timestamp());
         self.publish("start", Some(&EventJob::start(start)), Some(start.run), None, &text);
         let waiting = |request: &Request| {
@@ -144,33 +132,13 @@ impl Daemon {
         }
     }
 
-    /// A run has ended. If it is managed, the scheduler decides what became of it by the policy of its job, and publishes that.
-    pub(in crate::daemon) fn publish_end(&mut self, result: &RunResult, is_managed: bool) {
-        let Some(run) = self.runs.remove(result.run) else { return };
-        if is_managed {
-            return self.runs.keep_ended(result.run, run);
-        }
-        let record = run.record(result);
-        self.publish_record(&record, Some(&EventJob::run(&run)));
-    }
-
     /// Slots of an entry without a policy were left out.
     pub(in crate::daemon) fn publish_skipped(&mut self, start: &RunRequest, why: SkipReason) {
         self.publish("skip", Some(&EventJob::start(start)), None, None, &format!("skipped: {}", why.as_str()));
     }
 
-    /// The scheduler has decided about an outcome.
-    pub(in crate::daemon) fn publish_outcome(&mut self, record: &RunRecord) {
-        let of_run = record.run.and_then(|run| self.runs.take_ended(run));
-        let job = of_run.as_ref().map(EventJob::run).or_else(|| self.event_job(&record.job));
-        self.publish_record(record, job.as_ref());
-    }
-
-    fn publish_record(&mut self, record: &RunRecord, job: Option<&EventJob>) {
-        let entries = self.planner.scheduler.summary().entries;
-        self.runs.note_outcome(record, entries);
-        self.metrics.note_outcome(record);
-        self.metrics.limit(entries);
+    /// An outcome of a job is known. None: the job is unknown, so that only those hear of it who wait for this run.
+    pub(in crate::daemon) fn publish_outcome(&mut self, record: &RunRecord, job: Option<&EventJob>) {
         let event = match record.outcome {
             Outcome::Skipped(_) => "skip",
             Outcome::Missed(_) => "missed",

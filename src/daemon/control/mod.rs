@@ -26,4 +26,5 @@ mod state;
 mod walk;
 mod why;
 
+pub(super) use events::EventJob;
 pub(super) use state::Control;
