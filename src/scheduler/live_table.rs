@@ -6,15 +6,15 @@ use super::run_id::RunId;
 use super::run_record::Trigger;
 use super::run_request::{RunRequest, RunRules};
 use super::source::{Owner, Source};
+use super::stable_digest::StableDigest;
 use super::start_queue::QueueOwner;
 use super::timers::Timers;
 use super::wheel::Timer;
 use super::zones::{SYSTEM, Zones};
 use crate::crontab::{Crontab, Entry, Policy, SharedBytes};
 use crate::schedule::{Kind, Timestamp};
-use siphasher::sip::SipHasher24;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// One live table. Its entries are named by their index in file order.
@@ -61,8 +61,10 @@ fn repeats(table: &Crontab) -> Vec<(u32, u32)> {
         let entry = table.entries.get(entry as usize)?;
         Some((entry.user.as_deref(), table.command(entry)))
     };
-    let mut digests: Vec<(u32, u32)> =
-        table.entries.iter().zip(0..).map(|(entry, index)| (quick_digest(table.command(entry)), index)).collect();
+    // Digests with a secret key keep the map below small: most commands of a table are unlike any other.
+    let hasher = RandomState::new();
+    let mut digests: Vec<(u64, u32)> =
+        table.entries.iter().zip(0..).map(|(entry, index)| (hasher.hash_one(table.command(entry)), index)).collect();
     digests.sort_unstable();
     let mut repeats = Vec::new();
     for equal in digests.chunk_by(|(one, _), (other, _)| one == other).filter(|equal| equal.len() > 1) {
@@ -78,15 +80,6 @@ fn repeats(table: &Crontab) -> Vec<(u32, u32)> {
     repeats.sort_unstable();
     repeats.shrink_to_fit();
     repeats
-}
-
-/// A digest for a first comparison. Commands made to have equal digests cause no harm: a map with secret keys distinguishes them.
-fn quick_digest(bytes: &[u8]) -> u32 {
-    let mix = |digest: u64, word: u64| (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let (words, rest) = bytes.as_chunks();
-    let digest = words.iter().fold(bytes.len() as u64, |digest, word| mix(digest, u64::from_le_bytes(*word)));
-    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
-    (mix(digest, last) >> 32) as u32
 }
 
 impl LiveCrontab {
@@ -201,20 +194,19 @@ impl LiveCrontab {
         self.entry(entry).map(Entry::policy).unwrap_or_default()
     }
 
-    /// A digest of when an entry is due: of the words of its schedule, its zone and its delay. It is the same in every process. `system_zone` is
+    /// A digest of when an entry is due: of the words of its schedule, its zone and its delay. It is kept in the state
+    /// file, so that it must not change between versions. `system_zone` is
     /// that of entries without a zone of their own.
     pub(super) fn schedule_digest(&self, entry: u32, system_zone: &str) -> u64 {
         let Some(timing) = self.entry(entry).map(|entry| self.table.timing(entry)) else { return 0 };
-        let mut hasher = SipHasher24::new();
         let zone = timing.zone.as_ref().map_or(system_zone, |zone| zone.name());
-        let words: Vec<Vec<u8>> = timing
-            .text
-            .split(u8::is_ascii_whitespace)
-            .filter(|word| !word.is_empty())
-            .map(<[u8]>::to_ascii_lowercase)
-            .collect();
-        (words, zone, timing.delay).hash(&mut hasher);
-        hasher.finish()
+        let mut digest = StableDigest::new();
+        digest.add(zone.as_bytes());
+        digest.add_number(u64::from(timing.delay));
+        for word in timing.text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            digest.add(&word.to_ascii_lowercase());
+        }
+        digest.finish()
     }
 
     /// The schedule of an entry as it is written.
