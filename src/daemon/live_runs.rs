@@ -39,7 +39,7 @@ impl LiveRun {
             attempt: self.attempt,
             started_at_ms: result.started_at_ms,
             ended_at_ms: Some(result.ended_at_ms),
-            outcome: RunRules::default().outcome(result),
+            outcome: RunRules::default().outcome(result, None),
             count: 1,
             until: None,
         }

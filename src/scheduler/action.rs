@@ -2,9 +2,9 @@
 
 use super::fleet::FleetRequest;
 use super::follow_up::FollowUp;
-use super::jobs::{EndReason, Notice};
+use super::jobs::Notice;
 use super::run_id::RunId;
-use super::run_record::{RunRecord, SkipReason};
+use super::run_record::{EndReason, RunRecord, SkipReason};
 use super::run_request::RunRequest;
 use super::saved::StateChange;
 use super::source::Source;

@@ -112,15 +112,6 @@ pub enum Event {
         /// Whether they may end pauses by root.
         is_by_root: bool,
     },
-    /// A user or root ends one run.
-    KillRun {
-        /// The job that it is a run of.
-        job: JobId,
-        /// The run that is to end.
-        run: RunId,
-        /// The login name of the user who requested it.
-        by: String,
-    },
     /// A user or root ends a job's oldest run, or cancels its waiting start, or its retry.
     Kill {
         /// The job of which something is to end.

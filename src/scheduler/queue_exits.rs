@@ -1,7 +1,7 @@
 //! Runs that have left the start queue without a start, until their jobs are informed.
 
-use super::jobs::EndReason;
 use super::run_id::RunId;
+use super::run_record::EndReason;
 
 /// Runs that have left the start queue without a start, until their jobs are informed.
 #[derive(Debug, Default)]

@@ -34,6 +34,15 @@ pub struct RunRecord {
     pub until: Option<Timestamp>,
 }
 
+/// Why the end of a run was requested.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EndReason {
+    /// A newer slot takes its place.
+    Replaced,
+    /// A user or root requested it. The value: the login name for the log.
+    Killed(String),
+}
+
 /// What caused a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {

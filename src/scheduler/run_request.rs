@@ -5,7 +5,7 @@
 use super::environment::Environment;
 use super::job_id::JobId;
 use super::run_id::RunId;
-use super::run_record::{Outcome, Trigger};
+use super::run_record::{EndReason, Outcome, Trigger};
 use super::run_result::{RunOutcome, RunResult};
 use super::source::Source;
 use crate::crontab::{
@@ -108,25 +108,23 @@ impl RunRules {
         }
     }
 
-    /// The outcome of a run by these rules, unless a request or a newer slot has ended the run.
-    pub fn outcome(&self, result: &RunResult) -> Outcome {
-        match &result.outcome {
-            RunOutcome::Lost => Outcome::Lost,
-            RunOutcome::Skipped(reason) => Outcome::Skipped(*reason),
-            RunOutcome::NotStarted { why } => Outcome::NotStarted { why: why.clone() },
-            RunOutcome::Code(_) | RunOutcome::Signal { .. } if result.is_timeout => Outcome::Timeout,
-            RunOutcome::Code(status) => self.outcome_of_exit(*status, result),
-            RunOutcome::Signal { number, core_dumped } => {
+    /// The outcome of a run by these rules. `ending` is why its end was requested, if it was.
+    pub fn outcome(&self, result: &RunResult, ending: Option<&EndReason>) -> Outcome {
+        match (&result.outcome, ending) {
+            (RunOutcome::Lost, _) => Outcome::Lost,
+            (RunOutcome::Skipped(reason), _) => Outcome::Skipped(*reason),
+            (_, Some(EndReason::Killed(by))) => Outcome::Killed { by: by.clone() },
+            // If its time was over, it was being ended when the newer slot came.
+            (_, Some(EndReason::Replaced)) if !result.is_timeout => Outcome::Replaced,
+            (RunOutcome::NotStarted { why }, _) => Outcome::NotStarted { why: why.clone() },
+            _ if result.is_timeout => Outcome::Timeout,
+            (RunOutcome::Code(status), _) if self.is_success(result) => Outcome::Ok { status: *status },
+            (RunOutcome::Code(status), _) => {
+                Outcome::Failed { status: *status, is_by_stderr: self.success.contains(*status) }
+            }
+            (RunOutcome::Signal { number, core_dumped }, _) => {
                 Outcome::Signal { number: *number, core_dumped: *core_dumped }
             }
-        }
-    }
-
-    /// The outcome of a run that nothing but its job has ended, by its exit status.
-    pub(super) fn outcome_of_exit(&self, status: i32, result: &RunResult) -> Outcome {
-        match self.is_success(result) {
-            true => Outcome::Ok { status },
-            false => Outcome::Failed { status, is_by_stderr: self.success.contains(status) },
         }
     }
 

@@ -1,9 +1,9 @@
 //! Starts that have not begun: the queue in which they wait for the executor, and their runs.
 
 use super::entries::Entries;
-use super::jobs::EndReason;
 use super::queue_exits::QueueExits;
 use super::run_id::RunId;
+use super::run_record::EndReason;
 use super::runs::{RunOrigin, Runs};
 use super::start_queue::{EntryKey, QueueOwner, QueuedSlot, StartQueue};
 

@@ -78,7 +78,7 @@ impl Stage {
         match event {
             Event::Begin { .. } => Stage::Begin,
             Event::RunEnded(_) => Stage::End,
-            Event::Kill { .. } | Event::KillRun { .. } | Event::Resume { .. } | Event::ResumeAll { .. } => Stage::Kill,
+            Event::Kill { .. } | Event::Resume { .. } | Event::ResumeAll { .. } => Stage::Kill,
             Event::Pause { .. } | Event::PauseAll { .. } => Stage::Pause,
             _ => Stage::Other,
         }
@@ -286,7 +286,6 @@ impl Scheduler {
             Event::LeftOutOfPauses { job, is_by_root } => {
                 self.with_jobs(now, actions, |jobs, turn| jobs.exempt_from_pauses(&job, is_by_root, turn));
             }
-            Event::KillRun { job, run, by } => drop(self.end_run(&job, run, &by, now, actions)),
             Event::Kill { job, by } => drop(self.kill_job(&job, &by, now, actions)),
             Event::Fleet(event) => self.handle_fleet(event, now, actions),
             Event::Stop { queue, jobs } => self.stop(queue, jobs, now, actions),

@@ -1,6 +1,6 @@
 //! A run that has ended, with its output. The rules of its job decide about its mail and, where they need earlier outcomes, main does.
 
-use crate::crontab::MailRule;
+use crate::crontab::{MailRule, printable};
 use crate::executor::environment::Variables;
 use crate::executor::job::Job;
 use crate::executor::job_log::JobRef;
@@ -8,7 +8,7 @@ use crate::executor::output::Output;
 use crate::executor::owner::{MemoryBudget, OwnerKey, OwnerMemory};
 use crate::profile::Profile;
 use crate::schedule::duration_text;
-use crate::scheduler::{OUTPUT_ON_STDERR, RunId, RunOutcome, RunRequest, RunResult};
+use crate::scheduler::{EndReason, OUTPUT_ON_STDERR, Outcome, RunId, RunOutcome, RunRequest, RunResult};
 use crate::users::UserWithGroups;
 use std::rc::Rc;
 
@@ -19,6 +19,8 @@ pub(super) struct EndedRun {
     pub(super) user: Rc<UserWithGroups>,
     pub(super) pam_variables: Option<Variables>,
     pub(super) result: RunResult,
+    /// Why its end was requested. None: the job has ended by itself, or because its time was over.
+    end_reason: Option<EndReason>,
     /// The output of the run; with earlier attempts for the same slot, that of all of them, each under a line that says how it ended.
     pub(super) output: Output,
     /// Whether it, or an earlier attempt, has written anything.
@@ -65,6 +67,7 @@ impl EndedRun {
             user: job.user.clone(),
             pam_variables: job.pam_variables.clone(),
             result,
+            end_reason: job.end_reason.clone(),
             has_output: output.total() > 0,
             output,
             has_attempt_lines: false,
@@ -84,6 +87,7 @@ impl EndedRun {
             user,
             pam_variables: None,
             result,
+            end_reason: None,
             output: Output::default(),
             has_output: false,
             has_attempt_lines: false,
@@ -105,8 +109,22 @@ impl EndedRun {
         self.start.rules.is_success(&self.result)
     }
 
+    /// Whether it counts as a failure: as the scheduler has it, a run that was ended on request does not.
+    fn is_failure(&self) -> bool {
+        self.start.rules.outcome(&self.result, self.end_reason.as_ref()).is_failure()
+    }
+
     /// How it ended, as the mail says it.
     pub(super) fn status(&self) -> String {
+        let end = self.status_of_process();
+        match self.start.rules.outcome(&self.result, self.end_reason.as_ref()) {
+            Outcome::Killed { by } => format!("killed by {}, {end}", printable(by.as_bytes())),
+            Outcome::Replaced => format!("replaced by a newer run, {end}"),
+            _ => end,
+        }
+    }
+
+    fn status_of_process(&self) -> String {
         let timeout = self.start.rules.timeout.filter(|_| self.result.is_timeout);
         match (&self.result.outcome, timeout) {
             (_, Some(seconds)) => format!("timeout after {}", duration_text(seconds)),
@@ -125,19 +143,19 @@ impl EndedRun {
     /// Whether main or a later attempt decides about the mail.
     pub(super) fn awaits_decision(&self) -> bool {
         let rules = &self.start.rules;
-        rules.waits_for_decision || (rules.retries_left > 0 && !self.is_success())
+        rules.waits_for_decision || (rules.retries_left > 0 && self.is_failure())
     }
 
     /// Whether a later main can decide about the output. It does not join output with that of another attempt, which it starts itself.
     pub(super) fn can_wait_for_later_main(&self) -> bool {
         let rules = &self.start.rules;
-        rules.waits_for_decision && (rules.retries_left == 0 || self.is_success())
+        rules.waits_for_decision && (rules.retries_left == 0 || !self.is_failure())
     }
 
     /// Whether the output is mailed, dropped, or kept until main decides.
     pub(super) fn delivery(&self, decision: MailDecision) -> Delivery {
         let rules = &self.start.rules;
-        let is_success = self.is_success();
+        let (is_success, is_failure) = (self.is_success(), self.is_failure());
         let waits = self.awaits_decision();
         let is_due = match decision {
             MailDecision::Made { is_mailed } => is_mailed,
@@ -147,14 +165,14 @@ impl EndedRun {
             MailDecision::Pending | MailDecision::RulesAlone | MailDecision::LaterMain | MailDecision::NoMain => {
                 match rules.mail {
                     MailRule::Output => true,
-                    MailRule::Failure => !is_success,
+                    MailRule::Failure => is_failure,
                     MailRule::Never => false,
                     // Only main knows whether anything has changed. A superfluous mail is better than none.
                     MailRule::Change => waits && (self.has_output || !is_success),
                 }
             }
         };
-        let is_spared = self.start.flags.mail_only_on_failure && is_success;
+        let is_spared = self.start.flags.mail_only_on_failure && !is_failure;
         let has_text = self.has_output || self.is_mailed_without_output();
         if is_due && !is_spared && has_text { Delivery::Mail } else { Delivery::Drop }
     }
@@ -234,6 +252,7 @@ pub(super) mod tests {
             owner,
             user: Rc::new(UserWithGroups { groups: vec![user.gid], user, context: None }),
             pam_variables: None,
+            end_reason: None,
             has_output: output.total() > 0,
             output,
             has_attempt_lines: false,
@@ -282,5 +301,42 @@ pub(super) mod tests {
         assert_eq!(with(MailRule::Change, "", 1), mailed);
         assert_eq!(with(MailRule::Change, "", 0), dropped);
         assert_eq!(with(MailRule::Never, "out", 1), dropped);
+    }
+
+    #[test]
+    fn a_run_ended_on_request_is_no_failure_whoever_decides_about_its_mail() {
+        let mut memory = OwnerMemory::new(output::budget());
+        for (reason, status) in [
+            (EndReason::Killed("bob".to_owned()), "killed by bob, signal 15"),
+            (EndReason::Replaced, "replaced by a newer run, signal 15"),
+        ] {
+            let mut run = attempt(1, "x", "out", &mut memory);
+            run.end_reason = Some(reason);
+            run.result.outcome = RunOutcome::Signal { number: 15, core_dumped: false };
+            assert_eq!(run.status(), status);
+            for (mail, expected) in [
+                (MailRule::Output, Delivery::Mail),
+                (MailRule::Failure, Delivery::Drop),
+                (MailRule::Change, Delivery::Drop),
+                (MailRule::Never, Delivery::Drop),
+            ] {
+                run.start.rules.mail = mail;
+                for retries_left in [0, 2] {
+                    run.start.rules.retries_left = retries_left;
+                    assert!(!run.awaits_decision(), "no retry follows a run that was ended on request");
+                    for decision in [MailDecision::Pending, MailDecision::RulesAlone, MailDecision::NoMain] {
+                        assert_eq!(run.delivery(decision), expected, "{mail:?}, {retries_left} retries, {decision:?}");
+                    }
+                }
+                // With CRON_ALERT main decides, by the same outcome.
+                (run.start.rules.waits_for_decision, run.start.rules.retries_left) = (true, 0);
+                assert_eq!(run.delivery(MailDecision::Pending), Delivery::Hold);
+                assert_eq!(
+                    run.delivery(MailDecision::RulesAlone) == Delivery::Mail,
+                    mail != MailRule::Never && mail != MailRule::Failure
+                );
+                run.start.rules.waits_for_decision = false;
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! Catches up missed slots, or records them as missed (`CRON_CATCHUP`).
 
-use super::job::{EndReason, Item, Job, Waiting};
+use super::job::{Item, Job, Waiting};
 use super::registry::Jobs;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
-use crate::scheduler::run_record::{MissReason, Outcome, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, MissReason, Outcome, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.

@@ -1,15 +1,15 @@
 //! Handles the end of a run: its record, a retry, and the starts that waited for it.
 
 use super::group::GroupKey;
-use super::job::{ActiveRun, EndReason, FailedAttempt, Item, PendingRetry, RetryStage};
+use super::job::{ActiveRun, FailedAttempt, Item, PendingRetry, RetryStage};
 use super::registry::Jobs;
 use crate::crontab::{Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_request::RunRules;
-use crate::scheduler::run_result::{RunOutcome, RunResult};
+use crate::scheduler::run_result::RunResult;
 use crate::scheduler::turn::Turn;
 
 impl Jobs {
@@ -141,26 +141,8 @@ pub(super) fn record_of(id: &JobId, line: u32, active: &ActiveRun, ended: &RunRe
         attempt: active.item.attempt,
         started_at_ms: ended.started_at_ms,
         ended_at_ms: Some(ended.ended_at_ms),
-        outcome: outcome_of(ended, active, policy),
+        outcome: RunRules::of(policy).outcome(ended, active.ending.as_ref()),
         count: 1,
         until: None,
-    }
-}
-
-/// The recorded outcome of a run: what the executor saw, by the entry's rules.
-fn outcome_of(ended: &RunResult, active: &ActiveRun, policy: &Policy) -> Outcome {
-    match (&ended.outcome, &active.ending) {
-        (RunOutcome::Lost, _) => Outcome::Lost,
-        (RunOutcome::Skipped(reason), _) => Outcome::Skipped(*reason),
-        // The newer slot came while it was being ended because its time was over.
-        (_, Some(EndReason::Replaced)) if ended.is_timeout => Outcome::Timeout,
-        (_, Some(EndReason::Replaced)) => Outcome::Replaced,
-        (_, Some(EndReason::Killed(by))) => Outcome::Killed { by: by.clone() },
-        (RunOutcome::NotStarted { why }, None) => Outcome::NotStarted { why: why.clone() },
-        (_, None) if ended.is_timeout => Outcome::Timeout,
-        (RunOutcome::Code(status), None) => RunRules::of(policy).outcome_of_exit(*status, ended),
-        (RunOutcome::Signal { number, core_dumped }, None) => {
-            Outcome::Signal { number: *number, core_dumped: *core_dumped }
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::RunResult;
 use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::start_queue::EntryKey;
@@ -149,15 +149,6 @@ pub(in crate::scheduler) enum RetryStage {
     OwnRun,
     /// A free place in the group. The value is its number in the group's queue.
     Group(u64),
-}
-
-/// Why the end of a run was requested.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum EndReason {
-    /// A newer slot takes its place.
-    Replaced,
-    /// A user or root requested it. The value: the login name for the log.
-    Killed(String),
 }
 
 /// Skipped slots in a row, all for the same reason.

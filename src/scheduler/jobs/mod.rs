@@ -46,7 +46,6 @@ mod start_next;
 pub(super) use catch_up::{CAUGHT_UP, OlderSlots};
 pub(super) use fleet::{FleetActiveRun, runs_alone};
 pub(super) use group::GroupKey;
-pub use job::EndReason;
 pub(super) use job::{Item, JobSpec, JobState};
 pub use notice::{Notice, NoticeEvent};
 pub use pause::{Pause, PauseScope};

@@ -1,13 +1,13 @@
 //! Requests of users: runs by hand and kills.
 
 use super::group::GroupPlace;
-use super::job::{EndReason, Item, Waiting};
+use super::job::{Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
 use crate::scheduler::event::ManualStart;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{Outcome, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, Outcome, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
 /// Runs by hand of one job that wait.

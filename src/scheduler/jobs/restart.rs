@@ -1,14 +1,14 @@
 //! The saved state of jobs: what a daemon that stops saves, and how the next one restores it.
 
 use super::ends::record_of;
-use super::job::{ActiveRun, EndReason, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
+use super::job::{ActiveRun, Item, Job, JobState, PendingRetry, RetryStage, Waiting};
 use super::registry::Jobs;
 use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::now::Now;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::{RunOutcome, RunResult};
 use crate::scheduler::start_queue::{ANACRON, EntryKey};
 use crate::scheduler::turn::Turn;

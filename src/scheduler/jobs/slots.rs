@@ -1,14 +1,14 @@
 //! Decides whether a slot is skipped, waits, or goes through the group to the start queue.
 
 use super::group::GroupPlace;
-use super::job::{ActiveRun, EndReason, FailedAttempt, Item, Waiting};
+use super::job::{ActiveRun, FailedAttempt, Item, Waiting};
 use super::registry::Jobs;
 use crate::crontab::Overlap;
 use crate::schedule::Timestamp;
 use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
 /// Most slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
