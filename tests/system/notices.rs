@@ -64,6 +64,36 @@ fn a_slot_with_retries_is_one_mail_at_most_with_all_attempts() {
 }
 
 #[test]
+fn a_killed_run_is_mailed_for_its_output_and_never_as_a_failure_whatever_other_rules_the_job_has() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    prepare(&world);
+    let at = soon(&world);
+    let job = |name: &str| format!("CRON_NAME={name}\n{at} echo begun; echo x >/run/out/{name}; exec sleep 100\n");
+    let table = format!(
+        "CRON_TZ=UTC\n{}CRON_MAIL=failure\n{}CRON_RETRY=2,1s\n{}CRON_ALERT=1\n{}",
+        job("output"),
+        job("failure"),
+        job("retry"),
+        job("alert")
+    );
+    assert!(world.crontab("alice", &table).status.success());
+    let daemon = world.start_daemon(&[]);
+    // The job whose output is mailed is the last, so that its mail comes after any of the others.
+    for name in ["failure", "retry", "alert", "output"] {
+        world.wait_for_file(&format!("/run/out/{name}"), Deadline::seconds(40));
+        world.run(&format!("cronctl kill alice:{name}")).ok();
+    }
+    let ended = || world.log.lines().iter().filter(|line| line.contains("(alice) ENDED (")).count();
+    Deadline::seconds(20).wait_for("four ended runs", || (ended() == 4).then_some(()));
+    Deadline::seconds(20).wait_for("a mail", || (!mails().is_empty()).then_some(()));
+    assert!(daemon.stop().success());
+    let mails = mails();
+    assert_eq!(mails.len(), 1, "{mails:#?}");
+    assert!(mails[0].contains("\nX-Cron-Job: alice:output\nX-Cron-Status: killed by root, signal 15\n"), "{mails:#?}");
+    assert!(mails[0].ends_with("\n\nbegun\n"), "{mails:#?}");
+}
+
+#[test]
 fn hooks_run_as_the_owner_with_the_output_and_a_failing_one_is_one_line() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     prepare(&world);
