@@ -33,6 +33,7 @@ const OF_JOBS: &[JobLint] = &[
     sixth_field,
     user_in_users_table,
     no_such_user,
+    date_of_no_year,
     either_day,
     past_year,
     standard_input,
@@ -157,9 +158,21 @@ fn no_such_user(job: &Job<'_>) -> Option<Complaint> {
     Some(Complaint::new(place, format!("there is no user {}", found(user))).help(help))
 }
 
+/// `0 0 30 2 1`: not never, but each Monday of February.
+fn date_of_no_year(job: &Job<'_>) -> Option<Complaint> {
+    if !job.line.schedule.only_weekday_has_a_match() {
+        return None;
+    }
+    let [day, month] = [2, 3].map(|index| field(job.line.schedule_text, index));
+    let message = "no year has such a date: only the day of the week counts";
+    let complaint = Complaint::new(day.start..month.end, message).moved(job.line.schedule_at);
+    Some(complaint.help("correct the date, or write * as its day if only the day of the week is meant"))
+}
+
 /// `0 4 1 * sun`: not the first Sunday, but each first day of a month and each Sunday.
 fn either_day(job: &Job<'_>) -> Option<Complaint> {
-    if !job.line.schedule.either_day_is_enough() {
+    let schedule = &job.line.schedule;
+    if !schedule.either_day_is_enough() || schedule.only_weekday_has_a_match() {
         return None;
     }
     let text = job.line.schedule_text;

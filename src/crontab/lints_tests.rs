@@ -128,10 +128,18 @@ const USER: &[Row] = &[
     ("  0 4 15-21 * 1 x", Some(("1:7", "both day fields are set", "write * and 1#3"))),
     ("0 4 1-7 * 1,2 x", Some(("1:5", "both day fields are set", "write * in one of them"))),
     ("0 4 L * 5 x", Some(("1:5", "both day fields are set", "write * in one of them"))),
+    ("0 4 31 3,4 1 x", Some(("1:5", "both day fields are set", "write * in one of them"))),
+    ("0 4 29 2 1 x", Some(("1:5", "both day fields are set", "write * in one of them"))),
     ("0 4 1 * * x", None),
     ("0 4 * * sun x", None),
     ("0 4 */2 * sun x", None),
     ("@monthly x", None),
+    // A date that no year has, and a day of the week.
+    ("0 0 30 2 1 x", Some(("1:5", "no year has such a date", "correct the date"))),
+    ("0 0 31 4,6,9,11 mon-fri x", Some(("1:5", "only the day of the week counts", "write * as its day"))),
+    ("  0 0 L-30 feb fri#2 x", Some(("1:7", "no year has such a date", "correct the date"))),
+    ("0 0 30,31 2 fri x", Some(("1:5", "no year has such a date", "correct the date"))),
+    ("0 0 30 2 * x", Some(("1:1", "this schedule never matches", "no such date"))),
     // A comment behind a job or a value.
     ("* * * * * x # every minute", Some(("1:13", "this comment is a part of the command", "a line of its own"))),
     ("* * * * * # x", Some(("1:11", "nothing runs", "a line of its own"))),
@@ -187,6 +195,7 @@ const SYSTEM: &[Row] = &[
     ("0 0 1 1 * 2027 root x", Some(("1:11", "the user here is 2027", "@quartz 0 0 0 1 1 * 2027"))),
     ("* * * * * root date +%s", Some(("1:22", "this % is not part", "write \\%"))),
     ("0 4 1 * sun root x", Some(("1:5", "both day fields", "write *"))),
+    ("0 0 31 6 0 root x", Some(("1:5", "no year has such a date", "correct the date"))),
     ("SHELL=/bin/fish\n* * * * * root x", Some(("1:7", "there is no program /bin/fish", "SHELL=/bin/sh"))),
 ];
 
@@ -286,6 +295,7 @@ fn only_warnings_that_every_cron_would_need_are_logged() {
     for (table, is_logged) in [
         ("* * * * * date +%s", false),
         ("0 4 1 * sun x", false),
+        ("0 0 30 2 1 x", true),
         ("* * * * * x # comment", false),
         ("* * * * * x &>log", true),
         ("PATH=$PATH:/x", true),

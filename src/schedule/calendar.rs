@@ -105,12 +105,24 @@ impl Schedule {
 
     /// Whether both day fields are restricted, so that a match of either one is enough (`0 4 1 * sun`).
     pub fn either_day_is_enough(&self) -> bool {
-        let fields = match &self.0 {
-            Form::Plain(fields) => fields,
-            Form::Shaped(shaped) => &shaped.0,
-            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => return false,
+        self.either_day().is_some()
+    }
+
+    /// Whether both day fields are restricted, and no year has such a date, so that only the day of the week has a match
+    /// (`0 0 30 2 1`).
+    pub fn only_weekday_has_a_match(&self) -> bool {
+        self.either_day().is_some_and(|(fields, days)| fields.has_no_date(days)) && !self.never_matches()
+    }
+
+    /// The fields, if a match of either day field is enough.
+    fn either_day(&self) -> Option<(&Fields, Option<&Days>)> {
+        let (fields, days) = match &self.0 {
+            Form::Plain(fields) => (fields, None),
+            Form::Shaped(shaped) => (&shaped.0, Some(&shaped.1)),
+            Form::Quartz(_) | Form::EverySecond | Form::Interval(_) | Form::Reboot | Form::After(_) => return None,
         };
-        fields.rule == DayRule::Either && fields.days != ALL_DAYS && fields.weekdays != ALL_WEEKDAYS
+        let is_restricted = fields.days != ALL_DAYS && fields.weekdays != ALL_WEEKDAYS;
+        (fields.rule == DayRule::Either && is_restricted).then_some((fields, days))
     }
 
     /// The first time after `after` (exclusive) at which it is due in `zone`, with regard to the zone's gaps and folds. None

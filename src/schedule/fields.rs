@@ -134,6 +134,13 @@ impl Fields {
         !(some_time && some_day)
     }
 
+    /// Whether day of the month and month name no date of any year (`30 2`), whatever the day of the week.
+    pub fn has_no_date(&self, extra: Option<&Days>) -> bool {
+        // Days 1 to 28 exist in every month.
+        let dates = Fields { minutes: 1, hours: 1, weekdays: ALL_WEEKDAYS, rule: DayRule::Both, ..*self };
+        self.days & days_up_to(28) == 0 && dates.next(0, extra).is_none()
+    }
+
     /// The first matching local minute after `after` (exclusive). None if there is none in one 400-year cycle.
     #[inline]
     pub fn next(&self, after: i64, extra: Option<&Days>) -> Option<i64> {

@@ -216,7 +216,6 @@ fn axis(timeline: &Timeline, layout: &Layout, svg: &mut String) {
 fn panel(timeline: &Timeline, layout: &Layout, svg: &mut String) {
     let most = timeline.most();
     let base = layout.base;
-    text(svg, "ink", "bold", MARGIN, layout.panel + 12.0, "Starts a minute");
     let _ = writeln!(
         svg,
         "<line {} x1=\"{:.1}\" y1=\"{base}\" x2=\"{:.1}\" y2=\"{base}\"/>",
@@ -262,6 +261,9 @@ fn panel(timeline: &Timeline, layout: &Layout, svg: &mut String) {
             escape(&words)
         );
     }
+    svg.push_str("<g class=\"tl-name\">\n");
+    text(svg, "ink", "bold", MARGIN, layout.panel + 12.0, "Starts a minute");
+    svg.push_str("</g>\n");
 }
 
 /// The outline of bars of cells that are next to each other.

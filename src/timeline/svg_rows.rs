@@ -21,7 +21,6 @@ const NARROWEST: f64 = 3.0;
 const TICK: f64 = 2.0;
 
 pub(super) fn draw(timeline: &Timeline, row: &Row, shape: &Shape, layout: &Layout, top: f64, svg: &mut String) {
-    label(timeline, row, layout, top, svg);
     for band in &shape.bands {
         draw_band(timeline, band, layout, top, svg);
     }
@@ -31,6 +30,8 @@ pub(super) fn draw(timeline: &Timeline, row: &Row, shape: &Shape, layout: &Layou
     for overlap in &shape.overlaps {
         draw_overlap(timeline, overlap, layout, top, svg);
     }
+    // Above the bars, where a page that is scrolled puts it.
+    label(timeline, row, layout, top, svg);
 }
 
 /// The name of the row above its command; the whole of both on hover.
@@ -48,7 +49,7 @@ fn label(timeline: &Timeline, row: &Row, layout: &Layout, top: f64, svg: &mut St
         false => format!("{name}{schedule}\n{below}{place}"),
     };
     let (wide, code) = label_room(layout);
-    let _ = writeln!(svg, "<g><title>{}</title>", escape_lines(&whole));
+    let _ = writeln!(svg, "<g class=\"tl-name\"><title>{}</title>", escape_lines(&whole));
     text(svg, "ink", "bold", LABEL_LEFT, top + 14.0, &fit_width(name.trim(), wide, '…'));
     text(svg, "faint", "code", LABEL_LEFT, top + 27.5, &fit_width(&below, code, '…'));
     svg.push_str("</g>\n");

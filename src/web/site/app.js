@@ -354,7 +354,20 @@ function begin(part) {
   const all = (selector) => [...(part.matches(selector) ? [part] : []), ...part.querySelectorAll(selector)];
   for (const element of all("[data-needs-script]")) element.hidden = false;
   for (const box of all("[data-follow]")) follow(box);
+  for (const box of all(".scroll")) shiftNames(box);
 }
+
+// The names of a timeline's rows stay in sight when it is scrolled. The shift stands at the root, where a new drawing finds it.
+function shiftNames(box) {
+  const [drawing, root] = [box.firstElementChild, document.documentElement];
+  if (!drawing || !drawing.matches("svg.tl")) return;
+  const scale = drawing.viewBox.baseVal.width / drawing.getBoundingClientRect().width;
+  root.style.setProperty("--tl-shift", `${box.scrollLeft * scale}px`);
+  root.classList.toggle("tl-scrolled", box.scrollLeft > 0);
+}
+
+const onScroll = (event) => event.target instanceof Element && shiftNames(event.target);
+document.addEventListener("scroll", onScroll, { capture: true, passive: true });
 
 // A timeline that is wider than the window is shown around now, once.
 function showNow() {

@@ -22,7 +22,7 @@ pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
     let fleet: Fleet = daemon.call("Fleet", &json!({}))?;
     if fleet.name.is_none() {
         let body = html! {
-            h1 { "Fleet" }
+            div.title { h1 { "Fleet" } }
             section.message {
                 p { "No fleet is set up. The jobs of this machine run on this machine only." }
                 p.quiet { "The manual page cronwheel-fleet(7) says how several machines share their jobs." }

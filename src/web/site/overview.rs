@@ -181,7 +181,7 @@ fn failing_section(view: &View<'_>, facts: &Facts) -> Markup {
                                 a href={ "/run/" (run) } aria-label={ "Output of the last run of " (shown(&job.job)) } { "output" }
                             }
                         }
-                        td.nowrap {
+                        td.nowrap.none[job.failures < 2] {
                             @match job.failures { 0 => span.quiet { "–" }, 1 => "1", count => { (count) " in a row" } }
                         }
                         td { span.prefix { "next " } @match job.next { Some(next) => (view.time(next)), None => span.quiet { "–" } } }
@@ -198,7 +198,7 @@ fn running_section(view: &View<'_>, facts: &Facts) -> Markup {
     html! {
         h2 #running-heading { "Running" }
         @if facts.running.is_empty() { p.empty { "Nothing runs at the moment." } } @else {
-            table {
+            table.brief {
                 caption.hidden { "Jobs that run" }
                 thead.hidden { tr { th scope="col" { "Job" } th scope="col" { "For" } th scope="col" { "Output" } } }
                 tbody {

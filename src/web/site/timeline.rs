@@ -124,7 +124,7 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, c
     let length_name = LENGTHS.get(length).map_or("", |(name, ..)| name);
     let options = SvgOptions { width: WIDTH, id: "timeline".to_owned(), is_file: false };
     html! {
-        div.title { h1 { "Timeline" } p.quiet { (view.full(Time::from(from))) " – " (view.full(Time::from(until))) } }
+        div.title { h1 { "Timeline" } p.quiet { (view.moment(Time::from(from))) " – " (view.moment(Time::from(until))) } }
         div.zooms {
             nav.zoom aria-label="Length of the timeline" {
                 ul {
@@ -145,7 +145,7 @@ fn body(view: &View<'_>, length: usize, is_by_user: bool, timeline: &Timeline, c
         @if let Some(last) = cut.starts_until {
             p.banner.held {
                 span.sign aria-hidden="true" { "! " }
-                "More starts are in this time than the " (MOST_STARTS) " that are shown, those until " (view.full(Time::from(last))) ". What comes after that is not known here: choose a shorter time."
+                "More starts are in this time than the " (MOST_STARTS) " that are shown, those until " (view.moment(Time::from(last))) ". What comes after that is not known here: choose a shorter time."
             }
         }
         section #picture aria-label="Timeline" {
