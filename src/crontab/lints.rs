@@ -207,7 +207,7 @@ fn past_year(job: &Job<'_>) -> Option<Complaint> {
     }
     let text = job.line.schedule_text;
     let year = text.iter().rposition(|&byte| is_blank(byte)).map_or(0, |blank| blank + 1);
-    let message = "this schedule never matches again: its last year is over";
+    let message = "this schedule never matches again: its last year is in the past";
     let complaint = Complaint::new(year..text.len(), message).moved(job.line.schedule_at);
     Some(complaint.help("write * for every year, or remove the entry"))
 }

@@ -72,8 +72,7 @@ fn of_fleet(policy: &Policy, warn: &mut impl FnMut(String, &str)) {
     }
     if policy.fleet.mode == FleetMode::OneWithFailover && policy.overlap == Overlap::Allow {
         warn(
-            "CRON_FLEET=one,failover lets only one run go on at a time: a slot that comes meanwhile is skipped"
-                .to_owned(),
+            "CRON_FLEET=one,failover allows only one run at a time: a slot that comes meanwhile is skipped".to_owned(),
             "write CRON_OVERLAP=skip above this entry",
         );
     }
@@ -118,7 +117,8 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
             if let Some(timeout) = policy.timeout.filter(|timeout| *timeout > interval) {
                 warn(
                     format!(
-                        "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may go on at once",
+                        "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may \
+                         overlap",
                         duration_text(timeout)
                     ),
                     "use a shorter timeout, or CRON_OVERLAP=skip, queue or replace",

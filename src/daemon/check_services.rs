@@ -73,7 +73,7 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
             let word = command.split_ascii_whitespace().next()?;
             let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
             (is_plain && is_missing(word)).then(|| {
-                format!("mailer: there is no program {}: what jobs print is not mailed", printable(word.as_bytes()))
+                format!("mailer: there is no program {}: job output is not mailed", printable(word.as_bytes()))
             })
         }
         None => is_missing(SENDMAIL).then(|| {

@@ -124,9 +124,9 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
 
 /// Flags of busybox's crond that mean something else here, or nothing, and what to use instead.
 const BUSYBOX_FLAGS: [(&str, &str); 6] = [
-    ("-b", "leave it out: crond goes to the background by itself"),
+    ("-b", "remove it: crond goes to the background by itself"),
     ("-S", "write --log syslog"),
-    ("-l", "there is nothing: there are no log levels"),
+    ("-l", "remove it: crond has no log levels"),
     ("-d", "write --foreground --log stderr"),
     ("-L", "write --foreground --log stderr 2>>FILE"),
     ("-c", "write --spool DIR"),

@@ -384,7 +384,7 @@ impl CrontabDatabase {
             self.refresh_calendars(events);
         }
         if let Some(why) = self.watch.take_failure() {
-            let detail = format!("{why}; looking for changed tables each minute instead");
+            let detail = format!("{why}; checking crontabs for changes every minute instead");
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
         }
         has_more

@@ -244,7 +244,10 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let content = match read(&path, boot) {
         Ok(Some(Ok(content))) => content,
         Ok(Some(Err(NewerVersion(version)))) => {
-            return nothing(format!("{} is of version {version}, which is newer: it is left as it is", path.display()));
+            return nothing(format!(
+                "{} has the newer version {version}: it is neither used nor changed",
+                path.display()
+            ));
         }
         Ok(None) => Content::default(),
         Err(error) => {

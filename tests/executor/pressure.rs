@@ -98,7 +98,7 @@ fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is()
         let no_monitor = || world.processes().iter().all(|process| process.name != "crond: pam").then_some(());
         Deadline::seconds(20).wait_for("the monitor's end", no_monitor);
         bound.at_most(more);
-        let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is held up")).count();
+        let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is delayed")).count();
         let before = held_up();
         for run in 2..5 {
             harness.start(&start(run, "alice", "cat >>out%again"));

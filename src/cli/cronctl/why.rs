@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let screen = Screen::of(out, system);
     // As the daemon says the times.
     let screen = Screen { zone: of_job.unwrap_or_else(|| screen.zone.clone()), ..screen };
-    let mut past_words = "no history tells what became of it";
+    let mut past_words = "there is no history of that time";
     if let Some(mut history) = daemon.history()
         && let Ok(found) = found
     {

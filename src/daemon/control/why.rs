@@ -147,8 +147,8 @@ impl Daemon {
             answer.step(
                 "waiting",
                 match status.waiting {
-                    1 => "1 slot or run by hand waits for another run or in the group".to_owned(),
-                    count => format!("{count} slots or runs by hand wait for another run or in the group"),
+                    1 => "1 slot or manual run waits for another run or in the group".to_owned(),
+                    count => format!("{count} slots or manual runs wait for another run or in the group"),
                 },
             );
         }

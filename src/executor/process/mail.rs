@@ -303,7 +303,7 @@ impl Mails {
         let oldest = self.processes.values().map(|process| now_ms - process.since_ms).max().unwrap_or(0) / 1000;
         let mailers = format_count(self.processes.len(), "mailer", "mailers");
         let waiting = format_count(self.queued.len(), "mail", "mails");
-        let detail = format!("mail waits: {mailers} at work, the oldest for {oldest} s, and {waiting} waiting");
+        let detail = format!("mail is delayed: {mailers} running, the oldest for {oldest} s, and {waiting} waiting");
         context.log.own(Level::Warning, "WARNING", &detail);
     }
 

@@ -310,7 +310,7 @@ impl ExecutorState {
     /// Pauses starting; the pause doubles with each failure in a row.
     fn hold(&mut self, error: &io::Error, now_ms: i64) {
         if self.starts.hold_ms == 0 {
-            self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
+            self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is delayed: {}", reason(error)));
         }
         self.starts.hold_ms = (self.starts.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
         self.starts.held_until_ms = now_ms + self.starts.hold_ms;

@@ -235,7 +235,7 @@ fn last_line(state: &State, width: usize) -> ScreenLine {
         }
         (None, None, Page::Jobs) if state.unseen_failing() > 0 => {
             let (count, failing) = (state.job_count(), state.unseen_failing());
-            let text = format!("only {count} jobs are looked at; {failing} of the others fail: cronctl status");
+            let text = format!("showing {count} jobs; {failing} more are failing: cronctl status");
             vec![(Ink::Bad, text)]
         }
         (None, None, Page::Jobs) if state.lists_some => {
@@ -347,7 +347,7 @@ mod tests {
         (state.status, state.has_more) = (Some(status), true);
         state.set_jobs(vec![Job { failures: 1, ..job("alice:fails", "idle", 100) }]);
         let last = drawn(&mut state, 80, 24).remove(23);
-        assert!(last.starts_with("only 1 jobs are looked at; 2 of the others fail"), "{last}");
+        assert!(last.starts_with("showing 1 jobs; 2 more are failing"), "{last}");
         let range = Range::of(Timestamp(0), Timestamp(3_600));
         let builder = Builder::new(range, Timestamp(60), Zone::utc(), Grouping::Job, 5);
         state.timeline = Some(builder.finish());
