@@ -98,7 +98,7 @@ impl Server {
         Server { listener, connections: BTreeMap::new(), rate: RequestRate::default() }
     }
 
-    /// The listening socket.
+    /// The listening socket, for the event loop.
     pub fn listener(&self) -> &Listener {
         &self.listener
     }
@@ -225,7 +225,7 @@ impl Server {
         self.connections.get(&id).is_some_and(|connection| connection.is_answering)
     }
 
-    /// Closes a connection.
+    /// Closes a connection, and drops what was not sent on it.
     pub fn close(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
     }

@@ -101,7 +101,7 @@ pub trait Machine {
     fn has_program(&self, path: &[u8]) -> Option<bool>;
     /// Whether the program of that path is bash under its own or another name.
     fn is_bash(&self, path: &[u8]) -> bool;
-    /// The current time.
+    /// The current time, for warnings about dates in the past.
     fn now(&self) -> Timestamp;
 }
 

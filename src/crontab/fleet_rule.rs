@@ -57,10 +57,10 @@ impl FleetOrder {
 /// What becomes of a slot while the fleet's engine cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FleetAway {
-    /// It is skipped.
+    /// The slot is skipped.
     #[default]
     Skip,
-    /// It is run, perhaps on several machines.
+    /// The slot is run, perhaps on several machines.
     Run,
 }
 

@@ -643,7 +643,7 @@ fn too_many(place: Range<usize>, most: usize, what: &str) -> Complaint {
         .help("put the dates into a calendar file")
 }
 
-/// An item of `CRON_EXCEPT`.
+/// One day, range of days or calendar of `CRON_EXCEPT`.
 enum Exception {
     Days(Day, Day),
     Calendar(Arc<str>),

@@ -60,7 +60,7 @@ impl Unlisted {
         (!counts.is_empty()).then(|| format!("{file}: {}, not listed\n", counts.join(" and ")))
     }
 
-    /// Errors and warnings together.
+    /// The number of errors and warnings together.
     pub fn total(&self) -> usize {
         self.errors + self.warnings
     }
@@ -181,7 +181,7 @@ impl From<OutOfMemory> for Stop {
     }
 }
 
-/// A setting of TZ.
+/// A setting of `TZ`, kept for a warning about the entries below it.
 struct ZoneOfJobs {
     /// The number of its line, counted from 1.
     line: u32,

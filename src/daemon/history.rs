@@ -446,7 +446,7 @@ impl OpenHistory {
         })
     }
 
-    /// Starts the recorder.
+    /// Starts the recorder (`cronctl recorder`) with the journal and the listening socket.
     fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> io::Result<RunningRecorder> {
         let (ours, theirs) = descriptor::stream_pair()?;
         let journal = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(self.journal.file())))?;
@@ -575,7 +575,6 @@ fn one_line(text: &str) -> String {
     printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
 }
 
-/// The numbers of runs.
 pub(super) fn run_numbers<'a>(runs: impl Iterator<Item = &'a RunOfJob>) -> Vec<u64> {
     runs.map(|run| run.run.0).collect()
 }

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// bounds the environment. A line of a system table may be as long as the table.
 const LONGEST: usize = LARGEST_ENVIRONMENT + LONGEST_COMMAND + OTHER_FIELDS;
 
-/// The largest system table.
+/// Maximum length of a command: a system table may consist of one line, and is limited to that size.
 const LONGEST_COMMAND: usize = 64 << 20;
 
 /// Bytes for everything else in a start: names, paths and rules.
@@ -85,7 +85,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A connection without messages.
+    /// A connection over this socket, with nothing queued.
     pub fn new(socket: OwnedFd) -> Link {
         Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
     }

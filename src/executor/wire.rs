@@ -137,9 +137,9 @@ pub enum ExecutorEvent {
     Begun {
         /// The ids of the runs.
         runs: Vec<RunId>,
-        /// The processes of these runs and of runs that were begun before. Where a PAM monitor starts the job, its process is known only
-        /// later. It is sent with the next other event, so that it costs no wake-up of main, and earlier on request. A run that ends before
-        /// that is not among them.
+        /// The processes of these runs and of earlier ones. Where a PAM monitor starts the job, its process is known only later; it is then
+        /// sent together with the next other event, which saves main a wake-up, or at once if main asks for it. The process of a run that has
+        /// ended before is not sent.
         processes: Vec<RunProcess>,
     },
     /// What the history keeps of the output of a run that has ended. It comes after the run's result, and once more with all of it if
@@ -164,7 +164,7 @@ pub enum ExecutorEvent {
         stream: OutputStream,
         /// Bytes of the output that are left out before this part.
         skipped: u64,
-        /// The output.
+        /// The bytes of the output.
         data: Vec<u8>,
         /// Whether this is the last part: the output has ended, main wants no more, or there is no such run, or too many followers.
         is_end: bool,

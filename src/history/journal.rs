@@ -219,7 +219,7 @@ impl OpenRun {
     }
 }
 
-/// Appends events for main.
+/// The writing end of the journal, which main holds.
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,

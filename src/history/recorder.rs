@@ -30,7 +30,7 @@ const LOCK_WARNING: u32 = 250;
 
 const LOCK: &str = "history.lock";
 
-/// Why the recorder ends.
+/// The reasons for which the recorder ends.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
     /// Main has not sent what it begins with.

@@ -204,7 +204,7 @@ pub fn body(profile: &Profile, output: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The arguments for sendmail.
+/// The arguments with which the profile's cron calls sendmail(8).
 pub fn sendmail_arguments(profile: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
     let fixed: &[&str] = match profile.profile {
         ProfileName::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],

@@ -224,7 +224,7 @@ impl Anacron {
         self.ids.insert(number, id);
     }
 
-    /// The jobs by number.
+    /// The ids of the anacron jobs, by their numbers.
     pub(super) fn all_ids(&self) -> &BTreeMap<u32, JobId> {
         &self.ids
     }

@@ -72,7 +72,7 @@ impl Scheduler {
         &self.entries.caller
     }
 
-    /// The system's time zone.
+    /// The system's time zone, in which entries without `CRON_TZ` run.
     pub fn system_zone(&self) -> Arc<Zone> {
         self.entries.timing.zones.system()
     }

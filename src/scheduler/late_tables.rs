@@ -1,5 +1,5 @@
-//! Missed slots of tables that are loaded for the first time only after the daemon's start, because their user was not known or their file system
-//! was not mounted: since when slots of their jobs were missed is kept until then, and they are caught up with as if the table had been there.
+//! Missed slots of tables that are loaded only some time after the daemon's start, because their user was not known or their file system was not
+//! mounted. The moment since when their slots were missed is kept until then. They are caught up with as if the table had been loaded at once.
 
 use super::action::Action;
 use super::earlier::LateTables;

@@ -135,8 +135,8 @@ impl Scheduler {
         free.into_iter().nth(self.earlier_copies(key.0))
     }
 
-    /// Gives the entries of a table their ids, and others those that have become theirs by it. `wanted` are the entries of the table that need
-    /// an id, `old` those that had one before, and `touched` what it may be about in other tables.
+    /// Gives the entries of a table their ids. Entries of other tables, named in `touched`, may get another id by this, since an id belongs to
+    /// one entry only. `wanted` are the entries of the table that need an id, and `old` those that had one before.
     pub(super) fn name_entries(
         &mut self,
         number: u32,

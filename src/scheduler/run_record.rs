@@ -34,7 +34,7 @@ pub struct RunRecord {
     pub until: Option<Timestamp>,
 }
 
-/// What caused a run.
+/// The reason for which a run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule of the entry.

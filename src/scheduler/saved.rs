@@ -47,9 +47,9 @@ enum Part {
     Pause(Option<Pause>),
     /// The job is the key of a scope.
     PauseOfAll(Option<Box<PauseOfAll>>),
-    /// Of the daemon, and of no job.
+    /// Ranges of time that the clock was set back over. They belong to the daemon, and to no job.
     StepsBack(Vec<(Timestamp, Timestamp)>),
-    /// The same.
+    /// The instance of this node of a fleet. It belongs to the daemon, and to no job.
     FleetInstance(Option<String>),
 }
 

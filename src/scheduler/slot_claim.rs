@@ -22,7 +22,7 @@ impl SlotClaim {
         SlotClaim { run, number: BY_HAND | run.0, fence: 0 }
     }
 
-    /// Whether it is that.
+    /// Whether this stands for a manual run.
     pub(super) fn is_by_hand(self) -> bool {
         self.number >= BY_HAND
     }

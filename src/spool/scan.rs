@@ -141,7 +141,7 @@ impl Finder {
         self.policy = Policy::of_machine();
         self
     }
-    /// Whether labels are checked.
+    /// Whether the SELinux labels of crontabs are checked.
     pub fn has_label_check(&self) -> bool {
         self.policy.is_some()
     }

@@ -101,7 +101,7 @@ impl CreatedDirectory {
         set_mode(&self.0, mode)
     }
 
-    /// Sets owner and group.
+    /// Sets owner and group, as fchown(2) does.
     pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         Ok(nix::unistd::fchown(&self.0, Some(uid.into()), Some(gid.into()))?)
     }

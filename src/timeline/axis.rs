@@ -38,12 +38,12 @@ impl Range {
         Range { from: Timestamp(from), until: Timestamp(until.max(from + MINUTE)) }
     }
 
-    /// Its length in seconds.
+    /// The length of the range in seconds.
     pub fn seconds(self) -> i64 {
         self.until.0 - self.from.0
     }
 
-    /// Its length in minutes.
+    /// The length of the range in whole minutes.
     pub fn minutes(self) -> usize {
         usize::try_from(self.seconds() / MINUTE).unwrap_or(0)
     }

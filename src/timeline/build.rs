@@ -151,7 +151,7 @@ impl Builder {
         }
     }
 
-    /// Adds a coming start.
+    /// Adds a start that is still to come.
     pub fn add_start(&mut self, start: &NextStart) {
         self.choose_past();
         let at = start.at.timestamp();
@@ -249,7 +249,7 @@ impl Builder {
         }
     }
 
-    /// The finished timeline.
+    /// Returns the timeline of everything that was added.
     pub fn finish(mut self) -> Timeline {
         self.choose_past();
         let is_estimated = !self.rates.is_empty();
@@ -360,8 +360,8 @@ impl Builder {
         self.others.failed += if run.class == OutcomeClass::Failed { run.count } else { 0 };
     }
 
-    /// Leaves the rows that say most, if the history has more than are shown: those that fail, then those that run or overlap, then those with the
-    /// latest runs.
+    /// Drops rows of the history if there are more than are shown. Rows with failures are kept first, then those with runs in progress or overlaps,
+    /// then those with the latest runs.
     fn choose_past(&mut self) {
         if std::mem::replace(&mut self.is_past_chosen, true) || self.rows.len() <= self.most_rows {
             return;
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(overlaps(&runs), [Overlap { from: Timestamp(60), until: Timestamp(100), runs: 3 }]);
     }
 
-    /// Every `every` seconds.
+    /// A schedule that is due every `every` seconds.
     fn regular(every: i64) -> impl FnMut(Timestamp) -> Option<Timestamp> {
         move |after| Some(Timestamp((after.0.div_euclid(every) + 1) * every))
     }

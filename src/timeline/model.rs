@@ -40,7 +40,7 @@ pub struct RowLabel {
     pub line: u32,
 }
 
-/// A finished timeline.
+/// What a timeline shows, independent of how it is drawn.
 #[derive(Debug)]
 pub struct Timeline {
     /// The range of time that it shows.
@@ -244,7 +244,7 @@ impl Row {
         self.runs.last().map(|run| run.from)
     }
 
-    /// The first coming start.
+    /// The first start that is still to come. None: none in the range.
     pub fn next_start(&self) -> Option<Timestamp> {
         self.coming.first().map(|coming| coming.first)
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the interface.
 pub const INTERFACE: &str = "io.cronwheel.Cron";
-/// Its description.
+/// The description of the interface, in the language of Varlink.
 pub const DESCRIPTION: &str = include_str!("io.cronwheel.Cron.varlink");
 
 /// The moment for which a run was started.
@@ -130,7 +130,7 @@ pub struct Filter {
     pub states: Option<Vec<String>>,
 }
 
-/// The words of [`Filter::states`].
+/// The values that [`Filter::states`] may have.
 pub const STATES: [&str; 9] =
     ["idle", "running", "waiting", "retrying", "paused", "disabled", "removed", "failing", "late"];
 
@@ -143,7 +143,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// A name with its value.
+/// An item of a list of names and values, such as an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameValue {
     /// The name.

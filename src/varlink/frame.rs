@@ -75,12 +75,12 @@ impl FrameReader {
         Ok(Some(message))
     }
 
-    /// Bytes that wait.
+    /// The number of bytes that are buffered.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether no byte waits.
+    /// Whether no byte is buffered.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }

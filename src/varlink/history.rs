@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the interface.
 pub const INTERFACE: &str = "io.cronwheel.History";
-/// Its description.
+/// The description of the interface, in the language of Varlink.
 pub const DESCRIPTION: &str = include_str!("io.cronwheel.History.varlink");
 
 /// One row of the history: a run, a slot without a run, or several slots that were left out for the same reason.

@@ -73,7 +73,7 @@ pub enum CallError {
     },
 }
 
-/// A reply that is of no use to whoever called.
+/// Why a call has no result: it was refused, or its reply cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
     /// The call was not carried out.

@@ -25,7 +25,6 @@ const PACE: Duration = Duration::from_millis(12);
 /// Jobs whose mean duration is looked up in the history, which answers a hundred questions a second.
 const LOOKED_UP: usize = 90;
 
-/// Runs `cronctl calendar`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let count = value::<u32>(matches, "days").copied().unwrap_or(DAYS);
     let ranges = days(system.now(), count, system.system_zone());

@@ -18,7 +18,6 @@ use clap::ArgMatches;
 /// Rows of the history that past events are made of, for each job.
 const ROWS: u64 = 50;
 
-/// Runs `cronctl events`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);

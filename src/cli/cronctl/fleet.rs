@@ -56,7 +56,6 @@ const OUTCOMES: [Column; 7] = [
     Column { heading: "FENCE", most: 20 },
 ];
 
-/// Runs `cronctl fleet`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     if let Some(job) = value::<String>(matches, "job") {
@@ -211,7 +210,6 @@ fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) ->
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl list --fleet`.
 pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
@@ -258,7 +256,6 @@ fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
     ]
 }
 
-/// Runs `cronctl history --fleet`.
 pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;

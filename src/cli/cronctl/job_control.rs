@@ -25,7 +25,6 @@ const USUAL_PAUSE: u32 = 3_600;
 /// Jobs that one call names. The daemon takes 500, and 64 KiB.
 const NAMED_AT_ONCE: usize = 200;
 
-/// Runs `cronctl pause`.
 pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let length = value::<u32>(matches, "for").copied().unwrap_or(USUAL_PAUSE);
@@ -58,7 +57,6 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     Ok(exit_status)
 }
 
-/// Runs `cronctl resume`.
 pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
@@ -128,7 +126,6 @@ fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> R
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl kill`.
 pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(what) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -165,7 +162,6 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl reload`.
 pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     daemon.set_patience(LONG_PATIENCE)?;

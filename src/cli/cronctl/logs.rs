@@ -24,7 +24,6 @@ const ENDED_MS: i64 = 2_000;
 /// How often it is asked for that, in milliseconds.
 const RETRY_MS: u64 = 50;
 
-/// Runs `cronctl logs`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(given_job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));

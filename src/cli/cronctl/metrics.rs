@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 /// The mode of the file: whoever collects it runs as another user.
 const FILE_MODE: u32 = 0o644;
 
-/// Runs `cronctl metrics`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let filter = Some(Filter { user: value::<String>(matches, "user").cloned(), ..Filter::default() });
     let arguments = MetricsArguments { filter };

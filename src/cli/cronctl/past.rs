@@ -29,7 +29,6 @@ const COLUMNS: [Column; 6] = [
     Column { heading: "OUTCOME", most: 60 },
 ];
 
-/// Runs `cronctl history`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;

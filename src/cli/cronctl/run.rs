@@ -33,7 +33,6 @@ const PATIENCE_MS: u64 = 500;
 const DAEMON: u64 = 0;
 const SIGNALS: u64 = 1;
 
-/// Runs `cronctl run`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;

@@ -11,7 +11,7 @@ use crate::timeline::{Charset, Role};
 use crate::varlink::Time;
 use std::sync::Arc;
 
-/// Blanks between two columns.
+/// Width of the gap between two columns, in characters.
 const GAP: usize = 2;
 /// The narrowest that a column is made.
 const NARROWEST: usize = 6;

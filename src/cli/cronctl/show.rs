@@ -27,7 +27,6 @@ const COLUMNS: [Column; 5] = [
     Column { heading: "OUTCOME", most: 60 },
 ];
 
-/// Runs `cronctl show`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;

@@ -20,7 +20,6 @@ const NAMED: usize = 20;
 /// How long `ping` waits for the daemon.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Runs `cronctl ping`.
 pub(super) fn ping(system: &SystemState) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     daemon.set_patience(PATIENCE)?;
@@ -28,7 +27,6 @@ pub(super) fn ping(system: &SystemState) -> Result<ExitStatus, Error> {
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl status`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;

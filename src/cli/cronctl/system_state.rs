@@ -68,7 +68,7 @@ impl SystemState {
         })
     }
 
-    /// The current time.
+    /// The time of the wall clock, in seconds.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp(clock::wall().seconds)
     }
@@ -116,7 +116,6 @@ impl SystemState {
         &self.machine
     }
 
-    /// The caller's user id.
     pub(super) fn uid(&self) -> u32 {
         process::own_uid()
     }

@@ -165,7 +165,7 @@ pub(super) fn step(text: &str) -> Result<Step, ValueError> {
     Ok(Step { at: moment(at)?, by: delta(by)? })
 }
 
-/// Parses a range `TIME..TIME`.
+/// Parses the time range of `--down`, `TIME..TIME`.
 pub(super) fn down(text: &str) -> Result<TimeRange, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
     match (moment(from)?, moment(until)?) {

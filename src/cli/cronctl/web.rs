@@ -28,7 +28,6 @@ const LARGEST_TOKEN_FILE: usize = 4 << 10;
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Runs `cronctl web`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let failed = |message: String| Error::Web { message };
     let bearer = value::<PathBuf>(matches, "token-file").map(|path| read_token(path)).transpose()?;

@@ -20,14 +20,12 @@ use clap::ArgMatches;
 
 /// Rows up to the minute that are looked at: of its slots, and of runs that may still have been going on.
 const MOST_ROWS: u64 = 200;
-/// Rows that are shown.
+/// Rows of the history that the answer lists at most.
 const MOST_SHOWN: usize = 20;
 /// Characters of the output's first line that are shown.
 const LONGEST_LINE: usize = 200;
-/// Seconds of a minute.
 const MINUTE: i64 = 60;
 
-/// Runs `cronctl why`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;

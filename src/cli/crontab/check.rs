@@ -30,7 +30,7 @@ pub struct TextContext<'a> {
 }
 
 impl TextContext<'_> {
-    /// The parser's context.
+    /// The context that the parser gets for a user's crontab.
     pub fn get(&self) -> Context<'_> {
         let known = KnownNames { zones: self.zones, calendars: Some(self.calendars.calendars()), fleet: None };
         let session = self.session;

@@ -318,7 +318,7 @@ impl Daemon {
     }
 }
 
-/// Reads a time.
+/// Parses a time of a call: RFC 3339, in UTC or with an offset.
 pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
     let expected = || "a time like 2026-11-27T10:15:00Z".to_owned();
     let time =
@@ -328,7 +328,7 @@ pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
 
 /// Reads the end of a pause.
 fn pause_end(text: &str) -> Result<Timestamp, CallError> {
-    /// Longest pause, in seconds.
+    /// The longest pause that is accepted, in seconds.
     const LONGEST: i64 = 30 * 86_400;
     let until = time_of(text)?;
     let now = clock::wall().seconds;
@@ -383,7 +383,7 @@ impl Control {
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }
 
-    /// Connections that get events.
+    /// The connections whose clients follow events.
     pub(super) fn listeners(&self) -> Vec<Token> {
         let listens = |request: &Request| matches!(request, Request::Events(_));
         self.requests.iter().filter(|(_, request)| listens(request)).map(|(token, _)| *token).collect()

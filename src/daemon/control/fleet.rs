@@ -119,7 +119,7 @@ impl Daemon {
         is_own || self.control.rights.sees_all(peer)
     }
 
-    /// Begins to answer `FleetHistory`.
+    /// Answers `FleetHistory`, once the agent has read the keys of the job.
     pub(super) fn read_fleet_history(&mut self, token: Token, job: &JobId) {
         if self.planner.scheduler.fleet_view(now()).is_none() {
             return self.refuse(token, no_fleet());
@@ -136,7 +136,7 @@ impl Daemon {
         }
     }
 
-    /// Begins to answer `FleetReset`.
+    /// Answers `FleetReset`, which sets the watermark of a job to now; the reply follows when the engine has stored it.
     pub(super) fn repair_fleet_mark(&mut self, token: Token, job: &FoundJob) {
         if self.planner.scheduler.fleet_view(now()).is_none() {
             return self.refuse(token, no_fleet());

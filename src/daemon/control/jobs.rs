@@ -266,7 +266,6 @@ impl Daemon {
         views
     }
 
-    /// Answers `Show`.
     pub(super) fn show(&mut self, token: Token, peer: &Peer, job: &FoundJob) {
         let FoundJob { id, access, place } = job;
         let scheduler = &self.planner.scheduler;

@@ -45,7 +45,7 @@ impl Daemon {
         });
     }
 
-    /// Answers `Run`.
+    /// Answers `Run`: starts the job, or queues it behind the running one.
     pub(super) fn run_for_client(
         &mut self,
         token: Token,

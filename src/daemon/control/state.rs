@@ -286,7 +286,7 @@ pub(super) struct Walk {
     pub(super) purpose: Purpose,
 }
 
-/// Why jobs are visited.
+/// What a walk over the jobs is for, with what it has collected so far.
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// To find the jobs that texts name, and then to do something with them.

@@ -32,7 +32,6 @@ impl Answer {
 }
 
 impl Daemon {
-    /// Answers `Why`.
     pub(super) fn explain_why(&mut self, token: Token, peer: &Peer, job: &FoundJob, at: Option<Timestamp>) {
         let FoundJob { id, access, place } = job;
         let scheduler = &self.planner.scheduler;
@@ -72,7 +71,7 @@ impl Daemon {
 
     /// On which machine of a fleet it runs, and what became of the last slot that one of them has claimed.
     fn explain_fleet(&self, id: &JobId, answer: &mut Answer) {
-        /// Nodes that are named.
+        /// Nodes that the answer names at most.
         const NAMED: usize = 5;
         let Some(view) = self.planner.scheduler.fleet_view(now()) else { return };
         let Some(job) = self.planner.scheduler.fleet_job_view(id) else { return };

@@ -440,7 +440,7 @@ fn log_mailer_end(context: &mut Context, process: &MailProcess, status: Status) 
     MailResult::Failed { why: detail }
 }
 
-/// [`MailSettings`] with owned texts.
+/// [`MailSettings`] with owned texts, which outlive the run.
 struct OwnedMailSettings {
     to: Option<Vec<u8>>,
     from: Option<Vec<u8>>,

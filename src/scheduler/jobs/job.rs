@@ -262,7 +262,8 @@ impl JobState {
         self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
     }
 
-    /// Whether it was written before it had the end of that run for a slot: it has the run, or what that run was begun for still waits.
+    /// Whether this state was saved before the end of the run was known: the run is still in it, or the start or retry for which the run was
+    /// started still waits.
     pub(in crate::scheduler) fn lacks_end_of(&self, run: RunId, scheduled_at: Timestamp) -> bool {
         let is_retry = |retry: &PendingRetry| {
             retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)

@@ -8,7 +8,6 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::SkipReason;
 use crate::scheduler::turn::Turn;
 
-/// Pauses of one job.
 impl Jobs {
     /// Pauses a job from now on: what waits for a slot is skipped.
     pub(in crate::scheduler) fn pause(&mut self, id: &JobId, pause: Pause, turn: &mut Turn<'_>) {

@@ -37,7 +37,6 @@ pub(in crate::scheduler) struct Jobs {
     pub(super) row_updates: Deadlines<Timestamp>,
 }
 
-/// Changes of entries.
 impl Jobs {
     /// Entries are going to be exchanged. Until [`Jobs::end_change`] nothing that waits is started, since runs of entries could be started by
     /// the places that these had before.
@@ -165,7 +164,7 @@ impl Jobs {
         self.gate.holds_retries = holds_retries;
     }
 
-    /// Starts nothing more.
+    /// Starts no runs any more, and with [`AtStop::Skip`] no retries either.
     pub(in crate::scheduler) fn stop_starting(&mut self, at_stop: AtStop) {
         self.gate.stop();
         self.gate.has_no_more_attempts |= at_stop == AtStop::Skip;

@@ -222,9 +222,9 @@ impl Jobs {
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Takes over a run that goes on, unless the state has it. One of an earlier daemon is unknown if that was killed before the state was written:
-    /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
-    /// by hand.
+    /// Takes over a run that is still in progress. Returns at once if the saved state has it. A run that the state does not have was started by a
+    /// daemon that was killed before it saved the state. It then is, in this order: the pending retry or the waiting start of that slot; a new
+    /// slot; a manual run, if its moment is no slot of the entry.
     pub(in crate::scheduler) fn adopt(&mut self, adopted: &AdoptedRun, id: &JobId, turn: &mut Turn<'_>) -> bool {
         let AdoptedRun { run, scheduled_at, trigger, is_slot, is_unknown } = *adopted;
         if self.runs.contains_key(&run) {

@@ -94,11 +94,11 @@ impl Backend {
         RunsArguments { user: self.user.clone().or(arguments.user.clone()), ..arguments.clone() }
     }
 
-    /// That a job, or a run of it, is one of those that are asked for.
+    /// Fails unless jobs of this user are shown on this page (`cronctl web --user`).
     ///
     /// # Errors
     ///
-    /// It runs as another user.
+    /// Only jobs of another user are shown.
     pub fn require_shown(&self, user: &str) -> Result<(), Fault> {
         match &self.user {
             Some(wanted) if wanted != user => {

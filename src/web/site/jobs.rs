@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 
-/// Jobs of one page.
+/// Jobs on one page of the list.
 const OF_PAGE: usize = 50;
 /// Jobs that are kept while they are put in order. For pages behind these, the daemon is asked twice.
 const MOST_KEPT: usize = 10_000;
@@ -20,7 +20,7 @@ const MOST_SORTED: usize = 200_000;
 const COMMAND: usize = 160;
 /// Rows of the history in which the last runs of jobs are looked for that the daemon does not know.
 const LOOKED_AT: u64 = 500;
-/// Longest search text.
+/// Maximum length of a search text, in characters.
 const LONGEST: usize = 200;
 
 /// Names of states that can be chosen, in this order.

@@ -80,7 +80,7 @@ async fn begin(
     Replies::new(client).map_err(|why| fault(why.into()))
 }
 
-/// One server-sent event.
+/// The bytes of one server-sent event (`text/event-stream`).
 fn event(name: &str, data: &serde_json::Value) -> Bytes {
     // JSON has no line ends outside of texts, and none as such inside.
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))

@@ -51,7 +51,6 @@ const RECONNECT_MS: i64 = 900;
 const TIMELINE_MS: i64 = 15_000;
 const TIMELINE_LEAST_MS: i64 = 2_000;
 
-/// Runs `cronctl top`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let user = value::<String>(matches, "user").cloned();
     if given(matches, "json") {

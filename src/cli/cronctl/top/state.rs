@@ -105,13 +105,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Replaces all jobs.
+    /// Replaces the list of jobs, and sorts it.
     pub(super) fn set_jobs(&mut self, jobs: Vec<Job>) {
         self.jobs = jobs;
         self.sort();
     }
 
-    /// Replaces some jobs.
+    /// Replaces the jobs that have the same ids, adds the others, and sorts the list.
     pub(super) fn update_jobs(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             match self.jobs.iter_mut().find(|known| known.job == job.job) {

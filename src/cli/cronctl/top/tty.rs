@@ -30,7 +30,7 @@ pub(super) struct Tty {
 }
 
 impl Tty {
-    /// Takes the terminal. A panic gives it back before it is told.
+    /// Switches the terminal to raw mode and its alternate screen. A panic restores it before its message is printed.
     pub(super) fn open(has_colours: bool) -> Result<Tty, Error> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {

@@ -18,7 +18,7 @@ const AXIS: usize = 5;
 const AROUND: usize = 4;
 /// A command is not shown in less than this.
 const LEAST_COMMAND: usize = 8;
-/// Blanks between columns.
+/// Width of the gap between two columns, in characters.
 const GAP: usize = 2;
 
 const COLUMNS: [Column; 5] = [
