@@ -1,3 +1,5 @@
+//! Scans of crontab directories: what is loaded, refused, removed and logged as files change.
+
 use super::super::load_event::LoadEvent;
 use super::super::load_lines::MOST_REPORTED;
 use super::*;

@@ -1,7 +1,7 @@
 //! Turns a forked child into a job or a mailer. Every step is checked.
 
 use super::environment::{Variables, c_string};
-use super::label::Label;
+use super::selinux::Label;
 use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
 use crate::sys::cgroup::CgroupDescriptor;

@@ -3,7 +3,7 @@
 
 use crate::crontab::LARGEST_ENVIRONMENT;
 use crate::sys::error::OsError;
-use crate::sys::insist::insist;
+use crate::sys::retry::retry_on_shortage;
 use crate::sys::{descriptor, files};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
@@ -127,7 +127,7 @@ impl Link {
     /// The socket fails. The connection is of no more use.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
-            match insist(|| self.send_some()) {
+            match retry_on_shortage(|| self.send_some()) {
                 Ok(count) => self.forget_sent(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,7 +163,7 @@ impl Link {
     /// The socket fails. The connection is of no more use.
     pub fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match insist(|| files::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
+            match retry_on_shortage(|| files::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
                 Ok(0) => return Ok(false),
                 // A shorter read has emptied the socket, and later data or the end makes it readable again.
                 Ok(count) if count < BYTES_PER_READ => return Ok(true),

@@ -7,12 +7,12 @@
 use super::after::{self, MOST_JOBS};
 use super::calendar::{Form, Schedule};
 use super::days::Days;
-use super::draw::{Drawn, Seed};
 use super::dst_policy::DstPolicy;
 use super::duration::{DurationForm, parse_duration};
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
+use super::jitter::{Drawn, Seed};
 use super::nickname::{self, Meaning};
 use super::odd_character::find_odd_character;
 use super::printable::escape_of;

@@ -1,3 +1,5 @@
+//! Anacron jobs on a simulated machine: periods, delays, hours, stamps and restarts.
+
 use super::*;
 use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};

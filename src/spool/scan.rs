@@ -3,10 +3,10 @@
 use super::check::{Strictness, judge, refusal};
 use super::find::{Found, RefusalKind};
 use super::install::is_temporary;
-use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::read::TableFile;
+use super::selinux;
 use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
@@ -433,7 +433,7 @@ impl Finder {
         if let Err(kind) = self.judge(&stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source, users)) {
+        if let Some(Err(why)) = self.policy.map(|policy| selinux::admits(&policy, &fd, &source, users)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });

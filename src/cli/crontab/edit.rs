@@ -3,13 +3,13 @@
 use super::check::{Warnings, has_unlisted_warnings, lines_of};
 use super::editor;
 use super::failure::Failure;
-use super::label::CallersContext;
 use super::list::shown_part;
 use super::messages;
 use super::next_runs;
 use super::prompt::{self, Answer};
 use super::replace::{AfterCheck, NewTable, check_new, finish};
 use super::scratch::Scratch;
+use super::selinux::CallersContext;
 use super::session::Session;
 use crate::sys::descriptor::StandardStream;
 use crate::sys::interrupts::{EndRequest, EndRequests};

@@ -2,8 +2,8 @@
 
 use super::cli::{Operation, Request};
 use super::failure::Failure;
-use super::label::{self, CallersContext};
 use super::messages;
+use super::selinux::{self, CallersContext};
 use super::words::Words;
 use crate::config::Config;
 use crate::profile::{Profile, ProfileName, shared};
@@ -58,7 +58,7 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Failure::NoAccount { program: program.to_owned() })?;
         let user = match &request.user {
             None => caller.clone(),
-            Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
+            Some(_) if !selinux::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
                 if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {

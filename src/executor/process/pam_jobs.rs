@@ -9,9 +9,9 @@ use crate::crontab::ResourceLimits;
 use crate::executor::environment::Variables;
 use crate::executor::exec_spec::{Failure, Identity, Stdio};
 use crate::executor::job_log::JobRef;
-use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::pam_monitor::{MonitorEvent, MonitorRequest};
+use crate::executor::selinux::Label;
 use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::scheduler::{Owner, RunRequest, Usage};
@@ -89,7 +89,7 @@ impl ExecutorState {
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            ping_program: None,
+            call_url_program: None,
             runs_without_home: true,
             original_limits: self.context.original_limits,
             limits: ResourceLimits::default(),

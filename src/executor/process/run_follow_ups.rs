@@ -9,10 +9,10 @@ use crate::executor::environment::{self, Variables, c_string, set_unless_in_tabl
 use crate::executor::exec_spec::{ExecSpec, Failure, Stdio};
 use crate::executor::job::Feed;
 use crate::executor::job_log::JobRef;
-use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::pam_monitor::{self, MonitorEvent, MonitorRequest};
+use crate::executor::selinux::Label;
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
 use crate::scheduler::{FollowUp, FollowUpTask, RunId, RunRequest};
@@ -242,8 +242,8 @@ impl ExecutorState {
                     }
                     return None;
                 };
-                let ping_program = Some(c_string(&[program.as_os_str().as_bytes()]));
-                Some(MonitorRequest { context, ping_program, ..self.monitor_request(user, &environment, b"") })
+                let call_url_program = Some(c_string(&[program.as_os_str().as_bytes()]));
+                Some(MonitorRequest { context, call_url_program, ..self.monitor_request(user, &environment, b"") })
             }
         }
     }
