@@ -91,7 +91,7 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
 
 /// Says that the daemon does not use a directory because others can write to it, that nothing can be written to it, or that it cannot be made.
 fn unusable(directory: &Path, links: Links, consequence: &str) -> Option<String> {
-    let existing = match created::look_at_directory(directory, links) {
+    let existing = match created::inspect_directory(directory, links) {
         Ok(FoundDirectory::Untrusted) => {
             return Some(format!("{}: {UNTRUSTED}; {consequence}", directory.display()));
         }

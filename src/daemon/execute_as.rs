@@ -57,7 +57,7 @@ fn change_and_execute(arguments: &[OsString]) -> io::Error {
     let changed =
         process::set_groups(&[]).and_then(|()| process::set_group_ids(gid)).and_then(|()| process::set_user_ids(uid));
     match changed {
-        Ok(()) if uid != 0 && process::can_become_root() => io::Error::other("the process could become root again"),
+        Ok(()) if uid != 0 && process::try_become_root() => io::Error::other("the process could become root again"),
         Ok(()) => Command::new(program).args(rest).exec(),
         Err(error) => error,
     }

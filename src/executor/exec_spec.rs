@@ -221,12 +221,12 @@ impl ExecSpec {
             reporter.send(&Failure { step: ExecStage::Cgroup, source });
         }
         stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
-        self.become_owner(reporter)?;
-        self.become_program(reporter)
+        self.set_identity(reporter)?;
+        self.exec_program(reporter)
     }
 
     /// Changes to the ids, the priority and the limits of the job.
-    fn become_owner(&self, reporter: &Reporter) -> Result<(), Failure> {
+    fn set_identity(&self, reporter: &Reporter) -> Result<(), Failure> {
         if self.sets_defaults {
             self.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
@@ -249,7 +249,7 @@ impl ExecSpec {
         }
     }
 
-    fn become_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
+    fn exec_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(reporter)?;
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
         Err(at(ExecStage::Exec)(self.program.exec()))
@@ -289,10 +289,10 @@ impl Identity {
         process::set_group_ids(self.gid).map_err(at(ExecStage::GroupId))?;
         process::set_user_ids(self.uid).map_err(at(ExecStage::UserId))?;
         // The kernel does this when ids change, unless fs.suid_dumpable says otherwise (proc(5)).
-        process::stay_private().map_err(at(ExecStage::UserId))?;
+        process::clear_dumpable().map_err(at(ExecStage::UserId))?;
         let ids = process::own_ids().map_err(at(ExecStage::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
-        if !ours || (self.uid != 0 && process::can_become_root()) {
+        if !ours || (self.uid != 0 && process::try_become_root()) {
             return Err(at(ExecStage::Verify)(process::not_permitted()));
         }
         Ok(())

@@ -55,7 +55,7 @@ pub use journal::{JournaledFollowUp, KEPT_STARTS};
 pub use link::{Link, WireError};
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, OpenRuns, Predecessors, Retried, SilentExecutor,
+    AfterClose, EarlierStart, ExitedExecutor, LostRunState, OpenRuns, Predecessors, Retried, UnresponsiveExecutor,
     find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;

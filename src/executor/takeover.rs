@@ -87,8 +87,8 @@ impl OldExecutor {
 
     /// Adds runs that are taken as running until the executor has listed its runs.
     pub(super) fn add_expected_runs(&mut self, runs: impl Iterator<Item = RunOfJob>) {
-        let untold = runs.filter(|run| !self.running.contains_key(&run.run));
-        self.expected.extend(untold.map(|run| (run.run, run)));
+        let unlisted = runs.filter(|run| !self.running.contains_key(&run.run));
+        self.expected.extend(unlisted.map(|run| (run.run, run)));
     }
 
     /// The runs that are still running: those that the executor has listed, and those that are expected.

@@ -101,7 +101,7 @@ pub struct Batch {
     /// The place behind the last of them.
     pub end: Position,
     /// Whether bytes follow that are no event: it is being written, or damaged.
-    pub has_unreadable_rest: bool,
+    pub has_trailing_garbage: bool,
 }
 
 /// Reads events for the recorder.
@@ -127,7 +127,7 @@ impl JournalReader {
         let length = self.file.metadata()?.len();
         let known = from.filter(|from| from.generation == start.generation && from.offset <= length);
         let begin = known.map_or(start, |known| known.max(start));
-        let mut batch = Batch { events: Vec::new(), end: begin, has_unreadable_rest: false };
+        let mut batch = Batch { events: Vec::new(), end: begin, has_trailing_garbage: false };
         let mut bytes = 0;
         while batch.events.len() < most_events && bytes < most_bytes {
             match read_event(&self.file, batch.end, length)? {
@@ -138,7 +138,7 @@ impl JournalReader {
                 }
                 Found::End => break,
                 Found::Unreadable => {
-                    batch.has_unreadable_rest = true;
+                    batch.has_trailing_garbage = true;
                     break;
                 }
             }
@@ -585,7 +585,7 @@ mod tests {
             file.read_exact_at(&mut byte, offset).unwrap();
             file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
             let batch = read(&file, None);
-            assert!(batch.has_unreadable_rest && batch.events.len() < 3, "{offset}");
+            assert!(batch.has_trailing_garbage && batch.events.len() < 3, "{offset}");
             assert_eq!(times(&batch), (0..batch.events.len() as i64).collect::<Vec<_>>(), "{offset}");
             file.write_all_at(&byte, offset).unwrap();
         }

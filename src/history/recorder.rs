@@ -265,7 +265,7 @@ impl Recorder {
         let Some(batch) = self.journal.read(self.applied, BATCH_EVENTS, BATCH_BYTES)? else { return Ok(false) };
         if Some(batch.end) == self.applied || batch.events.is_empty() {
             self.applied = Some(batch.end);
-            if batch.has_unreadable_rest {
+            if batch.has_trailing_garbage {
                 self.check_unreadable(batch.end, now)?;
             }
             return Ok(false);

@@ -57,7 +57,7 @@ pub use duration::{
     DurationFault, DurationForm, distance, duration_text, parse_duration, rounded_duration, unit_in_lower_case,
 };
 pub use fault::{Caution, Fault};
-pub use jitter::{Drawn, HostKey, Seed};
+pub use jitter::{HostKey, JitterKey, RandomValues};
 pub use nickname::nicknames;
 pub use odd_character::{character_name, find_odd_character};
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(super) struct Anacron {
     /// Jobs that could not be started, until the next regular check.
     failed: Vec<Vec<u8>>,
     next_check: Option<Timestamp>,
-    wanted_check: Option<Occasion>,
+    wanted_check: Option<CheckReason>,
     /// The request that has not been answered yet.
     question: Option<Question>,
 }
@@ -105,7 +105,7 @@ struct RunningJob {
 
 /// Why a check is made. Each reason implies those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Occasion {
+enum CheckReason {
     /// The table or a stamp has changed.
     Change,
     /// The daemon begins, or an hour has.
@@ -263,27 +263,27 @@ impl Anacron {
             let is_meant = |other: &mut RunningJob| other.run == *run;
             self.running.extend(self.undelivered.extract_if(.., is_meant));
         }
-        self.want_check(Occasion::Regular);
+        self.want_check(CheckReason::Regular);
     }
 
     /// Notes that the clock was set or the machine woke up.
     pub(super) fn note_jump(&mut self) {
-        self.want_check(Occasion::Jump);
+        self.want_check(CheckReason::Jump);
     }
 
     /// Notes that the table or a stamp has changed.
     pub(super) fn note_change(&mut self) {
-        self.want_check(Occasion::Change);
+        self.want_check(CheckReason::Change);
     }
 
     /// Notes that the pause of a job has ended: it may be due.
     pub(super) fn note_resumed(&mut self) {
-        self.want_check(Occasion::Regular);
+        self.want_check(CheckReason::Regular);
     }
 
-    fn want_check(&mut self, occasion: Occasion) {
+    fn want_check(&mut self, reason: CheckReason) {
         if self.source.is_some() {
-            self.wanted_check = self.wanted_check.max(Some(occasion));
+            self.wanted_check = self.wanted_check.max(Some(reason));
         }
     }
 
@@ -293,7 +293,7 @@ impl Anacron {
             return None;
         }
         if self.next_check.is_some_and(|at| at <= now) {
-            self.want_check(Occasion::Regular);
+            self.want_check(CheckReason::Regular);
             // Their ends would have been reported by now.
             self.undelivered.clear();
         }
@@ -323,16 +323,16 @@ impl Anacron {
         if self.question.take_if(|question| *question == Question::Table).is_none() {
             return;
         }
-        let Some(occasion) = self.wanted_check.take() else { return };
+        let Some(reason) = self.wanted_check.take() else { return };
         self.next_check = self.table.as_ref().map(|_| next_check(now, zone));
         if !is_on_battery {
-            self.find_due(occasion, lines, now, zone, actions);
+            self.find_due(reason, lines, now, zone, actions);
         }
     }
 
     fn find_due(
         &mut self,
-        occasion: Occasion,
+        reason: CheckReason,
         lines: SystemLines<'_>,
         now: Timestamp,
         zone: &Zone,
@@ -340,10 +340,10 @@ impl Anacron {
     ) {
         let Some(table) = self.table.clone() else { return };
         let today = Day::at(now, zone);
-        match occasion {
-            Occasion::Change => {}
-            Occasion::Regular => self.failed.clear(),
-            Occasion::Jump => {
+        match reason {
+            CheckReason::Change => {}
+            CheckReason::Regular => self.failed.clear(),
+            CheckReason::Jump => {
                 self.failed.clear();
                 for planned in &mut self.planned {
                     planned.at = planned.at.max(now).min(start_of(&planned.job, now));

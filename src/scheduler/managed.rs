@@ -7,7 +7,7 @@ use super::job_id::JobId;
 use super::jobs::{AdoptedRun, JobSpec};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
-use super::naming::{NamedEntries, Touched};
+use super::naming::{NameChanges, NamedEntries};
 use super::now::Now;
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::StateChange;
@@ -44,7 +44,7 @@ impl Scheduler {
         let has_earlier_copies = self.has_earlier_copies(number);
         let Some(table) = self.entries.tables.get(number) else { return };
         let is_all_paused = self.jobs.is_all_paused(table_owner(table), now.utc);
-        let touched = Touched { names, copies: self.copies_of(table.source()) };
+        let name_changes = NameChanges { names, copies: self.copies_of(table.source()) };
         let mut wanted = Vec::new();
         let with_state: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.has_pause_or_state(id)).collect();
         for entry in 0..table.entries().len() as u32 {
@@ -68,7 +68,7 @@ impl Scheduler {
                 wanted.push((entry, self.entries.spec(table, (number, entry), is_interval)));
             }
         }
-        let named = self.name_entries(number, wanted, old, &touched, actions);
+        let named = self.name_entries(number, wanted, old, &name_changes, actions);
         self.install_jobs(named, now, actions);
         self.restore_late_table(number, now, actions);
     }

@@ -1,6 +1,6 @@
 //! Finds crontabs: all of them, or the one at a path.
 
-use super::check::{Strictness, judge, refusal};
+use super::check::{Strictness, check, refusal};
 use super::find::{Found, RefusalKind};
 use super::install::is_temporary;
 use super::links::watched_directories;
@@ -349,7 +349,7 @@ impl Finder {
             },
             Place::SystemCrontab | Place::DropIn => None,
         };
-        self.judge(&stat, uid).ok()?;
+        self.check(&stat, uid).ok()?;
         Some(Stamp::from(&stat))
     }
 
@@ -402,7 +402,7 @@ impl Finder {
         // A file that is not a link is checked and compared without opening it. So a scan without changes is cheap and
         // causes no events for watchers of the directory.
         if !at_name.is_symlink()
-            && self.judge(&at_name, uid).is_ok()
+            && self.check(&at_name, uid).is_ok()
             && visitor.has(&source.path, &Stamp::from(&at_name))
         {
             return;
@@ -413,7 +413,7 @@ impl Finder {
                 return self.refuse(kind, error.as_ref(), source, Stamp::from(&at_name), watch, visitor);
             }
         };
-        if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
+        if at_name.is_symlink() && self.check(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
         self.report(source, uid, (fd, stat), watch, users, visitor);
@@ -430,7 +430,7 @@ impl Finder {
         visitor: &mut dyn Visitor,
     ) {
         let stamp = Stamp::from(&stat);
-        if let Err(kind) = self.judge(&stat, uid) {
+        if let Err(kind) = self.check(&stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
         if let Some(Err(why)) = self.policy.map(|policy| selinux::admits(&policy, &fd, &source, users)) {
@@ -447,8 +447,8 @@ impl Finder {
         visitor.found(Found { source, stamp, content: Ok(TableFile::new(fd, stat.size)), watch });
     }
 
-    fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
-        judge(stat, uid, self.profile.profile, self.strictness)
+    fn check(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
+        check(stat, uid, self.profile.profile, self.strictness)
     }
 
     /// The uid that must own a user's crontab; none for a system crontab.

@@ -2,7 +2,7 @@
 
 use super::axis::Range;
 use super::model::{
-    BINS, Coming, Grouping, Others, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline, minutes_between,
+    BINS, Coming, Grouping, HiddenRows, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline, minutes_between,
 };
 use crate::schedule::{Timestamp, Zone};
 use crate::varlink::cron::NextStart;
@@ -39,7 +39,7 @@ pub struct Builder {
     known: Range,
     /// The keys of rows that are not shown.
     hidden: HashSet<String>,
-    others: Others,
+    others: HiddenRows,
     idle: u64,
     runs: usize,
     is_past_chosen: bool,
@@ -68,7 +68,7 @@ impl Builder {
             ended: HashMap::new(),
             known: range,
             hidden: HashSet::new(),
-            others: Others::default(),
+            others: HiddenRows::default(),
             idle: 0,
             runs: 0,
             is_past_chosen: false,

@@ -58,7 +58,7 @@ pub struct Timeline {
     /// The rows, in the order of their tables or of the names of users.
     pub rows: Vec<Row>,
     /// What has no row of its own, as there are too many.
-    pub others: Others,
+    pub others: HiddenRows,
     /// How many entries do nothing in the range.
     pub idle: u64,
     /// Whether counts of frequent starts are estimates.
@@ -73,7 +73,7 @@ pub struct Timeline {
 
 /// What rows that are not shown have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct HiddenRows {
     /// The number of these rows.
     pub rows: u64,
     /// The number of their runs in the past.
@@ -378,7 +378,7 @@ mod tests {
             changes: vec![],
             is_by_user: false,
             rows: vec![],
-            others: Others::default(),
+            others: HiddenRows::default(),
             idle: 0,
             is_estimated: false,
             known: range,

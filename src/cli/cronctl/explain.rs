@@ -10,7 +10,7 @@ use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
-use crate::schedule::{self, Kind, Prefix, Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{self, JitterKey, Kind, Prefix, Schedule, Timestamp, Zone};
 use crate::spool::parse;
 use clap::ArgMatches;
 
@@ -119,7 +119,7 @@ fn explain_in_json(
     out: &mut Output,
 ) -> Result<ExitStatus, Error> {
     let fault = |message: &str| serde_json::json!({ "expr": expression.trim(), "error": message });
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
+    let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(found) => {
             out.json(&fault(&complaint::sentence(&found)))?;
@@ -156,22 +156,22 @@ fn expressions(words: &[&str], system: &SystemState) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
     let several = words.len() > 1 && words.iter().all(could_be_one);
-    if several && Schedule::parse(&joined, &seed(&joined, system)).is_err() {
+    if several && Schedule::parse(&joined, &jitter_key(&joined, system)).is_err() {
         words.iter().map(|word| (*word).to_owned()).collect()
     } else {
         vec![joined]
     }
 }
 
-fn seed<'a>(expression: &'a str, system: &SystemState) -> Seed<'a> {
-    Seed { host: system.host(), table: "", entry: expression.as_bytes() }
+fn jitter_key<'a>(expression: &'a str, system: &SystemState) -> JitterKey<'a> {
+    JitterKey { host: system.host(), table: "", entry: expression.as_bytes() }
 }
 
 fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
+    let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
-            complaint::tell_fault(expression, fault);
+            complaint::print_fault(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };

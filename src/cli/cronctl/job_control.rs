@@ -1,7 +1,7 @@
 //! `cronctl pause`, `resume`, `kill` and `reload`.
 
 use super::cli::{given, value};
-use super::connection::{Connection, LONG_PATIENCE};
+use super::connection::{Connection, LONG_TIMEOUT};
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::job_text;
@@ -34,7 +34,7 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
     let (mut paused, mut warning) = (Vec::new(), None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
-        daemon.set_patience(LONG_PATIENCE)?;
+        daemon.set_timeout(LONG_TIMEOUT)?;
         let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
         paused.extend(reply.paused);
         warning = reply.warning.or(warning);
@@ -61,7 +61,7 @@ pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Outpu
     let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
-        daemon.set_patience(LONG_PATIENCE)?;
+        daemon.set_timeout(LONG_TIMEOUT)?;
         let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
         resumed.extend(reply.resumed);
         (lifted, kept) = (reply.all, reply.kept);
@@ -164,7 +164,7 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
 
 pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
-    daemon.set_patience(LONG_PATIENCE)?;
+    daemon.set_timeout(LONG_TIMEOUT)?;
     let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
         daemon.print("Reload", &arguments, out)?;

@@ -7,7 +7,7 @@ use super::exit_status::ExitStatus;
 use super::fleet;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
@@ -59,7 +59,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         out.json(&why)?;
         return Ok(ExitStatus::Success);
     }
-    out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(why.verdict.as_bytes()))))?;
+    out.line(format_args!("{}", screen.paint(TextStyle::Heading, &printable(why.verdict.as_bytes()))))?;
     let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0);
     let mut before = "";
     for WhyStep { rule, result } in &why.steps {

@@ -51,7 +51,7 @@ impl Daemon {
         if let Purpose::SendNext { .. } = &walk.purpose {
             return self.send_next_starts(token, walk);
         }
-        if walk.is_behind_entries || !self.look_at_piece(&mut walk) {
+        if walk.is_behind_entries || !self.visit_some(&mut walk) {
             walk.is_behind_entries = true;
             return self.finish_walk(token, walk);
         }
@@ -69,7 +69,7 @@ impl Daemon {
     }
 
     /// Visits some entries. False: there are no more.
-    fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
+    fn visit_some(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
         let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);

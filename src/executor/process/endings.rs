@@ -288,7 +288,7 @@ impl ExecutorState {
             } else if let Some(job) = self.jobs.running.get(&id) {
                 let command = job.command(self.context.profile);
                 let rest = format!(": {rest}");
-                self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+                self.context.log.record(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
             }
         }
         if let Some(ended) = leader {

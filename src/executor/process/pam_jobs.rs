@@ -183,12 +183,12 @@ impl ExecutorState {
         let command = job.command(self.context.profile);
         let job_ref = job_ref(job, &command);
         match self.context.profile.profile {
-            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
+            ProfileName::Debian => self.context.log.record(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
             ProfileName::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
-                self.context.log.say_as_daemon(job_ref.user, "PAM ERROR", text);
-                self.context.log.say_as_daemon(job_ref.user, event, text);
+                self.context.log.record_as_daemon(job_ref.user, "PAM ERROR", text);
+                self.context.log.record_as_daemon(job_ref.user, event, text);
             }
         }
     }
@@ -197,6 +197,6 @@ impl ExecutorState {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
         let job_ref = JobRef { user: "CRON", ..job_ref(job, &command) };
-        self.context.log.say(job_ref, Level::Info, event, text.as_bytes(), "");
+        self.context.log.record(job_ref, Level::Info, event, text.as_bytes(), "");
     }
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a reply is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the recorder may take to answer at all: a page says what else is known.
 const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
 /// Running jobs among which a run is looked for that the history does not have.
@@ -75,7 +75,7 @@ impl Backend {
 
     fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
         let failed = |why: io::Error| Fault::Down(reason(&why));
-        client.set_patience(Some(PATIENCE)).map_err(failed)?;
+        client.set_timeout(Some(TIMEOUT)).map_err(failed)?;
         Ok(Backend { client, directory: directory.to_owned(), interface, user: None, no_history: None })
     }
 

@@ -6,7 +6,7 @@ use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Diagnostic, Form, KnownNames, Parsed, Parser, Severity, printable};
 use crate::profile::shared;
-use crate::schedule::{self, HostKey, Kind, Schedule, Seed, Timestamp, Zone, Zones};
+use crate::schedule::{self, HostKey, JitterKey, Kind, Schedule, Timestamp, Zone, Zones};
 use crate::spool::ThisMachine;
 use crate::sys::host;
 use crate::varlink::Time;
@@ -109,8 +109,8 @@ fn picture(diagnostic: &Diagnostic) -> Markup {
     }
 }
 
-fn seed(line: &str, host: HostKey) -> Seed<'_> {
-    Seed { host, table: "", entry: line.as_bytes() }
+fn seed(line: &str, host: HostKey) -> JitterKey<'_> {
+    JitterKey { host, table: "", entry: line.as_bytes() }
 }
 
 fn meaning(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {

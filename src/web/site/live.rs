@@ -73,7 +73,7 @@ async fn begin(
         .ask(move |_, daemon| {
             check(daemon)?;
             let mut client = daemon.another()?.into_client();
-            client.set_patience(None).and_then(|()| client.send(&call)).map_err(|why| fault(why.into()))?;
+            client.set_timeout(None).and_then(|()| client.send(&call)).map_err(|why| fault(why.into()))?;
             Ok(client)
         })
         .await?;

@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::Output;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::sys::clock;
 use crate::sys::interrupts::{EndRequest, ScreenSignal, ScreenSignals, stop_program};
@@ -145,7 +145,7 @@ impl View<'_> {
                     log.is_lost = true;
                     log.end();
                     self.daemon.output = None;
-                    self.state.message = Some((Ink::Bad, error.to_string()));
+                    self.state.message = Some((TextStyle::Bad, error.to_string()));
                 }
             }
             if ready.contains(&KEYS) && self.take_keys()? {
@@ -163,7 +163,7 @@ impl View<'_> {
     }
 
     fn collect_ms(&self) -> i64 {
-        let is_slow = self.daemon.lists_some() && !self.daemon.are_others_wanted(&self.state);
+        let is_slow = self.daemon.is_filtered() && !self.daemon.are_others_wanted(&self.state);
         if is_slow { COLLECT_OF_MANY_MS } else { COLLECT_MS }
     }
 
@@ -221,7 +221,7 @@ impl View<'_> {
                 let _ = self.poll.remove(&self.daemon.events);
                 self.state.problem = Some(format!("the daemon is gone since {since}, trying again: {error}"));
             }
-            Err(error) => self.state.message = Some((Ink::Bad, error.to_string())),
+            Err(error) => self.state.message = Some((TextStyle::Bad, error.to_string())),
         }
     }
 
@@ -234,7 +234,7 @@ impl View<'_> {
                 log.is_lost = true;
                 log.end();
                 let message = "the connection was lost: there may be more output; q and Enter ask again";
-                self.state.message = Some((Ink::Bad, message.to_owned()));
+                self.state.message = Some((TextStyle::Bad, message.to_owned()));
             }
             self.daemon = daemon;
             self.state.problem = None;
@@ -305,7 +305,7 @@ impl View<'_> {
         if let Some(output) = &self.daemon.output
             && let Err(error) = self.poll.add(output, OUTPUT)
         {
-            self.state.message = Some((Ink::Bad, error.to_string()));
+            self.state.message = Some((TextStyle::Bad, error.to_string()));
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the view shows, and what keys do with it.
 
 use super::keys::Key;
-use crate::cli::cronctl::screen::Ink;
+use crate::cli::cronctl::screen::TextStyle;
 use crate::report::text;
 use crate::schedule::Timestamp;
 use crate::timeline::Timeline;
@@ -89,14 +89,14 @@ pub(super) struct State {
     /// Whether there are more jobs than are looked at.
     pub(super) has_more: bool,
     /// Whether only those are listed that match the filter, or without one those that fail, run, wait or come next.
-    pub(super) lists_some: bool,
+    pub(super) is_filtered: bool,
     /// Why there is nothing new: the daemon does not answer.
     pub(super) problem: Option<String>,
     pub(super) page: Page,
     pub(super) filter: String,
     pub(super) is_filter_typed: bool,
     pub(super) question: Option<Question>,
-    pub(super) message: Option<(Ink, String)>,
+    pub(super) message: Option<(TextStyle, String)>,
     /// The job that is selected.
     selected: Option<String>,
     /// The first job on the screen, and how many fit.
