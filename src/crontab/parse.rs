@@ -281,7 +281,7 @@ impl<'a> Parser<'a> {
         self.unfinished.push(rest)
     }
 
-    /// Whether nothing of the table can run any more, however it goes on.
+    /// Whether nothing of the table can run any more, whatever follows.
     pub fn is_too_large(&self) -> bool {
         self.is_too_large
     }

@@ -164,7 +164,7 @@ pub struct EarlyOptions {
     pub config: Option<PathBuf>,
     /// Whether `--help` or `--version` is among the arguments: they must work with a broken configuration.
     pub page: bool,
-    /// Whether `--check` is among the arguments: it reports what is wrong with the configuration and goes on.
+    /// Whether `--check` is among the arguments: it reports what is wrong with the configuration and continues.
     pub check: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Executes a program as another user: `crond --execute-as PROGRAM UID GID ARGUMENT...`.
 //!
 //! posix_spawn(3) cannot change the user id, and a fork of a daemon with large tables would copy their page tables, and its pages one by one
-//! while both go on. So the daemon has its own program spawned, which changes its identity and executes the other one.
+//! while both continue. So the daemon has its own program spawned, which changes its identity and executes the other one.
 
 use crate::crontab::printable;
 use crate::history::message::RecorderMessage;

@@ -64,7 +64,7 @@ impl Daemon {
         }
     }
 
-    /// Records that the daemon begins, and which runs of earlier daemons go on.
+    /// Records that the daemon has started, and which runs of earlier daemons are in progress.
     pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
         self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
         self.flush_history();

@@ -1,5 +1,5 @@
 //! Executors of earlier daemons. Those that live are connected and report the ends of their runs. For those that are dead, their journal says which
-//! runs go on, and the processes of these are watched.
+//! runs keep running, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
 use crate::executor::{
@@ -27,7 +27,7 @@ pub(super) struct OldExecutors {
     pub(super) dead: BTreeMap<u64, ExitedExecutor>,
     /// Executors by id that live and cannot be reached.
     pub(super) silent: BTreeMap<u64, UnresponsiveExecutor>,
-    /// Runs of dead and silent executors that go on, by the event sources of their processes.
+    /// Runs of dead and silent executors that are in progress, by the event sources of their processes.
     pub(super) watched: BTreeMap<Token, WatchedRun>,
     /// Watched runs whose processes have ended in this turn of the loop.
     pub(super) ended: Vec<Token>,

@@ -87,7 +87,7 @@ impl Daemon {
         }
     }
 
-    /// Watches the runs of an executor that cannot be reached. Returns those that go on.
+    /// Watches the runs of an executor that cannot be reached. Returns those still in progress.
     fn adopt_unresponsive(&mut self, silent: UnresponsiveExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
@@ -156,7 +156,7 @@ impl Daemon {
         self.executors.old.watch((&mut self.reactor, handler), executor, run, pid)
     }
 
-    /// Records the results of a dead executor's runs. Returns those that go on.
+    /// Records the results of a dead executor's runs. Returns those still in progress.
     fn adopt_exited(&mut self, dead: ExitedExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());

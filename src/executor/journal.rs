@@ -621,7 +621,7 @@ mod tests {
         }
         assert_eq!(file.metadata().unwrap().len(), journal.size);
         let runs = runs(&file);
-        assert!(runs.contains_key(&RunId(0)), "a run that goes on is not forgotten");
+        assert!(runs.contains_key(&RunId(0)), "a run in progress is not forgotten");
         assert!((190_001..200_000).all(|run| runs.contains_key(&RunId(run))));
     }
 

@@ -162,7 +162,7 @@ impl OldExecutor {
         self.ask_same_version(&ExecutorRequest::Conclude { run, is_mailed });
     }
 
-    /// Lets runs of fleet jobs go on until then, see [`super::Executor::extend`].
+    /// Lets runs of fleet jobs keep running until then, see [`super::Executor::extend`].
     pub fn extend(&mut self, runs: Vec<RunId>, end_by_ms: i64) {
         self.ask_same_version(&ExecutorRequest::ExtendRuns { runs, end_by_ms });
     }

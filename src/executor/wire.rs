@@ -42,7 +42,7 @@ pub enum ExecutorRequest<S> {
         /// Send `Started` as soon as it has a process.
         wants_pid: bool,
     },
-    /// Make no more starts; running jobs go on.
+    /// Make no more starts; running jobs keep running.
     StopStarting,
     /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
     End {
@@ -90,9 +90,9 @@ pub enum ExecutorRequest<S> {
     },
     /// Send `Begun` with the processes that have not been reported.
     ReportProcesses,
-    /// Runs of fleet jobs that fail over may go on until then.
+    /// Runs of fleet jobs that fail over may continue until then.
     ExtendRuns {
-        /// The runs of fleet jobs that may go on.
+        /// The runs of fleet jobs that may continue.
         runs: Vec<RunId>,
         /// When they are ended unless they are extended again, in milliseconds of CLOCK_BOOTTIME.
         end_by_ms: i64,

@@ -86,10 +86,10 @@ pub struct DaemonBegun {
     /// Everything due up to here was handled by an earlier daemon, seconds of UTC.
     #[serde(default)]
     pub handled_until: Option<i64>,
-    /// Whether it goes on in the place of a program that lost its executor.
+    /// Whether it continues in the place of a program that lost its executor.
     #[serde(default)]
     pub is_resumed: bool,
-    /// Runs that go on, or whose ends will be reported.
+    /// Runs in progress, or whose ends will be reported.
     #[serde(default)]
     pub live: Vec<u64>,
     /// Runs that executors of this boot have begun in the last minutes.

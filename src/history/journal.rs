@@ -653,7 +653,7 @@ mod tests {
         }
         of_bob += writer.waiting() - of_alice;
         assert!(of_bob + of_alice <= OF_USERS, "{of_bob}");
-        // Output ends at the half, events without output go on.
+        // Output ends at the half, events without output are still written.
         assert!(!writer.has_room_for_output());
         writer.take_dropped();
         writer.append(Share::Root, &event(2), &piece);
@@ -693,7 +693,7 @@ mod tests {
         }
         assert_eq!((writer.take_dropped(), writer.reserved, writer.open_runs.len()), (0, 0, 0));
         assert!(writer.waiting() <= LARGEST);
-        // What goes on keeps its room when everything is applied; what has ended does not.
+        // Runs in progress keep their space when everything is applied; ended ones do not.
         writer.flush().unwrap();
         writer.applied(writer.end, 5).unwrap();
         [begun(1), begun(2), ended(2)].iter().for_each(|event| writer.append(Share::User(1000), event, b""));

@@ -53,7 +53,7 @@ impl From<io::Error> for RecorderError {
 /// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// Main is there: go on.
+    /// Main is there: continue.
     Open,
     /// Apply what is left with [`Recorder::finish`], and end.
     Closed,

@@ -352,7 +352,7 @@ fn old_rows_and_rows_above_the_number_for_a_job_are_deleted() {
     let others = (1..=2000).filter(|run| *run != 5).map(|run| ended(run, "ok"));
     apply(&mut store, others.collect());
     trim(&mut store, Retention { runs: 300, ..EVERYTHING }, 0);
-    // The run that goes on stays.
+    // The run in progress stays.
     assert_eq!(outcomes(&store).len(), 300 + 100 + 1);
     trim(&mut store, Retention { days: 2, ..EVERYTHING }, 20 * day);
     assert_eq!(outcomes(&store).len(), 200 + 1 + 1);

@@ -94,7 +94,7 @@ struct PlannedJob {
     day: Day,
 }
 
-/// An anacron job whose run goes on.
+/// An anacron job whose run is in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RunningJob {
     run: RunId,
@@ -125,7 +125,7 @@ enum Question {
 
 /// The state of jobs that decides whether an anacron job may start.
 pub(super) trait JobActivity {
-    /// Whether a run of the job is going on, or something of it waits or will be retried.
+    /// Whether a run of the job is in progress, or something of it waits or will be retried.
     fn is_occupied(&self, id: &JobId) -> bool;
 
     /// Whether the job is occupied, where the retry of a paused job does not count.
@@ -257,7 +257,7 @@ impl Anacron {
         }
     }
 
-    /// Begins; `running` are the runs of an earlier daemon that still go on.
+    /// Begins; `running` are the runs of an earlier daemon that are still in progress.
     pub(super) fn begin<'a>(&mut self, running: impl Iterator<Item = &'a RunId>) {
         for run in running {
             let is_meant = |other: &mut RunningJob| other.run == *run;
@@ -445,7 +445,7 @@ impl Anacron {
             RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => self.failed.push(ended.id),
             RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
                 self.set_stamp(&ended.id, Some(ended.day));
-                // A run by hand is the one that was planned.
+                // A manual run is the one that was planned.
                 self.planned.retain(|planned| planned.job.id != ended.id);
                 actions.push(Action::WriteStamp { id: ended.id, day: ended.day, cause: StampCause::Ended });
             }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct JobStatus {
     /// The pause in force, also one that was asked for on another machine of the fleet.
     pub pause: Option<Pause>,
-    /// Slots and runs by hand that wait for another run or in the group.
+    /// Slots and manual runs that wait for another run or in the group.
     pub waiting: usize,
     /// When the next attempt follows a failure.
     pub retry_at: Option<Timestamp>,

@@ -15,7 +15,7 @@ use crate::schedule::Timestamp;
 use std::collections::btree_map::Entry;
 
 impl Scheduler {
-    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon. Since when their slots
+    /// At start-up: keeps what tables need that will be loaded later. `gap` is the time without a daemon. Since when their slots
     /// were missed is saved, since the next daemon may not find them either.
     pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>, actions: &mut Vec<Action>) {
         let unclaimed = &mut self.earlier.unclaimed;
@@ -54,7 +54,7 @@ impl Scheduler {
         }
     }
 
-    /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
+    /// Catches up the missed slots of a table that has just been loaded, if it was not live since start-up. Its entries count from when they
     /// were first seen by an earlier daemon. Each is looked at once.
     pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
         let Some(table) = self.entries.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty())

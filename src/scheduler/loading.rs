@@ -1,4 +1,4 @@
-//! Handles the begin of a daemon, and tables that are loaded, replaced and unloaded.
+//! Handles the start-up of a daemon, and tables that are loaded, replaced and unloaded.
 
 use super::action::Action;
 use super::anacron::JobActivity;
@@ -86,7 +86,7 @@ impl Scheduler {
         }
     }
 
-    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. Starts that waited for their delay go on waiting,
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. Starts that waited for their delay keep waiting,
     /// no longer than they would have.
     pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
         self.begin_after(completed, completed);

@@ -89,7 +89,7 @@ impl Scheduler {
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
-                // Before the begin the saved state may know an earlier moment.
+                // Before start-up is complete the saved state may know an earlier moment.
                 if self.phase != Phase::Loading {
                     actions.push(save_first_seen(id, Some((digest, now.utc))));
                 }
@@ -128,7 +128,7 @@ impl Scheduler {
         self.adopt_plain_runs(&added, now, actions);
         self.forget_first_seen(&gone, actions);
         self.forget_first_seen(&without, actions);
-        // Before the begin other tables are still to come.
+        // Before start-up is complete other tables are still to come.
         match self.phase {
             Phase::Loading => self.unchecked.extend(in_question),
             Phase::Running | Phase::Stopped => self.report_faults(&in_question, actions),
@@ -165,7 +165,7 @@ impl Scheduler {
     /// Missed slots of an entry count anew when it comes back.
     fn forget_first_seen(&mut self, gone: &[JobId], actions: &mut Vec<Action>) {
         for id in gone {
-            // Before the begin nothing is saved: the saved state has not been read.
+            // Before start-up is complete nothing is saved: the saved state has not been read.
             if self.first_seen.remove(id).is_some() && self.phase != Phase::Loading {
                 actions.push(save_first_seen(id, None));
             }
@@ -229,7 +229,7 @@ impl Scheduler {
         self.adopt_plain_runs(&added, now, actions);
     }
 
-    /// Jobs have become managed: their runs that go on count from now on for overlap and groups, and their ends are decided about.
+    /// Jobs have become managed: their runs in progress count from now on for overlap and groups, and their ends are decided about.
     pub(super) fn adopt_plain_runs(&mut self, added: &BTreeSet<JobId>, now: Now, actions: &mut Vec<Action>) {
         if added.is_empty() {
             return;

@@ -44,7 +44,7 @@ pub struct Builder {
     runs: usize,
     is_past_chosen: bool,
     minutes: Vec<u32>,
-    /// Differences of the number of runs that go on, by minute.
+    /// Differences of the number of runs in progress, by minute.
     busy: Vec<i64>,
     /// Differences of estimated starts a minute. Empty: nothing is estimated.
     rates: Vec<f64>,

@@ -21,7 +21,7 @@ pub enum FactKind {
     Past(OutcomeClass),
     /// Starts to come, or, where nothing is known of the past, starts that the schedule has.
     Coming,
-    /// A time in which several runs of one job go on.
+    /// A time in which several runs of one job overlap.
     Overlap,
     /// A minute in which many start.
     Crowded,

@@ -67,7 +67,7 @@ pub struct Timeline {
     pub(super) known: Range,
     /// The starts in each minute.
     pub(super) minutes: Vec<u32>,
-    /// For each minute, how many runs are known to go on in it.
+    /// For each minute, how many runs are known to be in progress in it.
     pub(super) busy: Vec<u32>,
 }
 
@@ -139,7 +139,7 @@ pub(super) struct Coming {
     pub(super) count: u64,
 }
 
-/// A time in which several runs of one job go on.
+/// A time in which several runs of one job overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// When the second run starts.

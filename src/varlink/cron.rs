@@ -19,7 +19,7 @@ pub struct Slot {
     pub attempt: u32,
 }
 
-/// A run that goes on. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
+/// A run in progress. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its number, which is unique on this host.
@@ -102,9 +102,9 @@ pub struct Job {
     pub failures: u32,
     /// Whether a success is overdue (`CRON_LATE`).
     pub late: bool,
-    /// The runs that go on.
+    /// The runs in progress.
     pub running: Vec<Run>,
-    /// How many slots and runs by hand wait.
+    /// How many slots and manual runs wait.
     pub waiting: u32,
     /// When the next attempt follows a failure.
     pub retry_at: Option<Time>,
@@ -171,9 +171,9 @@ pub struct Status {
     pub entries: usize,
     /// Tables that are not used.
     pub refused: Vec<Refused>,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: usize,
-    /// Slots and runs by hand that wait.
+    /// Slots and manual runs that wait.
     pub waiting: usize,
     /// Paused jobs.
     pub paused: usize,
@@ -187,7 +187,7 @@ pub struct Status {
     pub history: String,
     /// Lines of the log that were lost.
     pub log_dropped: u64,
-    /// Executors of earlier daemons whose jobs go on.
+    /// Executors of earlier daemons whose jobs keep running.
     pub old_executors: usize,
     /// Until when all jobs of the caller are paused, entries that are added included.
     #[serde(default)]
@@ -298,7 +298,7 @@ pub struct Why {
     /// was given.
     #[serde(default)]
     pub slot: Option<Time>,
-    /// What the entry does at a slot while a run goes on: `allow`, `skip`, `queue` or `replace`.
+    /// What the entry does at a slot while a run is in progress: `allow`, `skip`, `queue` or `replace`.
     #[serde(default)]
     pub overlap: Option<String>,
     /// What it does with missed slots: `none`, `once` or `all`.
@@ -454,7 +454,7 @@ pub struct Event {
 /// The arguments of `Output`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputArguments {
-    /// The run, which must go on.
+    /// The run, which must be in progress.
     pub run: u64,
     /// Whether what it still writes is wanted, too.
     #[serde(default)]
@@ -513,7 +513,7 @@ pub struct JobMetrics {
     pub paused: bool,
     /// Whether a success is overdue (`CRON_LATE`).
     pub late: bool,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: u64,
     /// When it is to run next.
     pub next: Option<Time>,
@@ -577,7 +577,7 @@ pub struct OtherMetrics {
     pub paused: u64,
     /// Of how many a success is overdue.
     pub late: u64,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: u64,
     /// When the first of them is to run next.
     pub next: Option<Time>,

@@ -40,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let text = match &collected {
         Ok(collected) if has_begun => collected.rest(format),
         Ok(collected) => collected.text(format),
-        // Whoever collects a file would else go on to see what was true before.
+        // Whoever collects a file would otherwise keep seeing what was true before.
         Err(Error::NoDaemon { .. } | Error::DaemonGone) if !has_begun => Collected::default().text(format),
         Err(_) => String::new(),
     };

@@ -34,7 +34,7 @@ const ACCEPTED_A_TURN: usize = 16;
 const PAGES_A_TURN: usize = 4;
 /// Events of descriptors handled in a turn. Each may be a question that takes its time.
 const EVENTS_A_TURN: usize = 8;
-/// After so many milliseconds further answers go on in the next turn.
+/// After so many milliseconds further answers are continued in the next turn.
 const ANSWERS_MS: i64 = 500;
 
 /// Numbers of descriptors in the epoll set. Connections follow.

@@ -18,7 +18,7 @@ use crate::varlink::history::{
 };
 use clap::ArgMatches;
 
-/// Rows up to the minute that are looked at: of its slots, and of runs that may still have been going on.
+/// Rows up to the minute that are looked at: of its slots, and of runs that may still have been in progress.
 const MOST_ROWS: u64 = 200;
 /// Rows of the history that the answer lists at most.
 const MOST_SHOWN: usize = 20;
@@ -108,7 +108,7 @@ struct Past {
     moment: Option<Time>,
     /// Rows of slots in the minute, the oldest first; without a time the newest row.
     rows: Vec<RunRecord>,
-    /// Runs of other slots that were going on at the moment, the oldest first.
+    /// Runs of other slots that were in progress at the moment, the oldest first.
     going_on: Vec<RunRecord>,
     /// The interval without a daemon in which the moment is.
     downtime: Option<Downtime>,
@@ -251,7 +251,7 @@ impl Past {
     }
 }
 
-/// Why a slot was skipped while an earlier run went on.
+/// Why a slot was skipped while an earlier run was in progress.
 fn still_running(run: &RunRecord, screen: &Screen) -> String {
     let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
     format!("it did not run: a run that began at {began} was still running, and overlap is skip")

@@ -119,7 +119,7 @@ impl Daemon {
         server.close(token.number());
     }
 
-    /// Closes connections whose clients take too long, and goes on with what is being answered. To be called in each turn of the loop.
+    /// Closes connections whose clients take too long, and continues the answers that are not complete. To be called in each turn of the loop.
     pub(in crate::daemon) fn advance_control(&mut self, now_ms: i64) {
         let Some(server) = &self.control.server else { return };
         if server.next_deadline_ms().is_some_and(|at| at <= now_ms) {
@@ -261,7 +261,7 @@ impl Daemon {
         self.find(token, call, Some(vec![job]), then)
     }
 
-    /// Finds the jobs with these names, if any were given, and goes on with them.
+    /// Finds the jobs with these names, if any were given, and continues with them.
     fn find(&mut self, token: Token, call: &Call, jobs: Option<Vec<String>>, then: NextStep) -> Result<(), CallError> {
         let texts = jobs.unwrap_or_default();
         if texts.len() > MOST_NAMED {

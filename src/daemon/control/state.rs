@@ -56,7 +56,7 @@ impl Control {
         self.server.is_some()
     }
 
-    /// The next walks, at most `most`, that go on: those after the last one first.
+    /// The next walks, at most `most`, that are not finished: those after the last one first.
     pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
         let Some(server) = &self.server else { return Vec::new() };
         let goes_on = |(token, request): &(&Token, &Request)| {
@@ -112,7 +112,7 @@ impl Control {
 pub(super) enum Request {
     /// All jobs are being visited, a few in each turn of the loop.
     Walk(Box<Walk>),
-    /// A run by hand was requested, and the client waits for its number, its output or its end.
+    /// A manual run was requested, and the client waits for its number, its output or its end.
     Run(RunByHand),
     /// The client is subscribed to events, until it closes the connection.
     Events(EventFilter),
@@ -225,7 +225,7 @@ pub(super) struct FoundJob {
     pub(super) place: Option<EntryCursor>,
 }
 
-/// A run by hand whose client waits for it.
+/// A manual run whose client waits for it.
 #[derive(Debug)]
 pub(super) struct RunByHand {
     pub(super) job: JobId,
@@ -249,7 +249,7 @@ pub(super) enum WaitFor {
     OutputAndEnd,
 }
 
-/// How far the client has the output of a run by hand.
+/// How far the client has the output of a manual run.
 #[derive(Debug)]
 pub(super) enum AwaitedOutput {
     /// The client does not want the output, or has got all of it.

@@ -160,7 +160,7 @@ impl ExecutorState {
         }
     }
 
-    /// The lease of the machine was renewed: runs of fleet jobs may go on as long.
+    /// The lease of the machine was renewed: runs of fleet jobs may continue until its new end.
     pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
         let runs: BTreeSet<RunId> = runs.iter().copied().collect();
         for (id, job) in &mut self.jobs.running {

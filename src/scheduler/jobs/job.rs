@@ -88,7 +88,7 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) failure: Option<Box<FailedAttempt>>,
 }
 
-/// Something that is to be run: a slot, an attempt for it, or a run by hand.
+/// Something that is to be run: a slot, an attempt for it, or a manual run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) scheduled_at: Timestamp,
@@ -99,7 +99,7 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) is_manual: bool,
     /// The attempt for the slot, from 1.
     pub(in crate::scheduler) attempt: u32,
-    /// The number of the slot among those let past the overlap rule; 0 before that, and for runs by hand.
+    /// The number of the slot among those let past the overlap rule; 0 before that, and for manual runs.
     pub(in crate::scheduler) number: u64,
     /// The claim of the slot of a fleet job, once this node has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -238,7 +238,7 @@ impl Item {
 }
 
 impl JobState {
-    /// The runs that were going on.
+    /// The runs that were in progress.
     pub(in crate::scheduler) fn runs(&self) -> Vec<RunId> {
         self.running.iter().map(|run| run.run).collect()
     }
@@ -251,7 +251,7 @@ impl JobState {
         }
     }
 
-    /// The newest run that it has: one that goes on, or the last attempt of the slot that is retried.
+    /// The newest run that it has: one in progress, or the last attempt of the slot that is retried.
     pub(in crate::scheduler) fn newest_run(&self) -> Option<RunId> {
         let failed = self.retry.as_ref().and_then(|retry| retry.failure.record.run);
         self.running.iter().map(|active| active.run).chain(failed).max()

@@ -25,7 +25,7 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) is_claimed_start: bool,
 }
 
-/// A run that goes on and that its job does not know.
+/// A run in progress that its job does not know.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) struct AdoptedRun {
     pub(in crate::scheduler) run: RunId,
@@ -86,7 +86,7 @@ impl Jobs {
         self.entry(self.runs.get(&run)?)
     }
 
-    /// The slot that a run is of. None: it is a run by hand, or unknown.
+    /// The slot that a run is of. None: it is a manual run, or unknown.
     pub(in crate::scheduler) fn slot_of_run(&self, run: RunId) -> Option<(JobId, Timestamp)> {
         let id = self.runs.get(&run)?;
         let active = self.jobs.get(id)?.state.running.iter().find(|active| active.run == run)?;
@@ -202,7 +202,7 @@ impl Jobs {
         job.state = state;
     }
 
-    /// Holds the places in groups of runs that go on and of which no entry has taken the state back.
+    /// Holds the places in groups of runs in progress whose state no entry has taken back.
     pub(in crate::scheduler) fn reserve_places(&mut self, state: &JobState, is_running: impl Fn(RunId) -> bool) {
         for ActiveRun { run, place, .. } in state.running.iter().filter(|active| is_running(active.run)) {
             let Some(group) = place else { continue };
@@ -298,7 +298,7 @@ impl Jobs {
 }
 
 impl JobState {
-    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs that go on
+    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs in progress
     /// stay.
     pub(in crate::scheduler) fn abandon(
         &mut self,

@@ -310,7 +310,7 @@ impl Daemon {
         ))
     }
 
-    /// Opens the output of the run of a job that goes on, else of its last.
+    /// Opens the output of the run of a job that is in progress, else of its last.
     pub(super) fn open_log(&mut self, job: &Job) -> Result<Log, Error> {
         let running = job.running.iter().map(|run| run.run).max();
         let mut log = Log { job: printable(job.job.as_bytes()), ..Log::default() };

@@ -309,7 +309,7 @@ impl View<'_> {
         }
     }
 
-    /// Stops the program as the shell expects, and goes on when it is continued.
+    /// Stops the program as the shell expects, and resumes when it is continued.
     fn stop(&mut self) -> Result<(), Error> {
         self.tty.give();
         stop_program().map_err(failed)?;

@@ -31,7 +31,7 @@ pub(super) struct Log {
     /// The job, for the title.
     pub(super) job: String,
     pub(super) run: u64,
-    /// Whether the run goes on.
+    /// Whether the run is in progress.
     pub(super) is_live: bool,
     /// Whether the connection ended before the run.
     pub(super) is_lost: bool,
