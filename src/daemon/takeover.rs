@@ -196,7 +196,7 @@ impl Daemon {
 
     /// Ends runs of a dead executor when their time is over. `begun` has their starts, in seconds of UTC.
     fn limit_lost_runs(&mut self, runs: &[RunOfJob], begun: &HashMap<RunId, i64>) {
-        let known = self.planner.scheduler.find_jobs(runs.iter().map(|run| &run.job));
+        let known = self.driver.scheduler.find_jobs(runs.iter().map(|run| &run.job));
         let (now, now_ms) = (now().utc.0, clock::monotonic_ms());
         for run in runs {
             let timeout = known.get(&run.job).and_then(|start| start.rules.timeout);
@@ -347,7 +347,7 @@ impl Daemon {
         if lost.is_empty() {
             return;
         }
-        let known = self.planner.scheduler.find_jobs(lost.iter().map(|lost| &lost.run.job));
+        let known = self.driver.scheduler.find_jobs(lost.iter().map(|lost| &lost.run.job));
         for LostRun { run, rest } in lost {
             self.log_old_run(&known, &run, "LOST", rest);
             self.handle_result(RunResult::of_outcome(run.run, RunOutcome::Lost, clock::wall_ms()));
@@ -360,7 +360,7 @@ impl Daemon {
         if runs.is_empty() {
             return;
         }
-        let known = self.planner.scheduler.find_jobs(runs.iter().map(|(run, _)| &run.job));
+        let known = self.driver.scheduler.find_jobs(runs.iter().map(|(run, _)| &run.job));
         for (run, end) in runs {
             let how = match end {
                 RunOutcome::Code(code) => format!("exit {code}"),

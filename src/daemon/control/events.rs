@@ -81,7 +81,7 @@ impl Daemon {
         if self.control.listeners().is_empty() {
             return None;
         }
-        let live = self.planner.scheduler.find_entry(job)?;
+        let live = self.driver.scheduler.find_entry(job)?;
         Some(EventJob { job: job.clone(), source: live.source().clone(), user: live.user().to_owned() })
     }
 
@@ -100,7 +100,7 @@ impl Daemon {
 
     /// Runs of an earlier daemon go on.
     pub(in crate::daemon) fn note_earlier_runs(&mut self, running: &[RunOfJob]) {
-        let known = self.planner.scheduler.find_jobs(running.iter().map(|run| &run.job));
+        let known = self.driver.scheduler.find_jobs(running.iter().map(|run| &run.job));
         for run in running {
             if let Some(like) = known.get(&run.job) {
                 self.runs.add_earlier(run, like);
@@ -167,7 +167,7 @@ impl Daemon {
     }
 
     fn publish_record(&mut self, record: &RunRecord, job: Option<&EventJob>) {
-        let entries = self.planner.scheduler.summary().entries;
+        let entries = self.driver.scheduler.summary().entries;
         self.runs.note_outcome(record, entries);
         self.metrics.note_outcome(record);
         self.metrics.limit(entries);
