@@ -162,7 +162,7 @@ impl Client {
         (self.socket, self.reader)
     }
 
-    /// Takes a reply that has arrived. None: there is none yet.
+    /// Takes a reply that has arrived. None: no reply has arrived yet.
     ///
     /// # Errors
     ///

@@ -118,7 +118,7 @@ impl NodeSelection {
         Ok(NodeSelection(alternatives))
     }
 
-    /// The place of the first alternative that holds for a machine of that name with these labels. None: it is not selected.
+    /// The place of the first alternative that holds for a machine of that name with these labels. None: the machine is not selected.
     pub fn place(&self, name: &str, labels: &[String]) -> Option<usize> {
         let has = |word: &str| word == name || labels.iter().any(|label| label == word);
         self.0.iter().position(|terms| terms.iter().all(|term| has(&term.word) != term.is_excluded))

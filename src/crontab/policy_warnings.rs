@@ -148,7 +148,7 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
     }
 }
 
-/// The shortest time in seconds between two slots of a calendar schedule. None: there is none. Nothing can be too long for `@N`,
+/// The shortest time in seconds between two slots of a calendar schedule. None: it has at most one slot. Nothing can be too long for `@N`,
 /// which counts from the end of a run and its retries.
 fn interval(schedule: &Schedule) -> Option<u32> {
     if schedule.kind() != Kind::Calendar {

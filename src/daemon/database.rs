@@ -88,7 +88,7 @@ pub struct CrontabDatabase {
     known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
-    /// The rescan that is under way. None: there is none.
+    /// The rescan in progress. None: no rescan is in progress.
     file_check: Option<FileCheck>,
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).

@@ -470,7 +470,7 @@ impl OpenHistory {
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
-    /// Why queries of the history are not answered. None: they are.
+    /// Why queries of the history are not answered. None: the recorder answers them.
     fn problem(&self) -> Option<String> {
         let why = self.problem.as_ref()?;
         match &self.recorder {

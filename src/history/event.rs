@@ -127,7 +127,7 @@ pub struct RecordedEntry {
     pub user: String,
     /// The id of that user, if it is known.
     pub uid: Option<u32>,
-    /// The owner of the crontab: who may see the record. None: it is a table of the system.
+    /// The owner of the crontab: who may see the record. None: a system table.
     pub owner: Option<u32>,
     /// The path of the crontab. Empty: the entry is gone, and the job's last row describes it.
     pub source: String,

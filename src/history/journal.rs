@@ -87,7 +87,7 @@ fn write_header(file: &File, start: Position) -> io::Result<()> {
 /// An event with the bytes beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournaledEvent {
-    /// The event. None: it is one of a later version that is not known here.
+    /// The event. None: a kind of event that only a later version knows.
     pub event: Option<HistoryEvent>,
     /// The kept output of the run that the event is about; empty for most events.
     pub bytes: Vec<u8>,

@@ -19,7 +19,7 @@ pub const LONGEST_LINE: usize = 16 << 10;
 /// The settings of the recorder, which main sends at its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecorderSettings {
-    /// The directory of the database. None: it is kept in memory.
+    /// The directory of the database. None: the database is kept in memory.
     pub directory: Option<PathBuf>,
     /// How much the database keeps.
     pub retention: Retention,

@@ -44,7 +44,7 @@ pub struct RunRequest {
     pub attempt: u32,
     /// The rules that the executor applies while the run is in progress and when it ends.
     pub rules: RunRules,
-    /// The claim of a fleet job. None: it has none.
+    /// The claim of a fleet job. None: the run was started without a claim.
     pub fleet: Option<FleetRun>,
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 /// The directories in which programs are looked for by name.
 const USUAL: [&str; 7] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/games"];
 
-/// How far look-ups of users and programs go.
+/// How far lookups of users and programs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LookupScope {
     /// Everything is looked up, also by the name service.

@@ -244,7 +244,7 @@ impl Row {
         self.runs.last().map(|run| run.from)
     }
 
-    /// The first start that is still to come. None: none in the range.
+    /// The first start that is still to come. None: nothing more is due in the range.
     pub fn next_start(&self) -> Option<Timestamp> {
         self.coming.first().map(|coming| coming.first)
     }

@@ -602,7 +602,7 @@ pub struct DaemonMetrics {
     pub history_dropped: u64,
     /// Lines that the log has lost.
     pub log_dropped: u64,
-    /// Those of the fleet. None: there is none, or the caller may not see it.
+    /// Those of the fleet. None: no fleet is configured, or the caller may not see it.
     pub fleet: Option<FleetMetrics>,
 }
 

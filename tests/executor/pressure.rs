@@ -133,7 +133,7 @@ fn assert_runs_each_second(times: usize) {
     assert!(seconds.abs_diff(seconds_of_runs.len() as u64) <= 1, "{seconds_of_runs:?}");
 }
 
-/// A user database in which every look-up of bob hangs, and which knows nobody.
+/// A user database in which every lookup of bob hangs, and which knows nobody.
 const TARRY: &str = r#"
 #include <nss.h>
 #include <pwd.h>

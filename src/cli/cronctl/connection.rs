@@ -175,7 +175,7 @@ impl Connection {
         self.client.send(&call).map_err(|why| self.error(why.into()))
     }
 
-    /// Takes a reply that has arrived, and whether more follow. None: there is none yet.
+    /// Takes a reply that has arrived, and whether more follow. None: no reply has arrived yet.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(Option<T>, bool)>, Error> {
         let received: Result<Option<Reply>, ClientError> = self.client.try_receive();
         let Some(reply) = received.map_err(|error| self.error(error))? else { return Ok(None) };

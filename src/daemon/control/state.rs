@@ -221,7 +221,7 @@ pub(super) enum PauseRequest {
 pub(super) struct FoundJob {
     pub(super) id: JobId,
     pub(super) access: Access,
-    /// Its entry. None: it is one of the anacrontab.
+    /// The entry of the job. None: a job of the anacrontab.
     pub(super) place: Option<EntryCursor>,
 }
 

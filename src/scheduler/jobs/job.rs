@@ -168,7 +168,7 @@ pub(in crate::scheduler) struct SkipRow {
     pub(in crate::scheduler) first: Timestamp,
     pub(in crate::scheduler) last: Timestamp,
     pub(in crate::scheduler) count: u64,
-    /// When its record is brought up to date. None: it is.
+    /// When its record is to be updated. None: the record is up to date.
     #[serde(default)]
     pub(in crate::scheduler) update_at: Option<Timestamp>,
     /// When that was done for the last time, or the row began.

@@ -41,7 +41,7 @@ pub(super) fn path() -> Arg {
         .long_help(
             "Use the entries of this file; - means standard input. /etc/crontab, files in a directory cron.d, and \
              tables in which the field behind each schedule is a user of this machine and not the name of a program \
-             are read as system crontabs, and a message says so.",
+             are read as system tables, and a message says so.",
         )
 }
 
