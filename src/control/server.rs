@@ -22,7 +22,7 @@ const UNREAD: usize = 256 << 10;
 /// Most bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
-/// The number of a connection, given by whoever waits for its descriptor.
+/// The number of a connection, chosen by the event loop.
 pub type ConnectionId = u64;
 
 /// A listening socket and its connections.

@@ -139,7 +139,7 @@ impl Dependencies {
             if found.len() >= most {
                 break;
             }
-            // The entries on the way, each with the number of the job that is looked at next.
+            // The entries on the way, each with the number of the job that is examined next.
             let mut path: Vec<(usize, usize)> = Vec::new();
             let mut next = Some(start);
             loop {

@@ -97,7 +97,7 @@ pub struct CrontabDatabase {
     is_reloading: bool,
     /// Whether a directory could not be listed by the scan before, either.
     was_unlistable: bool,
-    /// When left-over files in the spool are looked for again (milliseconds of the monotonic clock).
+    /// When left-over files in the spool are searched for again (milliseconds of the monotonic clock).
     clean_at: i64,
     /// None: a standalone daemon does not run anacron's jobs.
     anacron: Option<AnacronPaths>,

@@ -30,7 +30,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// As whom the system's daemon has the recorder run.
+/// The user that the recorder of the system's daemon runs as.
 pub(super) const ACCOUNT: &str = "_cronwheel";
 /// The name of the journal in the run directory.
 const JOURNAL: &str = "history.journal";

@@ -213,7 +213,7 @@ impl Daemon {
         self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
     }
 
-    /// The id of the user as whom a job runs, if it is a local one.
+    /// The id of the user that a job runs as, if it is a local one.
     fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
         match &start.source.owner {
             Owner::User { uid, .. } => Some(*uid),

@@ -12,7 +12,7 @@ const SPARE: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(super) struct LiveRun {
     pub(super) job: JobId,
-    /// As whom it runs; empty for the caller of a standalone daemon.
+    /// The user that it runs as; empty for the caller of a standalone daemon.
     pub(super) user: String,
     pub(super) source: Source,
     pub(super) line: u32,

@@ -198,7 +198,7 @@ impl ExecSpec {
     }
 
     /// Executes the program in a new process that keeps this process's identity, by posix_spawn(3), which costs less than a fork. None if that is
-    /// not possible: a fork can enter a cgroup and set an entry's limits, and tells which step fails.
+    /// not possible: a fork can enter a cgroup and set an entry's limits, and reports which step fails.
     pub(super) fn spawn(&self, threads: &SingleThreaded, stdio: Stdio<'_>) -> Option<Pid> {
         let needs_fork = self.identity.is_some() || self.label.is_some() || self.cgroup_descriptor.is_some();
         if needs_fork || self.limits != ResourceLimits::default() {

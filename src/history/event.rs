@@ -209,7 +209,7 @@ pub struct Slots {
 }
 
 impl RecordedEntry {
-    /// The entry of a start. `uid` is the id of the user as whom it runs, as far as main knows it.
+    /// The entry of a start. `uid` is the id of the user that it runs as, if main knows it.
     pub fn of(start: &RunRequest, uid: Option<u32>) -> RecordedEntry {
         let owner = match &start.source.owner {
             Owner::User { uid, .. } => Some(*uid),

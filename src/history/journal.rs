@@ -454,7 +454,7 @@ impl JournalWriter {
             }
             Err(why) => {
                 self.dropped += count;
-                // The next write goes over a part that was written. If it cannot be cut off now, its checksum tells it.
+                // The next write goes over a part that was written. If it cannot be cut off now, its checksum shows that it is not valid.
                 let _ = self.file.set_len(self.end.offset);
                 Err(why)
             }

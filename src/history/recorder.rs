@@ -158,7 +158,7 @@ impl Recorder {
                     self.report(&RecorderMessage::Warning(text))?;
                 }
                 self.applied = store.position().unwrap_or_default();
-                // Main knows only what a recorder has told it. If each main is killed before that, the journal would grow until it is full.
+                // Main knows only what a recorder has reported. If each main is killed before that, the journal would grow until it is full.
                 if let Some(applied) = self.applied {
                     self.report(&RecorderMessage::Applied(applied))?;
                 }

@@ -87,7 +87,7 @@ impl Store {
         if (deleted as i64) < ROWS {
             self.added.remove(&job);
         }
-        // Others may have to be looked at, too.
+        // Others may have to be examined, too.
         Ok(deleted.max(1))
     }
 

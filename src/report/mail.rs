@@ -121,7 +121,7 @@ pub struct Head<'a> {
     pub from: &'a [u8],
     /// The recipients, as [`Addresses`] has them.
     pub to: &'a [u8],
-    /// The user as whom the job ran.
+    /// The user that the job ran as.
     pub user: &'a str,
     /// The full name of this host.
     pub host: &'a [u8],

@@ -402,7 +402,7 @@ impl Anacron {
         self.running.extend(id.map(|id| RunningJob { run, id, day }));
     }
 
-    /// The slot of a job that was asked about has been skipped: it is looked at again at the next regular check.
+    /// The slot of a job that was asked about has been skipped: it is examined again at the next regular check.
     pub(super) fn postpone(&mut self, id: &JobId) {
         let number = self.ids.iter().find(|(_, other)| *other == id).map(|(number, _)| *number);
         let job = number.and_then(|number| self.job(number)).map(|job| job.id.clone());

@@ -67,7 +67,7 @@ impl Scheduler {
         self.entries.anacron.jobs()
     }
 
-    /// As whom a standalone daemon runs its jobs; empty in another.
+    /// The user that a standalone daemon runs its jobs as; empty in another daemon.
     pub fn caller(&self) -> &str {
         &self.entries.caller
     }

@@ -55,7 +55,7 @@ impl Scheduler {
     }
 
     /// Catches up the missed slots of a table that has just been loaded, if it was not live since start-up. Its entries count from when they
-    /// were first seen by an earlier daemon. Each is looked at once.
+    /// were first seen by an earlier daemon. Each is examined once.
     pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
         let Some(table) = self.entries.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty())
         else {

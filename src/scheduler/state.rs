@@ -353,7 +353,7 @@ impl Scheduler {
         }
     }
 
-    /// Says as whom a standalone daemon runs its jobs.
+    /// Sets the user that a standalone daemon runs its jobs as.
     pub fn set_caller(&mut self, name: &str) {
         name.clone_into(&mut self.entries.caller);
     }

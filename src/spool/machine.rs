@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The directories in which programs are looked for by name.
+/// The directories in which programs are searched for by name.
 const USUAL: [&str; 7] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/games"];
 
 /// How far lookups of users and programs go.
@@ -44,7 +44,7 @@ impl ThisMachine {
         ThisMachine { scope: LookupScope::UsualPrograms, ..ThisMachine::for_commands() }
     }
 
-    /// A path that may be looked at.
+    /// A path that may be examined.
     fn path<'a>(&self, path: &'a [u8]) -> Option<&'a Path> {
         let path = Path::new(OsStr::from_bytes(path));
         let is_usual =
@@ -91,7 +91,7 @@ impl Machine for ThisMachine {
     }
 }
 
-/// Whether there is a program at that path. None: it may not be looked at.
+/// Whether there is a program at that path. None: it may not be examined.
 fn is_program(path: &Path) -> Option<bool> {
     match std::fs::metadata(path) {
         Ok(file) => Some(file.is_file() && file.permissions().mode() & 0o111 != 0),

@@ -72,7 +72,7 @@ pub struct Library {
     words: Words,
 }
 
-/// Whether the system has PAM rules for this service. They are looked for where Linux-PAM does: in a file of that name, or, if no directory
+/// Whether the system has PAM rules for this service. They are searched for where Linux-PAM does: in a file of that name, or, if no directory
 /// for such files exists, in lines of one file for all services. If this cannot be found out, the answer is yes, and PAM decides.
 pub fn has_service(name: &str) -> bool {
     has_service_below(Path::new("/"), name)

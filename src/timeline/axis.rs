@@ -7,7 +7,7 @@ pub(super) const MINUTE: i64 = 60;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// Changes of the clocks that are looked for in a range. Zones have two a year.
+/// Changes of the clocks that are searched for in a range. Zones have two a year.
 const MOST_CHANGES: usize = 32;
 
 /// A half-open range of time, in whole minutes.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Past runs that are kept one by one. Further ones are counted only.
 const MOST_RUNS: usize = 200_000;
-/// Parts of the range for which a schedule with very many starts is looked at, at least.
+/// Parts of the range for which a schedule with very many starts is examined, at least.
 const LEAST_PARTS: usize = 24;
 /// So many runs of a job the history keeps if nothing else is set: of a job with so many there may have been more.
 const RUNS_KEPT: u64 = 1_000;
@@ -164,7 +164,7 @@ impl Builder {
     }
 
     /// Adds the starts of an entry after `after`, of which `next` gives the first one after a moment. If the entry has no start, it is counted as
-    /// idle. `like` entries have the same starts; with `label` None all of them are without a row. At most about `at_most` starts are looked at;
+    /// idle. `like` entries have the same starts; with `label` None all of them are without a row. At most about `at_most` starts are examined;
     /// beyond that they are estimated.
     pub fn add_schedule(
         &mut self,

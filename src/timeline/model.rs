@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Parts into which the range is divided for counting coming starts of a row.
 pub(super) const BINS: usize = 1_440;
-/// Quiet times shorter than this are not told, in minutes.
+/// Quiet times shorter than this are not listed, in minutes.
 const LEAST_QUIET: usize = 5;
 
 /// What has a row of its own.
@@ -26,7 +26,7 @@ pub enum Grouping {
 /// What a row is called. All texts are harmless on terminals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowLabel {
-    /// The user as whom the job runs.
+    /// The user that the job runs as.
     pub user: String,
     /// The name of the job, if it is known.
     pub job: String,

@@ -66,7 +66,7 @@ pub struct Outcome {
 pub struct Job {
     /// `USER:NAME`.
     pub job: String,
-    /// The user as whom it runs.
+    /// The user that it runs as.
     pub user: String,
     /// The part of `job` after the user.
     pub name: String,
@@ -354,7 +354,7 @@ pub struct PauseArguments {
     pub all: Option<bool>,
     /// The first moment after the pause.
     pub until: String,
-    /// Why, in the words of whoever pauses them.
+    /// The reason, as the user who pauses them has written it.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -495,7 +495,7 @@ pub struct Metrics {
 /// The metrics of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobMetrics {
-    /// The user as whom it runs.
+    /// The user that it runs as.
     pub user: String,
     /// The part of its id after the user.
     pub name: String,

@@ -29,7 +29,7 @@ impl From<std::collections::TryReserveError> for FrameError {
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: Vec<u8>,
-    /// So many bytes at the front were looked at and have no end of a message.
+    /// So many bytes at the front were examined and have no end of a message.
     searched: usize,
     limit: usize,
 }

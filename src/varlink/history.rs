@@ -15,7 +15,7 @@ pub struct RunRecord {
     pub run: Option<u64>,
     /// The job, `USER:NAME`.
     pub job: String,
-    /// The user as whom it ran, or would have.
+    /// The user that it ran as, or would have run as.
     pub user: String,
     /// The id that this user had then; 4294967295 if that was not known.
     pub uid: u32,

@@ -236,7 +236,7 @@ impl CallError {
     }
 }
 
-/// The name of the parameter that is missing or of another type, if it can be told: the one without which the fault is another one, or none.
+/// The name of the parameter that is missing or has a wrong type: the one without which the error changes. None if there is no such parameter.
 fn wrong_parameter<T: DeserializeOwned>(mut given: Value, fault: &str) -> Option<String> {
     // A client may send very many.
     const MOST_TRIED: usize = 32;

@@ -20,9 +20,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Jobs that are looked at for a name like one that does not exist.
+/// Jobs that are examined for a name like one that does not exist.
 const MOST_COMPARED: usize = 20_000;
-/// Similar names that are told, and how similar they must be (0 to 1).
+/// How many similar names are suggested, and how similar they must be (0 to 1).
 const MOST_SIMILAR: usize = 3;
 const LEAST_SIMILARITY: f64 = 0.7;
 
@@ -283,7 +283,7 @@ fn unexpected(why: &str) -> Error {
     Error::NoAnswer { message: printable(why.as_bytes()) }
 }
 
-/// The directories in which sockets are looked for, in this order.
+/// The directories in which sockets are searched for, in this order.
 pub(super) fn directories(system: &SystemState) -> Vec<PathBuf> {
     let of_system = system.settings.sockets();
     if system.run_dir_given {

@@ -192,7 +192,7 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     };
     let zone = system.system_zone();
     show_runs(&Recurring::of_schedule(&prefix.schedule, zone), condition, from, out)?;
-    // Those about a line have been told.
+    // The warnings about a line have been printed.
     let warnings = if line.is_some() { Vec::new() } else { warnings_of_schedule(expression, &prefix, system)? };
     show_warnings(&prefix.schedule, &warnings.iter().collect::<Vec<_>>(), zone, from, out)?;
     Ok(ExitStatus::Success)
@@ -239,7 +239,7 @@ impl Line {
         if is_faulty || self.table.entries.is_empty() { ExitStatus::Faulty } else { ExitStatus::Success }
     }
 
-    /// Shows what is run, as whom, and what its flags mean.
+    /// Shows the command, the user that it runs as, and the meaning of its flags.
     fn show(&self, out: &mut Output) -> Result<(), Error> {
         for entry in &self.table.entries {
             out.line(format_args!("\nCommand: {}", printable(self.table.command(entry))))?;

@@ -9,7 +9,7 @@ use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
 use clap::ArgMatches;
 
-/// Rows of the history that are looked at for the last run of a job; others are of slots without a run.
+/// Rows of the history that are examined for the last run of a job; others are of slots without a run.
 const LOOKED_AT: u64 = 20;
 
 /// The name of a job with the user of --user, if it has none.

@@ -12,7 +12,7 @@ use crate::web::metrics::{Collected, Format};
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
-/// The mode of the file: whoever collects it runs as another user.
+/// The mode of the file: its collector runs as another user.
 const FILE_MODE: u32 = 0o644;
 
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {

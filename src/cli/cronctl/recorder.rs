@@ -257,7 +257,7 @@ impl Service {
             };
         };
         let limit = if call.more { given.limit.unwrap_or(ROWS).min(MOST_ROWS) } else { 1 };
-        // The first row is looked at now, as its job may not exist.
+        // The first row is examined now, as its job may not exist.
         let first = self.recorder.runs(viewer, &filter, None, 1).map_err(|error| refusal(error, &job, 0))?;
         match first.into_iter().next().filter(|_| limit > 0) {
             None => Ok(Some(no_rows())),
@@ -295,7 +295,7 @@ impl Service {
         if !server.has_read_all(id) {
             return server.descriptor(id).is_some();
         }
-        // One row more tells whether there is a next page.
+        // One row more shows whether there is a next page.
         let wanted = PAGE.min(usize::try_from(answer.left).unwrap_or(PAGE));
         let page = self.recorder.runs(answer.viewer, &answer.filter, answer.last, wanted + 1);
         let mut rows = match page {

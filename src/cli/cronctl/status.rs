@@ -140,7 +140,7 @@ fn detail(job: &Job, state: &str, screen: &Screen) -> String {
     format!("{name} ({}{since})", runs.join(", "))
 }
 
-/// Names the jobs that fail or are late. All are looked at.
+/// Names the jobs that fail or are late. All are examined.
 fn name_failing(
     daemon: &mut Connection,
     user: Option<&String>,

@@ -18,7 +18,7 @@ use crate::varlink::history::{
 };
 use clap::ArgMatches;
 
-/// Rows up to the minute that are looked at: of its slots, and of runs that may still have been in progress.
+/// Rows up to the minute that are examined: of its slots, and of runs that may still have been in progress.
 const MOST_ROWS: u64 = 200;
 /// Rows of the history that the answer lists at most.
 const MOST_SHOWN: usize = 20;

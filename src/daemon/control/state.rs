@@ -170,7 +170,7 @@ pub(super) struct FleetListing {
     pub(super) filter: cron::Filter,
     /// The tables of the nodes.
     pub(super) groups: TableGroups,
-    /// The fleet jobs of this node that have been looked at.
+    /// The fleet jobs of this node that have been examined.
     pub(super) seen: BTreeSet<JobId>,
     /// The page that is being made, and about how many bytes it has.
     pub(super) page: Vec<cron::FleetJob>,
@@ -384,7 +384,7 @@ pub(super) struct OtherJobs {
     pub(super) counters: JobCounters,
 }
 
-/// The next starts that are being looked for.
+/// The next starts that are being searched for.
 #[derive(Clone, Debug)]
 pub(super) struct NextStarts {
     /// The jobs whose starts are wanted. None: all that the client may see.

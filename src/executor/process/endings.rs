@@ -173,7 +173,7 @@ impl ExecutorState {
         }
     }
 
-    /// Begins a walk for the jobs whose processes are to be looked for now.
+    /// Begins a walk for the jobs whose processes are to be searched for now.
     fn begin_walk(&mut self, now_ms: i64) {
         let mut jobs = Vec::new();
         for (id, ending) in &mut self.endings.of_job {

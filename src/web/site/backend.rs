@@ -18,7 +18,7 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the recorder may take to answer at all: a page says what else is known.
 const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
-/// Running jobs among which a run is looked for that the history does not have.
+/// Running jobs among which a run is searched for that the history does not have.
 pub const MOST_RUNNING: usize = 1_000;
 
 /// Why a page cannot be shown, or something cannot be done.

@@ -140,7 +140,7 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
                 Ok(Ok(reply)) if reply.error.is_some() => break,
                 Ok(Ok(reply)) => {
                     let Ok(Event { event: name, job, run, .. }) = reply.result::<Event>() else { continue };
-                    // Fails without a page, which is looked at below.
+                    // Fails without a page, which is examined below.
                     let _ = sender.send(event("change", &json!({ "event": name, "job": job, "run": run })));
                 }
                 // The daemon has gone. The pages ask again and say so.

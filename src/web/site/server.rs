@@ -49,7 +49,7 @@ const IDLE_THREAD: Duration = Duration::from_secs(2);
 /// The settings of the server.
 #[derive(Debug)]
 pub struct Options {
-    /// The directories in which the daemon's sockets are looked for.
+    /// The directories in which the daemon's sockets are searched for.
     pub sockets: Vec<PathBuf>,
     /// The constants of the profile.
     pub profile: &'static Profile,
@@ -117,7 +117,7 @@ impl Server {
         Some(format!("http://{}:{port}/open?token={token}", session.host))
     }
 
-    /// Serves until the process is told to end (INT, TERM, HUP). A redirect file is removed once it has been used.
+    /// Serves until a signal ends the process (INT, TERM, HUP). A redirect file is removed once it has been used.
     ///
     /// # Errors
     ///

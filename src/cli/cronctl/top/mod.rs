@@ -40,12 +40,12 @@ const SIGNALS: u64 = 1;
 const EVENTS: u64 = 2;
 const OUTPUT: u64 = 3;
 
-/// How long changes are collected before they are asked for, in milliseconds; and with so many jobs that all have to be looked at for it.
+/// How long changes are collected before they are asked for, in milliseconds; and with so many jobs that all have to be examined for it.
 const COLLECT_MS: i64 = 200;
 const COLLECT_OF_MANY_MS: i64 = 2_000;
 /// How long after a refusal it is asked again, in milliseconds.
 const RETRY_MS: i64 = 1_000;
-/// How often a daemon that is gone is looked for, in milliseconds.
+/// How often a daemon that is gone is searched for, in milliseconds.
 const RECONNECT_MS: i64 = 900;
 /// How old the timeline may be, and how old at least before changes make a new one, in milliseconds.
 const TIMELINE_MS: i64 = 15_000;

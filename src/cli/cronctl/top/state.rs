@@ -86,7 +86,7 @@ pub(super) struct State {
     pub(super) timeline: Option<Timeline>,
     /// Until when its coming starts are known, if there are too many for all.
     pub(super) known_until: Option<Timestamp>,
-    /// Whether there are more jobs than are looked at.
+    /// Whether there are more jobs than are examined.
     pub(super) has_more: bool,
     /// Whether only those are listed that match the filter, or without one those that fail, run, wait or come next.
     pub(super) is_filtered: bool,
@@ -129,7 +129,7 @@ impl State {
         });
     }
 
-    /// How many jobs fail that are not among those that are looked at.
+    /// How many jobs fail that are not among those that are examined.
     pub(super) fn unseen_failing(&self) -> usize {
         let seen = self.jobs.iter().filter(|job| job.failures > 0).count();
         let all = self.status.as_ref().filter(|_| self.has_more).map_or(0, |status| status.failing);
