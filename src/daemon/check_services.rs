@@ -89,7 +89,7 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
     }
 }
 
-/// Says that the daemon does not use a directory because others can write to it, that nothing can be written to it, or that it cannot be made.
+/// Why the daemon cannot use a directory: others can write to it, it is not writable, or it cannot be created. None: it can be used.
 fn unusable(directory: &Path, links: Links, consequence: &str) -> Option<String> {
     let existing = match created::inspect_directory(directory, links) {
         Ok(FoundDirectory::Untrusted) => {

@@ -561,8 +561,8 @@ fn listen(settings: &Settings, threads: &SingleThreaded, has_control_socket: boo
     let directory = settings.sockets();
     make_socket_directory(&directory)?;
     let path = directory.join(HISTORY);
-    // With the lock of the run directory, or the control socket beside this one, nobody but the recorder of an earlier daemon can listen there, or
-    // that of this one before it executed itself anew. Both end.
+    // This daemon has the lock of the run directory, or the control socket beside this socket. So only the recorder of an earlier daemon can listen
+    // here, or the recorder that this daemon had before it executed itself anew. Both end.
     if !settings.is_standalone() || settings.run_dir_given || has_control_socket {
         let _ = std::fs::remove_file(&path);
     }

@@ -156,7 +156,7 @@ impl OpenRuns {
         self.0.iter().map(|(run, known)| (run_of_job(*run, known), run_state(*run, known))).collect()
     }
 
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
+    /// A process of that run: its session leader or, after the leader's end, another process in its cgroup or session. None: all are gone.
     pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
         lost_processes::process_of(self.0.get(&run)?.process?, run, sessions)
     }

@@ -91,7 +91,7 @@ impl OldExecutor {
         self.expected.extend(unlisted.map(|run| (run.run, run)));
     }
 
-    /// The runs that are still running: those that the executor has listed, and those that are expected.
+    /// The runs in progress: listed by the executor, or expected.
     pub fn running(&self) -> impl Iterator<Item = &RunOfJob> {
         self.running.values().chain(self.expected.values())
     }

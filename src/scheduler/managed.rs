@@ -29,8 +29,8 @@ impl Scheduler {
         self.with_jobs(now, actions, |jobs, turn| jobs.end_change(turn));
     }
 
-    /// Makes the managed entries of a table known that has just become live under that number. `old` are those of the table that it replaces,
-    /// and `released` the names that this one had wanted.
+    /// Registers the managed entries of a table that has just become live under this number. `old` are the managed entries of the table that it
+    /// replaces, and `released` the names that the replaced table had wanted.
     pub(super) fn manage(
         &mut self,
         number: u32,

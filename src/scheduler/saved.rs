@@ -107,7 +107,7 @@ impl SavedState {
         self.is_of_other_boot = true;
     }
 
-    /// Says that the daemon that takes it over is the first of a boot, or a standalone one: it starts all `@reboot` entries anew.
+    /// Notes that the daemon that takes this state over is the first of a boot, or standalone, and starts all `@reboot` entries.
     pub fn set_before_boot(&mut self) {
         self.is_before_boot = true;
     }

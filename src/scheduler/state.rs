@@ -217,7 +217,7 @@ impl Scheduler {
         self.hand_over(now, actions);
     }
 
-    /// The end of what is done in one turn: hands over what it has queued, saves what it has changed, and records how far it has come.
+    /// Ends a turn: hands over queued starts, saves changed state, and records the moment up to which everything was handled.
     pub(super) fn finish(&mut self, mut changes: TurnChanges, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running {
             self.hand_over(now, actions);

@@ -123,7 +123,7 @@ impl Library {
         }
     }
 
-    /// Loads the modules of a service for the rest of this process's life, so that they are in the memory of processes that are forked from it.
+    /// Loads the modules of a service for the rest of this process's life, so that processes forked from it share them.
     /// No function of a module is called, and nothing is logged: a later transaction reports faults in the service's files.
     pub fn preload_modules(&self, service: &CStr) {
         let before = setlogmask(Some(LogMask::up_to(Severity::LOG_EMERG)));

@@ -26,7 +26,7 @@ const MOST_COMPARED: usize = 20_000;
 const MOST_SIMILAR: usize = 3;
 const LEAST_SIMILARITY: f64 = 0.7;
 
-/// How long the daemon may take for a reply, and for one that comes only when it has done what it was asked.
+/// Timeouts for replies of the daemon: for most calls, and for calls that are answered only when they have been carried out.
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the recorder may take to answer at all.

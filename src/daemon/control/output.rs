@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 const FOLLOWERS_OF_USERS: usize = 48;
 
 impl Daemon {
-    /// Begins to send the output of a run: what it has written, and if the client wants it what it writes until it ends.
+    /// Starts to send the output of a run: everything so far, and, if the client follows it, new output until the run ends.
     pub(super) fn send_output(&mut self, token: Token, arguments: &cron::OutputArguments) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let run = RunId(arguments.run);

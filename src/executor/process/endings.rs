@@ -1,7 +1,7 @@
 //! Ends jobs with all their processes: at their timeouts, on request, and when the daemon stops.
 //!
-//! An ending begins with TERM to every process of the job. After the grace period those that are left are stopped, so that they can neither
-//! fork nor lose their children, until no further one is found; then they are killed. The job counts as ended when none of them is left.
+//! An ending begins with TERM to every process of the job. After the grace period the remaining processes are stopped, since a stopped
+//! process can neither fork nor lose its children. When a walk finds no further process, all are killed. The job counts as ended when none of them is left.
 //! /proc is read and processes are signalled in slices, so that neither many processes nor a job that forks without end keep the executor
 //! from its other work.
 

@@ -1,5 +1,5 @@
-//! Pauses: until when nothing of a job starts but manual runs. Each job has its own pause. A pause of all says which jobs get one when they
-//! become known, so that it holds for entries that are added later, too.
+//! Pauses: until when nothing of a job starts but manual runs. Each job has its own pause. A pause of all jobs also holds for entries that are
+//! added later: each gets its pause when it becomes known.
 
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;

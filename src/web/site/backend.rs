@@ -108,7 +108,7 @@ impl Backend {
         }
     }
 
-    /// The job of that name if it is one of those that are asked for, by the name that stands for this job only.
+    /// The name of a job, after a check that this page may show it; with `cronctl web --user` the unique name.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Backend {
         Ok(job.job)
     }
 
-    /// That a run is one of a job that is asked for.
+    /// Fails unless a run is of a job that this page may show.
     ///
     /// # Errors
     ///

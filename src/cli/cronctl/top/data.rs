@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// With more jobs than these, only those are listed that a text is searched for, or else those that fail, run, wait or come next.
+/// With more jobs than this, only the matches of a search are listed, or without one the jobs that fail, run, wait or are due next.
 pub(super) const MOST_LISTED: usize = 1_000;
 /// Of these, jobs that come next.
 const NEXT_JOBS: u64 = 100;

@@ -351,7 +351,7 @@ pub(super) fn is_failing(job: &Job) -> bool {
     job.failures > 0 || job.late
 }
 
-/// Failing jobs first, then those that run, then those that wait, then the others by their next start, then those that have none.
+/// The order of jobs: failing, running, waiting, then by next start, and last those without a next start.
 fn rank(job: &Job) -> u8 {
     match job.state.as_str() {
         _ if is_failing(job) => 0,
