@@ -196,7 +196,7 @@ pub enum Share {
 
 /// The space of the journal that the events of a user take.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
+struct UsedSpace {
     /// Bytes of events that were written since the recorder was last up to date.
     written: u64,
     /// Bytes that are reserved for the ends of runs.
@@ -233,7 +233,7 @@ pub struct JournalWriter {
     buffer: Vec<u8>,
     /// The number of events in `buffer`.
     buffered: u64,
-    shares: HashMap<Share, Taken>,
+    shares: HashMap<Share, UsedSpace>,
     /// Bytes that all users but root take together.
     of_users: u64,
     /// Runs whose ends are still to come.

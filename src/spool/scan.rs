@@ -187,8 +187,8 @@ impl Finder {
                 return ScanOutcome::Unopened(ScanError { path: directory.to_owned(), source: source.into() });
             }
         };
-        struct One(Option<Found>);
-        impl Visitor for One {
+        struct SingleTable(Option<Found>);
+        impl Visitor for SingleTable {
             fn has(&mut self, _: &str, _: &Stamp) -> bool {
                 false
             }
@@ -196,7 +196,7 @@ impl Finder {
                 self.0 = Some(found);
             }
         }
-        let mut one = One(None);
+        let mut one = SingleTable(None);
         self.examine(place, path.to_owned(), directory.as_fd(), &name, users, &mut one);
         one.0.map_or_else(|| ScanOutcome::Gone(path.to_owned()), ScanOutcome::Table)
     }

@@ -248,7 +248,7 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
 
 /// Reads all crontabs that the daemon would load and the caller may read.
 pub(super) fn all(system: &SystemState) -> Result<Vec<Listed>, Error> {
-    let mut all = All { system, listed: Vec::new() };
+    let mut all = AllTables { system, listed: Vec::new() };
     let errors = finder(system).scan(&mut WaitingUsers::default(), &mut all);
     let mut listed = all.listed;
     for error in errors {
@@ -269,12 +269,12 @@ pub(super) fn all(system: &SystemState) -> Result<Vec<Listed>, Error> {
 }
 
 /// Reads every crontab that a scan finds.
-struct All<'a> {
+struct AllTables<'a> {
     system: &'a SystemState,
     listed: Vec<Listed>,
 }
 
-impl Visitor for All<'_> {
+impl Visitor for AllTables<'_> {
     fn has(&mut self, _: &str, _: &Stamp) -> bool {
         false
     }

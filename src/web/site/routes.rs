@@ -97,14 +97,14 @@ async fn jobs_page(State(app): State<Shared>, PageQuery(search): PageQuery<jobs:
 }
 
 #[derive(Debug, Deserialize)]
-struct Before {
+struct RunsPosition {
     before: Option<u64>,
 }
 
 async fn job_page(
     State(app): State<Shared>,
     Named(name): Named<String>,
-    PageQuery(page): PageQuery<Before>,
+    PageQuery(page): PageQuery<RunsPosition>,
 ) -> Response {
     let page = app.ask(move |app, daemon| job::page(app, daemon, &name, page.before)).await;
     page::respond(&app, page)
