@@ -41,9 +41,11 @@
 //! | executor, its PAM template | `executor::template`: `MonitorStart` | four descriptors with one byte (SCM_RIGHTS) |
 //! | executor, PAM monitor | `executor::pam_monitor`: `MonitorRequest`, `MonitorEvent` | frames of postcard over a socket |
 //! | child, executor | `executor::exec_spec`: `Failure` | stage and errno over a pipe |
-//! | look-up child, executor | `users::cache`: `LookUpAnswer` | postcard over a pipe |
-//! | look-up child, main | `users::look_up_child`: `NamedUser`; without SELinux the lines of getent(1) | lines of JSON over a pipe |
+//! | executor, `cronctl call-url` | `cli::cronctl::call_url` | URL and slot in a line each, then the body; one line back if it failed |
+//! | lookup child, executor | `users::cache`: `LookUpAnswer` | postcard over a pipe |
+//! | lookup child, main | `users::look_up_child`: `NamedUser`; without SELinux the lines of getent(1) | lines of JSON over a pipe |
 //! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
+//! | main, `crond --execute-as` | `daemon::execute_as` | arguments; back the `NotStarted` message of the program that it should have executed |
 //! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |
 //! | main, fleet agent | `fleet::message`: `AgentSettings`, then `AgentRequest`, `AgentMessage` | lines of JSON over a socket |
 //! | crontab, main | `sys::wake_socket` | datagram |
@@ -51,6 +53,7 @@
 //! | main, the program executed anew | `daemon::execution`: `HandoverState` | JSON in an environment variable |
 //! | executor, a later main | `executor::journal`: `JournalRecord` | checked records of postcard in a file |
 //! | main, the next daemon | `daemon::job_state_file`: `Item` | checked lines in a file |
+//! | main, the service manager | `sys::notify_socket` | datagrams of sd_notify(3) |
 //! | daemon in the background, its caller | `sys::daemon`: `ReadinessPipe` | bytes over a pipe |
 
 pub mod cli;

@@ -348,7 +348,7 @@ fn tables_are_loaded_at_once_however_they_are_saved() {
     let log = world.log.lines();
     let reloads = log.iter().filter(|line| line.ends_with("(*system*new) RELOAD (/etc/cron.d/new)")).count();
     assert_eq!(reloads, 2, "{log:#?}");
-    assert!(!log.iter().any(|line| line.contains("looking for changed tables each minute")), "{log:#?}");
+    assert!(!log.iter().any(|line| line.contains("checking crontabs for changes every minute")), "{log:#?}");
 }
 
 #[test]
@@ -783,7 +783,7 @@ fn messages_of_the_command_line_say_what_to_do() {
     fs::write("/tmp/table", "").expect("a table");
     for (user, arguments, said) in [
         ("alice", "-f", "cron: must be root; `crond FILE` runs a table as yourself ("),
-        ("root", "-b", "cron: unexpected argument '-b'; for what busybox's crond means by it, leave it out"),
+        ("root", "-b", "cron: unexpected argument '-b'; for what busybox's crond means by it, remove it"),
         ("root", "-S", "cron: unexpected argument '-S'; for what busybox's crond means by it, write --log syslog"),
         ("root", "-d 8", "for what busybox's crond means by it, write --foreground --log stderr"),
         ("root", "-c /x", "for what busybox's crond means by it, write --spool DIR"),
@@ -836,7 +836,7 @@ fn without_inotify_tables_are_scanned_each_minute() {
     Deadline::seconds(65).wait_for("the new table", || (!run_times("/tmp/polled").is_empty()).then_some(()));
     let output = end_with(Signal::SIGTERM, child);
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(words.matches("looking for changed tables each minute instead").count(), 1, "{words}");
+    assert_eq!(words.matches("checking crontabs for changes every minute instead").count(), 1, "{words}");
     hoard.kill().expect("the end of the hoard");
     hoard.wait().expect("its end");
 }
@@ -1002,7 +1002,7 @@ fn check_reports_what_the_machine_lacks() {
     fs::write("/etc/cronwheel.toml", "mailer = '/usr/bin/no-such-mailer -t'\n").expect("the settings");
     assert_eq!(
         check_lines(&world),
-        ["warning: mailer: there is no program /usr/bin/no-such-mailer: what jobs print is not mailed"]
+        ["warning: mailer: there is no program /usr/bin/no-such-mailer: job output is not mailed"]
     );
     fs::write("/etc/cronwheel.toml", "mailer = 'off'\n").expect("the settings");
     world.run("rm -f /etc/localtime; echo no zone > /etc/localtime").ok();

@@ -41,9 +41,9 @@ complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "calendar" -d 'Print
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "fleet" -d 'Show the nodes of the fleet, their clocks, and tables that differ'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "top" -d 'Show live what fails, runs and comes next'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "run" -d 'Run a job now'
-complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Start jobs no more for some time'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "pause" -d 'Pause jobs: start no runs of them for a time'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "resume" -d 'End the pause of jobs'
-complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "kill" -d 'End a run, or cancel what waits'
+complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "kill" -d 'End a run, or cancel a waiting one'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "reload" -d 'Read the crontabs again'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "ping" -d 'Check whether the daemon answers'
 complete -c cronctl -n "__fish_cronctl_needs_command" -f -a "next" -d 'Show when entries run next'
@@ -81,7 +81,7 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand show" -s h -l help -d 'P
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l user -d 'Only runs of jobs of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l since -d 'Only what was due at this time or later' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l until -d 'Only what was due before this time' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l outcome -d 'Only what ended in this way' -r -f -a "ok\t''
+complete -c cronctl -n "__fish_cronctl_using_subcommand history" -l outcome -d 'Only runs and slots with this outcome' -r -f -a "ok\t''
 failed\t''
 signal\t''
 timeout\t''
@@ -165,13 +165,13 @@ complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l run-dir -d 'Dire
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l wait -d 'Wait for its end, and print its output'
+complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l wait -d 'Wait until the run ends, and print its output'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l force -d 'Run it even if it is running or its group is busy'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -l json -d 'Print the replies of the method Run, one JSON object on each line'
 complete -c cronctl -n "__fish_cronctl_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l for -d 'For this time, like 30m, 2h or 3d; at most 30d' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l until -d 'Until this time, like 14:00 or \'2026-12-01 14:00\'' -r
-complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l note -d 'Why; shown with the job' -r
+complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l note -d 'Reason, shown with the job' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l user -d 'Only jobs of this user' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand pause" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
@@ -203,12 +203,12 @@ cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -l json -d 'Print the reply of the method Reload as a JSON object'
 complete -c cronctl -n "__fish_cronctl_using_subcommand reload" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l user -d 'Whose jobs are meant makes no difference: it is the same daemon' -r -f -a "(__fish_complete_users)"
+complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l user -d 'Accepted and ignored: there is one daemon' -r -f -a "(__fish_complete_users)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l run-dir -d 'Directory of the daemon\'s PID file, lock and sockets; default: /run' -r -f -a "(__fish_complete_directories)"
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l profile -d 'Behave like Debian\'s cron (debian) or like cronie (cronie); default: from the configuration file or /etc/os-release' -r -f -a "debian\t''
 cronie\t''"
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l config -d 'Read the configuration from this file; default: /etc/cronwheel.toml' -r -F
-complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l json -d 'Print nothing as well'
+complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -l json -d 'Accepted and ignored: ping prints nothing'
 complete -c cronctl -n "__fish_cronctl_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l expr -d 'Use this schedule: five fields, a nickname such as @daily, or @quartz and seven fields' -r
 complete -c cronctl -n "__fish_cronctl_using_subcommand next" -l file -d 'The same as FILE' -r -F

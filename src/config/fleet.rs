@@ -29,7 +29,7 @@ const MOST_LABELS: usize = 32;
 const LONGEST_NAME: usize = 64;
 /// Most bytes of the name of a user of the engine.
 const LONGEST_USER: usize = 256;
-/// The largest weight.
+/// Maximum of `weight` in the configuration file.
 const LARGEST_WEIGHT: u32 = 1_000;
 
 /// What several machines share, and what this one is among them.
@@ -69,7 +69,7 @@ impl FleetConfig {
         FleetPlace { key: HostKey::of(self.name.as_bytes()), zone }
     }
 
-    /// Whether the zone of the fleet is known. A machine without it cannot tell the fleet's times.
+    /// Whether the time zone of the fleet is known. Without it, this machine cannot compute the slots of fleet jobs.
     pub fn has_known_zone(&self, zones: &dyn Zones) -> bool {
         zones.named(&self.zone).is_some()
     }

@@ -64,12 +64,12 @@ impl Client {
     /// # Errors
     ///
     /// Nobody listens there, or nobody answers in time: [`io::ErrorKind::TimedOut`].
-    pub fn connect_answering(path: &Path, patience: Duration) -> io::Result<Client> {
+    pub fn connect_answering(path: &Path, timeout: Duration) -> io::Result<Client> {
         let mut client = Client::connect(path)?;
-        client.set_patience(Some(patience))?;
+        client.set_timeout(Some(timeout))?;
         let asked = client.send(&Call::new(format!("{}.GetInfo", service::INTERFACE), &serde_json::json!({})));
         match asked.map_err(ClientError::from).and_then(|()| client.receive()) {
-            Ok(reply) if reply.result::<serde_json::Value>().is_ok() => client.set_patience(None)?,
+            Ok(reply) if reply.result::<serde_json::Value>().is_ok() => client.set_timeout(None)?,
             // It answers, and may have closed the connection as one too many: the call that follows finds that out.
             Ok(_) | Err(ClientError::Reply(_)) => client = Client::connect(path)?,
             Err(ClientError::Closed) => return Err(io::ErrorKind::ConnectionReset.into()),
@@ -153,8 +153,8 @@ impl Client {
     /// # Errors
     ///
     /// The kernel refuses it.
-    pub fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        self.socket.set_read_timeout(patience)
+    pub fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.socket.set_read_timeout(timeout)
     }
 
     /// The socket, and what has been read of it, for an event loop.
@@ -162,7 +162,7 @@ impl Client {
         (self.socket, self.reader)
     }
 
-    /// Takes a reply that has arrived. None: there is none yet.
+    /// Takes a reply that has arrived. None: no reply has arrived yet.
     ///
     /// # Errors
     ///

@@ -10,18 +10,18 @@ const PARTS: i64 = 1_000;
 /// What each user has left of the allowed requests, of those users who have sent some in the last second.
 #[derive(Debug, Default)]
 pub(super) struct RequestRate {
-    users: HashMap<u32, Left>,
+    users: HashMap<u32, RemainingRequests>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Left {
+struct RemainingRequests {
     /// Requests that are left, in thousandths.
     parts: i64,
     /// When `parts` was computed (milliseconds of the monotonic clock).
     at_ms: i64,
 }
 
-impl Left {
+impl RemainingRequests {
     fn at(self, now_ms: i64) -> i64 {
         let more = now_ms.saturating_sub(self.at_ms).max(0).saturating_mul(A_SECOND);
         self.parts.saturating_add(more).min(A_SECOND * PARTS)
@@ -41,7 +41,7 @@ impl RequestRate {
         if parts < PARTS {
             return Err((PARTS - parts) as f64 / (A_SECOND * PARTS) as f64);
         }
-        self.users.insert(uid, Left { parts: parts - PARTS, at_ms: now_ms });
+        self.users.insert(uid, RemainingRequests { parts: parts - PARTS, at_ms: now_ms });
         Ok(())
     }
 }
@@ -52,7 +52,7 @@ impl RequestRate {
         let parts = self.users.get(&uid).map_or(A_SECOND * PARTS, |left| left.at(now_ms));
         let requests = i64::try_from(requests).unwrap_or(i64::MAX);
         let parts = parts.saturating_sub(requests.saturating_mul(PARTS)).max(-A_SECOND * PARTS);
-        self.users.insert(uid, Left { parts, at_ms: now_ms });
+        self.users.insert(uid, RemainingRequests { parts, at_ms: now_ms });
     }
 }
 

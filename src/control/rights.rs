@@ -61,7 +61,7 @@ pub struct Access {
 impl Access {
     /// No rights: the job does not exist for this peer.
     pub const NOTHING: Access = Access { sees: Visibility::Nothing, may: Permission::Nothing };
-    /// The rights of root.
+    /// The rights of root: sees every job and may do everything with it.
     pub const ROOT: Access = Access { sees: Visibility::All, may: Permission::AllAsRoot };
 
     /// Whether it is at least another.

@@ -22,7 +22,7 @@ const UNREAD: usize = 256 << 10;
 /// Most bytes that are read at once.
 const PIECE: usize = 16 << 10;
 
-/// The number of a connection, given by whoever waits for its descriptor.
+/// The number of a connection, chosen by the event loop.
 pub type ConnectionId = u64;
 
 /// A listening socket and its connections.
@@ -98,7 +98,7 @@ impl Server {
         Server { listener, connections: BTreeMap::new(), rate: RequestRate::default() }
     }
 
-    /// The listening socket.
+    /// The listening socket, for the event loop.
     pub fn listener(&self) -> &Listener {
         &self.listener
     }
@@ -225,7 +225,7 @@ impl Server {
         self.connections.get(&id).is_some_and(|connection| connection.is_answering)
     }
 
-    /// Closes a connection.
+    /// Closes a connection, and drops what was not sent on it.
     pub fn close(&mut self, id: ConnectionId) {
         self.connections.remove(&id);
     }

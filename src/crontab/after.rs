@@ -139,7 +139,7 @@ impl Dependencies {
             if found.len() >= most {
                 break;
             }
-            // The entries on the way, each with the number of the job that is looked at next.
+            // The entries on the way, each with the number of the job that is examined next.
             let mut path: Vec<(usize, usize)> = Vec::new();
             let mut next = Some(start);
             loop {
@@ -163,8 +163,8 @@ impl Dependencies {
                 let Some(&needed) = named.get(&*job.job) else { continue };
                 match states.get(needed) {
                     Some(State::OnPath(depth)) => {
-                        let is_told = found.last().is_some_and(|(last, _)| last.line == entry.line);
-                        if !is_told && found.len() < most {
+                        let is_listed = found.last().is_some_and(|(last, _)| last.line == entry.line);
+                        if !is_listed && found.len() < most {
                             let cycle = path.get(*depth..).unwrap_or_default();
                             found.push((entry, self.cycle(cycle, job)));
                         }

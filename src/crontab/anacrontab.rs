@@ -12,7 +12,7 @@ use super::line::{Cursor, Line, Lines, is_blank, without_cr};
 use super::lints::{self, SettingLine};
 use super::policy::Policy;
 use super::setting::{self, Meaning, found};
-use crate::schedule::{HostKey, Seed};
+use crate::schedule::{HostKey, JitterKey};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ impl Anacrontab {
     /// say which lines cannot be used.
     pub fn parse(source: &[u8], name: &str, host: HostKey) -> (Anacrontab, Vec<Diagnostic>) {
         let mut reader = Reader {
-            seed: Seed { host, table: name, entry: b"" },
+            jitter_key: JitterKey { host, table: name, entry: b"" },
             random_minutes: 0,
             variables: Vec::new(),
             jobs: JobScope::default(),
@@ -142,7 +142,7 @@ fn join(source: &[u8]) -> Vec<Joined<'_>> {
 
 /// The state of the parser.
 struct Reader<'a> {
-    seed: Seed<'a>,
+    jitter_key: JitterKey<'a>,
     /// The drawn `RANDOM_DELAY` for the jobs below.
     random_minutes: u32,
     /// The settings so far, each name once.
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 self.random_minutes = 0;
                 let most = setting::delay(bytes).map_err(here)?;
                 // One draw for all jobs below, so that they keep their distances.
-                self.random_minutes = self.seed.draw("delay", most + 1);
+                self.random_minutes = self.jitter_key.jitter("delay", most + 1);
             }
             b"START_HOURS_RANGE" => self.tab.hours.range = Some(hours_range(bytes).map_err(here)?),
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),

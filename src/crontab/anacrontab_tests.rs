@@ -1,3 +1,5 @@
+//! Cases of the anacrontab: jobs, settings, and diagnostics of faulty lines.
+
 use super::*;
 
 fn parse(text: &str) -> (Anacrontab, Vec<Diagnostic>) {

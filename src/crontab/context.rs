@@ -74,7 +74,7 @@ pub struct Context<'a> {
 pub struct KnownNames<'a> {
     /// The time zones that `CRON_TZ` may name.
     pub zones: &'a dyn Zones,
-    /// Calendars. None: it is not checked whether they are there.
+    /// Calendars. None: names of calendars are not checked.
     pub calendars: Option<&'a Calendars>,
     /// The fleet that `CRON_FLEET=one` refers to. None: the machine is in no fleet.
     pub fleet: Option<FleetNames<'a>>,
@@ -92,7 +92,7 @@ pub struct FleetNames<'a> {
 /// What a machine has that tables refer to, for the warnings that depend on it. The parser asks nothing else, so its caller decides what an
 /// answer may cost.
 pub trait Machine {
-    /// Whether there is a user of that name. None: it is not known here.
+    /// Whether there is a user of that name. None: unknown, as users are not looked up.
     fn has_user(&self, name: &[u8]) -> Option<bool>;
     /// Whether the machine itself has a user of that name, whatever the name service says.
     fn has_local_user(&self, name: &[u8]) -> bool;
@@ -101,7 +101,7 @@ pub trait Machine {
     fn has_program(&self, path: &[u8]) -> Option<bool>;
     /// Whether the program of that path is bash under its own or another name.
     fn is_bash(&self, path: &[u8]) -> bool;
-    /// The current time.
+    /// The current time, for warnings about dates in the past.
     fn now(&self) -> Timestamp;
 }
 

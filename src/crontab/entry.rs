@@ -7,7 +7,7 @@ use super::form::Form;
 use super::line::{Cursor, is_blank, without_cr};
 use super::setting::{self, found};
 use super::store::Flags;
-use crate::schedule::{Caution, Fault, Kind, Schedule, Seed};
+use crate::schedule::{Caution, Fault, JitterKey, Kind, Schedule};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,9 +54,9 @@ pub(super) fn read<'a>(
     cursor.advance(first);
     let quiet_entry = cursor.take(b'-');
     let at = cursor.at();
-    let seed = Seed { host: context.host, table: context.name, entry: cursor.rest() };
+    let jitter_key = JitterKey { host: context.host, table: context.name, entry: cursor.rest() };
 
-    let (schedule, len) = read_schedule(&cursor, &seed, words, first, warnings)?;
+    let (schedule, len) = read_schedule(&cursor, &jitter_key, words, first, warnings)?;
     cursor.advance(len);
     let schedule_text = &words[at..cursor.at()];
     cursor.skip_blanks();
@@ -91,7 +91,7 @@ pub(super) fn read<'a>(
         schedule_text,
         schedule_at: at,
         flags,
-        delay: if most_delay == 0 { 0 } else { seed.draw("delay", most_delay * 60 + 1) },
+        delay: if most_delay == 0 { 0 } else { jitter_key.jitter("delay", most_delay * 60 + 1) },
         user,
         user_at,
         command_at: command.start,
@@ -132,7 +132,7 @@ fn warn_of(cautions: Vec<Caution>, at: usize, warnings: &mut Vec<Complaint>) {
 #[inline]
 fn read_schedule(
     cursor: &Cursor<'_>,
-    seed: &Seed<'_>,
+    jitter_key: &JitterKey<'_>,
     line: &[u8],
     first: usize,
     warnings: &mut Vec<Complaint>,
@@ -140,7 +140,7 @@ fn read_schedule(
     let text = cursor.rest();
     let head = &text[..text.len().min(LONGEST_START)];
     let mut cautions = Vec::new();
-    let read = Schedule::read(head, seed, &mut cautions);
+    let read = Schedule::read(head, jitter_key, &mut cautions);
     let end = match &read {
         Ok((_, len)) => *len,
         Err(fault) => fault.span.end,

@@ -57,10 +57,10 @@ impl FleetOrder {
 /// What becomes of a slot while the fleet's engine cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum FleetAway {
-    /// It is skipped.
+    /// The slot is skipped.
     #[default]
     Skip,
-    /// It is run, perhaps on several machines.
+    /// The slot is run, perhaps on several machines.
     Run,
 }
 
@@ -118,7 +118,7 @@ impl NodeSelection {
         Ok(NodeSelection(alternatives))
     }
 
-    /// The place of the first alternative that holds for a machine of that name with these labels. None: it is not selected.
+    /// The place of the first alternative that holds for a machine of that name with these labels. None: the machine is not selected.
     pub fn place(&self, name: &str, labels: &[String]) -> Option<usize> {
         let has = |word: &str| word == name || labels.iter().any(|label| label == word);
         self.0.iter().position(|terms| terms.iter().all(|term| has(&term.word) != term.is_excluded))

@@ -18,7 +18,7 @@ fn what_does_not_go_with_a_fleet_is_told() {
         ("CRON_FLEET=one", "@reboot x", "expected a schedule with times for CRON_FLEET=one, found @reboot"),
         ("CRON_FLEET=one", "@every_second x", "CRON_FLEET=one, found @every_second"),
         ("CRON_FLEET=one", "@300 x", "CRON_FLEET=one, found an interval"),
-        ("CRON_FLEET=one,failover", daily, "lets only one run go on at a time"),
+        ("CRON_FLEET=one,failover", daily, "allows only one run at a time"),
         ("CRON_FLEET=one,failover\nCRON_OVERLAP=skip\nCRON_FLEET_AWAY=run", daily, "CRON_FLEET_AWAY=run has no effect"),
         ("CRON_FLEET=one\nCRON_OVERLAP=queue", daily, "CRON_OVERLAP=queue acts on each machine alone"),
         ("CRON_FLEET=one\nCRON_GROUP=disk,1", daily, "CRON_GROUP acts on each machine alone"),

@@ -166,7 +166,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schedule::{HostKey, Seed};
+    use crate::schedule::{HostKey, JitterKey};
 
     #[test]
     fn equal_texts_share_one_allocation_even_in_a_table_with_very_many() {
@@ -189,8 +189,8 @@ mod tests {
         let (mut interner, mut timings) = (Interner::default(), Vec::new());
         let berlin = Arc::new(Zone::embedded("Europe/Berlin").unwrap());
         let mut index_of = |text: &str, zone: Option<&Arc<Zone>>, delay: u32| {
-            let seed = Seed { host: HostKey(0), table: "t", entry: b"" };
-            let (schedule, _) = Schedule::read(text.as_bytes(), &seed, &mut Vec::new()).unwrap();
+            let jitter_key = JitterKey { host: HostKey(0), table: "t", entry: b"" };
+            let (schedule, _) = Schedule::read(text.as_bytes(), &jitter_key, &mut Vec::new()).unwrap();
             interner.timing(schedule, text.as_bytes(), zone, delay, &mut timings).unwrap()
         };
         let cases = [

@@ -5,7 +5,7 @@ use super::calendar::Calendars;
 use super::diagnostic::Complaint;
 use super::fleet_rule::FleetMode;
 use super::form::Form;
-use super::job_setting::{Draft, JobSetting, ROWS, unknown_calendar};
+use super::job_setting::{JobSetting, PolicyBuilder, ROWS, unknown_calendar};
 use super::policy::{Group, MailRule, Overlap, Ping, Policy};
 use crate::schedule::Kind;
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use std::sync::Arc;
 /// The job settings above the line that is being read.
 #[derive(Default)]
 pub(super) struct JobScope {
-    draft: Draft,
+    builder: PolicyBuilder,
     /// Whether there has been a setting that does not hold for one entry only.
     is_set: bool,
-    /// The policy of `draft` as entries have it. None: a setting has come since it was made.
+    /// The policy of `builder` as entries have it. None: a setting has come since it was made.
     made: Option<Arc<Policy>>,
     /// The same for entries that differ from it by more than a ping.
     variants: Vec<(Variant, Arc<Policy>)>,
@@ -69,7 +69,7 @@ impl JobScope {
         form: Form,
         calendars: Option<&Calendars>,
     ) -> Option<Complaint> {
-        if let Err(complaint) = setting.set(value, &mut self.draft, form) {
+        if let Err(complaint) = setting.set(value, &mut self.builder, form) {
             return Some(complaint);
         }
         if setting.is_for_next_entry {
@@ -80,7 +80,7 @@ impl JobScope {
         if setting.name == "CRON_EXCEPT" {
             return calendars.and_then(|calendars| unknown_calendar(value, calendars));
         }
-        (setting.name == "CRON_SUCCESS" && !self.draft.policy.success.contains(0)).then(|| {
+        (setting.name == "CRON_SUCCESS" && !self.builder.policy.success.contains(0)).then(|| {
             let message = "CRON_SUCCESS has no 0: a job that exits with 0 counts as failed";
             Complaint::new(0..value.len(), message).help("write 0 as well: CRON_SUCCESS=0,1")
         })
@@ -88,7 +88,7 @@ impl JobScope {
 
     /// Takes what holds for this entry only. The entry below does not get it, even if this one is faulty.
     pub fn take_next(&mut self) -> NextEntry {
-        NextEntry { name: self.draft.name.take(), ping: self.draft.ping.take() }
+        NextEntry { name: self.builder.name.take(), ping: self.builder.ping.take() }
     }
 
     /// The same for a line that cannot be read at all and was perhaps an entry.
@@ -102,7 +102,7 @@ impl JobScope {
     /// What is odd about the group of the entry in that line: another entry above it has the group with another number of runs. It is said once
     /// for each number that a table sets.
     pub fn check_group(&mut self, line: u32, place: &Range<usize>) -> Option<Complaint> {
-        let Group { name, slots } = self.draft.policy.group.as_ref()?;
+        let Group { name, slots } = self.builder.policy.group.as_ref()?;
         let (known, other) = *self.groups.entry(Arc::clone(name)).or_insert((*slots, line));
         if known == *slots {
             return None;
@@ -121,12 +121,12 @@ impl JobScope {
 
     /// Whether the next entry runs on one machine of a fleet.
     pub fn is_of_fleet(&self) -> bool {
-        self.draft.policy.fleet.mode != FleetMode::Each
+        self.builder.policy.fleet.mode != FleetMode::Each
     }
 
     /// Whether the settings ask for a nice value that only entries of root may have.
     pub fn has_negative_nice(&self) -> bool {
-        self.draft.policy.limits.nice.is_some_and(|nice| nice < 0)
+        self.builder.policy.limits.nice.is_some_and(|nice| nice < 0)
     }
 
     /// The policy of an entry.
@@ -139,11 +139,11 @@ impl JobScope {
     }
 
     fn shared(&mut self, variant: Variant) -> Arc<Policy> {
-        let draft = &self.draft.policy;
+        let builder = &self.builder.policy;
         let base = self.made.get_or_insert_with(|| {
             self.variants.clear();
             let default = Policy::shared_default();
-            if *draft == *default { default } else { Arc::new(draft.clone()) }
+            if *builder == *default { default } else { Arc::new(builder.clone()) }
         });
         // What the entry asks for is perhaps what the settings say in any case.
         let variant = Variant {

@@ -31,8 +31,8 @@ pub struct JobSetting {
     pub applies: Applies,
     /// Whether it holds for the next entry only.
     pub is_for_next_entry: bool,
-    parse: fn(&[u8], &mut Draft, Form) -> Result<(), Complaint>,
-    reset: fn(&mut Draft),
+    parse: fn(&[u8], &mut PolicyBuilder, Form) -> Result<(), Complaint>,
+    reset: fn(&mut PolicyBuilder),
 }
 
 /// On which schedules a job setting has an effect. On calendar schedules each one has.
@@ -65,7 +65,7 @@ impl Applies {
 
 /// What the job settings of a table have set so far.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Draft {
+pub(super) struct PolicyBuilder {
     /// For all entries below; without `ping`.
     pub policy: Policy,
     /// `CRON_NAME` of the next entry.
@@ -85,11 +85,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Name of the job",
         applies: Applies { anacron: false, ..ALL },
         is_for_next_entry: true,
-        parse: |value, draft, _| {
-            draft.name = Some(name(value, "a name")?);
+        parse: |value, builder, _| {
+            builder.name = Some(name(value, "a name")?);
             Ok(())
         },
-        reset: |draft| draft.name = None,
+        reset: |builder| builder.name = None,
     },
     JobSetting {
         name: "CRON_ENABLED",
@@ -98,11 +98,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "With no, the entry runs only by hand",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.is_enabled = keyword(value, &[("yes", true), ("no", false)])?;
+        parse: |value, builder, _| {
+            builder.policy.is_enabled = keyword(value, &[("yes", true), ("no", false)])?;
             Ok(())
         },
-        reset: |draft| draft.policy.is_enabled = true,
+        reset: |builder| builder.policy.is_enabled = true,
     },
     JobSetting {
         name: "CRON_OVERLAP",
@@ -111,11 +111,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "What happens when the entry is due while it is still running",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.overlap = keyword(value, &Overlap::ALL)?;
+        parse: |value, builder, _| {
+            builder.policy.overlap = keyword(value, &Overlap::ALL)?;
             Ok(())
         },
-        reset: |draft| draft.policy.overlap = Overlap::default(),
+        reset: |builder| builder.policy.overlap = Overlap::default(),
     },
     JobSetting {
         name: "CRON_GROUP",
@@ -124,11 +124,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Group of entries of which at most SLOTS (1) run at once",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.group = Some(group(value)?);
+        parse: |value, builder, _| {
+            builder.policy.group = Some(group(value)?);
             Ok(())
         },
-        reset: |draft| draft.policy.group = None,
+        reset: |builder| builder.policy.group = None,
     },
     JobSetting {
         name: "CRON_TIMEOUT",
@@ -137,11 +137,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Ends each attempt that takes longer",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.timeout = Some(positive_duration(value)?);
+        parse: |value, builder, _| {
+            builder.policy.timeout = Some(positive_duration(value)?);
             Ok(())
         },
-        reset: |draft| draft.policy.timeout = None,
+        reset: |builder| builder.policy.timeout = None,
     },
     JobSetting {
         name: "CRON_GRACE",
@@ -150,11 +150,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Time between TERM and KILL when a job is ended",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.grace = duration::read(value, 0)?;
+        parse: |value, builder, _| {
+            builder.policy.grace = duration::read(value, 0)?;
             Ok(())
         },
-        reset: |draft| draft.policy.grace = Policy::default().grace,
+        reset: |builder| builder.policy.grace = Policy::default().grace,
     },
     JobSetting {
         name: "CRON_RETRY",
@@ -163,11 +163,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "N more attempts after a failure, with pauses of FIRST, then twice as long each, at most MAX",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.retry = retry(value)?;
+        parse: |value, builder, _| {
+            builder.policy.retry = retry(value)?;
             Ok(())
         },
-        reset: |draft| draft.policy.retry = Retry::default(),
+        reset: |builder| builder.policy.retry = Retry::default(),
     },
     JobSetting {
         name: "CRON_SUCCESS",
@@ -176,11 +176,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Exit statuses that count as success",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.success = exit_statuses(value)?;
+        parse: |value, builder, _| {
+            builder.policy.success = exit_statuses(value)?;
             Ok(())
         },
-        reset: |draft| draft.policy.success = ExitStatuses::default(),
+        reset: |builder| builder.policy.success = ExitStatuses::default(),
     },
     JobSetting {
         name: "CRON_FAIL_ON",
@@ -189,11 +189,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Any output on standard error is a failure",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.fails_on_stderr = keyword(value, &[("stderr", true), ("off", false)])?;
+        parse: |value, builder, _| {
+            builder.policy.fails_on_stderr = keyword(value, &[("stderr", true), ("off", false)])?;
             Ok(())
         },
-        reset: |draft| draft.policy.fails_on_stderr = false,
+        reset: |builder| builder.policy.fails_on_stderr = false,
     },
     JobSetting {
         name: "CRON_CATCHUP",
@@ -202,11 +202,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Which missed slots run later: none, the latest, or all that are not older than MAX-AGE (31d)",
         applies: CALENDAR,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.catch_up = catch_up(value)?;
+        parse: |value, builder, _| {
+            builder.policy.catch_up = catch_up(value)?;
             Ok(())
         },
-        reset: |draft| draft.policy.catch_up = CatchUp::default(),
+        reset: |builder| builder.policy.catch_up = CatchUp::default(),
     },
     JobSetting {
         name: "CRON_EXCEPT",
@@ -216,7 +216,7 @@ pub(super) const ROWS: &[JobSetting] = &[
         applies: Applies { interval: true, ..CALENDAR },
         is_for_next_entry: false,
         parse: exceptions,
-        reset: |draft| draft.policy.except = Policy::default().except,
+        reset: |builder| builder.policy.except = Policy::default().except,
     },
     JobSetting {
         name: "CRON_LATE",
@@ -225,11 +225,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Reports a slot without a success within that time",
         applies: Applies { after: true, ..CALENDAR },
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.late = Some(positive_duration(value)?);
+        parse: |value, builder, _| {
+            builder.policy.late = Some(positive_duration(value)?);
             Ok(())
         },
-        reset: |draft| draft.policy.late = None,
+        reset: |builder| builder.policy.late = None,
     },
     JobSetting {
         name: "CRON_MAIL",
@@ -238,11 +238,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "When mail is sent",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.mail = keyword(value, MAIL_RULES)?;
+        parse: |value, builder, _| {
+            builder.policy.mail = keyword(value, MAIL_RULES)?;
             Ok(())
         },
-        reset: |draft| draft.policy.mail = MailRule::default(),
+        reset: |builder| builder.policy.mail = MailRule::default(),
     },
     JobSetting {
         name: "CRON_ON_FAILURE",
@@ -251,8 +251,8 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Command that is run at a failure notice",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| hook(value, draft, |hooks| &mut hooks.failure),
-        reset: |draft| draft.policy.hooks.failure = None,
+        parse: |value, builder, _| hook(value, builder, |hooks| &mut hooks.failure),
+        reset: |builder| builder.policy.hooks.failure = None,
     },
     JobSetting {
         name: "CRON_ON_SUCCESS",
@@ -261,8 +261,8 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Command that is run at each success",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| hook(value, draft, |hooks| &mut hooks.success),
-        reset: |draft| draft.policy.hooks.success = None,
+        parse: |value, builder, _| hook(value, builder, |hooks| &mut hooks.success),
+        reset: |builder| builder.policy.hooks.success = None,
     },
     JobSetting {
         name: "CRON_ON_RECOVERY",
@@ -271,8 +271,8 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Command that is run at the first success after a failure notice",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| hook(value, draft, |hooks| &mut hooks.recovery),
-        reset: |draft| draft.policy.hooks.recovery = None,
+        parse: |value, builder, _| hook(value, builder, |hooks| &mut hooks.recovery),
+        reset: |builder| builder.policy.hooks.recovery = None,
     },
     JobSetting {
         name: "CRON_ON_LATE",
@@ -281,8 +281,8 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Command that is run when CRON_LATE has passed without a success",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| hook(value, draft, |hooks| &mut hooks.late),
-        reset: |draft| draft.policy.hooks.late = None,
+        parse: |value, builder, _| hook(value, builder, |hooks| &mut hooks.late),
+        reset: |builder| builder.policy.hooks.late = None,
     },
     JobSetting {
         name: "CRON_ALERT",
@@ -291,11 +291,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "One failure notice at the Nth final failure in a row, and another after DURATION",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.alert = Some(alert(value)?);
+        parse: |value, builder, _| {
+            builder.policy.alert = Some(alert(value)?);
             Ok(())
         },
-        reset: |draft| draft.policy.alert = None,
+        reset: |builder| builder.policy.alert = None,
     },
     JobSetting {
         name: "CRON_PING",
@@ -304,11 +304,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Web service that is called at start, success and failure",
         applies: ALL,
         is_for_next_entry: true,
-        parse: |value, draft, _| {
-            draft.ping = Some(ping(value)?);
+        parse: |value, builder, _| {
+            builder.ping = Some(ping(value)?);
             Ok(())
         },
-        reset: |draft| draft.ping = None,
+        reset: |builder| builder.ping = None,
     },
     JobSetting {
         name: "CRON_LIMITS",
@@ -317,11 +317,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "CPU and I/O priority of the job; root may write nice=-20..19 in system tables",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, form| {
-            draft.policy.limits = limits(value, form)?;
+        parse: |value, builder, form| {
+            builder.policy.limits = limits(value, form)?;
             Ok(())
         },
-        reset: |draft| draft.policy.limits = ResourceLimits::default(),
+        reset: |builder| builder.policy.limits = ResourceLimits::default(),
     },
     JobSetting {
         name: "CRON_HISTORY",
@@ -330,11 +330,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "What the history keeps of the runs",
         applies: ALL,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.history = keyword(value, HISTORY_RULES)?;
+        parse: |value, builder, _| {
+            builder.policy.history = keyword(value, HISTORY_RULES)?;
             Ok(())
         },
-        reset: |draft| draft.policy.history = HistoryRule::default(),
+        reset: |builder| builder.policy.history = HistoryRule::default(),
     },
     JobSetting {
         name: "CRON_FLEET",
@@ -343,11 +343,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "On how many machines of a fleet each slot runs",
         applies: CALENDAR,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.fleet.mode = keyword(value, &FleetMode::ALL)?;
+        parse: |value, builder, _| {
+            builder.policy.fleet.mode = keyword(value, &FleetMode::ALL)?;
             Ok(())
         },
-        reset: |draft| draft.policy.fleet.mode = FleetMode::default(),
+        reset: |builder| builder.policy.fleet.mode = FleetMode::default(),
     },
     JobSetting {
         name: "CRON_FLEET_NODES",
@@ -356,11 +356,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Machines of the fleet that may run the entry",
         applies: CALENDAR,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.fleet.nodes = Some(Arc::new(NodeSelection::parse(value)?));
+        parse: |value, builder, _| {
+            builder.policy.fleet.nodes = Some(Arc::new(NodeSelection::parse(value)?));
             Ok(())
         },
-        reset: |draft| draft.policy.fleet.nodes = None,
+        reset: |builder| builder.policy.fleet.nodes = None,
     },
     JobSetting {
         name: "CRON_FLEET_ORDER",
@@ -369,11 +369,11 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "Which machine tries first: spread evenly, or in the order of CRON_FLEET_NODES",
         applies: CALENDAR,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
-            draft.policy.fleet.order = keyword(value, &FleetOrder::ALL)?;
+        parse: |value, builder, _| {
+            builder.policy.fleet.order = keyword(value, &FleetOrder::ALL)?;
             Ok(())
         },
-        reset: |draft| draft.policy.fleet.order = FleetOrder::default(),
+        reset: |builder| builder.policy.fleet.order = FleetOrder::default(),
     },
     JobSetting {
         name: "CRON_FLEET_AWAY",
@@ -382,14 +382,14 @@ pub(super) const ROWS: &[JobSetting] = &[
         meaning: "What becomes of a slot while etcd cannot be reached; with run it may run on several machines",
         applies: CALENDAR,
         is_for_next_entry: false,
-        parse: |value, draft, _| {
+        parse: |value, builder, _| {
             let help = "a job of one machine alone is one with CRON_FLEET=each and CRON_FLEET_NODES=NODE";
             let is_home = value.starts_with(b"home=");
             let away = keyword(value, &FleetAway::ALL);
-            draft.policy.fleet.away = away.map_err(|why| if is_home { why.help(help) } else { why })?;
+            builder.policy.fleet.away = away.map_err(|why| if is_home { why.help(help) } else { why })?;
             Ok(())
         },
-        reset: |draft| draft.policy.fleet.away = FleetAway::default(),
+        reset: |builder| builder.policy.fleet.away = FleetAway::default(),
     },
 ];
 
@@ -441,15 +441,15 @@ pub(super) fn row(name: &[u8]) -> Option<&'static JobSetting> {
 }
 
 impl JobSetting {
-    /// Reads a value. On an error the draft is as it was before.
-    pub(super) fn set(&self, value: &[u8], draft: &mut Draft, form: Form) -> Result<(), Complaint> {
+    /// Reads a value. On an error the builder is as it was before.
+    pub(super) fn set(&self, value: &[u8], builder: &mut PolicyBuilder, form: Form) -> Result<(), Complaint> {
         if value == DEFAULT {
-            (self.reset)(draft);
+            (self.reset)(builder);
             return Ok(());
         }
-        let used = draft.exceptions;
-        (self.parse)(value, draft, form).map_err(|mut complaint| {
-            draft.exceptions = used;
+        let used = builder.exceptions;
+        (self.parse)(value, builder, form).map_err(|mut complaint| {
+            builder.exceptions = used;
             complaint.message = format!("{}: {}", self.name, complaint.message);
             complaint.help.get_or_insert_with(|| {
                 format!(
@@ -468,9 +468,9 @@ impl JobSetting {
 
     /// The policy with the default of this setting.
     pub(super) fn reset_in(&self, policy: &Policy) -> Policy {
-        let mut draft = Draft { policy: policy.clone(), ..Draft::default() };
-        (self.reset)(&mut draft);
-        draft.policy
+        let mut builder = PolicyBuilder { policy: policy.clone(), ..PolicyBuilder::default() };
+        (self.reset)(&mut builder);
+        builder.policy
     }
 }
 
@@ -614,15 +614,15 @@ fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
     Ok(CatchUp { mode, max_age })
 }
 
-fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint> {
+fn exceptions(value: &[u8], builder: &mut PolicyBuilder, _: Form) -> Result<(), Complaint> {
     let (mut days, mut calendars) = (Vec::new(), Vec::new());
     for (index, (at, item)) in parts(value).enumerate() {
         let rest = at..value.len();
-        draft.exceptions += 1;
+        builder.exceptions += 1;
         if index == MOST_EXCEPTIONS {
             return Err(too_many(rest, MOST_EXCEPTIONS, "dates and calendars"));
         }
-        if draft.exceptions > MOST_EXCEPTIONS_OF_TABLE {
+        if builder.exceptions > MOST_EXCEPTIONS_OF_TABLE {
             return Err(too_many(rest, MOST_EXCEPTIONS_OF_TABLE, "dates and calendars in all of a table"));
         }
         match exception(item).map_err(|complaint| complaint.moved(at))? {
@@ -634,7 +634,7 @@ fn exceptions(value: &[u8], draft: &mut Draft, _: Form) -> Result<(), Complaint>
             Exception::Calendar(name) => calendars.push(name),
         }
     }
-    draft.policy.except = Arc::new(Exceptions::new(days, calendars));
+    builder.policy.except = Arc::new(Exceptions::new(days, calendars));
     Ok(())
 }
 
@@ -643,7 +643,7 @@ fn too_many(place: Range<usize>, most: usize, what: &str) -> Complaint {
         .help("put the dates into a calendar file")
 }
 
-/// An item of `CRON_EXCEPT`.
+/// One day, range of days or calendar of `CRON_EXCEPT`.
 enum Exception {
     Days(Day, Day),
     Calendar(Arc<str>),
@@ -712,11 +712,15 @@ fn date(item: &[u8], place: Range<usize>) -> Result<Day, Complaint> {
     })
 }
 
-fn hook(value: &[u8], draft: &mut Draft, hook: fn(&mut Hooks) -> &mut Option<Arc<[u8]>>) -> Result<(), Complaint> {
+fn hook(
+    value: &[u8],
+    builder: &mut PolicyBuilder,
+    hook: fn(&mut Hooks) -> &mut Option<Arc<[u8]>>,
+) -> Result<(), Complaint> {
     if value.trim_ascii().is_empty() {
         return Err(Complaint::new(0..value.len(), "expected a command, found nothing"));
     }
-    *hook(&mut draft.policy.hooks) = Some(value.into());
+    *hook(&mut builder.policy.hooks) = Some(value.into());
     Ok(())
 }
 

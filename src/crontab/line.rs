@@ -158,7 +158,6 @@ impl<'a> Cursor<'a> {
         &rest[..len]
     }
 
-    /// Skips blanks and tabs.
     pub fn skip_blanks(&mut self) {
         while self.peek().is_some_and(is_blank) {
             self.at += 1;

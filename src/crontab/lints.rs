@@ -1,7 +1,7 @@
 //! Warnings about the most common mistakes: lines that work, and probably not as they were meant. Each mistake is one function and one row of
 //! [`OF_JOBS`] or [`OF_SETTINGS`]; its cases are in `lints_tests`.
 //!
-//! Nothing here asks the machine. Where only the machine can tell a mistake from what was meant, the caller of the parser provides a
+//! Nothing here asks the machine. Where it depends on the machine whether something is a mistake, the caller of the parser provides a
 //! [`Machine`]; without one there is no warning.
 
 use super::command::first_percent;
@@ -220,7 +220,7 @@ fn past_year(job: &Job<'_>) -> Option<Complaint> {
     }
     let text = job.line.schedule_text;
     let year = text.iter().rposition(|&byte| is_blank(byte)).map_or(0, |blank| blank + 1);
-    let message = "this schedule never matches again: its last year is over";
+    let message = "this schedule never matches again: its last year is in the past";
     let complaint = Complaint::new(year..text.len(), message).moved(job.line.schedule_at);
     Some(complaint.help("write * for every year, or remove the entry"))
 }

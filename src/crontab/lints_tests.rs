@@ -173,9 +173,9 @@ const USER: &[Row] = &[
     ("MAILFROM=cron@example.org", None),
     ("MAILFROM=", None),
     // A year.
-    ("@quartz 0 0 12 1 1 * 2024 x", Some(("1:22", "its last year is over", "write * for every year"))),
-    ("@quartz 0 0 12 1 1 * 2024-2025 x", Some(("1:22", "its last year is over", "write *"))),
-    ("@quartz 0 0 12 1 1 * 2026 x", Some(("1:22", "its last year is over", "write *"))),
+    ("@quartz 0 0 12 1 1 * 2024 x", Some(("1:22", "its last year is in the past", "write * for every year"))),
+    ("@quartz 0 0 12 1 1 * 2024-2025 x", Some(("1:22", "its last year is in the past", "write *"))),
+    ("@quartz 0 0 12 1 1 * 2026 x", Some(("1:22", "its last year is in the past", "write *"))),
     ("@quartz 0 0 12 1 1 * 2027 x", None),
     ("@quartz 0 0 12 31 12 * 2026 x", None),
     ("0 0 1 1 * 2027 foo", Some(("1:11", "looks like a sixth field", "@quartz 0 0 0 1 1 * 2027"))),

@@ -1,10 +1,20 @@
 //! The crontab language: bytes in, entries and diagnostics out.
 //!
-//! Every line of a table becomes an entry, a setting, a comment or a diagnostic; an error in one line does not affect the others. [`Parser`] takes a table in
-//! pieces, so that no file has to be in memory as a whole. A line is cut into its parts in `line`, a job line is read in `entry`, a
-//! `NAME=VALUE` line in `setting` (where each name with a meaning has its row; those that make the [`Policy`] of the entries below have
-//! theirs in `job_setting`), probable mistakes have a row each in `lints`, and whatever is wrong is a [`Diagnostic`] with its place. [`Anacrontab`] is the other language, that of
-//! /etc/anacrontab.
+//! Every line of a crontab becomes an entry, a setting, a comment or a diagnostic; an error in one line does not affect the others. [`Parser`]
+//! takes a crontab in pieces, so that no file has to be in memory as a whole.
+//!
+//! | file | content |
+//! |---|---|
+//! | `parse`, `line`, `context` | the parser; lines and the steps by which one is read; what a crontab is read with |
+//! | `entry`, `command`, `form` | job lines; the command and its standard input; user and system crontabs |
+//! | `setting`, `environment` | `NAME=VALUE` lines, with a row for each name that has a meaning; the size of the environment |
+//! | `job_setting`, `job_scope`, `duration` | the settings `CRON_...`, one row each; which of them hold for an entry; durations as text |
+//! | `policy`, `fleet_rule`, `after` | what these settings and `@after` make of an entry |
+//! | `lints`, `policy_warnings`, `spelling` | probable mistakes, one row each; policies that do not suit the schedule; similar words |
+//! | `diagnostic`, `excerpt` | a message about a line, with its place; the piece of the line that it shows |
+//! | `store`, `intern`, `shared_bytes`, `memory` | the parsed crontab; sharing of equal parts; allocations that may fail |
+//! | `calendar` | calendar files, for `CRON_EXCEPT` |
+//! | `anacrontab` | the other language, that of /etc/anacrontab |
 #![forbid(unsafe_code)]
 
 mod after;

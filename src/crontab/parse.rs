@@ -60,7 +60,7 @@ impl Unlisted {
         (!counts.is_empty()).then(|| format!("{file}: {}, not listed\n", counts.join(" and ")))
     }
 
-    /// Errors and warnings together.
+    /// The number of errors and warnings together.
     pub fn total(&self) -> usize {
         self.errors + self.warnings
     }
@@ -121,7 +121,7 @@ pub struct Parser<'a> {
     /// The machine that the table is for. None: there are no warnings that depend on it.
     machine: Option<&'a dyn Machine>,
     /// Whether the table is only checked. Then nothing of it is kept.
-    judges_only: bool,
+    checks_only: bool,
     /// Whether `crontab` has installed the table, with its header.
     is_installed: bool,
     scope: Scope,
@@ -181,7 +181,7 @@ impl From<OutOfMemory> for Stop {
     }
 }
 
-/// A setting of TZ.
+/// A setting of `TZ`, kept for a warning about the entries below it.
 struct ZoneOfJobs {
     /// The number of its line, counted from 1.
     line: u32,
@@ -197,7 +197,7 @@ impl<'a> Parser<'a> {
         Parser {
             context,
             machine: None,
-            judges_only: false,
+            checks_only: false,
             is_installed: false,
             scope: Scope::default(),
             jobs: JobScope::default(),
@@ -238,8 +238,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Only checks the table: the result has no entries and no settings.
-    pub fn judging_only(mut self) -> Parser<'a> {
-        self.judges_only = true;
+    pub fn check_only(mut self) -> Parser<'a> {
+        self.checks_only = true;
         self
     }
 
@@ -281,7 +281,7 @@ impl<'a> Parser<'a> {
         self.unfinished.push(rest)
     }
 
-    /// Whether nothing of the table can run any more, however it goes on.
+    /// Whether nothing of the table can run any more, whatever follows.
     pub fn is_too_large(&self) -> bool {
         self.is_too_large
     }
@@ -332,7 +332,7 @@ impl<'a> Parser<'a> {
         if self.is_full || piece.is_empty() {
             return Ok(());
         }
-        self.look_for_odd_bytes(piece);
+        self.find_nul(piece);
         self.make_room(piece)?;
         for line in Lines::after(self.lines, piece) {
             if self.is_full {
@@ -345,7 +345,7 @@ impl<'a> Parser<'a> {
 
     /// Reserves memory for the entries of a small table at once, so that it does not grow in steps.
     fn make_room(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
-        if self.judges_only || self.newlines > 0 || piece.len() > SMALL {
+        if self.checks_only || self.newlines > 0 || piece.len() > SMALL {
             return Ok(());
         }
         let lines = memchr::memchr_iter(b'\n', piece).count();
@@ -358,14 +358,14 @@ impl<'a> Parser<'a> {
     fn read_unfinished(&mut self, ended: bool) -> Result<(), OutOfMemory> {
         let unfinished = std::mem::take(&mut self.unfinished);
         if !self.is_full {
-            self.look_for_odd_bytes(unfinished.text());
+            self.find_nul(unfinished.text());
             self.read_line(&unfinished.line(self.lines.saturating_add(1), ended))?;
         }
         self.unfinished = unfinished.emptied();
         Ok(())
     }
 
-    fn look_for_odd_bytes(&mut self, piece: &[u8]) {
+    fn find_nul(&mut self, piece: &[u8]) {
         self.has_nul = memchr::memchr(0, piece).is_some();
     }
 
@@ -529,7 +529,7 @@ impl<'a> Parser<'a> {
                 return Ok(());
             }
         };
-        if self.judges_only {
+        if self.checks_only {
             return Ok(());
         }
         let entry = Entry {
@@ -662,7 +662,7 @@ impl<'a> Parser<'a> {
         self.setting_lines += 1;
         self.environment.set(&line.text[name.clone()], value.len())?;
         // Once no entry can run any more for all the settings above it, those below are of no use either.
-        if self.judges_only || self.environment.is_beyond_repair() {
+        if self.checks_only || self.environment.is_beyond_repair() {
             return Ok(());
         }
         let setting = Setting {

@@ -8,9 +8,9 @@ use std::sync::{Arc, LazyLock};
 /// How an entry is run. Entries without job settings share [`Policy::default`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
-    /// `CRON_ENABLED`: whether the entry has slots. A run by hand works in any case.
+    /// `CRON_ENABLED`: whether the entry has slots. A manual run works in any case.
     pub is_enabled: bool,
-    /// `CRON_OVERLAP`: what happens at a slot while a run goes on.
+    /// `CRON_OVERLAP`: what happens at a slot while a run is in progress.
     pub overlap: Overlap,
     /// `CRON_GROUP`: the group whose limit of runs holds for the entry.
     pub group: Option<Group>,
@@ -46,13 +46,13 @@ pub struct Policy {
     pub fleet: FleetRule,
 }
 
-/// What happens at a slot while a run of the job is going on or waits.
+/// What happens at a slot while a run of the job is in progress or waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Overlap {
     /// The new run starts beside it.
     #[default]
     Allow,
-    /// The slot is skipped, and the run goes on.
+    /// The slot is skipped, and the run continues.
     Skip,
     /// The slot waits for the end of the run; a newer slot takes its place.
     Queue,

@@ -72,8 +72,7 @@ fn of_fleet(policy: &Policy, warn: &mut impl FnMut(String, &str)) {
     }
     if policy.fleet.mode == FleetMode::OneWithFailover && policy.overlap == Overlap::Allow {
         warn(
-            "CRON_FLEET=one,failover lets only one run go on at a time: a slot that comes meanwhile is skipped"
-                .to_owned(),
+            "CRON_FLEET=one,failover allows only one run at a time: a slot that comes meanwhile is skipped".to_owned(),
             "write CRON_OVERLAP=skip above this entry",
         );
     }
@@ -118,7 +117,8 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
             if let Some(timeout) = policy.timeout.filter(|timeout| *timeout > interval) {
                 warn(
                     format!(
-                        "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may go on at once",
+                        "CRON_TIMEOUT is {}, but this entry is due again after {every}: several of its runs may \
+                         overlap",
                         duration_text(timeout)
                     ),
                     "use a shorter timeout, or CRON_OVERLAP=skip, queue or replace",
@@ -148,7 +148,7 @@ fn too_long(policy: &Policy, interval: u32, warn: &mut impl FnMut(String, &str))
     }
 }
 
-/// The shortest time in seconds between two slots of a calendar schedule. None: there is none. Nothing can be too long for `@N`,
+/// The shortest time in seconds between two slots of a calendar schedule. None: it has at most one slot. Nothing can be too long for `@N`,
 /// which counts from the end of a run and its retries.
 fn interval(schedule: &Schedule) -> Option<u32> {
     if schedule.kind() != Kind::Calendar {

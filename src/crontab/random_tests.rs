@@ -123,14 +123,14 @@ fn a_table_that_comes_in_pieces_is_read_as_a_whole_one() {
     for round in 0..50_000u32 {
         let (text, form, profile) = any_table(&mut rng, round);
         let context = context(form, profile);
-        let (mut reader, mut judge, mut seen) = (Parser::new(&context), Parser::new(&context).judging_only(), 0);
+        let (mut reader, mut checker, mut seen) = (Parser::new(&context), Parser::new(&context).check_only(), 0);
         while seen < text.len() {
             let end = (seen + rng.usize(1..40)).min(text.len());
             reader.feed(&text[seen..end]).unwrap();
-            judge.feed(&text[seen..end]).unwrap();
+            checker.feed(&text[seen..end]).unwrap();
             seen = end;
         }
-        let (read, judged) = (reader.finish().unwrap(), judge.finish().unwrap());
+        let (read, judged) = (reader.finish().unwrap(), checker.finish().unwrap());
         let whole = parse(form, profile, &text);
         let shown = text.escape_ascii().to_string();
         assert_eq!((&read.diagnostics, read.unlisted), (&whole.diagnostics, whole.unlisted), "{shown:?}");

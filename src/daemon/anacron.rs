@@ -55,7 +55,7 @@ impl AnacronFiles {
         log_lines: &mut Vec<LogLine>,
     ) -> Event {
         self.read_table(settings, log_lines);
-        let was_on_battery = std::mem::replace(&mut self.is_on_battery, spares_battery() && power::is_on_battery());
+        let was_on_battery = std::mem::replace(&mut self.is_on_battery, waits_for_ac_power() && power::is_on_battery());
         if self.is_on_battery && !was_on_battery && self.table.is_some() {
             let detail = "on battery power: anacron jobs that are due wait".to_owned();
             log_lines.push(LogLine::of_daemon(Level::Info, "INFO", detail));
@@ -135,7 +135,7 @@ fn read_table(settings: &Settings) -> Option<(String, Result<Vec<u8>, Refusal>)>
 }
 
 /// Whether anacron's jobs wait while the machine runs on its battery. They do unless Debian's settings file for anacron says otherwise.
-fn spares_battery() -> bool {
+fn waits_for_ac_power() -> bool {
     let text = files::read_text(Path::new(shared::ANACRON_DEFAULTS), LARGEST_FILE).unwrap_or_default();
     let mut values = text.lines().filter_map(|line| line.trim().strip_prefix("ANACRON_RUN_ON_BATTERY_POWER="));
     values.next_back().is_none_or(|value| value.trim_matches(['"', '\'']) != "yes")

@@ -14,7 +14,7 @@ impl Daemon {
         let mut log_lines = Vec::new();
         let event = files.read(&self.settings, &unwritten, &mut log_lines);
         log_lines.iter().for_each(|line| self.log_line(line));
-        self.planner.handle(event);
+        self.driver.handle(event);
     }
 
     pub(super) fn log_due_anacron_job(&mut self, id: &[u8], starts_at: Timestamp) {
@@ -26,7 +26,7 @@ impl Daemon {
     pub(super) fn prepare_anacron_job(&mut self, id: &[u8]) {
         match self.files.anacron.as_ref().and_then(|files| files.task_before_start(id)) {
             Some(task) => self.begin_stamp_task(task),
-            None => self.planner.handle(Event::AnacronJobPrepared(Preparation::NotOurs)),
+            None => self.driver.handle(Event::AnacronJobPrepared(Preparation::NotOurs)),
         }
     }
 
@@ -47,11 +47,11 @@ impl Daemon {
     pub(super) fn finish_stamp_task(&mut self, result: StampResult) {
         match result {
             StampResult::Prepared(Ok(stamp)) => {
-                self.planner.handle(Event::AnacronJobPrepared(Preparation::Ready { stamp }));
+                self.driver.handle(Event::AnacronJobPrepared(Preparation::Ready { stamp }));
             }
             StampResult::Prepared(Err(why)) => {
                 self.warn(&format!("{why}; the job is not started"));
-                self.planner.handle(Event::AnacronJobPrepared(Preparation::Failed));
+                self.driver.handle(Event::AnacronJobPrepared(Preparation::Failed));
             }
             StampResult::Written(written) => {
                 if let Err(why) = written {
@@ -59,7 +59,7 @@ impl Daemon {
                 }
                 // The stamp of a run that has just ended may not be queued yet.
                 let is_queued = |action: &Action| matches!(action, Action::WriteStamp { cause: StampCause::Ended, .. });
-                let has_queued = self.planner.actions.iter().any(is_queued);
+                let has_queued = self.driver.actions.iter().any(is_queued);
                 if !has_queued && self.files.job_state.as_ref().is_none_or(|store| store.unwritten_stamps().is_empty())
                 {
                     self.release_reports();

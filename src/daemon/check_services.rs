@@ -73,7 +73,7 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
             let word = command.split_ascii_whitespace().next()?;
             let is_plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte));
             (is_plain && is_missing(word)).then(|| {
-                format!("mailer: there is no program {}: what jobs print is not mailed", printable(word.as_bytes()))
+                format!("mailer: there is no program {}: job output is not mailed", printable(word.as_bytes()))
             })
         }
         None => is_missing(SENDMAIL).then(|| {
@@ -89,9 +89,9 @@ fn missing_mailer(settings: &Settings) -> Option<String> {
     }
 }
 
-/// Says that the daemon does not use a directory because others can write to it, that nothing can be written to it, or that it cannot be made.
+/// Why the daemon cannot use a directory: others can write to it, it is not writable, or it cannot be created. None: it can be used.
 fn unusable(directory: &Path, links: Links, consequence: &str) -> Option<String> {
-    let existing = match created::look_at_directory(directory, links) {
+    let existing = match created::inspect_directory(directory, links) {
         Ok(FoundDirectory::Untrusted) => {
             return Some(format!("{}: {UNTRUSTED}; {consequence}", directory.display()));
         }

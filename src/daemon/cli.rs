@@ -124,9 +124,9 @@ fn own_options(profile: ProfileName) -> Vec<Arg> {
 
 /// Flags of busybox's crond that mean something else here, or nothing, and what to use instead.
 const BUSYBOX_FLAGS: [(&str, &str); 6] = [
-    ("-b", "leave it out: crond goes to the background by itself"),
+    ("-b", "remove it: crond goes to the background by itself"),
     ("-S", "write --log syslog"),
-    ("-l", "there is nothing: there are no log levels"),
+    ("-l", "remove it: crond has no log levels"),
     ("-d", "write --foreground --log stderr"),
     ("-L", "write --foreground --log stderr 2>>FILE"),
     ("-c", "write --spool DIR"),
@@ -164,7 +164,7 @@ pub struct EarlyOptions {
     pub config: Option<PathBuf>,
     /// Whether `--help` or `--version` is among the arguments: they must work with a broken configuration.
     pub page: bool,
-    /// Whether `--check` is among the arguments: it reports what is wrong with the configuration and goes on.
+    /// Whether `--check` is among the arguments: it reports what is wrong with the configuration and continues.
     pub check: bool,
 }
 

@@ -88,7 +88,7 @@ pub struct CrontabDatabase {
     known: KnownFiles,
     watch: ChangeWatch,
     queue: ScanQueue,
-    /// The rescan that is under way. None: there is none.
+    /// The rescan in progress. None: no rescan is in progress.
     file_check: Option<FileCheck>,
     deadlines: Deadlines,
     /// When a reload was carried out last (milliseconds of the monotonic clock).
@@ -97,7 +97,7 @@ pub struct CrontabDatabase {
     is_reloading: bool,
     /// Whether a directory could not be listed by the scan before, either.
     was_unlistable: bool,
-    /// When left-over files in the spool are looked for again (milliseconds of the monotonic clock).
+    /// When left-over files in the spool are searched for again (milliseconds of the monotonic clock).
     clean_at: i64,
     /// None: a standalone daemon does not run anacron's jobs.
     anacron: Option<AnacronPaths>,
@@ -384,7 +384,7 @@ impl CrontabDatabase {
             self.refresh_calendars(events);
         }
         if let Some(why) = self.watch.take_failure() {
-            let detail = format!("{why}; looking for changed tables each minute instead");
+            let detail = format!("{why}; checking crontabs for changes every minute instead");
             events.push(LoadEvent::Log(LogLine::of_daemon(Level::Warning, "WARNING", detail)));
         }
         has_more

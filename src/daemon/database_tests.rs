@@ -193,7 +193,7 @@ fn a_reload_of_many_changed_tables_gives_way_after_each_few_and_ends_with_the_la
     }
     assert!(turns > 3, "all in {turns} turns");
     assert!(!database.run_timers(&mut events), "it is reported once");
-    // Without changes, all files are looked at, a few in each turn. A further scan that is asked for meanwhile follows.
+    // Without changes, all files are examined, a few in each turn. A further scan that is asked for meanwhile follows.
     fs::write(path(1), ENTRY).unwrap();
     database.rescan(LoadRule::IfChanged, &mut events);
     let mut turns = 0;

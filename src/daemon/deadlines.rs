@@ -25,7 +25,7 @@ impl Deadlines {
         Deadlines { gather: None, incomplete: None, retry_rejected: None, poll: None, rescan, reload: None }
     }
 
-    /// The earliest deadline.
+    /// The earliest of the deadlines, in milliseconds of the monotonic clock.
     pub fn next(&self) -> i64 {
         let deadlines = [self.gather, self.incomplete, self.retry_rejected, self.poll, self.reload];
         deadlines.into_iter().flatten().fold(self.rescan, i64::min)

@@ -6,7 +6,7 @@ use super::job_state::{JobStateStore, StateLogLine};
 use super::load_event::{EventSink, LoadEvent, LogLine};
 use super::old_executors::{LostRunProcesses, RequestedEnd};
 use super::reactor::Interest;
-use super::state::{Daemon, Fatal, HeldReport, Planner, Stopping, reap};
+use super::state::{Daemon, Fatal, HeldReport, SchedulerDriver, Stopping, reap};
 use crate::crontab::printable;
 use crate::executor::{ExecutorEvent, ExecutorLinkError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
@@ -36,7 +36,7 @@ const STATE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Forwards load events to the scheduler and the log.
 struct LoadEventForwarder<'a> {
-    planner: &'a mut Planner,
+    driver: &'a mut SchedulerDriver,
     log: &'a mut Log,
     debug: Debug,
     /// Whether an event was forwarded.
@@ -51,10 +51,10 @@ impl EventSink for LoadEventForwarder<'_> {
         self.debug.log_load_event(self.log, &event);
         self.has_loaded |= matches!(event, LoadEvent::Load { .. } | LoadEvent::Unload { .. });
         match event {
-            LoadEvent::Load { source, table } => self.planner.handle(Event::Load { source, table }),
-            LoadEvent::Unload { path } => self.planner.handle(Event::Unload { path }),
-            LoadEvent::SystemZone(zone) => self.planner.handle(Event::SystemZone(zone)),
-            LoadEvent::Calendars(calendars) => self.planner.handle(Event::Calendars(calendars)),
+            LoadEvent::Load { source, table } => self.driver.handle(Event::Load { source, table }),
+            LoadEvent::Unload { path } => self.driver.handle(Event::Unload { path }),
+            LoadEvent::SystemZone(zone) => self.driver.handle(Event::SystemZone(zone)),
+            LoadEvent::Calendars(calendars) => self.driver.handle(Event::Calendars(calendars)),
             LoadEvent::Log(line) => write_line(self.log, &line),
         }
     }
@@ -82,7 +82,7 @@ impl Daemon {
         use Interest::{Exception, Readable};
         let (reactor, sources) = (&mut self.reactor, &self.sources);
         reactor
-            .add(&self.planner.timer, Readable, |daemon, _| daemon.handle_timer())
+            .add(&self.driver.timer, Readable, |daemon, _| daemon.handle_timer())
             .map_err(os("waiting for the clock"))?;
         reactor
             .add(&sources.signals, Readable, |daemon, _| daemon.handle_signals())
@@ -148,8 +148,8 @@ impl Daemon {
     pub fn run(&mut self) -> Result<(), Fatal> {
         loop {
             self.run_timers()?;
-            if self.planner.actions.is_empty() && self.planner.scheduler.has_more() {
-                self.planner.handle(Event::Tick);
+            if self.driver.actions.is_empty() && self.driver.scheduler.has_more() {
+                self.driver.handle(Event::Tick);
             }
             self.perform()?;
             self.arm()?;
@@ -170,8 +170,8 @@ impl Daemon {
 
     /// Lets the database do something, and forwards the load events that come of it.
     pub(super) fn with_database(&mut self, act: impl FnOnce(&mut CrontabDatabase, &mut dyn EventSink)) {
-        let (planner, log, debug) = (&mut self.planner, &mut self.log, self.settings.debug);
-        let mut forwarder = LoadEventForwarder { planner, log, debug, has_changes: false, has_loaded: false };
+        let (driver, log, debug) = (&mut self.driver, &mut self.log, self.settings.debug);
+        let mut forwarder = LoadEventForwarder { driver, log, debug, has_changes: false, has_loaded: false };
         act(&mut self.database, &mut forwarder);
         let LoadEventForwarder { has_changes, has_loaded, .. } = forwarder;
         if has_loaded {
@@ -184,14 +184,14 @@ impl Daemon {
             self.log_lack_of_state();
         }
         if self.database.take_anacron_change() {
-            self.planner.handle(Event::AnacrontabChanged);
+            self.driver.handle(Event::AnacrontabChanged);
         }
         self.add_database_sources();
     }
 
     /// How many milliseconds the loop may wait.
     fn poll_timeout(&self) -> Option<u64> {
-        if self.planner.has_work() {
+        if self.driver.has_work() {
             return Some(0);
         }
         let deadlines = [
@@ -201,7 +201,7 @@ impl Daemon {
             self.stopping.as_ref().and_then(Stopping::next),
             self.executors.old.check_at_ms(),
             self.files.wake_ups.resume_at(),
-            self.planner.scheduler.wake_at_elapsed_ms(),
+            self.driver.scheduler.wake_at_elapsed_ms(),
             self.control.next_deadline_ms(),
             self.history.deadline_ms(),
             self.fleet_deadline_ms(),
@@ -231,8 +231,8 @@ impl Daemon {
             self.log.flush();
             self.timers.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
         }
-        if self.planner.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
-            self.planner.handle(Event::Tick);
+        if self.driver.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
+            self.driver.handle(Event::Tick);
         }
         self.advance_control(now);
         self.run_history(now);
@@ -263,11 +263,11 @@ impl Daemon {
     }
 
     fn handle_timer(&mut self) -> Result<(), Fatal> {
-        match self.planner.timer.read().map_err(os("reading the clock's timer"))? {
+        match self.driver.timer.read().map_err(os("reading the clock's timer"))? {
             TimerEvent::Nothing => {}
             TimerEvent::Due | TimerEvent::ClockSet => {
-                self.planner.armed_for = None;
-                self.planner.handle(Event::Tick);
+                self.driver.armed_for = None;
+                self.driver.handle(Event::Tick);
             }
         }
         Ok(())
@@ -276,14 +276,14 @@ impl Daemon {
     /// Arms the timer for the next due moment, again if the clock was set meanwhile, as another one may be next then.
     fn arm(&mut self) -> Result<(), Fatal> {
         loop {
-            let due = self.planner.scheduler.wake_at();
-            if due == self.planner.armed_for && due.is_some() {
+            let due = self.driver.scheduler.wake_at();
+            if due == self.driver.armed_for && due.is_some() {
                 return Ok(());
             }
-            self.planner.armed_for = due;
+            self.driver.armed_for = due;
             self.debug_next(due);
-            match self.planner.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
-                TimerEvent::ClockSet => self.planner.handle(Event::Tick),
+            match self.driver.timer.arm(due.map(|due| due.0)).map_err(os("arming the clock's timer"))? {
+                TimerEvent::ClockSet => self.driver.handle(Event::Tick),
                 TimerEvent::Due | TimerEvent::Nothing => return Ok(()),
             }
         }
@@ -340,7 +340,7 @@ impl Daemon {
                     self.measure_delay(of.run, of.started_at_ms);
                     self.record_process(of.run, of.started_at_ms);
                 }
-                self.planner.handle(Event::Begun(runs));
+                self.driver.handle(Event::Begun(runs));
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),
@@ -375,7 +375,7 @@ impl Daemon {
     /// Carries out a limited number of the scheduler's actions, and records what has been started.
     pub(super) fn perform(&mut self) -> Result<(), Fatal> {
         for _ in 0..ACTIONS_A_TURN {
-            let Some(action) = self.planner.actions.pop_front() else { break };
+            let Some(action) = self.driver.actions.pop_front() else { break };
             match action {
                 Action::Start(mut start) => self.start(&mut start),
                 Action::Skipped { start, why, count, first } => {
@@ -385,7 +385,7 @@ impl Daemon {
                     self.log_skipped(&start, why, count, first);
                 }
                 Action::ReserveRuns(upto) => self.reserve_runs(upto),
-                Action::Completed(upto) => self.planner.handing_out = Some(upto),
+                Action::Completed(upto) => self.driver.pending_completed = Some(upto),
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::WasAway(absence) => self.log_absence(absence),
                 Action::Complain(complaint) => self.log_complaint(&complaint),
@@ -430,9 +430,9 @@ impl Daemon {
         }
         self.commit_job_state();
         // A record that is ahead of the state of jobs would have a crash lose the slots between.
-        if self.planner.actions.is_empty()
+        if self.driver.actions.is_empty()
             && !wants_to_write
-            && self.planner.handing_out.is_some()
+            && self.driver.pending_completed.is_some()
             && self.is_state_written()
         {
             self.record_completed();
@@ -477,7 +477,7 @@ impl Daemon {
 
     /// Has the processes ended that an executor has left.
     pub(super) fn end_lost_run(&mut self, LostRunProcesses { run, processes }: LostRunProcesses) {
-        let known = self.planner.scheduler.find_jobs([&run.job]);
+        let known = self.driver.scheduler.find_jobs([&run.job]);
         let grace_s = known.get(&run.job).map_or_else(RunRules::default, |start| start.rules.clone()).grace;
         self.executors.current.end_lost(run.run, processes, grace_s);
     }
@@ -492,7 +492,7 @@ impl Daemon {
     }
 
     fn record_completed(&mut self) {
-        if let Some(upto) = self.planner.handing_out.take() {
+        if let Some(upto) = self.driver.pending_completed.take() {
             self.record_end(upto);
         }
     }
@@ -576,7 +576,7 @@ impl Daemon {
     pub(super) fn log_lack_of_state(&mut self) {
         let is_missed = self.settings.is_standalone()
             && self.files.job_state.is_none()
-            && self.planner.scheduler.needs_saved_state();
+            && self.driver.scheduler.needs_saved_state();
         if is_missed && !self.is_lack_of_state_logged {
             self.is_lack_of_state_logged = true;
             let detail = "no --state-dir: retries, catch-up and other state of jobs last as long as this process";
@@ -676,7 +676,7 @@ impl Daemon {
 
     /// Writes a line about the state of the daemon, after USR1.
     fn log_state(&mut self) {
-        let waiting = match self.planner.scheduler.waiting() {
+        let waiting = match self.driver.scheduler.waiting() {
             0 => String::new(),
             count => format!(", {count} due and not started"),
         };
@@ -686,7 +686,7 @@ impl Daemon {
             count => format!(", {count} executors of earlier daemons"),
         };
         let state =
-            format!("{}, {} started and not ended{waiting}{old}", self.state(), self.planner.scheduler.running());
+            format!("{}, {} started and not ended{waiting}{old}", self.state(), self.driver.scheduler.running());
         self.log_event("STATE", &state);
         self.executors.current.log_state();
         self.executors.old.for_each(OldExecutor::log_state);
@@ -694,7 +694,7 @@ impl Daemon {
 
     /// The loaded crontabs and the next due moment in words.
     pub(super) fn state(&self) -> String {
-        let summary = self.planner.scheduler.summary();
+        let summary = self.driver.scheduler.summary();
         let next = summary.next_due.map_or_else(|| "nothing due".to_owned(), |due| format!("next due {due}"));
         let tables = format_count(summary.tables, "table", "tables");
         let entries = format_count(summary.entries, "entry", "entries");

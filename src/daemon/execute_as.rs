@@ -1,7 +1,7 @@
 //! Executes a program as another user: `crond --execute-as PROGRAM UID GID ARGUMENT...`.
 //!
 //! posix_spawn(3) cannot change the user id, and a fork of a daemon with large tables would copy their page tables, and its pages one by one
-//! while both go on. So the daemon has its own program spawned, which changes its identity and executes the other one.
+//! while both continue. So the daemon has its own program spawned, which changes its identity and executes the other one.
 
 use crate::crontab::printable;
 use crate::history::message::RecorderMessage;
@@ -57,7 +57,7 @@ fn change_and_execute(arguments: &[OsString]) -> io::Error {
     let changed =
         process::set_groups(&[]).and_then(|()| process::set_group_ids(gid)).and_then(|()| process::set_user_ids(uid));
     match changed {
-        Ok(()) if uid != 0 && process::can_become_root() => io::Error::other("the process could become root again"),
+        Ok(()) if uid != 0 && process::try_become_root() => io::Error::other("the process could become root again"),
         Ok(()) => Command::new(program).args(rest).exec(),
         Err(error) => error,
     }

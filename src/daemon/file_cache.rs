@@ -349,8 +349,8 @@ pub(super) struct Scan<'a> {
     pub(super) cache: &'a mut FileCache,
     pub(super) reader: TableReader<'a>,
     pub(super) depth: Depth,
-    /// Where the paths of files are added that are not known yet, or all with [`Depth::Anew`]. They are looked at later, and so are those that are
-    /// known. None: all are looked at during the scan, and read if they have changed.
+    /// Where the paths of files are added that are not known yet, or all with [`Depth::Anew`]. They are examined later, and so are those that are
+    /// known. None: all are examined during the scan, and read if they have changed.
     pub(super) listed: Option<&'a mut Vec<PathBuf>>,
     pub(super) events: &'a mut dyn EventSink,
 }

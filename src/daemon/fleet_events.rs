@@ -34,7 +34,7 @@ impl Daemon {
         let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
         self.take_fleet_news(news);
         self.flush_fleet();
-        if self.planner.scheduler.take_fleet_load_warning() {
+        if self.driver.scheduler.take_fleet_load_warning() {
             self.warn(&format!(
                 "more than {MOST_SLOTS_A_MINUTE} slots of fleet jobs are due in one minute, so that starts are late: set RANDOM_DELAY, or divide the fleet (cronwheel-fleet(7), Large sites)"
             ));
@@ -44,7 +44,7 @@ impl Daemon {
     /// Asks the engine for something.
     pub(super) fn request_of_fleet(&mut self, request: &FleetRequest) {
         if let Some(event) = self.fleet.request(request) {
-            self.planner.handle(Event::Fleet(event));
+            self.driver.handle(Event::Fleet(event));
         }
     }
 
@@ -63,7 +63,7 @@ impl Daemon {
     /// What is counted of the fleet. None: there is none.
     pub(super) fn fleet_metrics(&self) -> Option<cron::FleetMetrics> {
         let status = self.fleet.status()?;
-        let view = self.planner.scheduler.fleet_view(now());
+        let view = self.driver.scheduler.fleet_view(now());
         let own = view.as_ref().and_then(|view| view.nodes.iter().find(|node| node.node == view.node));
         Some(cron::FleetMetrics {
             engine_up: status.is_connected,
@@ -98,7 +98,7 @@ impl Daemon {
             match item {
                 FleetNews::Event(event) => {
                     let is_end = event == FleetEvent::Away;
-                    self.planner.handle(Event::Fleet(event));
+                    self.driver.handle(Event::Fleet(event));
                     if is_end {
                         self.end_fleet_reads();
                     }

@@ -32,7 +32,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// As whom the system's daemon has the recorder run.
+/// The user that the recorder of the system's daemon runs as.
 pub(super) const ACCOUNT: &str = "_cronwheel";
 /// The name of the journal in the run directory.
 const JOURNAL: &str = "history.journal";
@@ -448,7 +448,7 @@ impl OpenHistory {
         })
     }
 
-    /// Starts the recorder.
+    /// Starts the recorder (`cronctl recorder`) with the journal and the listening socket.
     fn spawn<H: Copy>(&self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> io::Result<RunningRecorder> {
         let (ours, theirs) = descriptor::stream_pair()?;
         let journal = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(self.journal.file())))?;
@@ -472,7 +472,7 @@ impl OpenHistory {
         Ok(RunningRecorder { socket: ours, token, unread: Vec::new(), since_ms: now_ms, lines: 0 })
     }
 
-    /// Why queries of the history are not answered. None: they are.
+    /// Why queries of the history are not answered. None: the recorder answers them.
     fn problem(&self) -> Option<String> {
         let why = self.problem.as_ref()?;
         match &self.recorder {
@@ -563,8 +563,8 @@ fn listen(settings: &Settings, threads: &SingleThreaded, has_control_socket: boo
     let directory = settings.sockets();
     make_socket_directory(&directory)?;
     let path = directory.join(HISTORY);
-    // With the lock of the run directory, or the control socket beside this one, nobody but the recorder of an earlier daemon can listen there, or
-    // that of this one before it executed itself anew. Both end.
+    // This daemon has the lock of the run directory, or the control socket beside this socket. So only the recorder of an earlier daemon can listen
+    // here, or the recorder that this daemon had before it executed itself anew. Both end.
     if !settings.is_standalone() || settings.run_dir_given || has_control_socket {
         let _ = std::fs::remove_file(&path);
     }
@@ -577,7 +577,6 @@ fn one_line(text: &str) -> String {
     printable(text.get(..end).unwrap_or_default().as_bytes()).to_string()
 }
 
-/// The numbers of runs.
 pub(super) fn run_numbers<'a>(runs: impl Iterator<Item = &'a RunOfJob>) -> Vec<u64> {
     runs.map(|run| run.run.0).collect()
 }

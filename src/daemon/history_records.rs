@@ -64,7 +64,7 @@ impl Daemon {
         }
     }
 
-    /// Records that the daemon begins, and which runs of earlier daemons go on.
+    /// Records that the daemon has started, and which runs of earlier daemons are in progress.
     pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
         self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
         self.flush_history();
@@ -75,7 +75,7 @@ impl Daemon {
         if start.rules.history_output > 0 {
             start.rules.history_output = self.history.output_bytes();
         }
-        if !self.history.is_on() || self.planner.scheduler.history_rule(&start.job) == HistoryRule::Off {
+        if !self.history.is_on() || self.driver.scheduler.history_rule(&start.job) == HistoryRule::Off {
             return;
         }
         let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
@@ -102,7 +102,7 @@ impl Daemon {
     pub(super) fn record_earlier_results(&mut self, started: &[EarlierStart]) {
         for start in started {
             let Some(result) = &start.result else { continue };
-            let rules = self.planner.scheduler.rules_of_job(&start.job);
+            let rules = self.driver.scheduler.rules_of_job(&start.job);
             self.record_result(result, rules.as_ref());
             if let Some(mail) = &start.mail {
                 self.record_mail(start.run, mail);
@@ -160,7 +160,7 @@ impl Daemon {
             None => {
                 let last = record.until.unwrap_or(record.scheduled_at);
                 let slots = (record.scheduled_at, last, record.count);
-                let start = self.planner.scheduler.request_of_job(&record.job);
+                let start = self.driver.scheduler.request_of_job(&record.job);
                 let start = start.map(|start| RunRequest { trigger: record.trigger, ..start });
                 self.record_slots(&record.job, start.as_ref(), slots, &record.outcome);
             }
@@ -195,7 +195,7 @@ impl Daemon {
         (first, last, count): (Timestamp, Timestamp, u64),
         outcome: &Outcome,
     ) {
-        if !self.history.is_on() || self.planner.scheduler.history_rule(job) == HistoryRule::Off {
+        if !self.history.is_on() || self.driver.scheduler.history_rule(job) == HistoryRule::Off {
             return;
         }
         // The recorder knows an entry that is gone from its last run.
@@ -213,7 +213,7 @@ impl Daemon {
         self.history.record(share, &HistoryEvent::Slots(Box::new(slots)), &[]);
     }
 
-    /// The id of the user as whom a job runs, if it is a local one.
+    /// The id of the user that a job runs as, if it is a local one.
     fn uid_of(&mut self, start: &RunRequest) -> Option<u32> {
         match &start.source.owner {
             Owner::User { uid, .. } => Some(*uid),

@@ -66,7 +66,7 @@ struct UserSpace {
     records: usize,
     bytes: usize,
     /// Whether it was said that there is too much.
-    is_told: bool,
+    is_limit_logged: bool,
 }
 
 /// The live content of the file: the latest state of each job.
@@ -112,7 +112,7 @@ impl Live {
         let is_full = !is_root && self.bytes_of_users() + size > self.limits.bytes_of_users;
         let space = self.users.entry(user).or_default();
         if space.records >= self.limits.records_per_user || space.bytes + size > most || is_full {
-            let is_first = !std::mem::replace(&mut space.is_told, true);
+            let is_first = !std::mem::replace(&mut space.is_limit_logged, true);
             return (key, Kept::TooMuch { is_first });
         }
         space.records += 1;
@@ -134,7 +134,7 @@ impl Live {
         if let Some(space) = self.users.get_mut(user) {
             space.records -= 1;
             space.bytes -= size;
-            if space.records == 0 && !space.is_told {
+            if space.records == 0 && !space.is_limit_logged {
                 self.users.remove(user);
             }
         }
@@ -229,7 +229,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let path = directory.join(NAME);
     // A directory that cannot be made now may exist when the thread tries again.
     if make_directory(directory).is_err()
-        && created::look_at_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
+        && created::inspect_directory(directory, Links::Followed).is_ok_and(|found| found == FoundDirectory::Untrusted)
     {
         return nothing(format!("the state directory {}: {UNTRUSTED}", directory.display()));
     }
@@ -244,7 +244,10 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     let content = match read(&path, boot) {
         Ok(Some(Ok(content))) => content,
         Ok(Some(Err(NewerVersion(version)))) => {
-            return nothing(format!("{} is of version {version}, which is newer: it is left as it is", path.display()));
+            return nothing(format!(
+                "{} has the newer version {version}: it is neither used nor changed",
+                path.display()
+            ));
         }
         Ok(None) => Content::default(),
         Err(error) => {
@@ -532,7 +535,7 @@ impl Writer {
                     continue;
                 }
             };
-            let wants_sync = self.exchange.lock().take_wish_for_sync(last_commit);
+            let wants_sync = self.exchange.lock().take_sync_request(last_commit);
             let written = written.and_then(|()| self.sync(wants_sync));
             retry_at_ms = written.is_err().then(|| clock::monotonic_ms().saturating_add(RETRY_MS));
             self.report_write(written, last_commit);
@@ -679,7 +682,7 @@ impl Writer {
 
 impl Shared {
     /// Whether a sync is requested. The request stays if more has been handed over since.
-    fn take_wish_for_sync(&mut self, last_commit: u64) -> bool {
+    fn take_sync_request(&mut self, last_commit: u64) -> bool {
         let wants_sync = self.wants_sync;
         self.wants_sync &= self.last_commit != last_commit;
         wants_sync

@@ -12,7 +12,7 @@ const SPARE: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(super) struct LiveRun {
     pub(super) job: JobId,
-    /// As whom it runs; empty for the caller of a standalone daemon.
+    /// The user that it runs as; empty for the caller of a standalone daemon.
     pub(super) user: String,
     pub(super) source: Source,
     pub(super) line: u32,
@@ -46,7 +46,7 @@ impl LiveRun {
     }
 }
 
-/// The runs that go on, and last outcomes.
+/// The runs in progress, and last outcomes.
 #[derive(Debug, Default)]
 pub(super) struct LiveRuns {
     runs: BTreeMap<RunId, LiveRun>,
@@ -118,17 +118,17 @@ impl LiveRuns {
         self.ended.remove(&id)
     }
 
-    /// A run that goes on.
+    /// A run in progress.
     pub(super) fn get(&self, id: RunId) -> Option<&LiveRun> {
         self.runs.get(&id)
     }
 
-    /// All runs that go on.
+    /// All runs in progress.
     pub(super) fn iter(&self) -> impl Iterator<Item = (RunId, &LiveRun)> {
         self.runs.iter().map(|(id, run)| (*id, run))
     }
 
-    /// The runs of a job that go on, in the order of their starts.
+    /// The runs of a job that are in progress, in the order of their starts.
     pub(super) fn of_job(&self, job: &JobId) -> impl Iterator<Item = (RunId, &LiveRun)> {
         self.by_job.get(job).into_iter().flatten().filter_map(|id| Some((*id, self.runs.get(id)?)))
     }

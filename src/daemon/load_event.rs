@@ -27,7 +27,7 @@ pub enum LoadEvent {
 
 /// Takes load events one by one: each crontab is passed on when it has been read, so that many are never in memory twice.
 pub trait EventSink {
-    /// Takes one event.
+    /// Handles one event, before the next crontab is read.
     fn push(&mut self, event: LoadEvent);
 }
 
@@ -55,7 +55,7 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    /// `(CRON) EVENT (DETAIL)`.
+    /// A line about the daemon itself: `(CRON) EVENT (DETAIL)`.
     pub fn of_daemon(level: Level, event: &'static str, detail: String) -> LogLine {
         let (user, rest) = ("CRON".to_owned(), String::new());
         LogLine { level, user, event: event.into(), detail, rest, line: None }

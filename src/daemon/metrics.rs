@@ -202,7 +202,7 @@ impl Metrics {
     /// A run, or a slot without one, has ended.
     pub(super) fn note_outcome(&mut self, record: &RunRecord) {
         if record.run.is_none() && record.trigger.is_manual() {
-            // A run by hand that was refused is no part of a row, which may go on.
+            // A manual run that was refused is not part of a row of skipped slots, and does not end it.
             return self.counters(&record.job).add_outcome(&record.outcome, 1);
         }
         if record.run.is_none() {
@@ -224,7 +224,7 @@ impl Metrics {
         }
     }
 
-    /// Slots had no run: so many of a row that begins with the slot `first`. While the row goes on it is reported again, each time as a
+    /// Slots had no run: so many of a row that begins with the slot `first`. While the row grows it is reported again, each time as a
     /// whole.
     pub(super) fn note_slots(&mut self, job: &JobId, outcome: &Outcome, first: i64, count: u64) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
@@ -260,7 +260,7 @@ impl Metrics {
         self.changes
     }
 
-    /// The entry of a job was seen. Of several surveys that go on at once, the one that began last counts.
+    /// The entry of a job was seen. Of several surveys at once, the one that began last counts.
     pub(super) fn note_seen(&mut self, job: &JobId, survey: u64, is_unlisted: bool) {
         let Some(counters) = self.jobs.get_mut(job) else { return };
         if counters.is_unlisted && !is_unlisted {
@@ -378,7 +378,7 @@ mod tests {
         metrics.note_outcome(&record(None, skipped.clone(), 600, 2));
         assert_eq!(runs(&metrics), [("skipped".to_owned(), 9)]);
         assert!(metrics.of_job(&job("x")).unwrap().shown().last_run.is_none());
-        // A run by hand that is refused does not end a row.
+        // A manual run that is refused does not end a row.
         metrics.note_outcome(&RunRecord { trigger: Trigger::Manual, ..record(None, skipped.clone(), 630, 1) });
         metrics.note_outcome(&record(None, skipped, 600, 3));
         assert_eq!(runs(&metrics), [("skipped".to_owned(), 11)]);

@@ -1,6 +1,8 @@
 //! The `crond` program: event loop, event sources, start-up, shutdown, crontab database.
 //!
-//! A new event source is added in `Daemon::add_sources` (`event_loop`), a new option in [`cli`] and `settings`.
+//! Event sources that last as long as the daemon are added in `Daemon::add_sources` (`event_loop`). Those that come and go, such as connections,
+//! the recorder or executors of earlier daemons, are added by the file that creates them. A deadline without a descriptor has a line in
+//! `Daemon::poll_timeout` and one in `Daemon::run_timers`. A new option is added in [`cli`] and `settings`.
 //!
 //! | file | content |
 //! |---|---|
@@ -16,7 +18,7 @@
 //! | `file_cache` | the state in which each crontab was read last |
 //! | `standalone_files` | crontabs that are named on the command line |
 //! | `scan_queue`, `deadlines` | paths that wait for a scan; when the database has work |
-//! | `change_watch` | how changes are noticed: with inotify(7), or by scanning each minute |
+//! | `change_watch` | how changes are noticed: with inotify(7), or by a scan every minute |
 //! | `watch`, `mounts`, `wake_ups` | sources of changes: inotify(7), the mount table, messages of `crontab` |
 //! | `load_event`, `load_lines` | results of loading, for the scheduler and for the log |
 //! | `anacron`, `stamps`, `anacron_jobs` | the anacrontab and the stamps of its jobs, and what the event loop does with them |
@@ -24,12 +26,14 @@
 //! | `job_state`, `job_state_file` | the state of jobs in the state directory: the thread that writes it, and the format of the file |
 //! | `control_socket`, `control`, `live_runs` | the control socket, and the runs and outcomes that it shows |
 //! | `run_events` | what is noted, recorded and published when a run starts and ends |
+//! | `metrics` | the counters of jobs for `Metrics` of the control socket |
 //! | `takeover`, `old_executors` | the runs and executors of earlier daemons |
 //! | `reexec`, `execution` | executing the program again after the loss of its executor, and the state that is passed on |
 //! | `history`, `history_records` | the journal of the history with the recorder, which keeps it, and what is recorded |
 //! | `fleet`, `fleet_events` | the agent of the fleet, and what the event loop does with it |
 //! | `fleet_start` | what the agent is started from, and the check of the engine |
-//! | `check`, `now` | `--check` and Debian's `-N` |
+//! | `check`, `check_services`, `now` | `--check`: of crontabs, and of the services that the daemon uses; Debian's `-N` |
+//! | `execute_as` | executes recorder and agent as another user |
 //! | `debug` | cronie's `-x` |
 
 mod anacron;

@@ -39,7 +39,7 @@ pub struct MountWatch {
 }
 
 impl MountWatch {
-    /// Opens the mount table.
+    /// Opens the mount table. If that fails, mounts are not watched.
     pub fn new() -> MountWatch {
         MountWatch { table: MountTable::open().ok(), ..MountWatch::default() }
     }

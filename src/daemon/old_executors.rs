@@ -1,8 +1,10 @@
 //! Executors of earlier daemons. Those that live are connected and report the ends of their runs. For those that are dead, their journal says which
-//! runs go on, and the processes of these are watched.
+//! runs keep running, and the processes of these are watched.
 
 use super::reactor::{Interest, Reactor, Token};
-use crate::executor::{DeadExecutor, EndMethod, LostProcesses, OldExecutor, RunOfJob, Sessions, SilentExecutor};
+use crate::executor::{
+    EndMethod, ExitedExecutor, LostProcesses, OldExecutor, RunOfJob, Sessions, UnresponsiveExecutor,
+};
 use crate::scheduler::{EndReason, RunId};
 use crate::sys::clock;
 use crate::sys::pidfd;
@@ -22,10 +24,10 @@ pub(super) struct OldExecutors {
     pub(super) connected: BTreeMap<Token, OldExecutor>,
     /// Executors that have closed their connection and have not ended yet.
     pub(super) closing: Vec<OldExecutor>,
-    pub(super) dead: BTreeMap<u64, DeadExecutor>,
+    pub(super) dead: BTreeMap<u64, ExitedExecutor>,
     /// Executors by id that live and cannot be reached.
-    pub(super) silent: BTreeMap<u64, SilentExecutor>,
-    /// Runs of dead and silent executors that go on, by the event sources of their processes.
+    pub(super) silent: BTreeMap<u64, UnresponsiveExecutor>,
+    /// Runs of dead and silent executors that are in progress, by the event sources of their processes.
     pub(super) watched: BTreeMap<Token, WatchedRun>,
     /// Watched runs whose processes have ended in this turn of the loop.
     pub(super) ended: Vec<Token>,
@@ -141,7 +143,7 @@ impl OldExecutors {
 
     /// Journals without names, which only a program that is executed in place of this one can read again.
     pub(super) fn nameless_journals(&self) -> impl Iterator<Item = &File> {
-        self.dead.values().filter_map(DeadExecutor::nameless_journal)
+        self.dead.values().filter_map(ExitedExecutor::nameless_journal)
     }
 
     /// An id for a dead or silent executor.

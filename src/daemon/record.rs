@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(StartRecord::open(dir.path(), &today).unwrap().read(), Some(Timestamp(1_800_000_060)));
         let tomorrow = boot("5e3f27bb-1b62-4f7a-8d52-0123456789ab");
         assert_eq!(StartRecord::open(dir.path(), &tomorrow).unwrap().read(), None);
-        // Run ids go on counting in another boot.
+        // Run ids continue to count in another boot.
         assert_eq!(record.read_reserved(), None);
         record.write_reserved(RunId(1_800_000_000_000)).unwrap();
         assert_eq!(record.read_reboot(), None);

@@ -54,8 +54,8 @@ impl Daemon {
             return Err(ReexecError::ReadOnce(file.clone()));
         }
         // This program starts nothing more. Runs that it has given up are logged now; the next program finds the waiting ones.
-        self.planner.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: self.state_at_stop() });
-        for action in std::mem::take(&mut self.planner.actions) {
+        self.driver.handle(Event::Stop { queue: AtStop::LeaveToNext, jobs: self.state_at_stop() });
+        for action in std::mem::take(&mut self.driver.actions) {
             match action {
                 Action::Skipped { start, why, count, first } => {
                     self.record_skipped(&start, why, count, first);
@@ -71,14 +71,14 @@ impl Daemon {
         self.flush_job_state();
         self.flush_history();
         let completed = if self.is_state_written() {
-            let completed = self.planner.scheduler.completed();
+            let completed = self.driver.scheduler.completed();
             self.record_end(completed);
             self.flush_job_state();
             completed
         } else {
             // The record must not be ahead of the state.
             let recorded = self.files.record.as_ref().and_then(StartRecord::read);
-            recorded.unwrap_or_else(|| self.planner.scheduler.completed())
+            recorded.unwrap_or_else(|| self.driver.scheduler.completed())
         };
         let keep = |descriptor| handover::keep_on_exec(descriptor).map_err(os("handing on a descriptor"));
         let locks = self.files.lock.iter().flat_map(|lock| lock.held()).map(keep).collect::<Result<Vec<i32>, _>>()?;
@@ -92,7 +92,7 @@ impl Daemon {
             journals,
             completed: completed.0,
             reboot_jobs: self.execution.reboot_jobs.map(|jobs| (jobs.first.0, jobs.last.0)),
-            next_run: self.planner.scheduler.next_run().0,
+            next_run: self.driver.scheduler.next_run().0,
             must_log_state: self.timers.log_state_at.is_some(),
             directory: self.execution.directory.as_os_str().as_bytes().to_vec(),
         };

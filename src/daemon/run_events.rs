@@ -13,7 +13,7 @@ use crate::scheduler::{Action, Event, RunRecord, RunRequest, RunResult, StampCau
 impl Daemon {
     /// Notes the runs of an earlier daemon that have not ended.
     pub(super) fn note_earlier_runs(&mut self, running: &[RunOfJob]) {
-        let known = self.planner.scheduler.find_jobs(running.iter().map(|run| &run.job));
+        let known = self.driver.scheduler.find_jobs(running.iter().map(|run| &run.job));
         for run in running {
             if let Some(like) = known.get(&run.job) {
                 self.runs.add_earlier(run, like);
@@ -33,12 +33,12 @@ impl Daemon {
     /// Handles the end of a run. If it leads to a stamp, it is reported when that is written.
     pub(super) fn handle_result(&mut self, result: RunResult) {
         self.debug(Topic::Processes, || format!("run {} ended: {:?}", result.run.0, result.outcome));
-        let rules = self.runs.get(result.run).and_then(|run| self.planner.scheduler.rules_of_job(&run.job));
-        let is_managed = self.planner.scheduler.is_managed_run(result.run);
-        let queued = self.planner.actions.len();
-        self.planner.handle(Event::RunEnded(Box::new(result.clone())));
+        let rules = self.runs.get(result.run).and_then(|run| self.driver.scheduler.rules_of_job(&run.job));
+        let is_managed = self.driver.scheduler.is_managed_run(result.run);
+        let queued = self.driver.actions.len();
+        self.driver.handle(Event::RunEnded(Box::new(result.clone())));
         let is_stamp = |action: &Action| matches!(action, Action::WriteStamp { cause: StampCause::Ended, .. });
-        let is_stamped = self.planner.actions.iter().skip(queued).any(is_stamp);
+        let is_stamped = self.driver.actions.iter().skip(queued).any(is_stamp);
         let report = HeldReport::Ended { result: Box::new(result), rules, is_managed };
         if is_stamped && self.files.job_state.is_some() {
             self.held_reports.push(report);
@@ -93,7 +93,7 @@ impl Daemon {
     }
 
     fn note_outcome(&mut self, record: &RunRecord) {
-        let entries = self.planner.scheduler.summary().entries;
+        let entries = self.driver.scheduler.summary().entries;
         self.runs.note_outcome(record, entries);
         self.metrics.note_outcome(record);
         self.metrics.limit(entries);

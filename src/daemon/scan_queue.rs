@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// An empty file that was changed within this time is probably about to be filled. Nanoseconds.
 pub(super) const JUST_EMPTIED_NS: u64 = 200_000_000;
 
-/// Paths to be scanned.
+/// Queue of paths: those that are ready to be scanned, and files that are still being written.
 #[derive(Debug, Default)]
 pub struct ScanQueue {
     ready: VecDeque<PathBuf>,

@@ -59,7 +59,7 @@ pub struct Settings {
     pub debug: Debug,
     /// Arguments that are not run as files.
     pub ignored: Vec<PathBuf>,
-    /// The faults of the configuration file, which only `--check` goes on with.
+    /// The faults of the configuration file, with which only `--check` continues.
     pub config_faults: Vec<String>,
 }
 

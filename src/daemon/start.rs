@@ -17,7 +17,7 @@ use super::reactor::{Interest, Reactor};
 use super::record::{RebootJobs, StartRecord};
 use super::settings::{Mode, Settings, version};
 use super::standalone_files::{StandaloneFiles, StandaloneFilesError};
-use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, Planner, Sources, now, reap};
+use super::state::{Daemon, DaemonFiles, Executors, Fatal, InternalTimers, SchedulerDriver, Sources, now, reap};
 use super::tables::{CrontabFiles, Origin};
 use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
@@ -162,12 +162,12 @@ fn start_as_caller(
     // A signal that the program before this one has read would else be lost.
     let log_state_at = resumed.as_ref().and_then(|resumed| resumed.must_log_state.then(clock::monotonic_ms));
     let timers = InternalTimers { log_state_at, ..InternalTimers::default() };
-    let planner = Planner::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
+    let driver = SchedulerDriver::new(scheduler, Timer::new().map_err(os("making the clock's timer"))?);
     let mut reactor = Reactor::new().map_err(os("making the event queue"))?;
     let signals = Signals::new().map_err(os("listening for signals"))?;
     let mut daemon = Daemon {
         log,
-        planner,
+        driver,
         executors: Executors { current: executor, is_writing: false, old: OldExecutors::new(&boot.id) },
         execution,
         database,
@@ -362,7 +362,7 @@ impl Daemon {
     /// Logs that the files on the command line give a standalone daemon nothing to do.
     fn log_lack_of_entries(&mut self) {
         if let Mode::Standalone(files) = &self.settings.mode
-            && self.planner.scheduler.entries().next().is_none()
+            && self.driver.scheduler.entries().next().is_none()
         {
             let files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
             let verb = if files.len() == 1 { "has" } else { "have" };
@@ -386,7 +386,7 @@ impl Daemon {
     fn open_job_state(&mut self, boot: &Boot, reserved: Option<RunId>) -> Result<SavedState, Fatal> {
         let OpenedState { store, mut saved, reserved: saved_reserved, log_lines, why_not } =
             open_job_state(&self.settings, boot);
-        self.planner.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
+        self.driver.scheduler.reserve_runs_from(first_run(reserved.max(saved_reserved)));
         if let Some(store) = &store {
             self.reactor
                 .add(store.notifier(), Interest::Readable, |daemon, _| {
@@ -432,9 +432,9 @@ impl Daemon {
         };
         let unsaved: Vec<&EarlierStart> = found.started.iter().filter(is_unsaved).collect();
         let unsaved_runs = unsaved.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
-        self.planner.handle(Event::EarlierRuns(undelivered.chain(unsaved_runs).collect()));
+        self.driver.handle(Event::EarlierRuns(undelivered.chain(unsaved_runs).collect()));
         let started = found.started.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
-        self.planner.handle(Event::EarlierStarts(started.collect()));
+        self.driver.handle(Event::EarlierStarts(started.collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
         let begun = found.started.iter().map(|start| start.run.0).collect();
         self.record_begin(DaemonBegun {
@@ -451,7 +451,7 @@ impl Daemon {
         });
         self.record_earlier_results(&found.started);
         for result in unsaved.into_iter().filter_map(|start| start.result.clone()) {
-            self.planner.handle(Event::RunEnded(Box::new(result)));
+            self.driver.handle(Event::RunEnded(Box::new(result)));
         }
         self.record_earlier_follow_ups(&found.follow_ups);
         let EarlierRuns { started, running } = self.take_over(found);
@@ -478,7 +478,7 @@ impl Daemon {
         }
         self.metrics.restore_rows(saved.rows_of_slots());
         let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
-        self.planner.handle_at(begin, moment);
+        self.driver.handle_at(begin, moment);
         self.report_status("");
         self.log_lack_of_state();
     }

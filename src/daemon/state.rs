@@ -46,7 +46,7 @@ pub(super) type Handler = fn(&mut Daemon, Token) -> Result<(), Fatal>;
 pub struct Daemon {
     pub(super) settings: Settings,
     pub(super) log: Log,
-    pub(super) planner: Planner,
+    pub(super) driver: SchedulerDriver,
     pub(super) executors: Executors,
     pub(super) database: CrontabDatabase,
     pub(super) files: DaemonFiles,
@@ -73,12 +73,12 @@ const SHORTEST_SLEEP_MS: i64 = 1_000;
 
 /// The scheduler, what it wants done, and the timer that wakes it.
 #[derive(Debug)]
-pub(super) struct Planner {
+pub(super) struct SchedulerDriver {
     pub(super) scheduler: Scheduler,
     /// The scheduler's answers that have not been carried out yet.
     pub(super) actions: VecDeque<Action>,
     /// Everything due up to here is started when no action is left and the executor has taken all requests.
-    pub(super) handing_out: Option<Timestamp>,
+    pub(super) pending_completed: Option<Timestamp>,
     pub(super) timer: Timer,
     /// The moment for which the timer is armed.
     pub(super) armed_for: Option<Timestamp>,
@@ -86,11 +86,18 @@ pub(super) struct Planner {
     slept_ms: i64,
 }
 
-impl Planner {
-    /// A planner whose timer is not armed.
-    pub(super) fn new(scheduler: Scheduler, timer: Timer) -> Planner {
+impl SchedulerDriver {
+    /// A driver whose timer is not armed.
+    pub(super) fn new(scheduler: Scheduler, timer: Timer) -> SchedulerDriver {
         let slept_ms = clock::slept_ms();
-        Planner { scheduler, actions: VecDeque::new(), handing_out: None, timer, armed_for: None, slept_ms }
+        SchedulerDriver {
+            scheduler,
+            actions: VecDeque::new(),
+            pending_completed: None,
+            timer,
+            armed_for: None,
+            slept_ms,
+        }
     }
 
     /// Passes an event of this moment to the scheduler and queues its answers.

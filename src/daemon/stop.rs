@@ -35,7 +35,7 @@ impl Daemon {
                 self.files.manager.send("STOPPING=1");
                 // The scheduler and the executor start nothing more, and the record says from when on.
                 let queue = if self.files.record.is_some() { AtStop::LeaveToNext } else { AtStop::Skip };
-                self.planner.handle(Event::Stop { queue, jobs: self.state_at_stop() });
+                self.driver.handle(Event::Stop { queue, jobs: self.state_at_stop() });
                 self.executors.current.stop_starting();
                 self.stopping = Some(if waits_for_jobs(&self.settings) {
                     self.log_wait();
@@ -73,7 +73,7 @@ impl Daemon {
     pub(super) fn advance_stop(&mut self, now_ms: i64) {
         match self.stopping {
             Some(Stopping::Waiting(at)) if at <= now_ms => {
-                let jobs = self.planner.scheduler.running();
+                let jobs = self.driver.scheduler.running();
                 if jobs > 0 {
                     let (noun, them) = if jobs == 1 { ("job", "it") } else { ("jobs", "them") };
                     self.warn(&format!("{jobs} {noun} still running; terminating {them}"));
@@ -94,7 +94,7 @@ impl Daemon {
             EndMethod::WithGrace => RunRules::default().grace,
             EndMethod::AtOnce => 0,
         };
-        self.planner.scheduler.note_end_of_all();
+        self.driver.scheduler.note_end_of_all();
         self.executors.current.end_all(method);
         for lost in self.executors.old.end_all(method) {
             self.executors.current.end_lost(lost.run.run, lost.processes, grace_s);
@@ -107,7 +107,7 @@ impl Daemon {
             None => false,
             Some(Stopping::AtOnce) => true,
             Some(Stopping::Waiting(_) | Stopping::Terminating(_) | Stopping::Killed) => {
-                self.planner.actions.is_empty() && self.planner.scheduler.running() == 0
+                self.driver.actions.is_empty() && self.driver.scheduler.running() == 0
             }
         }
     }
@@ -120,12 +120,12 @@ impl Daemon {
         if self.handle_executor().is_ok() {
             self.perform()?;
         }
-        let handed_over = self.planner.actions.is_empty() && !self.executors.current.wants_to_write();
+        let handed_over = self.driver.actions.is_empty() && !self.executors.current.wants_to_write();
         self.flush_job_state();
         if !handed_over {
             self.warn("the executor did not take the last starts in time");
         } else if self.is_state_written() {
-            self.record_end(self.planner.scheduler.completed());
+            self.record_end(self.driver.scheduler.completed());
         } else {
             // The record must not be ahead of the state.
             self.warn("the state of jobs was not written in time");
@@ -149,10 +149,10 @@ impl Daemon {
         loop {
             self.perform()?;
             let left = give_up_at - clock::monotonic_ms();
-            if self.planner.actions.is_empty() && !self.executors.current.wants_to_write() || left <= 0 {
+            if self.driver.actions.is_empty() && !self.executors.current.wants_to_write() || left <= 0 {
                 return Ok(());
             }
-            if self.planner.actions.is_empty() {
+            if self.driver.actions.is_empty() {
                 self.reactor.wait_for_any(Some(left.unsigned_abs())).map_err(os("waiting for the executor"))?;
                 self.handle_executor()?;
             }

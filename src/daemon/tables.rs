@@ -56,7 +56,7 @@ impl CrontabFiles {
         }
     }
 
-    /// The users that these crontabs need, none of whom has been looked up yet.
+    /// The users that these crontabs need and that have not been looked up yet.
     pub fn new_users(&self) -> DaemonUsers {
         match &self.origin {
             Origin::System(finder) if finder.has_label_check() => DaemonUsers::with_contexts(),
@@ -165,8 +165,8 @@ impl CrontabFiles {
     }
 
     /// Looks at known files, without opening them, from the first one behind a path on. It stops at the last file, or when `is_enough` returns true
-    /// for the number of files looked at. Returns the paths of those that have changed or may not be used as they are, and the last path that was
-    /// looked at if more follow. A file whose directory cannot be opened counts as unchanged; see [`CrontabFiles::take_unopened`].
+    /// for the number of files examined. Returns the paths of those that have changed or may not be used as they are, and the last path that was
+    /// examined if more follow. A file whose directory cannot be opened counts as unchanged; see [`CrontabFiles::take_unopened`].
     pub fn check_some(
         &mut self,
         after: Option<&str>,

@@ -1,3 +1,5 @@
+//! Scans of crontab directories: what is loaded, refused, removed and logged as files change.
+
 use super::super::load_event::LoadEvent;
 use super::super::load_lines::MOST_REPORTED;
 use super::*;
@@ -277,7 +279,7 @@ fn what_has_changed_is_found_without_being_read() {
     let listed: BTreeSet<PathBuf> = listed.into_iter().collect();
     assert_eq!(listed, ["c", "e"].map(|name| scene.path(name)).into(), "new and gone");
     assert_eq!(scene.words(events), NONE);
-    // One file is looked at in each turn. The one that is gone counts as changed, too.
+    // One file is examined in each turn. The one that is gone counts as changed, too.
     let (mut after, mut turns, mut changed) = (None, 0, BTreeSet::new());
     loop {
         let found = scene.tables.check_some(after.as_deref(), &mut scene.users, |count| count == 1);

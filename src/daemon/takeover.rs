@@ -4,8 +4,8 @@ use super::old_executors::{CHECK_PROCESSES_MS, WatchedRun};
 use super::reactor::{Interest, Token};
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::executor::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, OldExecutor, Predecessors, Retried, RunDirectoryError, RunOfJob,
-    Sessions, SilentExecutor,
+    AfterClose, EarlierStart, ExitedExecutor, LostRunState, OldExecutor, Predecessors, Retried, RunDirectoryError,
+    RunOfJob, Sessions, UnresponsiveExecutor,
 };
 use crate::report::{Ident, Level, LogRecord};
 use crate::scheduler::{JobId, RunId, RunOutcome, RunRequest, RunResult};
@@ -49,7 +49,7 @@ impl Daemon {
         for trouble in &found.errors {
             self.warn(&trouble.to_string());
         }
-        for pid in found.slow.iter().copied().chain(found.silent.iter().map(SilentExecutor::pid)) {
+        for pid in found.slow.iter().copied().chain(found.silent.iter().map(UnresponsiveExecutor::pid)) {
             self.warn(&format!(
                 "the executor {pid} of an earlier daemon does not answer; its jobs are those in its journal"
             ));
@@ -59,20 +59,20 @@ impl Daemon {
             let reported: Vec<RunId> = executor.running().map(|run| run.run).collect();
             if let Some(silent) = self.connect(executor) {
                 running.retain(|run| !reported.contains(&run.run));
-                running.extend(self.take_silent(silent));
+                running.extend(self.adopt_unresponsive(silent));
             }
         }
         for silent in found.silent {
-            running.extend(self.take_silent(silent));
+            running.extend(self.adopt_unresponsive(silent));
         }
         for dead in found.dead {
-            running.extend(self.take_dead(dead));
+            running.extend(self.adopt_exited(dead));
         }
         EarlierRuns { started: found.started, running }
     }
 
     /// Takes the results that a connected executor has kept, and waits for its messages. One that cannot be waited for is returned as one that cannot be reached.
-    fn connect(&mut self, mut executor: OldExecutor) -> Option<SilentExecutor> {
+    fn connect(&mut self, mut executor: OldExecutor) -> Option<UnresponsiveExecutor> {
         executor.take_earlier_results().into_iter().for_each(|result| self.handle_result(result));
         let handler: Handler = |daemon, token| daemon.handle_old_executor(token);
         match self.reactor.add(executor.descriptor(), Interest::Readable, handler) {
@@ -87,24 +87,24 @@ impl Daemon {
         }
     }
 
-    /// Watches the runs of an executor that cannot be reached. Returns those that go on.
-    fn take_silent(&mut self, silent: SilentExecutor) -> Vec<RunOfJob> {
+    /// Watches the runs of an executor that cannot be reached. Returns those still in progress.
+    fn adopt_unresponsive(&mut self, silent: UnresponsiveExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        let open = silent.open_runs().fates();
+        let open = silent.open_runs().run_states();
         self.executors.old.silent.insert(id, silent);
-        for (run, fate) in open {
-            match fate {
-                Fate::Ended { result, .. } => ended.push(result),
-                Fate::GoesOn(pid) => {
+        for (run, run_state) in open {
+            match run_state {
+                LostRunState::Ended { result, .. } => ended.push(result),
+                LostRunState::Running(pid) => {
                     if self.watch_run(id, &run, pid) {
                         running.push(run);
                     } else {
                         lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT });
                     }
                 }
-                Fate::Gone => lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT }),
-                Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START_OF_SILENT }),
+                LostRunState::Gone => lost.push(LostRun { run, rest: UNKNOWN_END_OF_SILENT }),
+                LostRunState::UnknownProcess => lost.push(LostRun { run, rest: UNKNOWN_START_OF_SILENT }),
             }
         }
         let handled: Vec<RunId> = lost.iter().map(|lost| lost.run.run).collect();
@@ -129,12 +129,12 @@ impl Daemon {
                     self.stop_watching(id);
                     // The scheduler knows the running ones already, here and below.
                     if let Some(silent) = self.connect(executor) {
-                        self.take_silent(silent);
+                        self.adopt_unresponsive(silent);
                     }
                 }
                 Retried::Dead(dead) => {
                     self.stop_watching(id);
-                    self.take_dead(dead);
+                    self.adopt_exited(dead);
                 }
                 // The processes of the run are still watched.
                 Retried::Gone => {}
@@ -156,26 +156,26 @@ impl Daemon {
         self.executors.old.watch((&mut self.reactor, handler), executor, run, pid)
     }
 
-    /// Records the results of a dead executor's runs. Returns those that go on.
-    fn take_dead(&mut self, dead: DeadExecutor) -> Vec<RunOfJob> {
+    /// Records the results of a dead executor's runs. Returns those still in progress.
+    fn adopt_exited(&mut self, dead: ExitedExecutor) -> Vec<RunOfJob> {
         let id = self.executors.old.new_id();
         let (mut running, mut lost, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        let open = dead.open_runs().fates();
+        let open = dead.open_runs().run_states();
         let begun: HashMap<RunId, i64> =
             open.iter().filter_map(|(run, _)| Some((run.run, dead.open_runs().begun_at(run.run)?))).collect();
         self.executors.old.dead.insert(id, dead);
-        for (run, fate) in open {
-            match fate {
-                Fate::Ended { result, is_reported } => ended.push((run, result, is_reported)),
-                Fate::GoesOn(pid) => {
+        for (run, run_state) in open {
+            match run_state {
+                LostRunState::Ended { result, is_reported } => ended.push((run, result, is_reported)),
+                LostRunState::Running(pid) => {
                     if self.watch_run(id, &run, pid) {
                         running.push(run);
                     } else {
                         lost.push(LostRun { run, rest: UNKNOWN_END });
                     }
                 }
-                Fate::Gone => lost.push(LostRun { run, rest: UNKNOWN_END }),
-                Fate::NeverSeen => lost.push(LostRun { run, rest: UNKNOWN_START }),
+                LostRunState::Gone => lost.push(LostRun { run, rest: UNKNOWN_END }),
+                LostRunState::UnknownProcess => lost.push(LostRun { run, rest: UNKNOWN_START }),
             }
         }
         let handled: Vec<RunId> =
@@ -196,7 +196,7 @@ impl Daemon {
 
     /// Ends runs of a dead executor when their time is over. `begun` has their starts, in seconds of UTC.
     fn limit_lost_runs(&mut self, runs: &[RunOfJob], begun: &HashMap<RunId, i64>) {
-        let known = self.planner.scheduler.find_jobs(runs.iter().map(|run| &run.job));
+        let known = self.driver.scheduler.find_jobs(runs.iter().map(|run| &run.job));
         let (now, now_ms) = (now().utc.0, clock::monotonic_ms());
         for run in runs {
             let timeout = known.get(&run.job).and_then(|start| start.rules.timeout);
@@ -241,7 +241,7 @@ impl Daemon {
             }
             Ok(AfterClose::Dead(dead)) => {
                 // The scheduler knows the running ones already.
-                self.take_dead(dead);
+                self.adopt_exited(dead);
             }
             Ok(AfterClose::Nothing) => self.lose_runs_of(&executor),
             Err(trouble) => {
@@ -331,7 +331,7 @@ impl Daemon {
     fn clean_up(&mut self) {
         let now = now().utc.0;
         let watched: BTreeSet<u64> = self.executors.old.watched.values().map(|watched| watched.executor).collect();
-        let is_done = |(id, dead): (&u64, &DeadExecutor)| (dead.is_done(now) && !watched.contains(id)).then_some(*id);
+        let is_done = |(id, dead): (&u64, &ExitedExecutor)| (dead.is_done(now) && !watched.contains(id)).then_some(*id);
         let done: Vec<u64> = self.executors.old.dead.iter().filter_map(is_done).collect();
         for dead in done.into_iter().filter_map(|id| self.executors.old.dead.remove(&id)).collect::<Vec<_>>() {
             let removed = dead.remove();
@@ -347,7 +347,7 @@ impl Daemon {
         if lost.is_empty() {
             return;
         }
-        let known = self.planner.scheduler.find_jobs(lost.iter().map(|lost| &lost.run.job));
+        let known = self.driver.scheduler.find_jobs(lost.iter().map(|lost| &lost.run.job));
         for LostRun { run, rest } in lost {
             self.log_old_run(&known, &run, "LOST", rest);
             self.handle_result(RunResult::of_outcome(run.run, RunOutcome::Lost, clock::wall_ms()));
@@ -360,7 +360,7 @@ impl Daemon {
         if runs.is_empty() {
             return;
         }
-        let known = self.planner.scheduler.find_jobs(runs.iter().map(|(run, _)| &run.job));
+        let known = self.driver.scheduler.find_jobs(runs.iter().map(|(run, _)| &run.job));
         for (run, end) in runs {
             let how = match end {
                 RunOutcome::Code(code) => format!("exit {code}"),

@@ -1,3 +1,5 @@
+//! Watches of directories: which changes of files and paths are reported.
+
 use super::*;
 use crate::sys::poll::Poll;
 use std::fs;

@@ -132,7 +132,7 @@ impl Executor {
         self.queue(&ExecutorRequest::ReportProcesses);
     }
 
-    /// Queues the message that runs of fleet jobs may go on until then, in milliseconds of CLOCK_BOOTTIME.
+    /// Queues the message that runs of fleet jobs may continue until then, in milliseconds of CLOCK_BOOTTIME.
     pub fn extend(&mut self, runs: Vec<RunId>, end_by_ms: i64) {
         self.queue(&ExecutorRequest::ExtendRuns { runs, end_by_ms });
     }

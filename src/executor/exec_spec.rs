@@ -1,7 +1,7 @@
 //! Turns a forked child into a job or a mailer. Every step is checked.
 
 use super::environment::{Variables, c_string};
-use super::label::Label;
+use super::selinux::Label;
 use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
 use crate::sys::cgroup::CgroupDescriptor;
@@ -198,7 +198,7 @@ impl ExecSpec {
     }
 
     /// Executes the program in a new process that keeps this process's identity, by posix_spawn(3), which costs less than a fork. None if that is
-    /// not possible: a fork can enter a cgroup and set an entry's limits, and tells which step fails.
+    /// not possible: a fork can enter a cgroup and set an entry's limits, and reports which step fails.
     pub(super) fn spawn(&self, threads: &SingleThreaded, stdio: Stdio<'_>) -> Option<Pid> {
         let needs_fork = self.identity.is_some() || self.label.is_some() || self.cgroup_descriptor.is_some();
         if needs_fork || self.limits != ResourceLimits::default() {
@@ -221,12 +221,12 @@ impl ExecSpec {
             reporter.send(&Failure { step: ExecStage::Cgroup, source });
         }
         stdio.place(child, reporter).map_err(at(ExecStage::Descriptors))?;
-        self.become_owner(reporter)?;
-        self.become_program(reporter)
+        self.set_identity(reporter)?;
+        self.exec_program(reporter)
     }
 
     /// Changes to the ids, the priority and the limits of the job.
-    fn become_owner(&self, reporter: &Reporter) -> Result<(), Failure> {
+    fn set_identity(&self, reporter: &Reporter) -> Result<(), Failure> {
         if self.sets_defaults {
             self.original_limits.limit.set().map_err(at(ExecStage::Limits))?;
             if self.identity.is_some() {
@@ -249,7 +249,7 @@ impl ExecSpec {
         }
     }
 
-    fn become_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
+    fn exec_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(reporter)?;
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
         Err(at(ExecStage::Exec)(self.program.exec()))
@@ -289,10 +289,10 @@ impl Identity {
         process::set_group_ids(self.gid).map_err(at(ExecStage::GroupId))?;
         process::set_user_ids(self.uid).map_err(at(ExecStage::UserId))?;
         // The kernel does this when ids change, unless fs.suid_dumpable says otherwise (proc(5)).
-        process::stay_private().map_err(at(ExecStage::UserId))?;
+        process::clear_dumpable().map_err(at(ExecStage::UserId))?;
         let ids = process::own_ids().map_err(at(ExecStage::Verify))?;
         let ours = ids.users == [self.uid; 3] && ids.groups == [self.gid; 3];
-        if !ours || (self.uid != 0 && process::can_become_root()) {
+        if !ours || (self.uid != 0 && process::try_become_root()) {
             return Err(at(ExecStage::Verify)(process::not_permitted()));
         }
         Ok(())

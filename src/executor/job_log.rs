@@ -153,17 +153,17 @@ impl JobLogger {
     /// Logs that the user of a job does not exist, as cronie does (job.c, job_runqueue).
     pub(super) fn unknown_user(&mut self, user: &str) {
         if self.is_cronie() {
-            self.say_as_daemon(user, "ERROR", "getpwnam() failed - user unknown");
+            self.record_as_daemon(user, "ERROR", "getpwnam() failed - user unknown");
         }
     }
 
     /// Logs a record about a job with the daemon's tag, as cronie does before the job's process exists.
-    pub(super) fn say_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
+    pub(super) fn record_as_daemon(&mut self, user: &str, event: &str, detail: &str) {
         self.log.write(&LogRecord { user, ..LogRecord::daemon(event, detail.as_bytes()) });
     }
 
     /// Logs another record about a run in the form of the reference implementations.
-    pub(super) fn say(&mut self, job: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
+    pub(super) fn record(&mut self, job: JobRef<'_>, level: Level, event: &str, detail: &[u8], rest: &str) {
         self.write(job, level, event, detail, rest, &[]);
     }
 

@@ -214,7 +214,7 @@ mod tests {
             entry(100, 50, 100, 1),
             entry(101, 100, 100, 2),
             entry(102, 101, 102, 3),
-            // Orphans: one in the leader's session, one in that of a descendant, and one that has left both.
+            // Orphans: in the leader's session, in the session of a descendant, and outside of both.
             entry(103, 1, 100, 4),
             entry(104, 1, 102, 5),
             entry(105, 1, 105, 6),

@@ -66,8 +66,8 @@ enum JournalRecord {
     Process { run: RunId, process: ProcessId },
     /// The run has ended with this result.
     Ended(RunResult),
-    /// The result has been written to the socket of a main, or a main has read it in this journal. A main that is killed before it has saved
-    /// what follows from the result leaves that to the next one, which finds the result here.
+    /// The result has been written to the socket of a main, or a main has read it in this journal. If a main
+    /// is killed before it has saved the consequences of the result, the next main finds the result here.
     Delivered { run: RunId },
     /// The end is in the log, and the output has been handled: it is in the log, or the mailer has ended.
     Reported { run: RunId, mail: MailResult },
@@ -621,7 +621,7 @@ mod tests {
         }
         assert_eq!(file.metadata().unwrap().len(), journal.size);
         let runs = runs(&file);
-        assert!(runs.contains_key(&RunId(0)), "a run that goes on is not forgotten");
+        assert!(runs.contains_key(&RunId(0)), "a run in progress is not forgotten");
         assert!((190_001..200_000).all(|run| runs.contains_key(&RunId(run))));
     }
 

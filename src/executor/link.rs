@@ -3,7 +3,7 @@
 
 use crate::crontab::LARGEST_ENVIRONMENT;
 use crate::sys::error::OsError;
-use crate::sys::insist::insist;
+use crate::sys::retry::retry_on_shortage;
 use crate::sys::{descriptor, files};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::VecDeque;
@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 /// bounds the environment. A line of a system table may be as long as the table.
 const LONGEST: usize = LARGEST_ENVIRONMENT + LONGEST_COMMAND + OTHER_FIELDS;
 
-/// The largest system table.
+/// Maximum length of a command: a system table may consist of one line, and is limited to that size.
 const LONGEST_COMMAND: usize = 64 << 20;
 
 /// Bytes for everything else in a start: names, paths and rules.
@@ -85,7 +85,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A connection without messages.
+    /// A connection over this socket, with nothing queued.
     pub fn new(socket: OwnedFd) -> Link {
         Link { socket, outgoing: VecDeque::new(), begun: 0, sent: 0, incoming: Vec::new(), next: 0 }
     }
@@ -127,7 +127,7 @@ impl Link {
     /// The socket fails. The connection is of no more use.
     pub fn flush(&mut self) -> io::Result<()> {
         while self.wants_to_write() {
-            match insist(|| self.send_some()) {
+            match retry_on_shortage(|| self.send_some()) {
                 Ok(count) => self.forget_sent(count),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -163,7 +163,7 @@ impl Link {
     /// The socket fails. The connection is of no more use.
     pub fn fill(&mut self) -> io::Result<bool> {
         loop {
-            match insist(|| files::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
+            match retry_on_shortage(|| files::read_on(self.socket.as_fd(), &mut self.incoming, BYTES_PER_READ)) {
                 Ok(0) => return Ok(false),
                 // A shorter read has emptied the socket, and later data or the end makes it readable again.
                 Ok(count) if count < BYTES_PER_READ => return Ok(true),

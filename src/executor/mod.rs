@@ -15,9 +15,9 @@
 //! | `journal`, `run_directory` | both | the journals of runs, and the directory with them |
 //! | `process` | executor | the event loop and everything that it does |
 //! | `job`, `job_log`, `output`, `relay` | executor | a job, its log records, its kept output, its relayed output |
-//! | `job_processes` | executor | which processes belong to a job |
+//! | `job_processes`, `job_cgroup` | executor | which processes belong to a job; the cgroup of a job |
 //! | `owner` | executor | turns and memory limits by owner |
-//! | `environment`, `label` | executor | a job's environment and SELinux context |
+//! | `environment`, `selinux` | executor | a job's environment and SELinux context |
 //! | `template`, `pam_monitor` | their own | the process that forks PAM monitors; the process that keeps a PAM session open |
 //! | `exec_spec` | job | from the fork to the exec |
 
@@ -30,7 +30,6 @@ mod job_cgroup;
 mod job_log;
 mod job_processes;
 mod journal;
-mod label;
 mod link;
 mod lost_processes;
 mod output;
@@ -40,6 +39,7 @@ mod predecessors;
 mod process;
 mod relay;
 mod run_directory;
+mod selinux;
 mod takeover;
 mod template;
 #[cfg(test)]
@@ -55,7 +55,7 @@ pub use journal::{JournaledFollowUp, KEPT_STARTS};
 pub use link::{Link, WireError};
 pub use lost_processes::{LostProcesses, Sessions};
 pub use predecessors::{
-    AfterClose, DeadExecutor, EarlierStart, Fate, OpenRuns, Predecessors, Retried, SilentExecutor,
+    AfterClose, EarlierStart, ExitedExecutor, LostRunState, OpenRuns, Predecessors, Retried, UnresponsiveExecutor,
     find as find_predecessors, of_journals as predecessors_of_journals,
 };
 pub use run_directory::RunDirectoryError;

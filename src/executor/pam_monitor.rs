@@ -10,8 +10,8 @@ use super::exec_spec::{
 };
 use super::job::usage_of;
 use super::job_cgroup;
-use super::label::Label;
 use super::link::{Link, WireError};
+use super::selinux::Label;
 use crate::crontab::ResourceLimits;
 use crate::profile::Profile;
 use crate::scheduler::{Environment, RunId, SharedBytes, Usage};
@@ -63,8 +63,8 @@ pub(super) struct MonitorRequest {
     pub(super) session_class: Option<Vec<u8>>,
     pub(super) variables: Environment,
     pub(super) command: SharedBytes,
-    /// The path of the program that is run with the verb `ping` instead of the shell.
-    pub(super) ping_program: Option<CString>,
+    /// The path of cronctl(1), which is run with the verb `call-url` instead of the shell. None: the shell runs the command.
+    pub(super) call_url_program: Option<CString>,
     pub(super) runs_without_home: bool,
     pub(super) original_limits: OriginalLimits,
     pub(super) limits: ResourceLimits,
@@ -315,7 +315,7 @@ pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;
     spec.limits = request.limits;
-    if let Some(path) = &request.ping_program {
+    if let Some(path) = &request.call_url_program {
         let arguments = vec![c"cronctl".to_owned(), CALL_URL.to_owned()];
         spec.program = Program::new(path.clone(), arguments, ping_variables(&variables).strings());
     }

@@ -45,7 +45,7 @@ pub struct Predecessors {
     /// Executors that are still running.
     pub executors: Vec<OldExecutor>,
     /// Journals of executors that are dead.
-    pub dead: Vec<DeadExecutor>,
+    pub dead: Vec<ExitedExecutor>,
     /// Starts that may be due again after a restart and must not be repeated.
     pub started: Vec<EarlierStart>,
     /// Runs whose result no main has received. They are still running, or their results follow. A run may be listed twice.
@@ -57,14 +57,14 @@ pub struct Predecessors {
     /// Errors of files that could not be read and were removed.
     pub errors: Vec<RunDirectoryError>,
     /// Executors that are alive but cannot be reached.
-    pub silent: Vec<SilentExecutor>,
+    pub silent: Vec<UnresponsiveExecutor>,
     /// Executors that are connected but have not listed their runs in time.
     pub slow: Vec<Pid>,
 }
 
 /// An executor that is or may be alive and to which there is no connection. Only the executor writes to its journal.
 #[derive(Debug)]
-pub struct SilentExecutor {
+pub struct UnresponsiveExecutor {
     files: ExecutorFiles,
     /// Runs without a delivered result, as read from the journal.
     open: OpenRuns,
@@ -76,19 +76,23 @@ pub struct SilentExecutor {
 #[derive(Debug)]
 pub enum Retried {
     /// The executor still cannot be reached.
-    Silent(SilentExecutor),
+    Silent(UnresponsiveExecutor),
     /// The executor has accepted the connection.
     Connected(OldExecutor),
     /// The executor is dead and has left a journal.
-    Dead(DeadExecutor),
+    Dead(ExitedExecutor),
     /// The executor and its journal are gone, and none of its runs is known to be running.
     Gone,
 }
 
-impl SilentExecutor {
-    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> SilentExecutor {
+impl UnresponsiveExecutor {
+    fn new(files: ExecutorFiles, content: Option<JournalContent>) -> UnresponsiveExecutor {
         let runs = content.unwrap_or_default().runs.into_iter();
-        SilentExecutor { files, open: OpenRuns(runs.filter(|(_, run)| !run.is_delivered).collect()), lost: Vec::new() }
+        UnresponsiveExecutor {
+            files,
+            open: OpenRuns(runs.filter(|(_, run)| !run.is_delivered).collect()),
+            lost: Vec::new(),
+        }
     }
 
     /// The process id of the executor.
@@ -108,12 +112,13 @@ impl SilentExecutor {
 
     /// Tries again to connect to the executor.
     pub fn retry(self, boot_id: &str) -> Retried {
-        let gone =
-            |silent: SilentExecutor| if silent.open.0.is_empty() { Retried::Gone } else { Retried::Silent(silent) };
+        let gone = |silent: UnresponsiveExecutor| {
+            if silent.open.0.is_empty() { Retried::Gone } else { Retried::Silent(silent) }
+        };
         match self.files.inspect(boot_id, now()) {
             Ok(Some(JournalState { is_alive: false, content: Ok(content), file })) => {
-                let SilentExecutor { files, lost, .. } = self;
-                let mut dead = DeadExecutor::new(Some(files), file, content);
+                let UnresponsiveExecutor { files, lost, .. } = self;
+                let mut dead = ExitedExecutor::new(Some(files), file, content);
                 // If this cannot be written, the next main records them as lost again.
                 let _ = dead.mark_handled(&lost);
                 Retried::Dead(dead)
@@ -141,17 +146,17 @@ pub struct OpenRuns(BTreeMap<RunId, JournaledRun>);
 
 impl OpenRuns {
     /// Each run and its state.
-    pub fn fates(&self) -> Vec<(RunOfJob, Fate)> {
+    pub fn run_states(&self) -> Vec<(RunOfJob, LostRunState)> {
         let sessions = Sessions::default();
-        let fate = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
-            (Some(result), _) => Fate::Ended { result: result.clone(), is_reported: known.mail.is_some() },
-            (None, Some(_)) => self.process_of(run, &sessions).map_or(Fate::Gone, Fate::GoesOn),
-            (None, None) => Fate::NeverSeen,
+        let run_state = |run: RunId, known: &JournaledRun| match (&known.result, known.process) {
+            (Some(result), _) => LostRunState::Ended { result: result.clone(), is_reported: known.mail.is_some() },
+            (None, Some(_)) => self.process_of(run, &sessions).map_or(LostRunState::Gone, LostRunState::Running),
+            (None, None) => LostRunState::UnknownProcess,
         };
-        self.0.iter().map(|(run, known)| (run_of_job(*run, known), fate(*run, known))).collect()
+        self.0.iter().map(|(run, known)| (run_of_job(*run, known), run_state(*run, known))).collect()
     }
 
-    /// A process of that run, if one is still there: its session leader or, after that one's end, another one in its cgroup or session.
+    /// A process of that run: its session leader or, after the leader's end, another process in its cgroup or session. None: all are gone.
     pub fn process_of(&self, run: RunId, sessions: &Sessions) -> Option<Pid> {
         lost_processes::process_of(self.0.get(&run)?.process?, run, sessions)
     }
@@ -169,7 +174,7 @@ impl OpenRuns {
 
 /// The journal of a dead executor, and the runs that main still has to handle.
 #[derive(Debug)]
-pub struct DeadExecutor {
+pub struct ExitedExecutor {
     /// None: the journal is a file without a name.
     files: Option<ExecutorFiles>,
     file: File,
@@ -182,7 +187,7 @@ pub struct DeadExecutor {
 
 /// The state of a run whose executor died or cannot be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum LostRunState {
     /// The journal has the result of the run.
     Ended {
         /// The result of the run.
@@ -191,18 +196,18 @@ pub enum Fate {
         is_reported: bool,
     },
     /// This process is still running.
-    GoesOn(Pid),
+    Running(Pid),
     /// No process of the run is left.
     Gone,
     /// The executor died while it started the run.
-    NeverSeen,
+    UnknownProcess,
 }
 
-impl DeadExecutor {
-    fn new(files: Option<ExecutorFiles>, file: File, content: JournalContent) -> DeadExecutor {
+impl ExitedExecutor {
+    fn new(files: Option<ExecutorFiles>, file: File, content: JournalContent) -> ExitedExecutor {
         let kept_until = content.runs.values().map(|run| run.last_step_at().saturating_add(KEPT_STARTS)).max();
         let open = OpenRuns(content.runs.into_iter().filter(|(_, run)| run.is_open()).collect());
-        DeadExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
+        ExitedExecutor { files, file, valid_length: content.valid_length, open, kept_until: kept_until.unwrap_or(0) }
     }
 
     /// The runs whose result was not delivered or not reported.
@@ -248,7 +253,7 @@ pub enum AfterClose {
     /// The executor has left no journal.
     Nothing,
     /// The executor is dead and has left a journal.
-    Dead(DeadExecutor),
+    Dead(ExitedExecutor),
 }
 
 impl OldExecutor {
@@ -258,15 +263,15 @@ impl OldExecutor {
             None => AfterClose::Nothing,
             Some(JournalState { is_alive: true, .. }) => AfterClose::StillThere,
             Some(JournalState { content, file, .. }) => {
-                AfterClose::Dead(DeadExecutor::new(Some(self.files.clone()), file, content?))
+                AfterClose::Dead(ExitedExecutor::new(Some(self.files.clone()), file, content?))
             }
         })
     }
 
     /// Drops a connection that cannot be registered with epoll.
-    pub fn disconnect(self, boot_id: &str) -> SilentExecutor {
+    pub fn disconnect(self, boot_id: &str) -> UnresponsiveExecutor {
         let content = self.files.inspect(boot_id, now()).ok().flatten().and_then(|found| found.content.ok());
-        SilentExecutor::new(self.files, content)
+        UnresponsiveExecutor::new(self.files, content)
     }
 }
 
@@ -287,7 +292,7 @@ pub fn of_journals(files: Vec<File>, boot_id: &str) -> Predecessors {
                 found.started.extend(starts_of(&content));
                 found.follow_ups.extend(content.follow_ups.iter().cloned());
                 found.undelivered.extend(undelivered(&content));
-                found.dead.push(DeadExecutor::new(None, file, content));
+                found.dead.push(ExitedExecutor::new(None, file, content));
             }
             Err(source) => {
                 found.errors.push(RunDirectoryError::Journal { path: "of the program before".into(), source });
@@ -326,10 +331,10 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
     };
     let (dead, connected, silent) = connect_all(listed, boot_id, &mut found.errors);
     for (files, file, content) in dead {
-        take_dead(&mut found, files, file, content);
+        adopt_exited(&mut found, files, file, content);
     }
     for executor in connected {
-        take_living(&mut found, executor, boot_id);
+        adopt_running(&mut found, executor, boot_id);
     }
     for files in silent {
         let content = match files.inspect(boot_id, now()) {
@@ -341,7 +346,7 @@ pub fn find(directory: &Path, boot_id: &str) -> Predecessors {
         found.started.extend(content.iter().flat_map(starts_of));
         found.follow_ups.extend(content.iter().flat_map(|content| content.follow_ups.iter().cloned()));
         found.undelivered.extend(content.iter().flat_map(undelivered));
-        found.silent.push(SilentExecutor::new(files, content));
+        found.silent.push(UnresponsiveExecutor::new(files, content));
     }
     found
 }
@@ -404,7 +409,7 @@ fn wait_for_answers(connected: &mut Vec<OldExecutor>, left: &mut Vec<ExecutorFil
     });
 }
 
-fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content: JournalContent) {
+fn adopt_exited(found: &mut Predecessors, files: ExecutorFiles, file: File, content: JournalContent) {
     if content.is_of_another_boot {
         found.errors.extend(files.discard().err());
         return;
@@ -416,10 +421,10 @@ fn take_dead(found: &mut Predecessors, files: ExecutorFiles, file: File, content
     found.started.extend(starts_of(&content));
     found.follow_ups.extend(content.follow_ups.iter().cloned());
     found.undelivered.extend(undelivered(&content));
-    found.dead.push(DeadExecutor::new(Some(files), file, content));
+    found.dead.push(ExitedExecutor::new(Some(files), file, content));
 }
 
-fn take_living(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
+fn adopt_running(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &str) {
     let content = match executor.files.inspect(boot_id, now()) {
         Ok(Some(found)) => found.content.map(Some),
         Ok(None) => Ok(None),

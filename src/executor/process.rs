@@ -13,6 +13,7 @@
 //! | `start_limiter` | how many processes are being started at once |
 //! | `pam`, `pam_jobs` | the template process; jobs that need a PAM session |
 //! | `running`, `children` | the running jobs; the child processes |
+//! | `cgroups` | the cgroups of jobs, and those that are to be removed |
 //! | `finish` | reading output, and what follows from the end of a job |
 //! | `job_endings`, `endings` | jobs that are being ended, and the walks over their processes |
 //! | `late_jobs`, `late` | jobs that have ended and whose background processes still write |

@@ -28,7 +28,7 @@ struct RelayedStream {
     written: usize,
 }
 
-/// How lines are written.
+/// How the output lines of jobs are written to standard output (`crond FILE`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineFormat {
     /// As the job has written them.

@@ -164,7 +164,7 @@ pub(super) struct JournalState {
 
 /// Whether the directory exists. It is an error if other users can write to it.
 fn trust(directory: &Path) -> Result<bool, RunDirectoryError> {
-    match created::look_at_directory(directory, Links::Refused).map_err(os_at("looking at", directory))? {
+    match created::inspect_directory(directory, Links::Refused).map_err(os_at("looking at", directory))? {
         FoundDirectory::Missing => Ok(false),
         FoundDirectory::Trusted => Ok(true),
         FoundDirectory::Untrusted => Err(RunDirectoryError::Untrusted { path: directory.to_owned() }),

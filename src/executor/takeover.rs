@@ -87,11 +87,11 @@ impl OldExecutor {
 
     /// Adds runs that are taken as running until the executor has listed its runs.
     pub(super) fn add_expected_runs(&mut self, runs: impl Iterator<Item = RunOfJob>) {
-        let untold = runs.filter(|run| !self.running.contains_key(&run.run));
-        self.expected.extend(untold.map(|run| (run.run, run)));
+        let unlisted = runs.filter(|run| !self.running.contains_key(&run.run));
+        self.expected.extend(unlisted.map(|run| (run.run, run)));
     }
 
-    /// The runs that are still running: those that the executor has listed, and those that are expected.
+    /// The runs in progress: listed by the executor, or expected.
     pub fn running(&self) -> impl Iterator<Item = &RunOfJob> {
         self.running.values().chain(self.expected.values())
     }
@@ -162,7 +162,7 @@ impl OldExecutor {
         self.ask_same_version(&ExecutorRequest::Conclude { run, is_mailed });
     }
 
-    /// Lets runs of fleet jobs go on until then, see [`super::Executor::extend`].
+    /// Lets runs of fleet jobs keep running until then, see [`super::Executor::extend`].
     pub fn extend(&mut self, runs: Vec<RunId>, end_by_ms: i64) {
         self.ask_same_version(&ExecutorRequest::ExtendRuns { runs, end_by_ms });
     }

@@ -113,7 +113,7 @@ fn template(
     process::ignore_children();
     let library = Library::open();
     if let (Some(library), Ok(service)) = (&library, CString::new(profile.pam_service)) {
-        library.keep_modules(&service);
+        library.preload_modules(&service);
     }
     while let Some(MonitorStart { link, stdio }) = MonitorStart::receive(socket.as_fd()) {
         let mut monitor = PamMonitor { library: library.as_ref(), profile, policy, cgroup, link: Link::new(link) };

@@ -42,7 +42,7 @@ pub enum ExecutorRequest<S> {
         /// Send `Started` as soon as it has a process.
         wants_pid: bool,
     },
-    /// Make no more starts; running jobs go on.
+    /// Make no more starts; running jobs keep running.
     StopStarting,
     /// End a run with all its processes: SIGTERM, and SIGKILL after its grace period.
     End {
@@ -90,9 +90,9 @@ pub enum ExecutorRequest<S> {
     },
     /// Send `Begun` with the processes that have not been reported.
     ReportProcesses,
-    /// Runs of fleet jobs that fail over may go on until then.
+    /// Runs of fleet jobs that fail over may continue until then.
     ExtendRuns {
-        /// The runs of fleet jobs that may go on.
+        /// The runs of fleet jobs that may continue.
         runs: Vec<RunId>,
         /// When they are ended unless they are extended again, in milliseconds of CLOCK_BOOTTIME.
         end_by_ms: i64,
@@ -137,9 +137,9 @@ pub enum ExecutorEvent {
     Begun {
         /// The ids of the runs.
         runs: Vec<RunId>,
-        /// The processes of these runs and of runs that were begun before. Where a PAM monitor starts the job, its process is known only
-        /// later. It is sent with the next other event, so that it costs no wake-up of main, and earlier on request. A run that ends before
-        /// that is not among them.
+        /// The processes of these runs and of earlier ones. Where a PAM monitor starts the job, its process is known only later; it is then
+        /// sent together with the next other event, which saves main a wake-up, or at once if main asks for it. The process of a run that has
+        /// ended before is not sent.
         processes: Vec<RunProcess>,
     },
     /// What the history keeps of the output of a run that has ended. It comes after the run's result, and once more with all of it if
@@ -164,7 +164,7 @@ pub enum ExecutorEvent {
         stream: OutputStream,
         /// Bytes of the output that are left out before this part.
         skipped: u64,
-        /// The output.
+        /// The bytes of the output.
         data: Vec<u8>,
         /// Whether this is the last part: the output has ended, main wants no more, or there is no such run, or too many followers.
         is_end: bool,

@@ -86,10 +86,10 @@ pub struct DaemonBegun {
     /// Everything due up to here was handled by an earlier daemon, seconds of UTC.
     #[serde(default)]
     pub handled_until: Option<i64>,
-    /// Whether it goes on in the place of a program that lost its executor.
+    /// Whether it continues in the place of a program that lost its executor.
     #[serde(default)]
     pub is_resumed: bool,
-    /// Runs that go on, or whose ends will be reported.
+    /// Runs in progress, or whose ends will be reported.
     #[serde(default)]
     pub live: Vec<u64>,
     /// Runs that executors of this boot have begun in the last minutes.
@@ -127,7 +127,7 @@ pub struct RecordedEntry {
     pub user: String,
     /// The id of that user, if it is known.
     pub uid: Option<u32>,
-    /// The owner of the crontab: who may see the record. None: it is a table of the system.
+    /// The owner of the crontab: who may see the record. None: a system table.
     pub owner: Option<u32>,
     /// The path of the crontab. Empty: the entry is gone, and the job's last row describes it.
     pub source: String,
@@ -209,7 +209,7 @@ pub struct Slots {
 }
 
 impl RecordedEntry {
-    /// The entry of a start. `uid` is the id of the user as whom it runs, as far as main knows it.
+    /// The entry of a start. `uid` is the id of the user that it runs as, if main knows it.
     pub fn of(start: &RunRequest, uid: Option<u32>) -> RecordedEntry {
         let owner = match &start.source.owner {
             Owner::User { uid, .. } => Some(*uid),

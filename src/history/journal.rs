@@ -87,7 +87,7 @@ fn write_header(file: &File, start: Position) -> io::Result<()> {
 /// An event with the bytes beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournaledEvent {
-    /// The event. None: it is one of a later version that is not known here.
+    /// The event. None: a kind of event that only a later version knows.
     pub event: Option<HistoryEvent>,
     /// The kept output of the run that the event is about; empty for most events.
     pub bytes: Vec<u8>,
@@ -101,7 +101,7 @@ pub struct Batch {
     /// The place behind the last of them.
     pub end: Position,
     /// Whether bytes follow that are no event: it is being written, or damaged.
-    pub has_unreadable_rest: bool,
+    pub has_trailing_garbage: bool,
 }
 
 /// Reads events for the recorder.
@@ -127,7 +127,7 @@ impl JournalReader {
         let length = self.file.metadata()?.len();
         let known = from.filter(|from| from.generation == start.generation && from.offset <= length);
         let begin = known.map_or(start, |known| known.max(start));
-        let mut batch = Batch { events: Vec::new(), end: begin, has_unreadable_rest: false };
+        let mut batch = Batch { events: Vec::new(), end: begin, has_trailing_garbage: false };
         let mut bytes = 0;
         while batch.events.len() < most_events && bytes < most_bytes {
             match read_event(&self.file, batch.end, length)? {
@@ -138,7 +138,7 @@ impl JournalReader {
                 }
                 Found::End => break,
                 Found::Unreadable => {
-                    batch.has_unreadable_rest = true;
+                    batch.has_trailing_garbage = true;
                     break;
                 }
             }
@@ -196,7 +196,7 @@ pub enum Share {
 
 /// The space of the journal that the events of a user take.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
+struct UsedSpace {
     /// Bytes of events that were written since the recorder was last up to date.
     written: u64,
     /// Bytes that are reserved for the ends of runs.
@@ -219,7 +219,7 @@ impl OpenRun {
     }
 }
 
-/// Appends events for main.
+/// The writing end of the journal, which main holds.
 #[derive(Debug)]
 pub struct JournalWriter {
     file: File,
@@ -233,7 +233,7 @@ pub struct JournalWriter {
     buffer: Vec<u8>,
     /// The number of events in `buffer`.
     buffered: u64,
-    shares: HashMap<Share, Taken>,
+    shares: HashMap<Share, UsedSpace>,
     /// Bytes that all users but root take together.
     of_users: u64,
     /// Runs whose ends are still to come.
@@ -454,7 +454,7 @@ impl JournalWriter {
             }
             Err(why) => {
                 self.dropped += count;
-                // The next write goes over a part that was written. If it cannot be cut off now, its checksum tells it.
+                // The next write goes over a part that was written. If it cannot be cut off now, its checksum shows that it is not valid.
                 let _ = self.file.set_len(self.end.offset);
                 Err(why)
             }
@@ -585,7 +585,7 @@ mod tests {
             file.read_exact_at(&mut byte, offset).unwrap();
             file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
             let batch = read(&file, None);
-            assert!(batch.has_unreadable_rest && batch.events.len() < 3, "{offset}");
+            assert!(batch.has_trailing_garbage && batch.events.len() < 3, "{offset}");
             assert_eq!(times(&batch), (0..batch.events.len() as i64).collect::<Vec<_>>(), "{offset}");
             file.write_all_at(&byte, offset).unwrap();
         }
@@ -653,7 +653,7 @@ mod tests {
         }
         of_bob += writer.waiting() - of_alice;
         assert!(of_bob + of_alice <= OF_USERS, "{of_bob}");
-        // Output ends at the half, events without output go on.
+        // Output ends at the half, events without output are still written.
         assert!(!writer.has_room_for_output());
         writer.take_dropped();
         writer.append(Share::Root, &event(2), &piece);
@@ -693,7 +693,7 @@ mod tests {
         }
         assert_eq!((writer.take_dropped(), writer.reserved, writer.open_runs.len()), (0, 0, 0));
         assert!(writer.waiting() <= LARGEST);
-        // What goes on keeps its room when everything is applied; what has ended does not.
+        // Runs in progress keep their space when everything is applied; ended ones do not.
         writer.flush().unwrap();
         writer.applied(writer.end, 5).unwrap();
         [begun(1), begun(2), ended(2)].iter().for_each(|event| writer.append(Share::User(1000), event, b""));

@@ -25,7 +25,7 @@ pub const PROTOCOL: u32 = 1;
 pub struct RecorderSettings {
     /// [`PROTOCOL`] of main. A recorder of another version only sends [`RecorderMessage::Off`], which is the same in all versions.
     pub protocol: u32,
-    /// The directory of the database. None: it is kept in memory.
+    /// The directory of the database. None: the database is kept in memory.
     pub directory: Option<PathBuf>,
     /// How much the database keeps.
     pub retention: Retention,

@@ -52,7 +52,7 @@ pub struct RowPlace {
 /// A row, and its place in the order of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunRow {
-    /// Its place in the order, from which the next page goes on.
+    /// Its place in the order, from which the next page continues.
     pub place: RowPlace,
     /// The run, or the slots that had none.
     pub record: RunRecord,

@@ -30,7 +30,7 @@ const LOCK_WARNING: u32 = 250;
 
 const LOCK: &str = "history.lock";
 
-/// Why the recorder ends.
+/// The reasons for which the recorder ends.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
     /// Main has not sent what it begins with.
@@ -59,7 +59,7 @@ impl From<io::Error> for RecorderError {
 /// Whether main still holds its end of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MainState {
-    /// Main is there: go on.
+    /// Main is there: continue.
     Open,
     /// Apply what is left with [`Recorder::finish`], and end.
     Closed,
@@ -170,7 +170,7 @@ impl Recorder {
                     self.report(&RecorderMessage::Warning(text))?;
                 }
                 self.applied = store.position().unwrap_or_default();
-                // Main knows only what a recorder has told it. If each main is killed before that, the journal would grow until it is full.
+                // Main knows only what a recorder has reported. If each main is killed before that, the journal would grow until it is full.
                 if let Some(applied) = self.applied {
                     self.report(&RecorderMessage::Applied(applied))?;
                 }
@@ -277,7 +277,7 @@ impl Recorder {
         let Some(batch) = self.journal.read(self.applied, BATCH_EVENTS, BATCH_BYTES)? else { return Ok(false) };
         if Some(batch.end) == self.applied || batch.events.is_empty() {
             self.applied = Some(batch.end);
-            if batch.has_unreadable_rest {
+            if batch.has_trailing_garbage {
                 self.check_unreadable(batch.end, now)?;
             }
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Deletes old rows: by age, by number for each job, and by size in all. Each step is short, so that the recorder goes on with its work between two.
+//! Deletes old rows: by age, by number for each job, and by size in all. Each step is short, so that the recorder can do its other work in between.
 //!
 //! When the database has become too large, the owner whose rows take most loses the oldest of them, so that one user cannot displace the rows of
 //! another. The tables of the system count a quarter of what they take. What a user has asked for counts as the user's, and goes when no run is left
@@ -87,7 +87,7 @@ impl Store {
         if (deleted as i64) < ROWS {
             self.added.remove(&job);
         }
-        // Others may have to be looked at, too.
+        // Others may have to be examined, too.
         Ok(deleted.max(1))
     }
 

@@ -77,7 +77,7 @@ impl StoreError {
     }
 }
 
-/// The open database.
+/// The open SQLite database of the history.
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
@@ -108,7 +108,7 @@ impl Store {
         }
     }
 
-    /// A database in memory.
+    /// A new database in memory, lost when it is closed.
     pub(super) fn in_memory() -> Result<Store, StoreError> {
         Store::with(Connection::open_in_memory()?)
     }
@@ -154,7 +154,7 @@ impl Store {
         Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
     }
 
-    /// The connection, for questions.
+    /// The connection to SQLite, for queries.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -272,7 +272,7 @@ fn the_rows_of_a_user_are_found_by_an_index_also_in_a_database_of_an_earlier_ver
     apply(&mut store, (1..=5000).map(|run| begun(run, "bob:a", run as i64)).collect());
     store.connection().execute_batch("UPDATE runs SET user = 'v' WHERE run = 7").unwrap();
     let of_user = RunFilter { user: Some("v".into()), ..RunFilter::default() };
-    // A time limit of 0 is looked at after a thousand steps.
+    // A time limit of 0 is examined after a thousand steps.
     let ask =
         |store: &Store| store.ask(0, |store| store.runs(Viewer::Everything, &of_user, None, 10)).map(|rows| rows.len());
     assert!(ask(&store).is_err());
@@ -310,7 +310,7 @@ fn what_becomes_of_hooks_is_added_once_each_and_bounded() {
         &mut store,
         vec![begun(1, "alice:a", 1), ended(1, "failed"), hook("failure: exit 0\ntold"), hook("ping fail: exit 1")],
     );
-    // The executor has told a second daemon, too.
+    // The executor has reported it to a second daemon, too.
     apply(&mut store, vec![hook("failure: exit 0\ntold")]);
     let hooks = |store: &Store| store.run(Viewer::Owner(1000), 1).unwrap().unwrap().record.hooks.unwrap();
     assert_eq!(hooks(&store), "failure: exit 0\ntold\nping fail: exit 1");
@@ -352,7 +352,7 @@ fn old_rows_and_rows_above_the_number_for_a_job_are_deleted() {
     let others = (1..=2000).filter(|run| *run != 5).map(|run| ended(run, "ok"));
     apply(&mut store, others.collect());
     trim(&mut store, Retention { runs: 300, ..EVERYTHING }, 0);
-    // The run that goes on stays.
+    // The run in progress stays.
     assert_eq!(outcomes(&store).len(), 300 + 100 + 1);
     trim(&mut store, Retention { days: 2, ..EVERYTHING }, 20 * day);
     assert_eq!(outcomes(&store).len(), 200 + 1 + 1);

@@ -1,5 +1,5 @@
 //! The log: writes one line for each record to the selected target. It never blocks and never returns an error to the
-//! caller.
+//! caller. Its file `journal` is for systemd-journald, not for the journals of this program.
 //!
 //! Records that cannot be written at once wait in a bounded queue. Records that do not fit in it are counted, and the number
 //! lost is logged as soon as the log accepts records again.

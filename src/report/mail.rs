@@ -121,7 +121,7 @@ pub struct Head<'a> {
     pub from: &'a [u8],
     /// The recipients, as [`Addresses`] has them.
     pub to: &'a [u8],
-    /// The user as whom the job ran.
+    /// The user that the job ran as.
     pub user: &'a str,
     /// The full name of this host.
     pub host: &'a [u8],
@@ -204,7 +204,7 @@ pub fn body(profile: &Profile, output: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The arguments for sendmail.
+/// The arguments with which the profile's cron calls sendmail(8).
 pub fn sendmail_arguments(profile: &Profile, addresses: &Addresses) -> Vec<Vec<u8>> {
     let fixed: &[&str] = match profile.profile {
         ProfileName::Debian => &[SENDMAIL, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"],

@@ -86,7 +86,7 @@ impl Schedule {
         matches!(self.0, Form::Quartz(_) | Form::EverySecond)
     }
 
-    /// Whether it is `@every_second`.
+    /// Whether the schedule is due in every second (`@every_second`).
     pub fn is_every_second(&self) -> bool {
         matches!(self.0, Form::EverySecond)
     }

@@ -21,7 +21,7 @@ const MINUTE: u32 = 60;
 const HOUR: u32 = 60 * MINUTE;
 const DAY: u32 = 24 * HOUR;
 
-/// Which texts are durations.
+/// The notations that are accepted for a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurationForm {
     /// Numbers with units in falling order, each once: `90s`, `1h30m`.

@@ -1,6 +1,6 @@
 //! The zone data that the program carries, those of the crate `chrono-tz`, for machines without zone files.
 //!
-//! The crate tells the offset at a moment but does not list the changes, so they are searched for when a zone is first used. Its data end
+//! The crate returns the offset at a moment but does not list the changes, so they are searched for when a zone is first used. Its data end
 //! with the year 2100; the rule behind the last decades is read off them and holds from then on.
 
 use super::civil::{self, Date};

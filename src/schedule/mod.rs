@@ -5,14 +5,15 @@
 //! | file | content |
 //! |---|---|
 //! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
+//! | `fault` | errors and warnings about the text of a schedule, with their positions |
 //! | `printable` | how text of others is shown to people |
 //! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
 //! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |
 //! | `zone`, `history`, `rule`, `embedded` | a zone's offsets on the UTC time line, from files, rules and the program's own copy |
 //! | `words`, `ahead` | a schedule in English; gaps and folds to come |
 //! | `after` | the names of `@after` |
-//! | `day` | a local date, for periods in days |
-//! | `draw` | stable random numbers |
+//! | `time`, `civil`, `day` | points in time; the Gregorian calendar as arithmetic; a local date, for periods in days |
+//! | `jitter` | stable random numbers for `~` and `RANDOM_DELAY` |
 //! | `duration` | durations as text: `1h30m` |
 //! | `only_utc` | a source of zones for unit tests |
 #![forbid(unsafe_code)]
@@ -25,7 +26,6 @@ mod civil;
 mod clock_step;
 mod day;
 mod days;
-mod draw;
 mod dst_policy;
 mod duration;
 mod embedded;
@@ -33,6 +33,7 @@ mod fault;
 mod fields;
 mod hint;
 mod history;
+mod jitter;
 mod nickname;
 mod odd_character;
 #[cfg(test)]
@@ -51,12 +52,12 @@ pub use after::{LONGEST_NAME, is_job_name, is_name_byte};
 pub use ahead::dst_warnings;
 pub use calendar::{Kind, Schedule};
 pub use day::Day;
-pub use draw::{Drawn, HostKey, Seed};
 pub use dst_policy::DstPolicy;
 pub use duration::{
     DurationFault, DurationForm, distance, duration_text, parse_duration, rounded_duration, unit_in_lower_case,
 };
 pub use fault::{Caution, Fault};
+pub use jitter::{HostKey, JitterKey, RandomValues};
 pub use nickname::nicknames;
 pub use odd_character::{character_name, find_odd_character};
 #[cfg(test)]

@@ -7,12 +7,12 @@
 use super::after::{self, MOST_JOBS};
 use super::calendar::{Form, Schedule};
 use super::days::Days;
-use super::draw::{Drawn, Seed};
 use super::dst_policy::DstPolicy;
 use super::duration::{DurationForm, parse_duration};
 use super::fault::{Caution, Fault};
 use super::fields::Fields;
 use super::hint;
+use super::jitter::{JitterKey, RandomValues};
 use super::nickname::{self, Meaning};
 use super::odd_character::find_odd_character;
 use super::printable::escape_of;
@@ -31,16 +31,16 @@ pub struct Prefix {
     /// What is valid and probably not meant.
     pub cautions: Vec<Caution>,
     /// The values that are drawn for each entry.
-    pub drawn: Vec<Drawn>,
+    pub drawn: Vec<RandomValues>,
     /// A range that runs backwards, as it is written.
     pub reversed: Option<String>,
 }
 
 impl Schedule {
     /// Parses the schedule at the beginning of `text` (no leading blanks): five fields separated by blanks, or a nickname.
-    pub fn parse_prefix(text: &[u8], seed: &Seed<'_>) -> Result<Prefix, Fault> {
+    pub fn parse_prefix(text: &[u8], jitter_key: &JitterKey<'_>) -> Result<Prefix, Fault> {
         let (mut cautions, mut written) = (Vec::new(), Written::default());
-        let mut reader = Reader::new(text, seed, &mut cautions);
+        let mut reader = Reader::new(text, jitter_key, &mut cautions);
         reader.written = Some(&mut written);
         let schedule = reader.schedule().map_err(|fault| *fault)?;
         let len = reader.at;
@@ -50,31 +50,32 @@ impl Schedule {
     /// The same for loading many entries: returns the schedule and its length in bytes, and appends warnings to `cautions`,
     /// so that only small values are copied.
     #[inline]
-    pub fn read(text: &[u8], seed: &Seed<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
-        let mut reader = Reader::new(text, seed, cautions);
+    pub fn read(text: &[u8], jitter_key: &JitterKey<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
+        let mut reader = Reader::new(text, jitter_key, cautions);
         let schedule = reader.schedule()?;
         Ok((schedule, reader.at))
     }
 
     /// Parses a text that consists of a schedule only (leading and trailing blanks are allowed).
-    pub fn parse(text: &str, seed: &Seed<'_>) -> Result<Prefix, Fault> {
+    pub fn parse(text: &str, jitter_key: &JitterKey<'_>) -> Result<Prefix, Fault> {
         let lead = text.len() - text.trim_ascii_start().len();
         let bytes = text.trim_ascii().as_bytes();
         let shift = |span: &mut Range<usize>| *span = span.start + lead..span.end + lead;
-        let mut prefix = Schedule::parse_prefix(bytes, seed).and_then(|prefix| match after_blanks(bytes, prefix.len) {
-            rest if rest == bytes.len() => Ok(prefix),
-            rest => {
-                const END: &str = "the end of the schedule";
-                let odd = odd_character_fault(&bytes[rest..], rest, END, "bad command");
-                Err(odd.unwrap_or_else(|| Fault {
-                    span: rest..bytes.len(),
-                    expected: END.to_owned(),
-                    found: shown(&bytes[rest..]),
-                    help: Some(hint::for_rest(bytes).to_owned()),
-                    bad: "bad command",
-                }))
-            }
-        });
+        let mut prefix =
+            Schedule::parse_prefix(bytes, jitter_key).and_then(|prefix| match after_blanks(bytes, prefix.len) {
+                rest if rest == bytes.len() => Ok(prefix),
+                rest => {
+                    const END: &str = "the end of the schedule";
+                    let odd = odd_character_fault(&bytes[rest..], rest, END, "bad command");
+                    Err(odd.unwrap_or_else(|| Fault {
+                        span: rest..bytes.len(),
+                        expected: END.to_owned(),
+                        found: shown(&bytes[rest..]),
+                        help: Some(hint::for_rest(bytes).to_owned()),
+                        bad: "bad command",
+                    }))
+                }
+            });
         match &mut prefix {
             Ok(prefix) => prefix.cautions.iter_mut().for_each(|caution| shift(&mut caution.span)),
             Err(fault) => shift(&mut fault.span),
@@ -87,16 +88,16 @@ impl Schedule {
     /// # Errors
     ///
     /// The text does not begin with a schedule, or with more fields than one has.
-    pub fn parse_line(text: &str, seed: &Seed<'_>) -> Result<(Prefix, usize), Fault> {
+    pub fn parse_line(text: &str, jitter_key: &JitterKey<'_>) -> Result<(Prefix, usize), Fault> {
         let lead = text.len() - text.trim_ascii_start().len();
         let bytes = text.trim_ascii().as_bytes();
         if !hint::looks_like_six_fields(bytes)
-            && let Ok(prefix) = Schedule::parse_prefix(bytes, seed)
+            && let Ok(prefix) = Schedule::parse_prefix(bytes, jitter_key)
         {
             let rest = lead + after_blanks(bytes, prefix.len);
             return Ok((prefix, rest));
         }
-        Schedule::parse(text, seed).map(|prefix| (prefix, text.len()))
+        Schedule::parse(text, jitter_key).map(|prefix| (prefix, text.len()))
     }
 }
 
@@ -106,7 +107,7 @@ type Read<T> = Result<T, Box<Fault>>;
 struct Reader<'t> {
     text: &'t [u8],
     at: usize,
-    seed: &'t Seed<'t>,
+    jitter_key: &'t JitterKey<'t>,
     /// The one of the five fields that is being parsed, if any.
     unit: Option<&'static Unit>,
     /// Days that depend on the month's length and weekdays, if the schedule has any.
@@ -123,14 +124,14 @@ struct Reader<'t> {
 /// What a schedule does not show any more once it is parsed.
 #[derive(Debug, Default)]
 struct Written {
-    drawn: Vec<Drawn>,
+    drawn: Vec<RandomValues>,
     reversed: Option<String>,
 }
 
 impl<'t> Reader<'t> {
     #[inline]
-    fn new(text: &'t [u8], seed: &'t Seed<'t>, cautions: &'t mut Vec<Caution>) -> Reader<'t> {
-        Reader { text, at: 0, seed, unit: None, days: None, draws: 0, cautions, reversed: None, written: None }
+    fn new(text: &'t [u8], jitter_key: &'t JitterKey<'t>, cautions: &'t mut Vec<Caution>) -> Reader<'t> {
+        Reader { text, at: 0, jitter_key, unit: None, days: None, draws: 0, cautions, reversed: None, written: None }
     }
 }
 
@@ -344,14 +345,14 @@ impl Reader<'_> {
         let width = high - low + 1;
         if self.peek() != b'/' {
             self.note_drawn(unit, start, low, high, None);
-            return Ok(1 << (low + self.draw(unit, width)));
+            return Ok(1 << (low + self.jitter(unit, width)));
         }
         let step = self.step(unit)?;
         self.note_drawn(unit, start, low, high, Some(step));
         if step >= width {
             self.caution_step_of_draw(start, step);
         }
-        let first = low + self.draw(unit, step.min(width));
+        let first = low + self.jitter(unit, step.min(width));
         Ok(every(step) << first & span(first, high))
     }
 
@@ -361,15 +362,15 @@ impl Reader<'_> {
         let count = if unit.is_weekday() { 7 } else { unit.max - unit.min + 1 };
         if let Some(written) = &mut self.written {
             let (min, names) = (unit.min, unit.names);
-            written.drawn.push(Drawn { unit: unit.name, low, high, step, is_alone, min, count, names });
+            written.drawn.push(RandomValues { unit: unit.name, low, high, step, is_alone, min, count, names });
         }
     }
 
-    fn draw(&mut self, unit: &Unit, bound: u32) -> u32 {
+    fn jitter(&mut self, unit: &Unit, bound: u32) -> u32 {
         self.draws += 1;
         match self.draws {
-            1 => self.seed.draw(unit.name, bound),
-            nth => self.seed.draw(&format!("{} {nth}", unit.name), bound),
+            1 => self.jitter_key.jitter(unit.name, bound),
+            nth => self.jitter_key.jitter(&format!("{} {nth}", unit.name), bound),
         }
     }
 
@@ -551,7 +552,7 @@ impl Reader<'_> {
                     .find(|index| alone(*index))
                     .map_or((whole, SEVEN), |index| (words[index].clone(), QUARTZ_FIELDS[index]));
                 let is_usable = |five: &str| {
-                    let parsed = || Schedule::parse(five, self.seed);
+                    let parsed = || Schedule::parse(five, self.jitter_key);
                     !five.starts_with('@') && parsed().is_ok_and(|prefix| !prefix.schedule.never_matches())
                 };
                 let help = quartz::advice(&fields, is_usable);

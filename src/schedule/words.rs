@@ -10,10 +10,10 @@ mod times;
 use super::bits::bits;
 use super::calendar::{Form, Schedule};
 use super::days::Days;
-use super::draw::Drawn;
 use super::dst_policy::DstPolicy;
 use super::duration::in_words;
 use super::fields::Fields;
+use super::jitter::RandomValues;
 use super::parse::Prefix;
 use super::quartz::Quartz;
 use cron::TimeUnitSpec;
@@ -152,7 +152,7 @@ fn after_comma(words: Option<&str>) -> String {
     words.map(|words| format!(", {words}")).unwrap_or_default()
 }
 
-fn example(drawn: &[Drawn], sentence: &str) -> String {
+fn example(drawn: &[RandomValues], sentence: &str) -> String {
     let values = and(drawn.iter().map(|drawn| {
         let article = if drawn.unit == "hour" { "an" } else { "a" };
         let every = drawn.step.map(|step| format!(", every {step}")).unwrap_or_default();

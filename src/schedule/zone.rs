@@ -66,7 +66,7 @@ struct Span {
     at: i64,
     /// Seconds east of UTC.
     offset: i32,
-    /// Local minutes from the last one shown before it to its own first one: 1 if the clocks simply go on.
+    /// Local minutes from the last one shown before it to its own first one: 1 if the clocks simply continue.
     step: i32,
     /// The last local minute that was shown when it began: fixed entries wait until it is passed again.
     held_until: i64,

@@ -80,7 +80,7 @@ pub enum Action {
     /// Ask the engine of the fleet for this. Where there is no connection (before [`super::FleetEvent::Listing`] and after
     /// [`super::FleetEvent::Away`]) none is asked for.
     Fleet(Box<FleetRequest>),
-    /// These runs may go on until then, in milliseconds of the monotonic clock: the lease of the node was renewed. It replaces
+    /// These runs may continue until then, in milliseconds of the monotonic clock: the lease of the node was renewed. It replaces
     /// [`super::FleetRun::end_by_ms`] of their requests.
     ExtendRuns {
         /// The runs of jobs with `failover`.

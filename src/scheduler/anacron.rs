@@ -58,7 +58,7 @@ pub(super) struct Anacron {
     /// Jobs that could not be started, until the next regular check.
     failed: Vec<Vec<u8>>,
     next_check: Option<Timestamp>,
-    wanted_check: Option<Occasion>,
+    wanted_check: Option<CheckReason>,
     /// The request that has not been answered yet.
     question: Option<Question>,
 }
@@ -94,7 +94,7 @@ struct PlannedJob {
     day: Day,
 }
 
-/// An anacron job whose run goes on.
+/// An anacron job whose run is in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RunningJob {
     run: RunId,
@@ -105,7 +105,7 @@ struct RunningJob {
 
 /// Why a check is made. Each reason implies those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Occasion {
+enum CheckReason {
     /// The table or a stamp has changed.
     Change,
     /// The daemon begins, or an hour has.
@@ -125,7 +125,7 @@ enum Question {
 
 /// The state of jobs that decides whether an anacron job may start.
 pub(super) trait JobActivity {
-    /// Whether a run of the job is going on, or something of it waits or will be retried.
+    /// Whether a run of the job is in progress, or something of it waits or will be retried.
     fn is_occupied(&self, id: &JobId) -> bool;
 
     /// Whether the job is occupied, where the retry of a paused job does not count.
@@ -224,7 +224,7 @@ impl Anacron {
         self.ids.insert(number, id);
     }
 
-    /// The jobs by number.
+    /// The ids of the anacron jobs, by their numbers.
     pub(super) fn all_ids(&self) -> &BTreeMap<u32, JobId> {
         &self.ids
     }
@@ -257,33 +257,33 @@ impl Anacron {
         }
     }
 
-    /// Begins; `running` are the runs of an earlier daemon that still go on.
+    /// Begins; `running` are the runs of an earlier daemon that are still in progress.
     pub(super) fn begin<'a>(&mut self, running: impl Iterator<Item = &'a RunId>) {
         for run in running {
             let is_meant = |other: &mut RunningJob| other.run == *run;
             self.running.extend(self.undelivered.extract_if(.., is_meant));
         }
-        self.want_check(Occasion::Regular);
+        self.want_check(CheckReason::Regular);
     }
 
     /// Notes that the clock was set or the machine woke up.
     pub(super) fn note_jump(&mut self) {
-        self.want_check(Occasion::Jump);
+        self.want_check(CheckReason::Jump);
     }
 
     /// Notes that the table or a stamp has changed.
     pub(super) fn note_change(&mut self) {
-        self.want_check(Occasion::Change);
+        self.want_check(CheckReason::Change);
     }
 
     /// Notes that the pause of a job has ended: it may be due.
     pub(super) fn note_resumed(&mut self) {
-        self.want_check(Occasion::Regular);
+        self.want_check(CheckReason::Regular);
     }
 
-    fn want_check(&mut self, occasion: Occasion) {
+    fn want_check(&mut self, reason: CheckReason) {
         if self.source.is_some() {
-            self.wanted_check = self.wanted_check.max(Some(occasion));
+            self.wanted_check = self.wanted_check.max(Some(reason));
         }
     }
 
@@ -293,7 +293,7 @@ impl Anacron {
             return None;
         }
         if self.next_check.is_some_and(|at| at <= now) {
-            self.want_check(Occasion::Regular);
+            self.want_check(CheckReason::Regular);
             // Their ends would have been reported by now.
             self.undelivered.clear();
         }
@@ -323,16 +323,16 @@ impl Anacron {
         if self.question.take_if(|question| *question == Question::Table).is_none() {
             return;
         }
-        let Some(occasion) = self.wanted_check.take() else { return };
+        let Some(reason) = self.wanted_check.take() else { return };
         self.next_check = self.table.as_ref().map(|_| next_check(now, zone));
         if !is_on_battery {
-            self.find_due(occasion, lines, now, zone, actions);
+            self.find_due(reason, lines, now, zone, actions);
         }
     }
 
     fn find_due(
         &mut self,
-        occasion: Occasion,
+        reason: CheckReason,
         lines: SystemLines<'_>,
         now: Timestamp,
         zone: &Zone,
@@ -340,10 +340,10 @@ impl Anacron {
     ) {
         let Some(table) = self.table.clone() else { return };
         let today = Day::at(now, zone);
-        match occasion {
-            Occasion::Change => {}
-            Occasion::Regular => self.failed.clear(),
-            Occasion::Jump => {
+        match reason {
+            CheckReason::Change => {}
+            CheckReason::Regular => self.failed.clear(),
+            CheckReason::Jump => {
                 self.failed.clear();
                 for planned in &mut self.planned {
                     planned.at = planned.at.max(now).min(start_of(&planned.job, now));
@@ -402,7 +402,7 @@ impl Anacron {
         self.running.extend(id.map(|id| RunningJob { run, id, day }));
     }
 
-    /// The slot of a job that was asked about has been skipped: it is looked at again at the next regular check.
+    /// The slot of a job that was asked about has been skipped: it is examined again at the next regular check.
     pub(super) fn postpone(&mut self, id: &JobId) {
         let number = self.ids.iter().find(|(_, other)| *other == id).map(|(number, _)| *number);
         let job = number.and_then(|number| self.job(number)).map(|job| job.id.clone());
@@ -445,7 +445,7 @@ impl Anacron {
             RunOutcome::NotStarted { .. } | RunOutcome::Skipped(_) => self.failed.push(ended.id),
             RunOutcome::Code(_) | RunOutcome::Signal { .. } | RunOutcome::Lost => {
                 self.set_stamp(&ended.id, Some(ended.day));
-                // A run by hand is the one that was planned.
+                // A manual run is the one that was planned.
                 self.planned.retain(|planned| planned.job.id != ended.id);
                 actions.push(Action::WriteStamp { id: ended.id, day: ended.day, cause: StampCause::Ended });
             }

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::anacron::{JobActivity, SystemLines};
 use super::event::Preparation;
-use super::naming::Touched;
+use super::naming::NameChanges;
 use super::now::Now;
 use super::run_record::Trigger;
 use super::run_request::RunRequest;
@@ -38,8 +38,8 @@ impl Scheduler {
         self.change_entries(now, actions, |scheduler, actions| {
             names.extend(scheduler.claim_names(ANACRON));
             let (wanted, old) = (scheduler.entries.anacron.specs(), scheduler.entries.anacron.all_ids().clone());
-            let touched = Touched { names, copies: Vec::new() };
-            let named = scheduler.name_entries(ANACRON, wanted, old, &touched, actions);
+            let name_changes = NameChanges { names, copies: Vec::new() };
+            let named = scheduler.name_entries(ANACRON, wanted, old, &name_changes, actions);
             scheduler.install_jobs(named, now, actions);
             scheduler.restore_late_table(ANACRON, now, actions);
         });

@@ -1,3 +1,5 @@
+//! Anacron jobs on a simulated machine: periods, delays, hours, stamps and restarts.
+
 use super::*;
 use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
@@ -141,7 +143,7 @@ impl Machine {
         }
     }
 
-    /// A daemon's begin, with these lines in /etc/crontab.
+    /// The start of a daemon, with these lines in /etc/crontab.
     fn boot_with(&mut self, lines: &str) {
         self.boot_after(lines, Vec::new(), &[]);
     }
@@ -150,7 +152,7 @@ impl Machine {
         self.boot_with("");
     }
 
-    /// A daemon's begin after another one, whose runs `earlier` have no results yet; those of `is_running` go on.
+    /// The start of a daemon after another one, whose runs `earlier` have no results yet; those of `is_running` are in progress.
     fn boot_after(&mut self, lines: &str, earlier: Vec<EarlierRun>, is_running: &[RunId]) {
         let reached = self.scheduler.next_run();
         self.scheduler = Scheduler::new(self.zone.clone(), Now { utc: self.now, elapsed_ms: self.now.0 * 1000 });
@@ -190,7 +192,7 @@ impl Machine {
         let before = self.now;
         self.now = moment(to);
         self.found.clear();
-        // Elapsed time goes on from where it was.
+        // Elapsed time continues from where it was.
         self.scheduler.progress.last.elapsed_ms = (self.now.0 - 1) * 1000;
         assert_ne!(before, self.now);
         self.handle(Event::Tick);
@@ -202,7 +204,7 @@ impl Machine {
         self.handle(Event::RunEnded(Box::new(RunResult::of_outcome(start.run, end, 0))));
     }
 
-    /// Lets time go on while what runs goes on.
+    /// Lets time pass without an end of runs in progress.
     fn live_without_ends(&mut self, until: Timestamp) {
         while let Some(at) = self.scheduler.wake_at().filter(|at| *at <= until) {
             self.now = at.max(self.now);
@@ -211,7 +213,7 @@ impl Machine {
         self.now = until;
     }
 
-    /// Lets time go on to `until`; every job takes `takes` seconds.
+    /// Lets time pass to `until`; every job takes `takes` seconds.
     fn live(&mut self, until: Timestamp, takes: i64) {
         let mut ends: Option<Timestamp> = None;
         loop {
@@ -354,7 +356,7 @@ fn a_restart_runs_nothing_again_and_what_runs_is_waited_for() {
     let mut machine = Machine::new("1 0 a x\n1 0 b x\n", "2026-11-22T12:00:00Z");
     machine.boot();
     let running = machine.running.last().map(earlier).expect("a is due");
-    // Another daemon, while the job goes on.
+    // Another daemon, while the job is running.
     machine.boot_after("", vec![running.clone()], &[running.run]);
     machine.live_without_ends(moment("2026-11-22T12:30:00Z"));
     assert_eq!(machine.ran.len(), 1, "one after the other: {:?}", machine.ran);

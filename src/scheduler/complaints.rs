@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Most names after `@after` that are followed to find out whether one job waits for itself.
 const MOST_OF_JOB: usize = 10_000;
-/// Most such names for all jobs of one load, or of the begin.
+/// Most such names for all jobs of one load, or of start-up.
 const MOST_OF_LOAD: usize = 50_000;
 
 impl Scheduler {

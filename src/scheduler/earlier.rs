@@ -19,15 +19,15 @@ const UNCLAIMED_MS: i64 = 3_600_000;
 /// Runs and retries of earlier daemons that the new one takes over.
 #[derive(Debug, Default)]
 pub(super) struct EarlierDaemons {
-    /// What is known of their runs before the begin.
+    /// What is known of their runs before start-up.
     pub(super) ends: EarlierEnds,
     /// Since when the last of them was down before this one began.
     pub(super) down_since: Option<Timestamp>,
     /// Whether this one starts all `@reboot` entries, see [`SavedState::set_before_boot`].
     pub(super) is_before_boot: bool,
-    /// What they have started of that which is due at the begin, with how often.
+    /// What they have started of that which is due at start-up, with how often.
     pub(super) already_started: HashMap<(JobId, Timestamp), u32>,
-    /// For jobs whose tables earlier daemons have not found: slots since then count as missed at the begin.
+    /// For jobs whose tables earlier daemons have not found: slots since then count as missed at start-up.
     pub(super) missed_since: HashMap<JobId, Timestamp>,
     /// Saved state of jobs of which no entry is loaded yet.
     pub(super) unclaimed: SavedState,
@@ -37,13 +37,13 @@ pub(super) struct EarlierDaemons {
     unclaimed_runs: HashMap<RunId, JobId>,
     /// Until when that is kept, in milliseconds of the monotonic clock.
     unclaimed_until_ms: i64,
-    /// The jobs among them of which runs went on after that time.
+    /// The jobs among them with runs that were in progress after that time.
     kept_unclaimed: BTreeSet<JobId>,
-    /// What tables need that are first loaded after the begin. None: their entries have missed no slots.
+    /// What tables need that are first loaded after start-up. None: their entries have missed no slots.
     pub(super) late_tables: Option<LateTables>,
 }
 
-/// What late tables need from the begin. It is kept as long as the saved state of their jobs.
+/// What late tables need from start-up. It is kept as long as the saved state of their jobs.
 #[derive(Debug)]
 pub(super) struct LateTables {
     /// Slots of their jobs that earlier daemons have started since.
@@ -52,12 +52,12 @@ pub(super) struct LateTables {
     pub(super) budget: SlotBudget,
 }
 
-/// What is known of runs of earlier daemons before the begin.
+/// What is known of runs of earlier daemons before start-up.
 #[derive(Debug, Default)]
 pub(super) struct EarlierEnds {
-    /// Ends, for the jobs whose state the begin brings.
+    /// Ends, for the jobs whose state start-up restores.
     pub(super) ended: Vec<RunResult>,
-    /// Runs that go on, or whose ends have come or will come.
+    /// Runs in progress, or whose ends have come or will come.
     pub(super) accounted: Vec<RunId>,
     /// Runs of earlier daemons, with what is known of them.
     pub(super) runs: Vec<EarlierRun>,
@@ -129,7 +129,7 @@ impl EarlierDaemons {
     }
 
     /// Drops saved state that no entry has claimed for long: those entries are gone, and what waited for them is skipped. Of a job whose runs
-    /// go on, these are kept.
+    /// are in progress, these are kept.
     pub(super) fn forget_unclaimed(&mut self, runs: &Runs, now: Now, actions: &mut Vec<Action>) {
         if self.unclaimed.is_empty() || now.elapsed_ms < self.unclaimed_until_ms {
             return;

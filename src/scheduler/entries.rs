@@ -25,7 +25,7 @@ pub(super) struct Entries {
     pub(super) tables: LiveTables,
     pub(super) timing: TimingState,
     pub(super) anacron: Anacron,
-    /// As whom a standalone daemon runs its jobs; empty in another.
+    /// The user that a standalone daemon runs its jobs as; empty in another daemon.
     pub(super) caller: String,
     /// The calendars that `CRON_EXCEPT` may name.
     pub(super) calendars: Calendars,

@@ -106,7 +106,7 @@ pub(super) fn variables(notice: &Notice) -> Vec<(String, String)> {
     variables
 }
 
-/// The call of a web service. Each run by hand is a slot of its own.
+/// The call of a web service. Each manual run is a slot of its own.
 pub(super) fn ping(
     ping: &Ping,
     event: PingEvent,

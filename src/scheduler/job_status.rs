@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub struct JobStatus {
     /// The pause in force, also one that was asked for on another machine of the fleet.
     pub pause: Option<Pause>,
-    /// Slots and runs by hand that wait for another run or in the group.
+    /// Slots and manual runs that wait for another run or in the group.
     pub waiting: usize,
     /// When the next attempt follows a failure.
     pub retry_at: Option<Timestamp>,
@@ -67,12 +67,12 @@ impl Scheduler {
         self.entries.anacron.jobs()
     }
 
-    /// As whom a standalone daemon runs its jobs; empty in another.
+    /// The user that a standalone daemon runs its jobs as; empty in another daemon.
     pub fn caller(&self) -> &str {
         &self.entries.caller
     }
 
-    /// The system's time zone.
+    /// The system's time zone, in which entries without `CRON_TZ` run.
     pub fn system_zone(&self) -> Arc<Zone> {
         self.entries.timing.zones.system()
     }

@@ -1,5 +1,5 @@
-//! Missed slots of tables that are loaded for the first time only after the daemon's start, because their user was not known or their file system
-//! was not mounted: since when slots of their jobs were missed is kept until then, and they are caught up with as if the table had been there.
+//! Missed slots of tables that are loaded only some time after the daemon's start, because their user was not known or their file system was not
+//! mounted. The moment since when their slots were missed is kept until then. They are caught up with as if the table had been loaded at once.
 
 use super::action::Action;
 use super::earlier::LateTables;
@@ -15,7 +15,7 @@ use crate::schedule::Timestamp;
 use std::collections::btree_map::Entry;
 
 impl Scheduler {
-    /// At the begin: keeps what tables need that will be loaded later. `gap` is the time without a daemon. Since when their slots
+    /// At start-up: keeps what tables need that will be loaded later. `gap` is the time without a daemon. Since when their slots
     /// were missed is saved, since the next daemon may not find them either.
     pub(super) fn expect_late_tables(&mut self, gap: Option<&Gap>, actions: &mut Vec<Action>) {
         let unclaimed = &mut self.earlier.unclaimed;
@@ -54,8 +54,8 @@ impl Scheduler {
         }
     }
 
-    /// Catches up the missed slots of a table that has just been loaded, if it was not live since the begin. Its entries count from when they
-    /// were first seen by an earlier daemon. Each is looked at once.
+    /// Catches up the missed slots of a table that has just been loaded, if it was not live since start-up. Its entries count from when they
+    /// were first seen by an earlier daemon. Each is examined once.
     pub(super) fn catch_up_late_table(&mut self, number: u32, was_live: bool, now: Now, actions: &mut Vec<Action>) {
         let Some(table) = self.entries.tables.get(number).filter(|_| !self.earlier.unclaimed.first_seen.is_empty())
         else {

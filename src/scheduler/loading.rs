@@ -1,11 +1,11 @@
-//! Handles the begin of a daemon, and tables that are loaded, replaced and unloaded.
+//! Handles the start-up of a daemon, and tables that are loaded, replaced and unloaded.
 
 use super::action::Action;
 use super::anacron::JobActivity;
 use super::clock::SHORT_BACK;
 use super::due::Due;
 use super::live_table::{EntryState, LiveCrontab, Waiting};
-use super::naming::Touched;
+use super::naming::NameChanges;
 use super::now::Now;
 use super::run_record::{MissReason, SkipReason};
 use super::source::Source;
@@ -86,7 +86,7 @@ impl Scheduler {
         }
     }
 
-    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. Starts that waited for their delay go on waiting,
+    /// Begins after an earlier daemon whose clock was ahead of ours: nothing is repeated. Starts that waited for their delay keep waiting,
     /// no longer than they would have.
     pub(super) fn begin_before(&mut self, completed: Timestamp, now: Timestamp) {
         self.begin_after(completed, completed);
@@ -137,12 +137,13 @@ impl Scheduler {
         self.note_leaving(Some(number));
         let mut unused = Vec::new();
         if let Some(table) = self.take_table(number, &mut unused) {
-            let touched = Touched { names: self.release_names(number), copies: self.copies_of(table.source()) };
+            let name_changes =
+                NameChanges { names: self.release_names(number), copies: self.copies_of(table.source()) };
             self.change_entries(now, actions, |scheduler, actions| {
                 let dropped = scheduler.starts.queue.drop_entries(Some(number));
                 scheduler.report_removed(&table, &dropped, now, actions);
                 scheduler.unmanage(&table, now, actions);
-                scheduler.pass_names_on(number, &touched, now, actions);
+                scheduler.pass_names_on(number, &name_changes, now, actions);
             });
         }
         self.entries.leaving.clear();

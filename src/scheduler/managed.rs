@@ -7,7 +7,7 @@ use super::job_id::JobId;
 use super::jobs::{AdoptedRun, JobSpec};
 use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
-use super::naming::{NamedEntries, Touched};
+use super::naming::{NameChanges, NamedEntries};
 use super::now::Now;
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::StateChange;
@@ -29,8 +29,8 @@ impl Scheduler {
         self.with_jobs(now, actions, |jobs, turn| jobs.end_change(turn));
     }
 
-    /// Makes the managed entries of a table known that has just become live under that number. `old` are those of the table that it replaces,
-    /// and `released` the names that this one had wanted.
+    /// Registers the managed entries of a table that has just become live under this number. `old` are the managed entries of the table that it
+    /// replaces, and `released` the names that the replaced table had wanted.
     pub(super) fn manage(
         &mut self,
         number: u32,
@@ -44,7 +44,7 @@ impl Scheduler {
         let has_earlier_copies = self.has_earlier_copies(number);
         let Some(table) = self.entries.tables.get(number) else { return };
         let is_all_paused = self.jobs.is_all_paused(table_owner(table), now.utc);
-        let touched = Touched { names, copies: self.copies_of(table.source()) };
+        let name_changes = NameChanges { names, copies: self.copies_of(table.source()) };
         let mut wanted = Vec::new();
         let with_state: BTreeSet<&JobId> = old.values().filter(|id| self.jobs.has_pause_or_state(id)).collect();
         for entry in 0..table.entries().len() as u32 {
@@ -68,7 +68,7 @@ impl Scheduler {
                 wanted.push((entry, self.entries.spec(table, (number, entry), is_interval)));
             }
         }
-        let named = self.name_entries(number, wanted, old, &touched, actions);
+        let named = self.name_entries(number, wanted, old, &name_changes, actions);
         self.install_jobs(named, now, actions);
         self.restore_late_table(number, now, actions);
     }
@@ -89,7 +89,7 @@ impl Scheduler {
             let is_same = self.first_seen.get(id).is_some_and(|(known, _)| *known == digest);
             if !is_same {
                 self.first_seen.insert(id.clone(), (digest, now.utc));
-                // Before the begin the saved state may know an earlier moment.
+                // Before start-up is complete the saved state may know an earlier moment.
                 if self.phase != Phase::Loading {
                     actions.push(save_first_seen(id, Some((digest, now.utc))));
                 }
@@ -128,7 +128,7 @@ impl Scheduler {
         self.adopt_plain_runs(&added, now, actions);
         self.forget_first_seen(&gone, actions);
         self.forget_first_seen(&without, actions);
-        // Before the begin other tables are still to come.
+        // Before start-up is complete other tables are still to come.
         match self.phase {
             Phase::Loading => self.unchecked.extend(in_question),
             Phase::Running | Phase::Stopped => self.report_faults(&in_question, actions),
@@ -165,7 +165,7 @@ impl Scheduler {
     /// Missed slots of an entry count anew when it comes back.
     fn forget_first_seen(&mut self, gone: &[JobId], actions: &mut Vec<Action>) {
         for id in gone {
-            // Before the begin nothing is saved: the saved state has not been read.
+            // Before start-up is complete nothing is saved: the saved state has not been read.
             if self.first_seen.remove(id).is_some() && self.phase != Phase::Loading {
                 actions.push(save_first_seen(id, None));
             }
@@ -229,7 +229,7 @@ impl Scheduler {
         self.adopt_plain_runs(&added, now, actions);
     }
 
-    /// Jobs have become managed: their runs that go on count from now on for overlap and groups, and their ends are decided about.
+    /// Jobs have become managed: their runs in progress count from now on for overlap and groups, and their ends are decided about.
     pub(super) fn adopt_plain_runs(&mut self, added: &BTreeSet<JobId>, now: Now, actions: &mut Vec<Action>) {
         if added.is_empty() {
             return;

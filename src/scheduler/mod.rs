@@ -45,7 +45,7 @@
 //! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
 //! | `handover` | queues starts and hands them over to the executor; stops |
 //! | `decide`, `turn` | calls the jobs, and what a call of them does beyond their state |
-//! | `user_requests` | runs by hand, kills and pauses |
+//! | `user_requests` | manual runs, kills and pauses |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `managed`, `naming`, `complaints` | which entries have a policy, their names, and what is wrong with them |
 //! | `leaving` | the last notices of entries that are removed while another attempt is pending |

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// What a change of one table affects in other tables.
 #[derive(Debug, Default)]
-pub(super) struct Touched {
+pub(super) struct NameChanges {
     /// Names that have been given up or claimed.
     pub(super) names: BTreeSet<JobId>,
     /// The other files of the same base name in a standalone daemon.
@@ -135,14 +135,14 @@ impl Scheduler {
         free.into_iter().nth(self.earlier_copies(key.0))
     }
 
-    /// Gives the entries of a table their ids, and others those that have become theirs by it. `wanted` are the entries of the table that need
-    /// an id, `old` those that had one before, and `touched` what it may be about in other tables.
+    /// Gives the entries of a table their ids. Entries of other tables, named in `name_changes`, may get another id by this, since an id belongs to
+    /// one entry only. `wanted` are the entries of the table that need an id, and `old` those that had one before.
     pub(super) fn name_entries(
         &mut self,
         number: u32,
         wanted: Vec<(u32, JobSpec)>,
         old: BTreeMap<u32, JobId>,
-        touched: &Touched,
+        name_changes: &NameChanges,
         actions: &mut Vec<Action>,
     ) -> NamedEntries {
         let mut named = NamedEntries::default();
@@ -158,8 +158,8 @@ impl Scheduler {
             named.specs.push((id, spec));
         }
         self.set_ids(number, own);
-        let mut others = self.names.others(&touched.names, number);
-        for &copy in &touched.copies {
+        let mut others = self.names.others(&name_changes.names, number);
+        for &copy in &name_changes.copies {
             let entries = self.entries.tables.get(copy).map_or(0, |table| table.entries().len() as u32);
             others.extend((0..entries).map(|entry| (copy, entry)));
         }
@@ -231,8 +231,14 @@ impl Scheduler {
     }
 
     /// Gives entries of other tables the names that an unloaded table has left.
-    pub(super) fn pass_names_on(&mut self, number: u32, touched: &Touched, now: Now, actions: &mut Vec<Action>) {
-        let named = self.name_entries(number, Vec::new(), BTreeMap::new(), touched, actions);
+    pub(super) fn pass_names_on(
+        &mut self,
+        number: u32,
+        name_changes: &NameChanges,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        let named = self.name_entries(number, Vec::new(), BTreeMap::new(), name_changes, actions);
         self.install_jobs(named, now, actions);
     }
 }

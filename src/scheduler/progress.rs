@@ -45,9 +45,12 @@ impl Progress {
         }
     }
 
-    /// Records `completed` if it must be, or if a daemon that follows after a crash would decide otherwise without: if slots have been decided,
-    /// if starts waited that have begun since, if the clock was set back, so that slots come again, or if entries are new, which had no slots
-    /// before.
+    /// Records `completed` if it must be, or if the next daemon would decide otherwise without it after a crash. That is so
+    ///
+    /// * if slots have been decided,
+    /// * if waiting starts have begun,
+    /// * if the clock was set back, so that slots come again,
+    /// * if entries are new, which had no slots before.
     pub(super) fn record(&mut self, completed: Timestamp, changes: TurnChanges) -> Option<Action> {
         let TurnChanges { must_record, has_new_tables } = changes;
         let has_decided = std::mem::take(&mut self.has_decided);

@@ -1,4 +1,4 @@
-//! What earlier daemons have left of jobs: their state, their runs and their pauses, given back at the begin or when a table is loaded later.
+//! What earlier daemons have left of jobs: their state, their runs and their pauses, given back at start-up or when a table is loaded later.
 
 use super::action::Action;
 use super::earlier::EarlierEnds;
@@ -24,7 +24,7 @@ const STARTS_KNOWN: i64 = 500;
 /// What jobs have been given back of the state of an earlier daemon, and what follows from it.
 #[derive(Debug, Default)]
 pub(super) struct Claimed {
-    /// Runs that are not known to go on.
+    /// Runs that are not known to be in progress.
     pub(super) unknown: Vec<RunId>,
     /// Ends that have come while no entry had their job's state.
     pub(super) ended: Vec<RunResult>,
@@ -144,7 +144,7 @@ impl Scheduler {
                 if trigger == Trigger::Reboot && self.earlier.is_before_boot && !state.waits_for_start(slot) {
                     continue;
                 }
-                // Jobs of a boot are due at the begin, whenever that is.
+                // Jobs of a boot are due at start-up, whenever that is.
                 let slot = if trigger == Trigger::Reboot { now.utc } else { slot };
                 self.earlier.already_started.entry((id.clone(), slot)).or_insert(1);
             }
@@ -224,7 +224,7 @@ impl Scheduler {
         if self.phase != Phase::Running || self.earlier.unclaimed.is_empty() {
             return;
         }
-        // Runs that no executor has listed since the begin are over.
+        // Runs that no executor has listed since start-up have ended.
         let claimed = self.claim(Some(number), now, actions);
         self.skip_paused(&claimed.paused, now, actions);
         // What was saved of them may be a pause of all that they got when they became known.
@@ -263,7 +263,7 @@ impl Scheduler {
         }
     }
 
-    /// The first half of a begin: what an earlier daemon has left.
+    /// The first half of start-up: what an earlier daemon has left.
     pub(super) fn prepare_begin(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) -> Option<Begin> {
         let Event::Begin { boot, completed, started, running, saved } = event else { return None };
         if self.phase != Phase::Loading {
@@ -321,7 +321,7 @@ impl Scheduler {
         Some(Begin { boot, completed, handled })
     }
 
-    /// Takes over runs of an earlier daemon: those that go on, and those of which the ends follow. `recorded` is up to when everything was
+    /// Takes over runs of an earlier daemon: those in progress, and those whose ends follow. `recorded` is up to when everything was
     /// handled, and the newest run in the saved state.
     fn adopt(
         &mut self,

@@ -1,4 +1,4 @@
-//! The rule for steps of the clock: what is due when a zone's clocks did not go on by exactly one minute.
+//! The rule for steps of the clock: what is due when a zone's clocks did not advance by exactly one minute.
 //!
 //! It is Vixie cron's rule (Debian cron.c and cronie cron.c, `main`), kept for each zone apart. Each zone has a *virtual clock*, the latest
 //! local minute that was handled. In undisturbed time, the zone's gaps and folds included, a schedule's own
@@ -13,7 +13,7 @@ pub(super) const FEW_MINUTES: i64 = 5;
 /// After this many seconds a virtual clock that a step has set has no effect any more: a hold of three hours and a fold of three more.
 pub(super) const CLOCK_SET_COUNTS: i64 = 2 * MOST_MINUTES * 60;
 
-/// How a zone's clocks went on from the virtual clock V to the minute r that they show now.
+/// How a zone's clocks advanced from the virtual clock V to the minute r that they show now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClockDelta {
     /// r comes right after V, or a few minutes later: everything is due for every minute after V.

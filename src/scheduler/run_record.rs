@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// One recorded outcome: of one run, of a slot without a run, or of several slots in a row that were skipped for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunRecord {
-    /// The run. None: there was none.
+    /// The run. None: the slot had no run.
     pub run: Option<RunId>,
     /// The job that it is a record of.
     pub job: JobId,
@@ -43,7 +43,7 @@ pub enum EndReason {
     Killed(String),
 }
 
-/// What caused a run.
+/// The reason for which a run was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Trigger {
     /// The schedule of the entry.

@@ -42,9 +42,9 @@ pub struct RunRequest {
     pub trigger: Trigger,
     /// Which attempt for its slot, from 1.
     pub attempt: u32,
-    /// What the executor has to see to while it runs and when it ends.
+    /// The rules that the executor applies while the run is in progress and when it ends.
     pub rules: RunRules,
-    /// The claim of a fleet job. None: it has none.
+    /// The claim of a fleet job. None: the run was started without a claim.
     pub fleet: Option<FleetRun>,
 }
 

@@ -24,7 +24,7 @@ pub(super) enum RunOrigin {
     },
 }
 
-/// What is known of a run of an entry that is not managed, for the case that the entry becomes managed while it goes on.
+/// What is known of a run of an entry that is not managed, for the case that the entry becomes managed while it is in progress.
 #[derive(Clone, Debug)]
 pub(super) struct StartedRun {
     pub(super) job: JobId,
@@ -32,7 +32,7 @@ pub(super) struct StartedRun {
     pub(super) trigger: Trigger,
 }
 
-/// Runs that wait for their start or go on, and the ids of those to come.
+/// Runs that wait for their start or are in progress, and the ids of those to come.
 #[derive(Debug)]
 pub(super) struct Runs {
     open: BTreeMap<RunId, RunOrigin>,
@@ -74,7 +74,7 @@ impl Runs {
         }
     }
 
-    /// The runs of these jobs that go on and were started when the jobs were not managed.
+    /// The runs of these jobs that are in progress and were started when the jobs were not managed.
     pub(super) fn plain_runs(&self, jobs: &BTreeSet<JobId>) -> Vec<(RunId, StartedRun)> {
         let plain = self.open.iter().filter_map(|(run, origin)| match origin {
             RunOrigin::Plain(Some(started)) => Some((*run, &**started)),
@@ -83,7 +83,7 @@ impl Runs {
         plain.filter(|(_, started)| jobs.contains(&started.job)).map(|(run, started)| (run, started.clone())).collect()
     }
 
-    /// The number of runs that wait or go on.
+    /// The number of runs that wait or are in progress.
     pub(super) fn len(&self) -> usize {
         self.open.len()
     }

@@ -14,7 +14,7 @@ pub struct SavedState {
     pub(super) jobs: BTreeMap<JobId, JobState>,
     /// For each job with `CRON_CATCHUP` a digest of its schedule, and since when it has had that.
     pub(super) first_seen: BTreeMap<JobId, (u64, Timestamp)>,
-    /// For jobs of them whose tables a daemon has not found at its begin: everything due up to then was handled before.
+    /// For jobs of them whose tables a daemon has not found at its start-up: everything due up to then was handled before.
     pub(super) missed_since: BTreeMap<JobId, Timestamp>,
     pub(super) pauses: BTreeMap<JobId, Pause>,
     pub(super) pauses_of_all: PausesOfAll,
@@ -26,7 +26,7 @@ pub struct SavedState {
     pub(super) handled: Option<Timestamp>,
     /// Whether it was written in another boot, so that its times of the monotonic clock mean nothing.
     pub(super) is_of_other_boot: bool,
-    /// Whether the daemon that takes it over starts all `@reboot` entries, also those of which runs were going on.
+    /// Whether the daemon that takes it over starts all `@reboot` entries, also those with runs in progress.
     pub(super) is_before_boot: bool,
 }
 
@@ -47,9 +47,9 @@ enum Part {
     Pause(Option<Pause>),
     /// The job is the key of a scope.
     PauseOfAll(Option<Box<PauseOfAll>>),
-    /// Of the daemon, and of no job.
+    /// Ranges of time that the clock was set back over. They belong to the daemon, and to no job.
     StepsBack(Vec<(Timestamp, Timestamp)>),
-    /// The same.
+    /// The instance of this node of a fleet. It belongs to the daemon, and to no job.
     FleetInstance(Option<String>),
 }
 
@@ -107,7 +107,7 @@ impl SavedState {
         self.is_of_other_boot = true;
     }
 
-    /// Says that the daemon that takes it over is the first of a boot, or a standalone one: it starts all `@reboot` entries anew.
+    /// Notes that the daemon that takes this state over is the first of a boot, or standalone, and starts all `@reboot` entries.
     pub fn set_before_boot(&mut self) {
         self.is_before_boot = true;
     }

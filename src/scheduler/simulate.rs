@@ -50,7 +50,7 @@ pub struct JobScenario {
     pub exits: HashMap<JobId, Vec<i32>>,
     /// Pauses, from a second to before another.
     pub pauses: Vec<(JobId, Timestamp, Timestamp)>,
-    /// Runs by hand, with their moments.
+    /// Manual runs, with their moments.
     pub runs: Vec<(JobId, Timestamp)>,
     /// Kills of a job's oldest run, else of what waits, else of its retry.
     pub kills: Vec<(JobId, Timestamp)>,
@@ -137,7 +137,7 @@ pub fn simulate<F: Fn() -> Vec<(Source, Crontab)>>(scenario: Scenario, tables: F
     let stops = down.iter().flat_map(|&(stop, start)| [(stop, Change::Stop), (start, Change::Start)]);
     let jobs = &scenario.jobs;
     let kills = jobs.kills.iter().map(|(job, at)| (*at, Change::Kill(job.clone())));
-    // A pause that has begun before is in force at the begin.
+    // A pause that has begun before is in force at the start.
     let pauses = jobs.pauses.iter().filter(|(_, _, until)| *until > scenario.from);
     let pauses = pauses.map(|(job, from, until)| ((*from).max(scenario.from), Change::Pause(job.clone(), *until)));
     let runs = jobs.runs.iter().map(|(job, at)| (*at, Change::Run(job.clone())));

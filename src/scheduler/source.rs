@@ -4,7 +4,7 @@
 
 use crate::crontab::Form;
 
-/// Whose table it is, which decides as whom its entries run.
+/// The owner of a table, which determines the users that its entries run as.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Owner {
     /// A table of the spool, which belongs to one user.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 const HANDOVER_LIMITS: HandoverLimits =
     HandoverLimits { starts_per_owner: 32, bytes_per_owner: 1 << 20, starts: 2048, bytes: 32 << 20 };
 
-/// All live entries, what of them is due, and the runs that are going on.
+/// All live entries, what of them is due, and the runs in progress.
 #[derive(Debug)]
 pub struct Scheduler {
     pub(super) phase: Phase,
@@ -42,7 +42,7 @@ pub struct Scheduler {
     /// Since when each job with `CRON_CATCHUP` has had its schedule, with a digest of that.
     pub(super) first_seen: HashMap<JobId, (u64, Timestamp)>,
     pub(super) earlier: EarlierDaemons,
-    /// Jobs that may have faults which only the other tables show, until all are loaded at the begin.
+    /// Jobs that may have faults which only the other tables show, until all are loaded at start-up.
     pub(super) unchecked: Vec<JobId>,
     /// The fleet that the machine is a node of.
     pub(super) fleet: Option<Fleet>,
@@ -138,7 +138,7 @@ impl Scheduler {
                 _ => {}
             }
         }
-        // There is a record from the begin on, so that starts missed by a daemon that is killed before its first start are caught up, too.
+        // There is a record from start-up on, so that starts missed by a daemon that is killed before its first start are caught up, too.
         let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
         // A new schedule has had no slots before it was loaded, also for a daemon that follows this one after a crash.
         let is_change = |event: &Event| matches!(event, Event::Load { .. } | Event::Unload { .. });
@@ -217,7 +217,7 @@ impl Scheduler {
         self.hand_over(now, actions);
     }
 
-    /// The end of what is done in one turn: hands over what it has queued, saves what it has changed, and records how far it has come.
+    /// Ends a turn: hands over queued starts, saves changed state, and records the moment up to which everything was handled.
     pub(super) fn finish(&mut self, mut changes: TurnChanges, now: Now, actions: &mut Vec<Action>) {
         if self.phase == Phase::Running {
             self.hand_over(now, actions);
@@ -352,7 +352,7 @@ impl Scheduler {
         }
     }
 
-    /// Says as whom a standalone daemon runs its jobs.
+    /// Sets the user that a standalone daemon runs its jobs as.
     pub fn set_caller(&mut self, name: &str) {
         name.clone_into(&mut self.entries.caller);
     }
@@ -395,7 +395,7 @@ impl Scheduler {
     }
 }
 
-/// A begin whose first half is done.
+/// A start-up whose first half is done.
 pub(super) struct Begin {
     pub(super) boot: bool,
     pub(super) completed: Option<Timestamp>,

@@ -70,7 +70,7 @@ impl Turn<'_> {
         }
     }
 
-    /// A run by hand is to be started whatever goes on in the fleet.
+    /// A manual run is to be started whatever is in progress in the fleet.
     pub(super) fn note_forced(&mut self, run: RunId) {
         if let Some(fleet) = &mut self.fleet {
             fleet.forced.insert(run);

@@ -227,7 +227,7 @@ impl Wheel {
         }
     }
 
-    /// The level and bucket of a due second at the present hand. None: it is beyond the levels. It stays the same until the bucket is
+    /// The level and bucket of a due second at the present hand. None: the second is beyond all levels. It stays the same until the bucket is
     /// emptied, because the hand never passes a bucket with timers.
     fn place(&self, due: i64) -> Option<Place> {
         let differing = (due ^ self.hand) as u64;

@@ -115,7 +115,6 @@ impl Zones {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
-    /// The system's zone.
     pub(super) fn system(&self) -> Arc<Zone> {
         // The system's zone is never freed.
         self.get(SYSTEM).map_or_else(Zone::utc, |local| local.zone.clone())

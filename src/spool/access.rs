@@ -23,7 +23,7 @@ impl Default for Lists {
 
 /// The result of a check of the lists.
 #[derive(Debug)]
-pub enum Ruling {
+pub enum AccessDecision {
     /// The user may use crontab(1).
     Allowed,
     /// The user may not use crontab(1).
@@ -48,20 +48,20 @@ enum Listed {
 
 /// Whether `name`, who is not root, may use crontab(1). `open_to_all` is the answer if neither list exists. A list that
 /// exists but cannot be read denies.
-pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> Ruling {
-    let unreadable = |path: &Path, source| Ruling::Unreadable { path: path.to_owned(), source };
+pub fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> AccessDecision {
+    let unreadable = |path: &Path, source| AccessDecision::Unreadable { path: path.to_owned(), source };
     match ask(&lists.allow, name) {
-        Listed::Yes => return Ruling::Allowed,
-        Listed::No => return Ruling::Denied,
+        Listed::Yes => return AccessDecision::Allowed,
+        Listed::No => return AccessDecision::Denied,
         Listed::Unreadable(source) => return unreadable(&lists.allow, source),
         Listed::NoList => {}
     }
     match ask(&lists.deny, name) {
-        Listed::No => Ruling::Allowed,
-        Listed::Yes => Ruling::Denied,
+        Listed::No => AccessDecision::Allowed,
+        Listed::Yes => AccessDecision::Denied,
         Listed::Unreadable(source) => unreadable(&lists.deny, source),
-        Listed::NoList if open_to_all => Ruling::Allowed,
-        Listed::NoList => Ruling::Denied,
+        Listed::NoList if open_to_all => AccessDecision::Allowed,
+        Listed::NoList => AccessDecision::Denied,
     }
 }
 
@@ -94,7 +94,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn may_use(name: &str, lists: &Lists, open_to_all: bool) -> bool {
-        matches!(super::may_use(name, lists, open_to_all), Ruling::Allowed)
+        matches!(super::may_use(name, lists, open_to_all), AccessDecision::Allowed)
     }
 
     /// A scratch directory with the lists that a row asks for; none: no file.

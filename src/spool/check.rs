@@ -16,7 +16,7 @@ pub enum Strictness {
 }
 
 /// Checks an open crontab. `uid` is its user's, none for a system crontab.
-pub fn judge(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: Strictness) -> Result<(), RefusalKind> {
+pub fn check(stat: &Stat, uid: Option<u32>, profile: ProfileName, strictness: Strictness) -> Result<(), RefusalKind> {
     if strictness == Strictness::AnyOwnerAndMode {
         // A FIFO or a device is never a crontab, whatever its mode.
         return if stat.is_regular() { Ok(()) } else { Err(RefusalKind::NotRegular) };
@@ -119,15 +119,15 @@ mod tests {
             (stat(FILE | 0o644, 1000, 1), None, Err(WrongOwner), Err(WrongOwner)),
             (stat(FILE | 0o644, 0, 2), None, Ok(()), Ok(())),
         ] {
-            assert_eq!(judge(&stat, user, ProfileName::Debian, Strictness::Profile), debian, "{stat:?} {user:?}");
-            assert_eq!(judge(&stat, user, ProfileName::Cronie, Strictness::Profile), cronie, "{stat:?} {user:?}");
+            assert_eq!(check(&stat, user, ProfileName::Debian, Strictness::Profile), debian, "{stat:?} {user:?}");
+            assert_eq!(check(&stat, user, ProfileName::Cronie, Strictness::Profile), cronie, "{stat:?} {user:?}");
         }
     }
 
     #[test]
     fn the_permit_option_waves_through_everything_but_what_is_no_file() {
         let any = Strictness::AnyOwnerAndMode;
-        assert_eq!(judge(&stat(FILE | 0o777, 5, 3), Some(1000), ProfileName::Cronie, any), Ok(()));
-        assert_eq!(judge(&stat(libc::S_IFIFO | 0o600, 0, 1), Some(1000), ProfileName::Cronie, any), Err(NotRegular));
+        assert_eq!(check(&stat(FILE | 0o777, 5, 3), Some(1000), ProfileName::Cronie, any), Ok(()));
+        assert_eq!(check(&stat(libc::S_IFIFO | 0o600, 0, 1), Some(1000), ProfileName::Cronie, any), Err(NotRegular));
     }
 }

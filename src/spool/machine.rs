@@ -12,12 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The directories in which programs are looked for by name.
+/// The directories in which programs are searched for by name.
 const USUAL: [&str; 7] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/games"];
 
-/// How far look-ups of users and programs go.
+/// How far lookups of users and programs go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
+enum LookupScope {
     /// Everything is looked up, also by the name service.
     Everything,
     /// Only programs in the usual directories, so that nobody can make the caller wait: a path in a user's crontab may lead to a file system
@@ -28,7 +28,7 @@ enum Reach {
 /// This machine. Each user is looked up once.
 #[derive(Debug)]
 pub struct ThisMachine {
-    reach: Reach,
+    scope: LookupScope,
     users: RefCell<HashMap<Box<[u8]>, bool>>,
     local: OnceCell<HashSet<Box<[u8]>>>,
 }
@@ -36,26 +36,26 @@ pub struct ThisMachine {
 impl ThisMachine {
     /// For commands, which may wait.
     pub fn for_commands() -> ThisMachine {
-        ThisMachine { reach: Reach::Everything, users: RefCell::default(), local: OnceCell::new() }
+        ThisMachine { scope: LookupScope::Everything, users: RefCell::default(), local: OnceCell::new() }
     }
 
     /// For the daemon, which may not.
     pub fn for_daemon() -> ThisMachine {
-        ThisMachine { reach: Reach::UsualPrograms, ..ThisMachine::for_commands() }
+        ThisMachine { scope: LookupScope::UsualPrograms, ..ThisMachine::for_commands() }
     }
 
-    /// A path that may be looked at.
+    /// A path that may be examined.
     fn path<'a>(&self, path: &'a [u8]) -> Option<&'a Path> {
         let path = Path::new(OsStr::from_bytes(path));
         let is_usual =
             || path.parent().is_some_and(|directory| USUAL.iter().any(|usual| directory == Path::new(usual)));
-        (self.reach == Reach::Everything || is_usual()).then_some(path)
+        (self.scope == LookupScope::Everything || is_usual()).then_some(path)
     }
 }
 
 impl Machine for ThisMachine {
     fn has_user(&self, name: &[u8]) -> Option<bool> {
-        if self.reach == Reach::UsualPrograms {
+        if self.scope == LookupScope::UsualPrograms {
             return None;
         }
         if let Some(known) = self.users.borrow().get(name) {
@@ -70,7 +70,7 @@ impl Machine for ThisMachine {
     }
 
     fn has_local_user(&self, name: &[u8]) -> bool {
-        self.reach == Reach::Everything && self.local.get_or_init(local_names).contains(name)
+        self.scope == LookupScope::Everything && self.local.get_or_init(local_names).contains(name)
     }
 
     fn has_program(&self, path: &[u8]) -> Option<bool> {
@@ -91,7 +91,7 @@ impl Machine for ThisMachine {
     }
 }
 
-/// Whether there is a program at that path. None: it may not be looked at.
+/// Whether there is a program at that path. None: it may not be examined.
 fn is_program(path: &Path) -> Option<bool> {
     match std::fs::metadata(path) {
         Ok(file) => Some(file.is_file() && file.permissions().mode() & 0o111 != 0),

@@ -1,12 +1,12 @@
 //! Finds crontabs: all of them, or the one at a path.
 
-use super::check::{Strictness, judge, refusal};
+use super::check::{Strictness, check, refusal};
 use super::find::{Found, RefusalKind};
 use super::install::is_temporary;
-use super::label;
 use super::links::watched_directories;
 use super::names::{DropInNames, is_user_table};
 use super::read::TableFile;
+use super::selinux;
 use crate::config::Places;
 use crate::profile::{Profile, ProfileName};
 use crate::scheduler::{Owner, Source};
@@ -141,7 +141,7 @@ impl Finder {
         self.policy = Policy::of_machine();
         self
     }
-    /// Whether labels are checked.
+    /// Whether the SELinux labels of crontabs are checked.
     pub fn has_label_check(&self) -> bool {
         self.policy.is_some()
     }
@@ -187,8 +187,8 @@ impl Finder {
                 return ScanOutcome::Unopened(ScanError { path: directory.to_owned(), source: source.into() });
             }
         };
-        struct One(Option<Found>);
-        impl Visitor for One {
+        struct SingleTable(Option<Found>);
+        impl Visitor for SingleTable {
             fn has(&mut self, _: &str, _: &Stamp) -> bool {
                 false
             }
@@ -196,7 +196,7 @@ impl Finder {
                 self.0 = Some(found);
             }
         }
-        let mut one = One(None);
+        let mut one = SingleTable(None);
         self.examine(place, path.to_owned(), directory.as_fd(), &name, users, &mut one);
         one.0.map_or_else(|| ScanOutcome::Gone(path.to_owned()), ScanOutcome::Table)
     }
@@ -349,7 +349,7 @@ impl Finder {
             },
             Place::SystemCrontab | Place::DropIn => None,
         };
-        self.judge(&stat, uid).ok()?;
+        self.check(&stat, uid).ok()?;
         Some(Stamp::from(&stat))
     }
 
@@ -402,7 +402,7 @@ impl Finder {
         // A file that is not a link is checked and compared without opening it. So a scan without changes is cheap and
         // causes no events for watchers of the directory.
         if !at_name.is_symlink()
-            && self.judge(&at_name, uid).is_ok()
+            && self.check(&at_name, uid).is_ok()
             && visitor.has(&source.path, &Stamp::from(&at_name))
         {
             return;
@@ -413,7 +413,7 @@ impl Finder {
                 return self.refuse(kind, error.as_ref(), source, Stamp::from(&at_name), watch, visitor);
             }
         };
-        if at_name.is_symlink() && self.judge(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
+        if at_name.is_symlink() && self.check(&stat, uid).is_ok() && visitor.has(&source.path, &Stamp::from(&stat)) {
             return;
         }
         self.report(source, uid, (fd, stat), watch, users, visitor);
@@ -430,10 +430,10 @@ impl Finder {
         visitor: &mut dyn Visitor,
     ) {
         let stamp = Stamp::from(&stat);
-        if let Err(kind) = self.judge(&stat, uid) {
+        if let Err(kind) = self.check(&stat, uid) {
             return self.refuse(kind, None, source, stamp, watch, visitor);
         }
-        if let Some(Err(why)) = self.policy.map(|policy| label::admits(&policy, &fd, &source, users)) {
+        if let Some(Err(why)) = self.policy.map(|policy| selinux::admits(&policy, &fd, &source, users)) {
             let mut refusal = refusal(RefusalKind::Unauthorized, &source, None, self.profile.profile);
             refusal.error = why.to_string();
             return visitor.found(Found { source, stamp, content: Err(refusal), watch });
@@ -447,8 +447,8 @@ impl Finder {
         visitor.found(Found { source, stamp, content: Ok(TableFile::new(fd, stat.size)), watch });
     }
 
-    fn judge(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
-        judge(stat, uid, self.profile.profile, self.strictness)
+    fn check(&self, stat: &Stat, uid: Option<u32>) -> Result<(), RefusalKind> {
+        check(stat, uid, self.profile.profile, self.strictness)
     }
 
     /// The uid that must own a user's crontab; none for a system crontab.

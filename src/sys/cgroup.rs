@@ -1,7 +1,7 @@
 //! Control groups of version 2 (cgroups(7)): the one of this process, if it is delegated to it, and leaves below it.
 //!
 //! A manager such as systemd says by an extended attribute that it leaves what is below a cgroup to the programs in it. The leaves here have
-//! no controllers, so they only tell which processes belong together.
+//! no controllers, so they only show which processes belong together.
 
 use super::contract::FreshChild;
 use super::files;
@@ -85,7 +85,7 @@ impl LeafCgroup {
         self.tree().iter().flat_map(|path| processes(path).unwrap_or_default()).collect()
     }
 
-    /// Opens its state, to be told about changes.
+    /// Opens the file of its state, of which poll(2) reports changes.
     pub fn events(&self) -> io::Result<CgroupEvents> {
         File::open(self.directory.join("cgroup.events")).map(CgroupEvents)
     }

@@ -24,8 +24,8 @@ impl SingleThreaded {
     /// Makes a token without a check.
     ///
     /// # Safety
-    /// The process must have no other thread as long as the token exists, or none that could notice what the functions that take this
-    /// token do: that they fork, and change the environment, the umask and the locale.
+    /// As long as the token exists, the process must have no other thread. A thread is allowed if it is not affected by a fork, nor by
+    /// changes of the environment, the umask and the locale: that is what the functions that take this token do.
     pub unsafe fn assume() -> SingleThreaded {
         SingleThreaded(PhantomData)
     }

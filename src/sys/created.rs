@@ -101,7 +101,7 @@ impl CreatedDirectory {
         set_mode(&self.0, mode)
     }
 
-    /// Sets owner and group.
+    /// Sets owner and group, as fchown(2) does.
     pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         Ok(nix::unistd::fchown(&self.0, Some(uid.into()), Some(gid.into()))?)
     }
@@ -124,7 +124,7 @@ pub enum FoundDirectory {
 }
 
 /// Checks whether a directory can be trusted.
-pub fn look_at_directory(path: &Path, links: Links) -> io::Result<FoundDirectory> {
+pub fn inspect_directory(path: &Path, links: Links) -> io::Result<FoundDirectory> {
     let found = match links {
         Links::Refused => std::fs::symlink_metadata(path),
         Links::Followed => std::fs::metadata(path),
@@ -148,7 +148,7 @@ pub fn make_trusted_directory(path: &Path, mode: u32, links: Links) -> io::Resul
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         made => return made,
     }
-    match look_at_directory(path, links)? {
+    match inspect_directory(path, links)? {
         FoundDirectory::Trusted => Ok(()),
         FoundDirectory::Missing | FoundDirectory::Untrusted => Err(io::Error::other(UNTRUSTED)),
     }
@@ -183,7 +183,7 @@ mod tests {
     fn a_directory_is_trusted_if_only_this_user_and_root_can_write_to_it() {
         let top = tempfile::tempdir().unwrap();
         let at = |name: &str| top.path().join(name);
-        assert_eq!(look_at_directory(&at("new"), Links::Refused).unwrap(), FoundDirectory::Missing);
+        assert_eq!(inspect_directory(&at("new"), Links::Refused).unwrap(), FoundDirectory::Missing);
         for _ in 0..2 {
             make_trusted_directory(&at("new"), 0o711, Links::Refused).unwrap();
             assert_eq!(at("new").metadata().unwrap().mode() & 0o7777, 0o711);

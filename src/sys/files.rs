@@ -355,9 +355,9 @@ pub fn randomize(buffer: &mut [u8]) -> io::Result<()> {
     Ok(getrandom::fill(buffer)?)
 }
 
-/// Fails where the kernel gives no random numbers. The standard library's hash maps need them and panic without, so that a
-/// program that uses such maps calls this first; they then have in this thread what they need. A kernel or filter without the
-/// system call is no error: there is /dev/urandom.
+/// Fails where the kernel gives no random numbers. The standard library's hash maps panic without random numbers, so a program
+/// that uses such maps calls this first. Maps of the same thread then work. A kernel or filter without the system call is no
+/// error: there is /dev/urandom.
 pub fn check_random_numbers() -> io::Result<()> {
     match randomize(&mut [0]) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {}

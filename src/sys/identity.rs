@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStringExt;
 #[derive(Debug)]
 pub struct Identity {
     caller: Ids,
-    lent: Ids,
+    effective: Ids,
     is_secure: bool,
 }
 
@@ -29,22 +29,22 @@ impl Identity {
     /// Reads both identities and drops the privileges. Must be called first in main.
     pub fn take() -> Result<Identity, Error> {
         let caller = Ids { uid: Uid::current(), gid: Gid::current() };
-        let lent = Ids { uid: Uid::effective(), gid: Gid::effective() };
+        let effective = Ids { uid: Uid::effective(), gid: Gid::effective() };
         // SAFETY: getauxval takes a number and reads what the kernel put on our stack at exec.
         let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
-        let identity = Identity { caller, lent, is_secure };
-        identity.lower()?;
+        let identity = Identity { caller, effective, is_secure };
+        identity.drop_privileges()?;
         Ok(identity)
     }
 
-    /// The user id of the caller, without the lent privileges.
+    /// The user id of the caller, without the effective privileges.
     pub fn caller_uid(&self) -> u32 {
         self.caller.uid.as_raw()
     }
 
     /// The user id that owns files which are created with the privileges.
-    pub fn lent_uid(&self) -> u32 {
-        self.lent.uid.as_raw()
+    pub fn owner_uid(&self) -> u32 {
+        self.effective.uid.as_raw()
     }
 
     /// Whether the caller is root.
@@ -54,7 +54,7 @@ impl Identity {
 
     /// Whether the program has privileges that the caller does not have (AT_SECURE). Then the caller's environment must not be trusted.
     pub fn is_secure(&self) -> bool {
-        self.is_secure || self.caller != self.lent
+        self.is_secure || self.caller != self.effective
     }
 
     /// Calls `act` with the privileges and drops them again, whatever happens.
@@ -63,14 +63,14 @@ impl Identity {
         impl Drop for Lower<'_> {
             fn drop(&mut self) {
                 // After a panic in `act` nothing more can be done, and the program ends.
-                let _ = self.0.lower();
+                let _ = self.0.drop_privileges();
             }
         }
         let guard = Lower(self);
         self.raise()?;
         let result = act();
         std::mem::forget(guard);
-        self.lower()?;
+        self.drop_privileges()?;
         Ok(result)
     }
 
@@ -90,11 +90,11 @@ impl Identity {
     }
 
     fn raise(&self) -> Result<(), Error> {
-        nix::unistd::seteuid(self.lent.uid).map_err(os("taking up the privileged user"))?;
-        nix::unistd::setegid(self.lent.gid).map_err(os("taking up the privileged group"))
+        nix::unistd::seteuid(self.effective.uid).map_err(os("taking up the privileged user"))?;
+        nix::unistd::setegid(self.effective.gid).map_err(os("taking up the privileged group"))
     }
 
-    fn lower(&self) -> Result<(), Error> {
+    fn drop_privileges(&self) -> Result<(), Error> {
         nix::unistd::setegid(self.caller.gid).map_err(os("leaving the privileged group"))?;
         nix::unistd::seteuid(self.caller.uid).map_err(os("leaving the privileged user"))?;
         if (Uid::effective(), Gid::effective()) != (self.caller.uid, self.caller.gid) {
@@ -175,6 +175,6 @@ mod tests {
         let identity = Identity::take().unwrap();
         assert!(!identity.is_secure());
         assert_eq!(identity.raised(|| Uid::effective().as_raw()).unwrap(), identity.caller_uid());
-        assert_eq!(identity.lent_uid(), identity.caller_uid());
+        assert_eq!(identity.owner_uid(), identity.caller_uid());
     }
 }

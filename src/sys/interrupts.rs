@@ -159,7 +159,7 @@ pub enum ScreenSignal {
     End(EndRequest),
     /// The program is to stop: see [`stop_program`].
     Stop,
-    /// It goes on after it was stopped, maybe on a screen that another program has used.
+    /// It continues after it was stopped, maybe on a screen that another program has used.
     Continue,
     /// The size of the terminal has changed.
     Resize,

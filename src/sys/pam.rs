@@ -72,7 +72,7 @@ pub struct Library {
     words: Words,
 }
 
-/// Whether the system has PAM rules for this service. They are looked for where Linux-PAM does: in a file of that name, or, if no directory
+/// Whether the system has PAM rules for this service. They are searched for where Linux-PAM does: in a file of that name, or, if no directory
 /// for such files exists, in lines of one file for all services. If this cannot be found out, the answer is yes, and PAM decides.
 pub fn has_service(name: &str) -> bool {
     has_service_below(Path::new("/"), name)
@@ -123,9 +123,9 @@ impl Library {
         }
     }
 
-    /// Loads the modules of a service for the rest of this process's life, so that they are in the memory of processes that are forked from it.
-    /// No function of a module is called, and nothing is logged: who begins a transaction later is told of faults in the service's files.
-    pub fn keep_modules(&self, service: &CStr) {
+    /// Loads the modules of a service for the rest of this process's life, so that processes forked from it share them.
+    /// No function of a module is called, and nothing is logged: a later transaction reports faults in the service's files.
+    pub fn preload_modules(&self, service: &CStr) {
         let before = setlogmask(Some(LogMask::up_to(Severity::LOG_EMERG)));
         let begun = Session::begin(self, service);
         setlogmask(Some(before));
@@ -150,7 +150,7 @@ pub struct Session<'a> {
     library: &'a Library,
     handle: Handle,
     /// Messages of modules. The pointer comes from [`Box::into_raw`], since the library keeps a copy of it, and is freed on drop.
-    told: *mut RefCell<Vec<String>>,
+    received: *mut RefCell<Vec<String>>,
     has_credentials: bool,
     is_open: bool,
     last: c_int,
@@ -160,13 +160,13 @@ impl<'a> Session<'a> {
     /// Begins a transaction: libpam reads the service's files and loads its modules. Questions of modules get no answer.
     pub fn begin(library: &'a Library, service: &CStr) -> Result<Session<'a>, PamError> {
         // Owned by the session below, which frees it whether the transaction begins or not.
-        let told = Box::into_raw(Box::new(RefCell::new(Vec::new())));
-        let conversation = Conversation { converse, data: told.cast() };
+        let received = Box::into_raw(Box::new(RefCell::new(Vec::new())));
+        let conversation = Conversation { converse, data: received.cast() };
         let mut handle = null_mut();
         // SAFETY: the string ends with NUL and the user may be null. The library copies the conversation; its data stays valid until
         // the session is dropped, which ends the transaction first.
         let code = unsafe { (library.start)(service.as_ptr(), null(), &conversation, &mut handle) };
-        let session = Session { library, handle, told, has_credentials: false, is_open: false, last: code };
+        let session = Session { library, handle, received, has_credentials: false, is_open: false, last: code };
         session.check("pam_start", code)?;
         Ok(session)
     }
@@ -236,7 +236,7 @@ impl<'a> Session<'a> {
     /// Takes the messages of modules since the last call.
     pub fn take_messages(&self) -> Vec<String> {
         // SAFETY: the pointer is valid until the session is dropped, and all access is through shared references.
-        unsafe { &*self.told }.take()
+        unsafe { &*self.received }.take()
     }
 
     fn call(&mut self, doing: &'static str, function: WithFlags, flags: c_int) -> Result<(), PamError> {
@@ -280,7 +280,7 @@ impl Drop for Session<'_> {
         }
         // SAFETY: the pointer comes from a box in `begin` and is freed nowhere else. The transaction has ended, so the library does not
         // use it any more.
-        drop(unsafe { Box::from_raw(self.told) });
+        drop(unsafe { Box::from_raw(self.received) });
     }
 }
 
@@ -298,14 +298,14 @@ extern "C" fn converse(
     // SAFETY: Linux-PAM gives an array of `count` pointers to live messages, and `data` as it was given to pam_start: the session's list.
     // The response array is made by calloc, because the library frees it.
     unsafe {
-        let told = &*data.cast::<RefCell<Vec<String>>>();
+        let received = &*data.cast::<RefCell<Vec<String>>>();
         for at in 0..count {
             let message = &**messages.add(at);
             if message.style != ERROR_MESSAGE && message.style != INFORMATION {
                 return CONVERSATION_ERROR;
             }
             if !message.text.is_null() {
-                told.borrow_mut().push(CStr::from_ptr(message.text).to_string_lossy().into_owned());
+                received.borrow_mut().push(CStr::from_ptr(message.text).to_string_lossy().into_owned());
             }
         }
         let answers = libc::calloc(count, size_of::<Response>());
@@ -342,16 +342,16 @@ mod tests {
     }
 
     fn ask(style: c_int) -> (c_int, Vec<String>, bool) {
-        let told = RefCell::new(Vec::new());
+        let received = RefCell::new(Vec::new());
         let message = Message { style, text: c"Hello".as_ptr() };
         let mut list = [&message as *const Message];
         let mut responses = null_mut();
-        let data: *const RefCell<Vec<String>> = &told;
+        let data: *const RefCell<Vec<String>> = &received;
         let code = converse(1, list.as_mut_ptr(), &mut responses, data.cast_mut().cast());
         let answered = !responses.is_null();
         // SAFETY: made by calloc in `converse`, or null.
         unsafe { libc::free(responses.cast()) };
-        (code, told.into_inner(), answered)
+        (code, received.into_inner(), answered)
     }
 
     #[test]

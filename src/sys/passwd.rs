@@ -30,7 +30,7 @@ pub fn group_id(name: &str) -> io::Result<Option<u32>> {
     Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()))
 }
 
-/// Whether look-ups read local files only; then they do not block.
+/// Whether lookups read local files only; then they do not block.
 ///
 /// True when nsswitch.conf(5) names no service but `files`, `compat` and `systemd` for users and groups, and no cache daemon (nscd) runs.
 /// Without that file, libc reads local files.

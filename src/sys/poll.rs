@@ -1,6 +1,6 @@
 //! Waits for many descriptors at once with epoll, and wakes a waiting thread from another one.
 
-use super::insist::insist;
+use super::retry::retry_on_shortage;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
@@ -55,7 +55,7 @@ impl Poll {
             Some(ms) => EpollTimeout::try_from(i32::try_from(ms).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::ZERO),
             None => EpollTimeout::NONE,
         };
-        let count = match insist(|| Ok(self.0.wait(&mut ready, timeout)?)) {
+        let count = match retry_on_shortage(|| Ok(self.0.wait(&mut ready, timeout)?)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
             waited => waited?,
         };

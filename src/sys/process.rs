@@ -154,28 +154,29 @@ impl Program {
         // The last of the list of pointers is null.
         let (arguments, environment) = self.strings.split_at(self.arguments.len() - 1);
         // The new process begins with what this one has at that moment.
-        let _surroundings = Surroundings::set(threads, limit, directory)?;
+        let _temporary = TemporarySpawnState::set(threads, limit, directory)?;
         Ok(posix_spawn(&*self.path, &actions, &attributes, arguments, environment)?.as_raw().unsigned_abs())
     }
 }
 
 /// Another descriptor limit and directory of this process until this is dropped.
 #[derive(Debug)]
-struct Surroundings {
+struct TemporarySpawnState {
     limit: DescriptorLimit,
     directory: OwnedFd,
 }
 
-impl Surroundings {
-    fn set(_threads: &SingleThreaded, limit: DescriptorLimit, directory: &CStr) -> io::Result<Surroundings> {
-        let before = Surroundings { limit: DescriptorLimit::own()?, directory: files::open_place(Path::new("."))? };
+impl TemporarySpawnState {
+    fn set(_threads: &SingleThreaded, limit: DescriptorLimit, directory: &CStr) -> io::Result<TemporarySpawnState> {
+        let before =
+            TemporarySpawnState { limit: DescriptorLimit::own()?, directory: files::open_place(Path::new("."))? };
         enter(directory)?;
         limit.set()?;
         Ok(before)
     }
 }
 
-impl Drop for Surroundings {
+impl Drop for TemporarySpawnState {
     fn drop(&mut self) {
         // Both are as they were before, and the kernel allowed them then.
         let _ = self.limit.set();
@@ -497,13 +498,13 @@ pub fn set_user_ids(user: u32) -> io::Result<()> {
     Ok(nix::unistd::setresuid(user, user, user)?)
 }
 
-/// Whether this process can become root. If it can, it has become root, so it must end if the answer is yes.
-pub fn can_become_root() -> bool {
+/// Tries to become root, and returns whether that succeeded. If it did, the process is root now and must end.
+pub fn try_become_root() -> bool {
     nix::unistd::setuid(Uid::from_raw(0)).is_ok()
 }
 
 /// Allows only root to trace this process or read its memory, whatever its ids, until it executes another program.
-pub fn stay_private() -> io::Result<()> {
+pub fn clear_dumpable() -> io::Result<()> {
     Ok(prctl::set_dumpable(false)?)
 }
 

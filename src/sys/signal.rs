@@ -1,7 +1,7 @@
 //! Signals that are read from a descriptor. They are blocked from the first statement of main on, so that none is lost and none interrupts
 //! a system call.
 
-use super::insist::insist;
+use super::retry::retry_on_shortage;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use std::io;
@@ -71,7 +71,7 @@ impl Signals {
     /// Reads the next pending signal, if there is one.
     pub fn read(&self) -> io::Result<Option<SignalEvent>> {
         loop {
-            let info = match insist(|| Ok(self.0.read_signal()?)) {
+            let info = match retry_on_shortage(|| Ok(self.0.read_signal()?)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 read => read?,
             };

@@ -1,6 +1,6 @@
 //! An absolute timer on the wall clock that also reports when the clock was set.
 
-use super::insist::insist;
+use super::retry::retry_on_shortage;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
@@ -39,7 +39,7 @@ impl Timer {
         let due = due.unwrap_or(FAR).clamp(1, FAR);
         let at = Expiration::OneShot(TimeSpec::new(due, 0));
         let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        match insist(|| Ok(self.0.set(at, flags)?)) {
+        match retry_on_shortage(|| Ok(self.0.set(at, flags)?)) {
             Ok(()) => Ok(TimerEvent::Nothing),
             // An interrupted call is repeated when the loop arms the timer next, as after a change of the clock.
             Err(why) if [Some(libc::ECANCELED), Some(libc::EINTR)].contains(&why.raw_os_error()) => {
@@ -52,7 +52,7 @@ impl Timer {
     /// Reads the pending event without blocking.
     pub fn read(&self) -> io::Result<TimerEvent> {
         let mut count = [0; 8];
-        match insist(|| Ok(nix::unistd::read(&self.0, &mut count)?)) {
+        match retry_on_shortage(|| Ok(nix::unistd::read(&self.0, &mut count)?)) {
             // A step back while the timer expires can make read(2) return nothing at all.
             Ok(0) => Ok(TimerEvent::ClockSet),
             Ok(_) => Ok(TimerEvent::Due),

@@ -7,7 +7,7 @@ pub(super) const MINUTE: i64 = 60;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 pub(super) const DAY: i64 = 24 * HOUR;
 
-/// Changes of the clocks that are looked for in a range. Zones have two a year.
+/// Changes of the clocks that are searched for in a range. Zones have two a year.
 const MOST_CHANGES: usize = 32;
 
 /// A half-open range of time, in whole minutes.
@@ -38,12 +38,12 @@ impl Range {
         Range { from: Timestamp(from), until: Timestamp(until.max(from + MINUTE)) }
     }
 
-    /// Its length in seconds.
+    /// The length of the range in seconds.
     pub fn seconds(self) -> i64 {
         self.until.0 - self.from.0
     }
 
-    /// Its length in minutes.
+    /// The length of the range in whole minutes.
     pub fn minutes(self) -> usize {
         usize::try_from(self.seconds() / MINUTE).unwrap_or(0)
     }

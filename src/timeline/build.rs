@@ -2,7 +2,7 @@
 
 use super::axis::Range;
 use super::model::{
-    BINS, Coming, Grouping, Others, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline, minutes_between,
+    BINS, Coming, Grouping, HiddenRows, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline, minutes_between,
 };
 use crate::schedule::{Timestamp, Zone};
 use crate::varlink::cron::NextStart;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// Past runs that are kept one by one. Further ones are counted only.
 const MOST_RUNS: usize = 200_000;
-/// Parts of the range for which a schedule with very many starts is looked at, at least.
+/// Parts of the range for which a schedule with very many starts is examined, at least.
 const LEAST_PARTS: usize = 24;
 /// So many runs of a job the history keeps if nothing else is set: of a job with so many there may have been more.
 const RUNS_KEPT: u64 = 1_000;
@@ -39,12 +39,12 @@ pub struct Builder {
     known: Range,
     /// The keys of rows that are not shown.
     hidden: HashSet<String>,
-    others: Others,
+    others: HiddenRows,
     idle: u64,
     runs: usize,
     is_past_chosen: bool,
     minutes: Vec<u32>,
-    /// Differences of the number of runs that go on, by minute.
+    /// Differences of the number of runs in progress, by minute.
     busy: Vec<i64>,
     /// Differences of estimated starts a minute. Empty: nothing is estimated.
     rates: Vec<f64>,
@@ -68,7 +68,7 @@ impl Builder {
             ended: HashMap::new(),
             known: range,
             hidden: HashSet::new(),
-            others: Others::default(),
+            others: HiddenRows::default(),
             idle: 0,
             runs: 0,
             is_past_chosen: false,
@@ -151,7 +151,7 @@ impl Builder {
         }
     }
 
-    /// Adds a coming start.
+    /// Adds a start that is still to come.
     pub fn add_start(&mut self, start: &NextStart) {
         self.choose_past();
         let at = start.at.timestamp();
@@ -164,7 +164,7 @@ impl Builder {
     }
 
     /// Adds the starts of an entry after `after`, of which `next` gives the first one after a moment. If the entry has no start, it is counted as
-    /// idle. `like` entries have the same starts; with `label` None all of them are without a row. At most about `at_most` starts are looked at;
+    /// idle. `like` entries have the same starts; with `label` None all of them are without a row. At most about `at_most` starts are examined;
     /// beyond that they are estimated.
     pub fn add_schedule(
         &mut self,
@@ -249,7 +249,7 @@ impl Builder {
         }
     }
 
-    /// The finished timeline.
+    /// Returns the timeline of everything that was added.
     pub fn finish(mut self) -> Timeline {
         self.choose_past();
         let is_estimated = !self.rates.is_empty();
@@ -360,8 +360,8 @@ impl Builder {
         self.others.failed += if run.class == OutcomeClass::Failed { run.count } else { 0 };
     }
 
-    /// Leaves the rows that say most, if the history has more than are shown: those that fail, then those that run or overlap, then those with the
-    /// latest runs.
+    /// Drops rows of the history if there are more than are shown. Rows with failures are kept first, then those with runs in progress or overlaps,
+    /// then those with the latest runs.
     fn choose_past(&mut self) {
         if std::mem::replace(&mut self.is_past_chosen, true) || self.rows.len() <= self.most_rows {
             return;
@@ -434,7 +434,7 @@ mod tests {
         assert_eq!(overlaps(&runs), [Overlap { from: Timestamp(60), until: Timestamp(100), runs: 3 }]);
     }
 
-    /// Every `every` seconds.
+    /// A schedule that is due every `every` seconds.
     fn regular(every: i64) -> impl FnMut(Timestamp) -> Option<Timestamp> {
         move |after| Some(Timestamp((after.0.div_euclid(every) + 1) * every))
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::crontab::terminal_width;
-use crate::schedule::{Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{JitterKey, Schedule, Timestamp, Zone};
 use crate::varlink::Time;
 use crate::varlink::history::RunRecord;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ fn timeline(range: Range, now: Timestamp, zone: &Arc<Zone>, grouping: Grouping) 
     let mut builder = Builder::new(range, now, Arc::clone(zone), grouping, 50);
     builder.set_past_known();
     for (line, sample) in SAMPLES.iter().enumerate() {
-        let seed = Seed { host: Default::default(), table: "", entry: b"" };
+        let seed = JitterKey { host: Default::default(), table: "", entry: b"" };
         let schedule = Schedule::parse(sample.schedule, &seed).unwrap().schedule;
         let mut slot = schedule.next_after(Timestamp(range.from.0 - 86_400), zone, None);
         let (mut free, mut number) = (Timestamp(i64::MIN), 7 * line as i64);
@@ -109,7 +109,7 @@ fn timeline(range: Range, now: Timestamp, zone: &Arc<Zone>, grouping: Grouping) 
         }
     }
     for (line, sample) in SAMPLES.iter().enumerate() {
-        let seed = Seed { host: Default::default(), table: "", entry: b"" };
+        let seed = JitterKey { host: Default::default(), table: "", entry: b"" };
         let schedule = Schedule::parse(sample.schedule, &seed).unwrap().schedule;
         let mut label = RowLabel::of_record(&record(sample, line, now, 0, now));
         label.schedule = sample.schedule.into();

@@ -6,7 +6,7 @@ use super::shape::{Shape, shapes};
 use super::words;
 use crate::schedule::Timestamp;
 
-/// Cells of the range in which runs and starts are joined: about as many as marks can be told apart in a drawing.
+/// Cells of the range in which runs and starts are joined: about as many as there are distinguishable marks in a drawing.
 pub(super) const CELLS: usize = 480;
 /// Crowded minutes and quiet times that are listed.
 pub(super) const NAMED: usize = 5;
@@ -21,7 +21,7 @@ pub enum FactKind {
     Past(OutcomeClass),
     /// Starts to come, or, where nothing is known of the past, starts that the schedule has.
     Coming,
-    /// A time in which several runs of one job go on.
+    /// A time in which several runs of one job overlap.
     Overlap,
     /// A minute in which many start.
     Crowded,

@@ -21,7 +21,7 @@ mod words;
 pub use axis::{ClockChange, Range};
 pub use build::Builder;
 pub use facts::{Fact, FactKind, facts};
-pub use model::{Crowded, Grouping, Others, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline};
+pub use model::{Crowded, Grouping, HiddenRows, OutcomeClass, Overlap, PastRun, Row, RowLabel, Timeline};
 pub use svg::svg;
 pub use svg_parts::{STYLE, SvgOptions};
 pub use terminal::{Charset, Role, Span, TextLine, TextOptions, text};

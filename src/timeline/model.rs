@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Parts into which the range is divided for counting coming starts of a row.
 pub(super) const BINS: usize = 1_440;
-/// Quiet times shorter than this are not told, in minutes.
+/// Quiet times shorter than this are not listed, in minutes.
 const LEAST_QUIET: usize = 5;
 
 /// What has a row of its own.
@@ -26,7 +26,7 @@ pub enum Grouping {
 /// What a row is called. All texts are harmless on terminals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowLabel {
-    /// The user as whom the job runs.
+    /// The user that the job runs as.
     pub user: String,
     /// The name of the job, if it is known.
     pub job: String,
@@ -40,7 +40,7 @@ pub struct RowLabel {
     pub line: u32,
 }
 
-/// A finished timeline.
+/// What a timeline shows, independent of how it is drawn.
 #[derive(Debug)]
 pub struct Timeline {
     /// The range of time that it shows.
@@ -58,7 +58,7 @@ pub struct Timeline {
     /// The rows, in the order of their tables or of the names of users.
     pub rows: Vec<Row>,
     /// What has no row of its own, as there are too many.
-    pub others: Others,
+    pub others: HiddenRows,
     /// How many entries do nothing in the range.
     pub idle: u64,
     /// Whether counts of frequent starts are estimates.
@@ -67,13 +67,13 @@ pub struct Timeline {
     pub(super) known: Range,
     /// The starts in each minute.
     pub(super) minutes: Vec<u32>,
-    /// For each minute, how many runs are known to go on in it.
+    /// For each minute, how many runs are known to be in progress in it.
     pub(super) busy: Vec<u32>,
 }
 
 /// What rows that are not shown have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Others {
+pub struct HiddenRows {
     /// The number of these rows.
     pub rows: u64,
     /// The number of their runs in the past.
@@ -139,7 +139,7 @@ pub(super) struct Coming {
     pub(super) count: u64,
 }
 
-/// A time in which several runs of one job go on.
+/// A time in which several runs of one job overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overlap {
     /// When the second run starts.
@@ -244,7 +244,7 @@ impl Row {
         self.runs.last().map(|run| run.from)
     }
 
-    /// The first coming start.
+    /// The first start that is still to come. None: nothing more is due in the range.
     pub fn next_start(&self) -> Option<Timestamp> {
         self.coming.first().map(|coming| coming.first)
     }
@@ -378,7 +378,7 @@ mod tests {
             changes: vec![],
             is_by_user: false,
             rows: vec![],
-            others: Others::default(),
+            others: HiddenRows::default(),
             idle: 0,
             is_estimated: false,
             known: range,

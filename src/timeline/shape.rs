@@ -5,7 +5,7 @@ use super::model::{OutcomeClass, Overlap, PastRun, Row, Timeline};
 use super::words;
 use crate::schedule::{Timestamp, rounded_duration};
 
-/// Runs that go on at the same time are drawn in so many lanes at most.
+/// Runs in progress at the same time are drawn in so many lanes at most.
 pub(super) const LANES: usize = 3;
 /// Marks of a drawing, beyond which a coarser grain is used.
 const MOST_MARKS: usize = 40_000;
@@ -154,7 +154,7 @@ impl Mark {
         self.parts.iter().map(|part| part.count).sum()
     }
 
-    /// Its end. None: it goes on.
+    /// Its end. None: the run is in progress.
     pub(super) fn end(&self) -> Option<Timestamp> {
         (self.class() != Some(OutcomeClass::Running)).then_some(self.until)
     }

@@ -88,7 +88,7 @@ fn description(timeline: &Timeline) -> String {
     sentences.join(". ") + "."
 }
 
-/// What is told below the drawing: clock changes, crowded minutes, the longest quiet times, what is not known.
+/// The notes below the drawing: clock changes, crowded minutes, the longest quiet times, what is not known.
 fn notes(timeline: &Timeline) -> Vec<String> {
     let mut notes = Vec::new();
     for change in &timeline.changes {

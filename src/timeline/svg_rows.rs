@@ -181,7 +181,7 @@ fn draw_overlap(timeline: &Timeline, overlap: &Overlap, layout: &Layout, top: f6
     );
 }
 
-/// A bar with an open end: it goes on beyond its right edge as an arrow.
+/// A bar with an open end: it continues beyond its right edge as an arrow.
 pub(super) fn arrow(left: f64, right: f64, top: f64, height: f64) -> String {
     let middle = top + height / 2.0;
     let bottom = top + height;

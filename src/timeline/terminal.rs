@@ -475,7 +475,7 @@ impl Drawing<'_> {
         }
     }
 
-    /// `03:01-20:30`
+    /// A quiet time as text: `03:01-20:30`.
     fn quiet_span(&self, quiet: Range) -> String {
         let timeline = self.timeline;
         let when = |at| words::when(at, timeline.range, &timeline.zone, &timeline.changes);

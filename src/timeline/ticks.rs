@@ -24,7 +24,7 @@ pub(super) struct Ticks {
     pub(super) has_times_of_day: bool,
 }
 
-/// A distance between ticks.
+/// The distance between two ticks of an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Minutes(i64),

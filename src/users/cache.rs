@@ -1,7 +1,7 @@
 //! Users for the executor process, as they are when a job starts: each is looked up once in a minute, groups and SELinux context included, and never so
 //! that the executor waits. libselinux asks the name service, too.
 //!
-//! Where look-ups read local files only, the executor looks up users itself. Otherwise it forks a child for that, with a time limit: a
+//! Where lookups read local files only, the executor looks up users itself. Otherwise it forks a child for that, with a time limit: a
 //! directory server that hangs delays only the jobs of its own users.
 
 use super::look_up_child::context_of;
@@ -55,7 +55,7 @@ struct Query {
     deadline_ms: i64,
 }
 
-/// What a look-up has found, as its child sends it. None: nobody has that name.
+/// What a lookup has found, as its child sends it. None: nobody has that name.
 pub type LookUpAnswer = Result<Option<UserWithGroups>, UserError>;
 
 /// Looks a user up and waits.
@@ -91,7 +91,7 @@ impl Default for UserCache {
 }
 
 impl UserCache {
-    /// A cache that is ready. Where look-ups are local, libc loads what they need now, and not when the first job is due. With a policy the users
+    /// A cache that is ready. Where lookups are local, libc loads what they need now, and not when the first job is due. With a policy the users
     /// have the contexts of their jobs.
     pub fn new(policy: Option<Policy>) -> UserCache {
         let mut cache = UserCache { policy, ..UserCache::default() };
@@ -152,7 +152,7 @@ impl UserCache {
         }
         let found = match postcard::from_bytes::<LookUpAnswer>(&query.answer) {
             Ok(answer) => found_of(answer),
-            Err(_) => Err(UserError::Failed("the look-up gave no answer".into())),
+            Err(_) => Err(UserError::Failed("the lookup gave no answer".into())),
         };
         self.finish_query(token, found);
         true

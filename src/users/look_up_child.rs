@@ -36,7 +36,7 @@ pub fn is_meant(arguments: &[OsString]) -> bool {
     arguments.get(1).is_some_and(|verb| verb == VERB)
 }
 
-/// Looks the users up and writes them to standard output. A name that nobody has is left out, and so is one whose look-up fails.
+/// Looks the users up and writes them to standard output. A name that nobody has is left out, and so is one whose lookup fails.
 ///
 /// # Errors
 ///

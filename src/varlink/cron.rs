@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the interface.
 pub const INTERFACE: &str = "io.cronwheel.Cron";
-/// Its description.
+/// The description of the interface, in the language of Varlink.
 pub const DESCRIPTION: &str = include_str!("io.cronwheel.Cron.varlink");
 
 /// The moment for which a run was started.
@@ -19,7 +19,7 @@ pub struct Slot {
     pub attempt: u32,
 }
 
-/// A run that goes on. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
+/// A run in progress. The description calls it `ActiveRun`, since clients keep types and methods in one table and `Run` is a method.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// Its number, which is unique on this host.
@@ -66,7 +66,7 @@ pub struct Outcome {
 pub struct Job {
     /// `USER:NAME`.
     pub job: String,
-    /// The user as whom it runs.
+    /// The user that it runs as.
     pub user: String,
     /// The part of `job` after the user.
     pub name: String,
@@ -102,9 +102,9 @@ pub struct Job {
     pub failures: u32,
     /// Whether a success is overdue (`CRON_LATE`).
     pub late: bool,
-    /// The runs that go on.
+    /// The runs in progress.
     pub running: Vec<Run>,
-    /// How many slots and runs by hand wait.
+    /// How many slots and manual runs wait.
     pub waiting: u32,
     /// When the next attempt follows a failure.
     pub retry_at: Option<Time>,
@@ -130,7 +130,7 @@ pub struct Filter {
     pub states: Option<Vec<String>>,
 }
 
-/// The words of [`Filter::states`].
+/// The values that [`Filter::states`] may have.
 pub const STATES: [&str; 9] =
     ["idle", "running", "waiting", "retrying", "paused", "disabled", "removed", "failing", "late"];
 
@@ -143,7 +143,7 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// A name with its value.
+/// An item of a list of names and values, such as an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameValue {
     /// The name.
@@ -171,9 +171,9 @@ pub struct Status {
     pub entries: usize,
     /// Tables that are not used.
     pub refused: Vec<Refused>,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: usize,
-    /// Slots and runs by hand that wait.
+    /// Slots and manual runs that wait.
     pub waiting: usize,
     /// Paused jobs.
     pub paused: usize,
@@ -187,7 +187,7 @@ pub struct Status {
     pub history: String,
     /// Lines of the log that were lost.
     pub log_dropped: u64,
-    /// Executors of earlier daemons whose jobs go on.
+    /// Executors of earlier daemons whose jobs keep running.
     pub old_executors: usize,
     /// Until when all jobs of the caller are paused, entries that are added included.
     #[serde(default)]
@@ -298,7 +298,7 @@ pub struct Why {
     /// was given.
     #[serde(default)]
     pub slot: Option<Time>,
-    /// What the entry does at a slot while a run goes on: `allow`, `skip`, `queue` or `replace`.
+    /// What the entry does at a slot while a run is in progress: `allow`, `skip`, `queue` or `replace`.
     #[serde(default)]
     pub overlap: Option<String>,
     /// What it does with missed slots: `none`, `once` or `all`.
@@ -354,7 +354,7 @@ pub struct PauseArguments {
     pub all: Option<bool>,
     /// The first moment after the pause.
     pub until: String,
-    /// Why, in the words of whoever pauses them.
+    /// The reason, as the user who pauses them has written it.
     #[serde(default)]
     pub note: Option<String>,
 }
@@ -454,7 +454,7 @@ pub struct Event {
 /// The arguments of `Output`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputArguments {
-    /// The run, which must go on.
+    /// The run, which must be in progress.
     pub run: u64,
     /// Whether what it still writes is wanted, too.
     #[serde(default)]
@@ -495,7 +495,7 @@ pub struct Metrics {
 /// The metrics of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JobMetrics {
-    /// The user as whom it runs.
+    /// The user that it runs as.
     pub user: String,
     /// The part of its id after the user.
     pub name: String,
@@ -513,7 +513,7 @@ pub struct JobMetrics {
     pub paused: bool,
     /// Whether a success is overdue (`CRON_LATE`).
     pub late: bool,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: u64,
     /// When it is to run next.
     pub next: Option<Time>,
@@ -577,7 +577,7 @@ pub struct OtherMetrics {
     pub paused: u64,
     /// Of how many a success is overdue.
     pub late: u64,
-    /// Runs that go on.
+    /// Runs in progress.
     pub running: u64,
     /// When the first of them is to run next.
     pub next: Option<Time>,
@@ -602,7 +602,7 @@ pub struct DaemonMetrics {
     pub history_dropped: u64,
     /// Lines that the log has lost.
     pub log_dropped: u64,
-    /// Those of the fleet. None: there is none, or the caller may not see it.
+    /// Those of the fleet. None: no fleet is configured, or the caller may not see it.
     pub fleet: Option<FleetMetrics>,
 }
 

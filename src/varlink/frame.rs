@@ -29,7 +29,7 @@ impl From<std::collections::TryReserveError> for FrameError {
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: Vec<u8>,
-    /// So many bytes at the front were looked at and have no end of a message.
+    /// So many bytes at the front were examined and have no end of a message.
     searched: usize,
     limit: usize,
 }
@@ -75,12 +75,12 @@ impl FrameReader {
         Ok(Some(message))
     }
 
-    /// Bytes that wait.
+    /// The number of bytes that are buffered.
     pub fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether no byte waits.
+    /// Whether no byte is buffered.
     pub fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the interface.
 pub const INTERFACE: &str = "io.cronwheel.History";
-/// Its description.
+/// The description of the interface, in the language of Varlink.
 pub const DESCRIPTION: &str = include_str!("io.cronwheel.History.varlink");
 
 /// One row of the history: a run, a slot without a run, or several slots that were left out for the same reason.
@@ -15,7 +15,7 @@ pub struct RunRecord {
     pub run: Option<u64>,
     /// The job, `USER:NAME`.
     pub job: String,
-    /// The user as whom it ran, or would have.
+    /// The user that it ran as, or would have run as.
     pub user: String,
     /// The id that this user had then; 4294967295 if that was not known.
     pub uid: u32,

@@ -73,7 +73,7 @@ pub enum CallError {
     },
 }
 
-/// A reply that is of no use to whoever called.
+/// Why a call has no result: it was refused, or its reply cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
     /// The call was not carried out.
@@ -236,7 +236,7 @@ impl CallError {
     }
 }
 
-/// The name of the parameter that is missing or of another type, if it can be told: the one without which the fault is another one, or none.
+/// The name of the parameter that is missing or has a wrong type: the one without which the error changes. None if there is no such parameter.
 fn wrong_parameter<T: DeserializeOwned>(mut given: Value, fault: &str) -> Option<String> {
     // A client may send very many.
     const MOST_TRIED: usize = 32;

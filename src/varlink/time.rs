@@ -20,7 +20,7 @@ impl Time {
         Timestamp(self.0.div_euclid(1_000_000))
     }
 
-    /// Reads RFC 3339 with any offset. None: it is something else.
+    /// Parses RFC 3339 with any offset. None: the text is not a time of that form.
     pub fn parse(text: &str) -> Option<Time> {
         chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| Time(time.timestamp_micros()))
     }

@@ -119,7 +119,7 @@ impl Collected {
         text.gauges("job_last_run_max_rss_bytes", Some("bytes"), help, &all, |series| {
             Some(series.counts.max_rss.unwrap_or(0) as f64)
         });
-        let help = "Runs that go on.";
+        let help = "Runs in progress.";
         text.gauges("job_running", None, help, &all, |series| Some(series.running as f64));
         let help = "Whether the job has slots (CRON_ENABLED).";
         text.gauges("job_enabled", None, help, &all, |series| Some(series.enabled as f64));
@@ -187,7 +187,7 @@ fn write_daemon(daemon: &DaemonMetrics, text: &mut Text) {
 }
 
 fn write_fleet(fleet: &FleetMetrics, text: &mut Text) {
-    text.family(Kind::Gauge, "fleet_engine_up", None, "Whether the engine of the fleet (etcd) is there.");
+    text.family(Kind::Gauge, "fleet_engine_up", None, "Whether the fleet engine (etcd) is reachable.");
     text.sample("fleet_engine_up", "", u64::from(fleet.engine_up));
     text.family(Kind::Counter, "fleet_engine_losses", None, "How often the engine of the fleet was lost.");
     text.sample("fleet_engine_losses_total", "", fleet.engine_losses);

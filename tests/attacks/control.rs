@@ -104,7 +104,7 @@ fn wait_for_socket() {
     Deadline::seconds(20).wait_for("the control socket", made);
 }
 
-/// The number of the one run that goes on of a job.
+/// The number of the one run in progress of a job.
 fn run_of(world: &World, job: &str) -> u64 {
     let listed = call(world, "root", "List", &format!(r#"{{"filter":{{"jobs":["{job}"]}}}}"#));
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();

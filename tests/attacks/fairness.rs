@@ -202,14 +202,14 @@ fn mailers_that_hang_delay_only_their_owners_mail_and_are_reported_once() {
     world.run("chmod 755 /usr/sbin/sendmail; touch /run/mail; chmod 666 /run/mail").ok();
     world.crontab("alice", &"@reboot echo hello\n".repeat(30)).ok();
     let daemon = world.start_daemon(&[]);
-    let said = world.log.wait_for("(CRON) WARNING (mail waits: 8 mailers at work", Deadline::seconds(30));
+    let said = world.log.wait_for("(CRON) WARNING (mail is delayed: 8 mailers running", Deadline::seconds(30));
     assert!(said.contains("and 22 mails waiting)"), "{said}");
     world.crontab("bob", "@every_second echo for bob\n").ok();
     world.wait_for_file("/run/mail", Deadline::seconds(20));
     daemon.signal(Signal::SIGUSR1);
     let state = world.log.wait_for(" mails waiting for a mailer)", Deadline::seconds(20));
     assert!(state.contains("(CRON) STATE ("), "{state}");
-    assert_eq!(world.log.lines().iter().filter(|line| line.contains("mail waits:")).count(), 1);
+    assert_eq!(world.log.lines().iter().filter(|line| line.contains("mail is delayed:")).count(), 1);
     assert!(daemon.stop().success());
     world.log.wait_for("(CRON) INFO (Shutting down)", Deadline::seconds(20));
     world.run("pkill -KILL sleep").ok();

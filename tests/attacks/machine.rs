@@ -116,7 +116,7 @@ fn processes_of_one_user_that_use_up_the_units_limit_delay_jobs_and_lose_none() 
         || limited.read("pids.events").split_whitespace().nth(1).is_some_and(|count| count != "0").then_some(());
     Deadline::seconds(30).wait_for("the limit to be reached", is_full);
     world.drop_in("slots", "@every_second root echo $CRON_SCHEDULED_AT >>/run/slots\n");
-    assert!(is_logged(&world, "starting jobs is held up", 30), "{:#?}", world.log.lines());
+    assert!(is_logged(&world, "starting jobs is delayed", 30), "{:#?}", world.log.lines());
     assert!(daemon.is_alive());
     world.crontab("alice", "@daily true\n").ok();
     fs::write("/tmp/enough", "").unwrap();

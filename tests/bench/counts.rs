@@ -9,7 +9,7 @@ mod utc;
 
 use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Parsed};
 use cronwheel::profile::DEBIAN;
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone, Zones as _};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule, Timestamp, Zone, Zones as _};
 use cronwheel::scheduler::{Event, Now, Owner, Scheduler, Source};
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -134,7 +134,7 @@ fn ten_lines(number: usize) -> String {
 }
 
 fn schedules() -> Vec<Schedule> {
-    let seed = Seed { host: HostKey::default(), table: "alice", entry: b"" };
+    let seed = JitterKey { host: HostKey::default(), table: "alice", entry: b"" };
     MIXED.iter().map(|text| Schedule::parse(text, &seed).expect("a schedule").schedule).collect()
 }
 

@@ -3,7 +3,7 @@
 use crate::reference::{beats, due};
 use crate::spec::{Language, Spec};
 use chrono::{DateTime, Utc};
-use cronwheel::schedule::{HostKey, LocalMinute, Schedule, Seed, Timestamp, Zone};
+use cronwheel::schedule::{HostKey, JitterKey, LocalMinute, Schedule, Timestamp, Zone};
 use fastrand::Rng;
 use std::str::FromStr;
 
@@ -194,7 +194,7 @@ fn whatever_text_comes_the_answer_has_its_place_in_it() {
     let mut taken = 0;
     for _ in 0..1_000_000 {
         let text: String = (0..rng.usize(1..14)).map(|_| PIECES[rng.usize(..PIECES.len())]).collect();
-        let seed = Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() };
+        let seed = JitterKey { host: HostKey(7), table: "alice", entry: text.as_bytes() };
         match Schedule::parse_prefix(text.as_bytes(), &seed) {
             Ok(prefix) => {
                 taken += 1;

@@ -1,7 +1,7 @@
 //! Random schedules, and a second opinion about what they match: sets and dates of `chrono`, one day at a time.
 
 use chrono::{Datelike, NaiveDate, TimeDelta};
-use cronwheel::schedule::{HostKey, Schedule, Seed};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule};
 use fastrand::Rng;
 
 /// A schedule as text, and what it means.
@@ -260,5 +260,5 @@ fn field(rng: &mut Rng, min: u32, max: u32, stars: u32) -> Field {
 
 /// Reads a schedule that is known to be right.
 pub fn parse(text: &str) -> Schedule {
-    Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
+    Schedule::parse(text, &JitterKey { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
 }

@@ -32,7 +32,7 @@ fn why_names_the_run_that_was_going_on() {
     one_job(&world, "long", "CRON_OVERLAP=skip\n@every_second sleep 8");
     let running = Deadline::seconds(30)
         .wait_for("a run", || rows(&world, "long").into_iter().find(|row| row["outcome"] == "running"));
-    // The daemon alone knows it while the run goes on.
+    // The daemon alone knows it while the run is in progress.
     let asked = later(&running["scheduled_at"], 3);
     let why = Deadline::seconds(30).wait_for("the moment", || {
         let why = json(&cronctl(&world, "alice", &format!("why long {asked} --json")));

@@ -66,7 +66,10 @@ fn two_day_fields_of_which_either_counts_are_pointed_out() {
 #[test]
 fn a_quartz_schedule_whose_years_are_over_says_so() {
     let answer = explain(&["@quartz 0 0 0 1 1 * 2024"]);
-    assert!(answer.out.contains("Warning: this schedule never matches again: its last year is over\n"), "{answer:?}");
+    assert!(
+        answer.out.contains("Warning: this schedule never matches again: its last year is in the past\n"),
+        "{answer:?}"
+    );
 }
 
 #[test]

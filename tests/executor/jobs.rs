@@ -8,7 +8,8 @@ use crate::harness::{
 use crate::world;
 use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
-    Config, EndMethod, ExecutorLinkError, Fate, Mailer, OldExecutor, Predecessors, SilentExecutor, find_predecessors,
+    Config, EndMethod, ExecutorLinkError, LostRunState, Mailer, OldExecutor, Predecessors, UnresponsiveExecutor,
+    find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{EndReason, MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -200,14 +201,14 @@ fn a_job_outlives_main_and_its_end_waits_for_the_next_one() {
         assert_eq!(started, [("alice:job", 1_800_000_000)]);
         let [dead] = left.dead.as_mut_slice() else { panic!("{left:?}") };
         // Told once.
-        if let [(run, fate)] = dead.open_runs().fates().as_slice() {
+        if let [(run, run_state)] = dead.open_runs().run_states().as_slice() {
             assert_eq!((run.run, run.job.as_str()), (start.run, "alice:job"));
-            let Fate::Ended { result, is_reported: true } = fate else { panic!("{fate:?}") };
+            let LostRunState::Ended { result, is_reported: true } = run_state else { panic!("{run_state:?}") };
             assert_eq!((result.run, &result.outcome), (start.run, &RunOutcome::Code(4)));
             assert!(result.started_at_ms.is_some() && result.usage.is_some(), "{result:?}");
             dead.mark_handled(&[run.run]).unwrap();
         } else {
-            dead.open_runs().fates().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
+            dead.open_runs().run_states().is_empty().then(|| left.dead.remove(0).remove().unwrap()).unwrap();
         }
     }
     let left = predecessors();
@@ -231,7 +232,7 @@ fn a_later_main_learns_of_running_jobs_and_their_ends_and_may_end_them() {
         // While its own main is there, nobody else is told anything.
         let left = predecessors();
         // It takes the connection and closes it at once.
-        let unheard: Vec<u32> = left.silent.iter().map(SilentExecutor::pid).chain(left.slow).collect();
+        let unheard: Vec<u32> = left.silent.iter().map(UnresponsiveExecutor::pid).chain(left.slow).collect();
         assert_eq!(unheard, [pid]);
         drop(harness);
         let mut left = predecessors();
@@ -255,7 +256,7 @@ fn a_later_main_learns_of_running_jobs_and_their_ends_and_may_end_them() {
         assert_eq!(hear(executor, 2)[1], (RunId(1), RunOutcome::Signal { number: 15, core_dumped: false }));
         nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(pid as i32), None).unwrap();
         let left = predecessors();
-        assert!(left.dead.iter().all(|dead| dead.open_runs().fates().is_empty()), "{left:?}");
+        assert!(left.dead.iter().all(|dead| dead.open_runs().run_states().is_empty()), "{left:?}");
         world.run("rm -r /run/cronwheel; rm -f /home/bob/go").ok();
     }
 }

@@ -98,7 +98,7 @@ fn where_no_process_is_to_be_had_a_start_waits_and_is_made_as_soon_as_there_is()
         let no_monitor = || world.processes().iter().all(|process| process.name != "crond: pam").then_some(());
         Deadline::seconds(20).wait_for("the monitor's end", no_monitor);
         bound.at_most(more);
-        let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is held up")).count();
+        let held_up = || world.log.lines().iter().filter(|line| line.contains("starting jobs is delayed")).count();
         let before = held_up();
         for run in 2..5 {
             harness.start(&start(run, "alice", "cat >>out%again"));
@@ -133,7 +133,7 @@ fn assert_runs_each_second(times: usize) {
     assert!(seconds.abs_diff(seconds_of_runs.len() as u64) <= 1, "{seconds_of_runs:?}");
 }
 
-/// A user database in which every look-up of bob hangs, and which knows nobody.
+/// A user database in which every lookup of bob hangs, and which knows nobody.
 const TARRY: &str = r#"
 #include <nss.h>
 #include <pwd.h>

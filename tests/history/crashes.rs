@@ -1,4 +1,4 @@
-//! Processes that are killed while jobs go on: in the end each run has exactly one row, and it is true.
+//! Processes that are killed while jobs keep running: in the end each run has exactly one row, and it is true.
 
 use crate::common::clock::now;
 use crate::common::{Deadline, Implementation, World};

@@ -665,7 +665,7 @@ fn streaks_alerts_late_deadlines_and_outputs_outlive_a_daemon() {
     assert_eq!((mailed.len(), changed), (6, vec![5, 9]));
 }
 
-/// The same with one run that goes on.
+/// The same with one run in progress.
 fn successor_with(first: &Machine, text: &str, run: RunId) -> (Machine, Vec<Action>) {
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
     second.scheduler.reserve_runs_from(first.scheduler.next_run());

@@ -76,7 +76,7 @@ impl Daemon {
         }
     }
 
-    /// Lets seconds pass one by one. Runs go on.
+    /// Lets seconds pass one by one. Runs do not end meanwhile.
     fn pass(&mut self, seconds: i64) {
         for _ in 0..seconds {
             let actions = self.machine.tick_after(1);

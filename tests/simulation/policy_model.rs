@@ -121,7 +121,7 @@ fn decisions(day: &RandomDay, down: Vec<(Timestamp, Timestamp)>) -> Vec<String> 
     simulate(scenario, || vec![(source("/spool/alice"), crontab.clone())]).filter_map(decision).collect()
 }
 
-/// How many runs go on at once at the most.
+/// The maximum of runs in progress at once.
 fn most_at_once(runs: &[(i64, i64)]) -> usize {
     let mut changes: Vec<(i64, i32)> = runs.iter().flat_map(|&(start, end)| [(start, 1), (end, -1)]).collect();
     // A run that ends in the second in which another begins is over.

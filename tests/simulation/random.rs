@@ -3,7 +3,7 @@
 use crate::reference::{Job, Reference};
 use crate::setup::{ended, retime, source, started, table, zone};
 use cronwheel::crontab::Crontab;
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule, Timestamp, Zone};
 use cronwheel::scheduler::{Action, Event, Now, RunOutcome, Scheduler};
 use std::sync::Arc;
 
@@ -75,7 +75,7 @@ impl Case {
         let text = SCHEDULES[random.usize(..SCHEDULES.len())];
         let mut fields = text.split(' ');
         let wildcard = fields.next().unwrap().starts_with('*') || fields.next().unwrap().starts_with('*');
-        let seed = Seed { host: HostKey::default(), table: "alice", entry: b"" };
+        let seed = JitterKey { host: HostKey::default(), table: "alice", entry: b"" };
         let schedule = Schedule::parse(text, &seed).unwrap().schedule;
         let delay = if random.u8(..4) == 0 { random.i64(1..900) } else { 0 };
         Job { name, schedule, wildcard, zone: random.usize(..2), delay, line: 0 }

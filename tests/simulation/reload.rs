@@ -1,4 +1,4 @@
-//! Tables that come, change and go; runs that go on; delays and intervals.
+//! Tables that come, change and go; runs in progress; delays and intervals.
 
 use crate::setup::{Machine, commands, ended, set_delay, source, started, table, time};
 use cronwheel::schedule::{Timestamp, Zone};

@@ -12,7 +12,7 @@ use std::io::Read;
 const PIECE: usize = 64 << 10;
 
 /// Passes each line of standard input to `answer`, which writes one line. Answers are written before more input is waited
-/// for, so that a program may ask one question at a time.
+/// for, so that a program may ask one query at a time.
 pub(super) fn answer_lines(out: &mut Output, mut answer: impl FnMut(&[u8], &mut Vec<u8>)) -> Result<(), Error> {
     let failed = |source| Error::Read { name: "standard input".to_owned(), source };
     let mut stdin = std::io::stdin().lock();
@@ -52,9 +52,9 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// Why a question cannot be answered.
+/// Why a query cannot be answered.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswerable {
+pub(super) enum BatchError {
     #[error("this line is not JSON: {0}")]
     NotJson(serde_json::Error),
     /// The line is JSON, but not an object.
@@ -91,15 +91,15 @@ pub(super) enum Unanswerable {
 }
 
 /// Parses a line as an object of type `T`.
-pub(super) fn object<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, Unanswerable> {
+pub(super) fn object<'a, T: serde::Deserialize<'a>>(line: &'a [u8]) -> Result<T, BatchError> {
     // A derived deserializer accepts arrays too, which is not part of the interface.
     let object = line.trim_ascii_start().starts_with(b"{");
     match serde_json::from_slice(line) {
-        Ok(question) if object => Ok(question),
-        Err(error) if object => Err(Unanswerable::NotJson(error)),
+        Ok(query) if object => Ok(query),
+        Err(error) if object => Err(BatchError::NotJson(error)),
         _ => match serde_json::from_slice::<serde::de::IgnoredAny>(line) {
-            Ok(_) => Err(Unanswerable::NotAnObject),
-            Err(error) => Err(Unanswerable::NotJson(error)),
+            Ok(_) => Err(BatchError::NotAnObject),
+            Err(error) => Err(BatchError::NotJson(error)),
         },
     }
 }
@@ -109,8 +109,8 @@ pub(super) fn member<T: DeserializeOwned>(
     raw: Option<&RawValue>,
     name: &'static str,
     expected: &'static str,
-) -> Result<Option<T>, Unanswerable> {
-    raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| Unanswerable::WrongType { name, expected })).transpose()
+) -> Result<Option<T>, BatchError> {
+    raw.map(|raw| serde_json::from_str(raw.get()).map_err(|_| BatchError::WrongType { name, expected })).transpose()
 }
 
 /// Writes the beginning of an answer: `{"id":7`, with the id as it was given.
@@ -119,8 +119,8 @@ pub(super) fn begin(id: Option<&RawValue>, into: &mut Vec<u8>) {
     into.extend_from_slice(id.map_or("null", RawValue::get).as_bytes());
 }
 
-/// Writes the answer to an invalid question: `{"id":7,"error":"..."}`.
-pub(super) fn refuse(id: Option<&RawValue>, error: &Unanswerable, into: &mut Vec<u8>) {
+/// Writes the answer to an invalid query: `{"id":7,"error":"..."}`.
+pub(super) fn refuse(id: Option<&RawValue>, error: &BatchError, into: &mut Vec<u8>) {
     begin(id, into);
     into.extend_from_slice(b",\"error\":");
     value(&error.to_string(), into);

@@ -25,7 +25,6 @@ const PACE: Duration = Duration::from_millis(12);
 /// Jobs whose mean duration is looked up in the history, which answers a hundred questions a second.
 const LOOKED_UP: usize = 90;
 
-/// Runs `cronctl calendar`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let count = value::<u32>(matches, "days").copied().unwrap_or(DAYS);
     let ranges = days(system.now(), count, system.system_zone());
@@ -38,7 +37,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         Ok(mut daemon) => {
             let jobs = (!query.names.is_empty()).then(|| query.names.clone());
             let filter = Filter { jobs, user: query.user.clone(), ..Filter::default() };
-            let mut asked = Asked { daemon: &mut daemon, questions: 0 };
+            let mut asked = CountingDaemon { daemon: &mut daemon, questions: 0 };
             for range in ranges {
                 let (starts, takes_more) = calendar.ask_day(range, &filter, json, &mut asked)?;
                 // The other days take a while where there are very many jobs. Nothing is printed if the question itself is wrong.
@@ -69,12 +68,12 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
 }
 
 /// The daemon, and how often it was asked.
-struct Asked<'a> {
+struct CountingDaemon<'a> {
     daemon: &'a mut Connection,
     questions: usize,
 }
 
-impl Daemon for Asked<'_> {
+impl Daemon for CountingDaemon<'_> {
     type Error = Error;
 
     fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Error> {

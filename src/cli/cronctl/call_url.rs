@@ -1,4 +1,4 @@
-//! `cronctl call-web-service`, an internal verb: calls a web service for `CRON_PING`.
+//! `cronctl call-url`, an internal verb: calls a web service for `CRON_PING`.
 //!
 //! The daemon runs it as the owner of the job. It reads the URL, a text that identifies the slot, and the body from standard input, each of
 //! the first two in a line of its own: URLs are secrets, and command lines are not. It says on standard output in one line why it failed,

@@ -1,6 +1,6 @@
 //! `cronctl check`: reports errors and warnings in crontabs.
 
-use super::batch::{self, Unanswerable};
+use super::batch::{self, BatchError};
 use super::cli::{given, value};
 use super::error::Error;
 use super::exit_status::ExitStatus;
@@ -129,9 +129,9 @@ fn places(diagnostics: &[Diagnostic], severity: Severity) -> Vec<Place<'_>> {
     chosen.map(|d| Place { line: d.line, column: d.column, message: &d.message }).collect()
 }
 
-/// A crontab to check. Members are parsed separately, so that the answer to an invalid question has its id.
+/// A crontab to check. Members are parsed separately, so that the answer to an invalid query has its id.
 #[derive(serde::Deserialize)]
-struct Question<'a> {
+struct BatchQuery<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -151,10 +151,10 @@ struct Place<'a> {
 }
 
 fn answer(line: &[u8], system: &SystemState, into: &mut Vec<u8>) {
-    match batch::object::<Question<'_>>(line) {
-        Ok(question) => match check_table(&question, system) {
-            Ok(checked) => write_answer(question.id, &checked, into),
-            Err(error) => batch::refuse(question.id, &error, into),
+    match batch::object::<BatchQuery<'_>>(line) {
+        Ok(query) => match check_table(&query, system) {
+            Ok(checked) => write_answer(query.id, &checked, into),
+            Err(error) => batch::refuse(query.id, &error, into),
         },
         Err(error) => batch::refuse(None, &error, into),
     }
@@ -167,19 +167,19 @@ struct CheckedTable {
     unlisted: Unlisted,
 }
 
-fn check_table(question: &Question<'_>, system: &SystemState) -> Result<CheckedTable, Unanswerable> {
-    let text = batch::member::<String>(question.text, "text", "a string")?;
-    let line = batch::member::<String>(question.line, "line", "a string")?;
+fn check_table(query: &BatchQuery<'_>, system: &SystemState) -> Result<CheckedTable, BatchError> {
+    let text = batch::member::<String>(query.text, "text", "a string")?;
+    let line = batch::member::<String>(query.line, "line", "a string")?;
     let source = match (text, line) {
         (Some(text), None) => text,
         (None, Some(line)) => line + "\n",
-        (None, None) => return Err(Unanswerable::Missing("text")),
-        (Some(_), Some(_)) => return Err(Unanswerable::TwoTexts),
+        (None, None) => return Err(BatchError::Missing("text")),
+        (Some(_), Some(_)) => return Err(BatchError::TwoTexts),
     };
-    let form = match batch::member::<Cow<'_, str>>(question.kind, "kind", "a string")?.as_deref() {
+    let form = match batch::member::<Cow<'_, str>>(query.kind, "kind", "a string")?.as_deref() {
         None | Some("user") => Form::User,
         Some("system") => Form::System,
-        Some(other) => return Err(Unanswerable::Kind(other.to_owned())),
+        Some(other) => return Err(BatchError::Kind(other.to_owned())),
     };
     let context = system.context(form, "");
     let mut parser = Parser::new(&context).on_machine(system.machine());

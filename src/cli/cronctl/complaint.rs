@@ -7,14 +7,14 @@ use crate::schedule::{Caution, Fault};
 /// The file name in diagnostics about a schedule on the command line.
 const NAME: &str = "expr";
 
-/// Reports the error in an expression.
-pub(super) fn tell_fault(expression: &str, fault: Fault) {
+/// Prints the error in an expression to standard error.
+pub(super) fn print_fault(expression: &str, fault: Fault) {
     let message = sentence(&fault);
     print(Diagnostic::new(Severity::Error, 1, expression.as_bytes(), fault.span, &message, fault.help));
 }
 
-/// Reports the warnings about an expression.
-pub(super) fn tell_cautions(expression: &str, cautions: Vec<Caution>) {
+/// Prints the warnings about an expression to standard error.
+pub(super) fn print_warnings(expression: &str, cautions: Vec<Caution>) {
     for caution in cautions {
         let Caution { span, message, help } = caution;
         print(Diagnostic::new(Severity::Warning, 1, expression.as_bytes(), span, &message, help));

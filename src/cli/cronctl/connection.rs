@@ -20,15 +20,15 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Jobs that are looked at for a name like one that does not exist.
+/// Jobs that are examined for a name like one that does not exist.
 const MOST_COMPARED: usize = 20_000;
-/// Similar names that are told, and how similar they must be (0 to 1).
+/// How many similar names are suggested, and how similar they must be (0 to 1).
 const MOST_SIMILAR: usize = 3;
 const LEAST_SIMILARITY: f64 = 0.7;
 
-/// How long the daemon may take for a reply, and for one that comes only when it has done what it was asked.
-const PATIENCE: Duration = Duration::from_secs(10);
-pub(super) const LONG_PATIENCE: Duration = Duration::from_secs(120);
+/// Timeouts for replies of the daemon: for most calls, and for calls that are answered only when they have been carried out.
+const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the recorder may take to answer at all.
 const RECORDER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,7 +74,7 @@ impl Connection {
             let (path, why) = failure.unwrap_or_else(|| (PathBuf::from(CONTROL), io::ErrorKind::NotFound.into()));
             Error::NoDaemon { path, why: reason(&why), advice: advice().to_owned() }
         })?;
-        found.set_patience(PATIENCE)?;
+        found.set_timeout(TIMEOUT)?;
         Ok(found)
     }
 
@@ -88,7 +88,7 @@ impl Connection {
         let path = self.directory.join(self.socket);
         let Ok(client) = Client::connect(&path) else { return Err(Error::DaemonGone) };
         let other = Connection { client, directory: self.directory.clone(), ..*self };
-        other.set_patience(PATIENCE)?;
+        other.set_timeout(TIMEOUT)?;
         Ok(other)
     }
 
@@ -98,22 +98,22 @@ impl Connection {
     }
 
     /// The same, if it answers in that time.
-    pub(super) fn history_within(&self, patience: Duration) -> Option<Connection> {
-        let client = Client::connect_answering(&self.directory.join(HISTORY), patience).ok()?;
+    pub(super) fn history_within(&self, timeout: Duration) -> Option<Connection> {
+        let client = Client::connect_answering(&self.directory.join(HISTORY), timeout).ok()?;
         let directory = self.directory.clone();
         let history = Connection { client, directory, socket: HISTORY, interface: history::INTERFACE, ..*self };
-        history.set_patience(PATIENCE).ok()?;
+        history.set_timeout(TIMEOUT).ok()?;
         Some(history)
     }
 
     /// Limits how long the next replies are waited for.
-    pub(super) fn set_patience(&self, patience: Duration) -> Result<(), Error> {
-        self.client.set_patience(Some(patience)).map_err(|why| self.error(why.into()))
+    pub(super) fn set_timeout(&self, timeout: Duration) -> Result<(), Error> {
+        self.client.set_timeout(Some(timeout)).map_err(|why| self.error(why.into()))
     }
 
     /// Waits for the next replies without a limit: they come when something happens.
     pub(super) fn wait_for_events(&self) -> Result<(), Error> {
-        self.client.set_patience(None).map_err(|why| self.error(why.into()))
+        self.client.set_timeout(None).map_err(|why| self.error(why.into()))
     }
 
     /// Calls a method that has one reply.
@@ -175,7 +175,7 @@ impl Connection {
         self.client.send(&call).map_err(|why| self.error(why.into()))
     }
 
-    /// Takes a reply that has arrived, and whether more follow. None: there is none yet.
+    /// Takes a reply that has arrived, and whether more follow. None: no reply has arrived yet.
     pub(super) fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<(Option<T>, bool)>, Error> {
         let received: Result<Option<Reply>, ClientError> = self.client.try_receive();
         let Some(reply) = received.map_err(|error| self.error(error))? else { return Ok(None) };
@@ -283,7 +283,7 @@ fn unexpected(why: &str) -> Error {
     Error::NoAnswer { message: printable(why.as_bytes()) }
 }
 
-/// The directories in which sockets are looked for, in this order.
+/// The directories in which sockets are searched for, in this order.
 pub(super) fn directories(system: &SystemState) -> Vec<PathBuf> {
     let of_system = system.settings.sockets();
     if system.run_dir_given {

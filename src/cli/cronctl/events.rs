@@ -8,7 +8,7 @@ use super::job_text;
 use super::list;
 use super::output::Output;
 use super::past;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::varlink::cron::{Event, EventsArguments, Filter};
@@ -18,7 +18,6 @@ use clap::ArgMatches;
 /// Rows of the history that past events are made of, for each job.
 const ROWS: u64 = 50;
 
-/// Runs `cronctl events`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
@@ -100,15 +99,15 @@ fn events_of(record: &RunRecord) -> Vec<Event> {
 
 fn line(event: &Event, screen: &Screen) -> String {
     let text = |text: &str| printable(text.as_bytes());
-    let ink = match (&event.outcome, event.event.as_str()) {
-        (Some(outcome), _) => job_text::ink(&outcome.outcome),
-        (None, "start") => Ink::Good,
-        (None, "pause") => Ink::Held,
-        (None, "late") => Ink::Bad,
-        (None, _) => Ink::Plain,
+    let style = match (&event.outcome, event.event.as_str()) {
+        (Some(outcome), _) => job_text::outcome_style(&outcome.outcome),
+        (None, "start") => TextStyle::Good,
+        (None, "pause") => TextStyle::Held,
+        (None, "late") => TextStyle::Bad,
+        (None, _) => TextStyle::Plain,
     };
     let run = event.run.map(|run| format!(" (run {run})")).unwrap_or_default();
     let job = event.job.as_deref().unwrap_or("-");
-    let name = screen.paint(ink, &format!("{:<7}", text(&event.event)));
+    let name = screen.paint(style, &format!("{:<7}", text(&event.event)));
     format!("{}  {name} {}{run}  {}\n", screen.full(event.at), text(job), text(&event.text))
 }

@@ -10,7 +10,7 @@ use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
 use crate::crontab::{Crontab, Diagnostic, Form, Machine, Parsed, Parser, Severity, printable};
-use crate::schedule::{self, Kind, Prefix, Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{self, JitterKey, Kind, Prefix, Schedule, Timestamp, Zone};
 use crate::spool::parse;
 use clap::ArgMatches;
 
@@ -119,7 +119,7 @@ fn explain_in_json(
     out: &mut Output,
 ) -> Result<ExitStatus, Error> {
     let fault = |message: &str| serde_json::json!({ "expr": expression.trim(), "error": message });
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
+    let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(found) => {
             out.json(&fault(&complaint::sentence(&found)))?;
@@ -156,22 +156,22 @@ fn expressions(words: &[&str], system: &SystemState) -> Vec<String> {
     let joined = words.join(" ");
     let could_be_one = |word: &&str| word.trim().contains(char::is_whitespace) || word.starts_with('@');
     let several = words.len() > 1 && words.iter().all(could_be_one);
-    if several && Schedule::parse(&joined, &seed(&joined, system)).is_err() {
+    if several && Schedule::parse(&joined, &jitter_key(&joined, system)).is_err() {
         words.iter().map(|word| (*word).to_owned()).collect()
     } else {
         vec![joined]
     }
 }
 
-fn seed<'a>(expression: &'a str, system: &SystemState) -> Seed<'a> {
-    Seed { host: system.host(), table: "", entry: expression.as_bytes() }
+fn jitter_key<'a>(expression: &'a str, system: &SystemState) -> JitterKey<'a> {
+    JitterKey { host: system.host(), table: "", entry: expression.as_bytes() }
 }
 
 fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
-    let (prefix, rest) = match Schedule::parse_line(expression, &seed(expression, system)) {
+    let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
-            complaint::tell_fault(expression, fault);
+            complaint::print_fault(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };
@@ -192,7 +192,7 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     };
     let zone = system.system_zone();
     show_runs(&Recurring::of_schedule(&prefix.schedule, zone), condition, from, out)?;
-    // Those about a line have been told.
+    // The warnings about a line have been printed.
     let warnings = if line.is_some() { Vec::new() } else { warnings_of_schedule(expression, &prefix, system)? };
     show_warnings(&prefix.schedule, &warnings.iter().collect::<Vec<_>>(), zone, from, out)?;
     Ok(ExitStatus::Success)
@@ -239,7 +239,7 @@ impl Line {
         if is_faulty || self.table.entries.is_empty() { ExitStatus::Faulty } else { ExitStatus::Success }
     }
 
-    /// Shows what is run, as whom, and what its flags mean.
+    /// Shows the command, the user that it runs as, and the meaning of its flags.
     fn show(&self, out: &mut Output) -> Result<(), Error> {
         for entry in &self.table.entries {
             out.line(format_args!("\nCommand: {}", printable(self.table.command(entry))))?;

@@ -7,7 +7,7 @@ use super::exit_status::ExitStatus;
 use super::job_text;
 use super::list;
 use super::output::Output;
-use super::screen::{Cell, Column, Ink, Screen, Table};
+use super::screen::{Cell, Column, Screen, Table, TextStyle};
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
 use crate::crontab::printable;
@@ -56,7 +56,6 @@ const OUTCOMES: [Column; 7] = [
     Column { heading: "FENCE", most: 20 },
 ];
 
-/// Runs `cronctl fleet`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     if let Some(job) = value::<String>(matches, "job") {
@@ -93,21 +92,21 @@ fn print(fleet: &Fleet, screen: &Screen, out: &mut Output) -> Result<(), Error> 
     let here = fleet.node.as_deref().map(|node| format!(", this node is {}", text(node))).unwrap_or_default();
     field("fleet", &format!("{}{here}", text(name)))?;
     let engine = match (fleet.engine.as_str(), fleet.since) {
-        ("up", _) => screen.paint(Ink::Good, "up"),
+        ("up", _) => screen.paint(TextStyle::Good, "up"),
         (word, since) => {
             let since = since.map(|at| format!(" since {} ({})", screen.full(at), screen.relative(at)));
             let why = fleet.why.as_deref().map(|why| format!(": {}", text(why))).unwrap_or_default();
-            screen.paint(Ink::Bad, &format!("{}{}{why}", text(word), since.unwrap_or_default()))
+            screen.paint(TextStyle::Bad, &format!("{}{}{why}", text(word), since.unwrap_or_default()))
         }
     };
     field("engine", &engine)?;
     let differing = match fleet.differing {
         0 => String::new(),
-        count => screen.paint(Ink::Held, &format!(", {count} not the same on all nodes")),
+        count => screen.paint(TextStyle::Held, &format!(", {count} not the same on all nodes")),
     };
     field("jobs", &format!("{}{differing}", format_count(fleet.jobs as u64, "fleet job", "fleet jobs")))?;
     for warning in &fleet.warnings {
-        field("warning", &screen.paint(Ink::Bad, &text(warning)))?;
+        field("warning", &screen.paint(TextStyle::Bad, &text(warning)))?;
     }
     if fleet.nodes.is_empty() {
         return Ok(());
@@ -120,15 +119,15 @@ fn print(fleet: &Fleet, screen: &Screen, out: &mut Output) -> Result<(), Error> 
 
 fn node_row(node: &FleetNode, screen: &Screen) -> Vec<Cell> {
     let state = match node.state.as_str() {
-        "here" | "up" => Cell::painted(Ink::Good, &node.state),
-        "clock" => Cell::painted(Ink::Bad, "wrong clock"),
-        other => Cell::painted(Ink::Bad, other),
+        "here" | "up" => Cell::painted(TextStyle::Good, &node.state),
+        "clock" => Cell::painted(TextStyle::Bad, "wrong clock"),
+        other => Cell::painted(TextStyle::Bad, other),
     };
     let clock = match node.clock_offset {
         None => Cell::of("-"),
         Some(offset) => {
-            let ink = if offset.abs() > CLOCK_NOTED { Ink::Bad } else { Ink::Plain };
-            Cell::painted(ink, &offset_text(offset))
+            let style = if offset.abs() > CLOCK_NOTED { TextStyle::Bad } else { TextStyle::Plain };
+            Cell::painted(style, &offset_text(offset))
         }
     };
     // Of a node that is gone nothing else is known.
@@ -172,7 +171,7 @@ fn name_differing(
             }
             named += 1;
             let text = format!("{}: {difference}", printable(job.job.as_bytes()));
-            out.line(format_args!("{:<10} {}", "differing", screen.paint(Ink::Held, &text)))?;
+            out.line(format_args!("{:<10} {}", "differing", screen.paint(TextStyle::Held, &text)))?;
         }
         Ok(true)
     })
@@ -211,7 +210,6 @@ fn reset(daemon: &mut Connection, job: &str, is_json: bool, out: &mut Output) ->
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl list --fleet`.
 pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let names = list::names(matches);
@@ -238,10 +236,10 @@ pub(super) fn list(matches: &ArgMatches, system: &SystemState, out: &mut Output)
 
 fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
     let state = match (job.paused_until, job.state.as_deref()) {
-        (Some(until), _) => Cell::painted(Ink::Held, &format!("paused until {}", screen.clock(until))),
-        (None, Some("claimed")) => Cell::painted(Ink::Good, "running"),
-        (None, Some("second")) => Cell::painted(Ink::Held, "running again (failover)"),
-        (None, Some("lost")) => Cell::painted(Ink::Bad, "lost"),
+        (Some(until), _) => Cell::painted(TextStyle::Held, &format!("paused until {}", screen.clock(until))),
+        (None, Some("claimed")) => Cell::painted(TextStyle::Good, "running"),
+        (None, Some("second")) => Cell::painted(TextStyle::Held, "running again (failover)"),
+        (None, Some("lost")) => Cell::painted(TextStyle::Bad, "lost"),
         (None, Some(other)) => Cell::of(other),
         (None, None) => Cell::of("-"),
     };
@@ -249,16 +247,15 @@ fn job_row(job: &FleetJob, screen: &Screen) -> Vec<Cell> {
     let known = known_on(job);
     vec![
         Cell::of(&job.job),
-        if job.fleet.is_empty() { Cell::painted(Ink::Held, "not here") } else { Cell::of(&job.fleet) },
+        if job.fleet.is_empty() { Cell::painted(TextStyle::Held, "not here") } else { Cell::of(&job.fleet) },
         Cell::of(&job.slot.map_or_else(|| "-".to_owned(), |slot| screen.relative(slot))),
         or_none(&job.node),
         state,
         or_none(&job.next_node),
-        if job.differs { Cell::painted(Ink::Held, &format!("{known} (differ)")) } else { Cell::of(&known) },
+        if job.differs { Cell::painted(TextStyle::Held, &format!("{known} (differ)")) } else { Cell::of(&known) },
     ]
 }
 
-/// Runs `cronctl history --fleet`.
 pub(super) fn history(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -295,7 +292,7 @@ fn outcome_row(outcome: &FleetOutcome, screen: &Screen) -> Vec<Cell> {
         Cell::of(&outcome.node),
         number(outcome.run),
         Cell::of(&took.unwrap_or_else(|| "-".to_owned())),
-        Cell::painted(job_text::ink(&outcome.outcome), &text),
+        Cell::painted(job_text::outcome_style(&outcome.outcome), &text),
         number(outcome.fence),
     ]
 }

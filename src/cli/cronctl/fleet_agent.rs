@@ -31,7 +31,7 @@ pub(super) fn run() -> ExitCode {
 fn serve() -> Result<(), AgentError> {
     // A signal to a whole session or unit ends the daemon, and that ends this process.
     signal::block()?;
-    process::stay_private()?;
+    process::clear_dumpable()?;
     let main = descriptor::standard(StandardStream::Input).try_clone_to_owned()?;
     let agent = prepare(main)?;
     if let Some(missing) = sandbox::enter(Helper::Fleet { ports: &agent.ports() }) {

@@ -1,7 +1,7 @@
 //! `cronctl pause`, `resume`, `kill` and `reload`.
 
 use super::cli::{given, value};
-use super::connection::{Connection, LONG_PATIENCE};
+use super::connection::{Connection, LONG_TIMEOUT};
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::job_text;
@@ -25,7 +25,6 @@ const USUAL_PAUSE: u32 = 3_600;
 /// Jobs that one call names. The daemon takes 500, and 64 KiB.
 const NAMED_AT_ONCE: usize = 200;
 
-/// Runs `cronctl pause`.
 pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let length = value::<u32>(matches, "for").copied().unwrap_or(USUAL_PAUSE);
@@ -35,7 +34,7 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     let arguments = |jobs, all| PauseArguments { jobs, all, until: until_text.clone(), note: note.clone() };
     let (mut paused, mut warning) = (Vec::new(), None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
-        daemon.set_patience(LONG_PATIENCE)?;
+        daemon.set_timeout(LONG_TIMEOUT)?;
         let reply: Paused = daemon.call("Pause", &arguments(jobs, all))?;
         paused.extend(reply.paused);
         warning = reply.warning.or(warning);
@@ -58,12 +57,11 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     Ok(exit_status)
 }
 
-/// Runs `cronctl resume`.
 pub(super) fn resume(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let (mut resumed, mut lifted, mut kept) = (Vec::new(), None, None);
     for JobsOfCall { jobs, all } in jobs_by_call(&mut daemon, matches)? {
-        daemon.set_patience(LONG_PATIENCE)?;
+        daemon.set_timeout(LONG_TIMEOUT)?;
         let reply: Resumed = daemon.call("Resume", &ResumeArguments { jobs, all })?;
         resumed.extend(reply.resumed);
         (lifted, kept) = (reply.all, reply.kept);
@@ -128,7 +126,6 @@ fn print_changed(verb: &str, jobs: &[String], more: &str, out: &mut Output) -> R
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl kill`.
 pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(what) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -165,10 +162,9 @@ pub(super) fn kill(matches: &ArgMatches, system: &SystemState, out: &mut Output)
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl reload`.
 pub(super) fn reload(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
-    daemon.set_patience(LONG_PATIENCE)?;
+    daemon.set_timeout(LONG_TIMEOUT)?;
     let arguments = ReloadArguments { user: value::<String>(matches, "user").cloned() };
     if given(matches, "json") {
         daemon.print("Reload", &arguments, out)?;

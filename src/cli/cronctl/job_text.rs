@@ -2,14 +2,14 @@
 
 use super::cli::value;
 use super::connection::Connection;
-use super::screen::{Cell, Ink, Screen};
+use super::screen::{Cell, Screen, TextStyle};
 pub(super) use crate::report::text::{outcome, outcome_of};
 use crate::schedule::rounded_duration;
 use crate::varlink::cron::{Job, Outcome};
 use crate::varlink::history::{Found, RunRecord, RunsArguments};
 use clap::ArgMatches;
 
-/// Rows of the history that are looked at for the last run of a job; others are of slots without a run.
+/// Rows of the history that are examined for the last run of a job; others are of slots without a run.
 const LOOKED_AT: u64 = 20;
 
 /// The name of a job with the user of --user, if it has none.
@@ -22,37 +22,37 @@ pub(super) fn qualified(job: &str, matches: &ArgMatches) -> String {
 
 /// The state of a job: `running 12s`, `retry in 30s`, `paused until 14:00`.
 pub(super) fn state(job: &Job, screen: &Screen) -> Cell {
-    let (ink, text) = match job.state.as_str() {
+    let (style, text) = match job.state.as_str() {
         "running" => {
             let since = job.running.iter().filter_map(|run| run.started_at).min();
             let since = since.map(|at| format!(" {}", rounded_duration(screen.seconds_since(at)))).unwrap_or_default();
             let times = if job.running.len() > 1 { format!(" ×{}", job.running.len()) } else { String::new() };
-            (Ink::Good, format!("running{since}{times}"))
+            (TextStyle::Good, format!("running{since}{times}"))
         }
         "paused" => {
             let until = job.paused_until.map(|until| format!(" until {}", screen.clock(until))).unwrap_or_default();
-            (Ink::Held, format!("paused{until}"))
+            (TextStyle::Held, format!("paused{until}"))
         }
         "retrying" => (
-            Ink::Held,
+            TextStyle::Held,
             match job.retry_at {
                 Some(at) => format!("retry in {}", rounded_duration((at.timestamp().0 - screen.now.0).max(0) as f64)),
                 None => "retry".to_owned(),
             },
         ),
-        "waiting" if job.waiting > 1 => (Ink::Held, format!("waiting ×{}", job.waiting)),
-        other => (Ink::Plain, other.to_owned()),
+        "waiting" if job.waiting > 1 => (TextStyle::Held, format!("waiting ×{}", job.waiting)),
+        other => (TextStyle::Plain, other.to_owned()),
     };
-    if job.late { Cell::painted(Ink::Bad, &format!("{text}, late")) } else { Cell::painted(ink, &text) }
+    if job.late { Cell::painted(TextStyle::Bad, &format!("{text}, late")) } else { Cell::painted(style, &text) }
 }
 
 /// The colour of an outcome.
-pub(super) fn ink(outcome: &str) -> Ink {
+pub(super) fn outcome_style(outcome: &str) -> TextStyle {
     match outcome {
-        "ok" => Ink::Plain,
-        "running" => Ink::Good,
-        "skipped" | "missed" | "replaced" => Ink::Held,
-        _ => Ink::Bad,
+        "ok" => TextStyle::Plain,
+        "running" => TextStyle::Good,
+        "skipped" | "missed" | "replaced" => TextStyle::Held,
+        _ => TextStyle::Bad,
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn last(job: &Job, screen: &Screen) -> Cell {
     let Some(last) = &job.last else { return Cell::of("-") };
     let at = last.ended_at.or(last.started_at).unwrap_or(last.scheduled_at);
     let took = seconds(last).map(|took| format!(" ({})", rounded_duration(took))).unwrap_or_default();
-    Cell::painted(ink(&last.outcome), &format!("{} {}{took}", outcome(last), screen.relative(at)))
+    Cell::painted(outcome_style(&last.outcome), &format!("{} {}{took}", outcome(last), screen.relative(at)))
 }
 
 /// How long a run took by the clock.

@@ -30,7 +30,6 @@ const COLUMNS: [Column; 6] = [
     Column { heading: "COMMAND", most: 200 },
 ];
 
-/// Runs `cronctl list`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let names = names(matches);
     let user = value::<String>(matches, "user").cloned();

@@ -24,7 +24,6 @@ const ENDED_MS: i64 = 2_000;
 /// How often it is asked for that, in milliseconds.
 const RETRY_MS: u64 = 50;
 
-/// Runs `cronctl logs`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(given_job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let (follow, json) = (given(matches, "follow"), given(matches, "json"));
@@ -66,7 +65,7 @@ fn has_no_history(daemon: &mut Connection, job: &str) -> bool {
     show.is_ok_and(|show| show.settings.iter().any(|setting| setting.name == "CRON_HISTORY" && setting.value == "off"))
 }
 
-/// The run of a job that goes on, else its last.
+/// The run of a job that is in progress, else its last.
 fn latest_run(daemon: &mut Connection, job: &str) -> Result<u64, Error> {
     let no_run = |job: &str| Error::Denied { message: format!("{job} has not run; cronctl why says when it will") };
     let name = match daemon.find(job) {
@@ -88,7 +87,7 @@ fn latest_run(daemon: &mut Connection, job: &str) -> Result<u64, Error> {
     job_text::last_run(&mut history, &name).and_then(|record| record.run).ok_or_else(|| no_run(&name))
 }
 
-/// Shows the output of a run that goes on, as it arrives.
+/// Shows the output of a run in progress, as it arrives.
 fn show_live(daemon: &mut Connection, arguments: &OutputArguments) -> Result<(), Error> {
     let mut output = JobOutput::new(false);
     let poll = Poll::new().map_err(|error| Error::Output(error.into()))?;

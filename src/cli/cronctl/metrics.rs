@@ -12,10 +12,9 @@ use crate::web::metrics::{Collected, Format};
 use clap::ArgMatches;
 use std::path::{Path, PathBuf};
 
-/// The mode of the file: whoever collects it runs as another user.
+/// The mode of the file: its collector runs as another user.
 const FILE_MODE: u32 = 0o644;
 
-/// Runs `cronctl metrics`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let filter = Some(Filter { user: value::<String>(matches, "user").cloned(), ..Filter::default() });
     let arguments = MetricsArguments { filter };
@@ -41,7 +40,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let text = match &collected {
         Ok(collected) if has_begun => collected.rest(format),
         Ok(collected) => collected.text(format),
-        // Whoever collects a file would else go on to see what was true before.
+        // Whoever collects a file would otherwise keep seeing what was true before.
         Err(Error::NoDaemon { .. } | Error::DaemonGone) if !has_begun => Collected::default().text(format),
         Err(_) => String::new(),
     };

@@ -1,6 +1,6 @@
 //! `cronctl next`: lists the next runs of entries.
 
-use super::batch::{self, Unanswerable};
+use super::batch::{self, BatchError};
 use super::cli::{given, value};
 use super::complaint;
 use super::connection::Connection;
@@ -13,7 +13,7 @@ use super::starts;
 use super::system_state::SystemState;
 use super::upcoming::{Recurring, Upcoming};
 use crate::crontab::printable;
-use crate::schedule::{Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{JitterKey, Schedule, Timestamp, Zone};
 use clap::ArgMatches;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -118,15 +118,15 @@ fn list_expression(
     system: &SystemState,
     out: &mut Output,
 ) -> Result<ExitStatus, Error> {
-    let seed = Seed { host: system.host(), table: "", entry: expression.as_bytes() };
-    let prefix = match Schedule::parse(expression, &seed) {
+    let jitter_key = JitterKey { host: system.host(), table: "", entry: expression.as_bytes() };
+    let prefix = match Schedule::parse(expression, &jitter_key) {
         Ok(prefix) => prefix,
         Err(fault) => {
-            complaint::tell_fault(expression, fault);
+            complaint::print_fault(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };
-    complaint::tell_cautions(expression, prefix.cautions);
+    complaint::print_warnings(expression, prefix.cautions);
     let zone = system.system_zone();
     let entry = [Recurring::of_schedule(&prefix.schedule, zone)];
     for (at, _) in query.runs(&entry) {
@@ -169,9 +169,9 @@ fn list_tables(
     Ok(source::complain(tables))
 }
 
-/// A question in batch mode. Members are parsed separately, so that the answer to an invalid question has its id.
+/// A query in batch mode. Members are parsed separately, so that the answer to an invalid query has its id.
 #[derive(serde::Deserialize)]
-struct Question<'a> {
+struct BatchQuery<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -199,12 +199,12 @@ fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output
         from: system.moment(matches, "from"),
         count: value(matches, "count").copied().unwrap_or(COUNT),
     };
-    batch::answer_lines(out, |line, into| match batch::object::<Question<'_>>(line) {
-        Ok(question) => {
+    batch::answer_lines(out, |line, into| match batch::object::<BatchQuery<'_>>(line) {
+        Ok(query) => {
             let begun = into.len();
-            if let Err(error) = answerer.answer(&question, into) {
+            if let Err(error) = answerer.answer(&query, into) {
                 into.truncate(begun);
-                batch::refuse(question.id, &error, into);
+                batch::refuse(query.id, &error, into);
             }
         }
         Err(error) => batch::refuse(None, &error, into),
@@ -213,24 +213,24 @@ fn answer_questions(matches: &ArgMatches, system: &SystemState, out: &mut Output
 }
 
 impl Answerer<'_> {
-    fn answer(&mut self, question: &Question<'_>, into: &mut Vec<u8>) -> Result<(), Unanswerable> {
-        let text = batch::member::<Cow<'_, str>>(question.expr, "expr", "a string")?;
-        let text = text.ok_or(Unanswerable::Missing("expr"))?;
-        let zone = match batch::member::<Cow<'_, str>>(question.tz, "tz", "a string")? {
+    fn answer(&mut self, query: &BatchQuery<'_>, into: &mut Vec<u8>) -> Result<(), BatchError> {
+        let text = batch::member::<Cow<'_, str>>(query.expr, "expr", "a string")?;
+        let text = text.ok_or(BatchError::Missing("expr"))?;
+        let zone = match batch::member::<Cow<'_, str>>(query.tz, "tz", "a string")? {
             Some(name) => self.zone(&name)?,
             None => Arc::clone(self.system.system_zone()),
         };
-        let mut after = match batch::member::<Cow<'_, str>>(question.from, "from", "a string")? {
+        let mut after = match batch::member::<Cow<'_, str>>(query.from, "from", "a string")? {
             Some(from) => Timestamp::parse_rfc3339(&from)?,
             None => self.from.unwrap_or_else(|| self.system.now()),
         };
-        let count = batch::member::<u64>(question.count, "count", "a whole number")?.unwrap_or(self.count);
-        let seed = Seed { host: self.system.host(), table: "", entry: text.as_bytes() };
-        let schedule = Schedule::parse(&text, &seed)
-            .map_err(|fault| Unanswerable::Schedule(complaint::sentence(&fault)))?
+        let count = batch::member::<u64>(query.count, "count", "a whole number")?.unwrap_or(self.count);
+        let jitter_key = JitterKey { host: self.system.host(), table: "", entry: text.as_bytes() };
+        let schedule = Schedule::parse(&text, &jitter_key)
+            .map_err(|fault| BatchError::Schedule(complaint::sentence(&fault)))?
             .schedule;
 
-        batch::begin(question.id, into);
+        batch::begin(query.id, into);
         into.extend_from_slice(b",\"next\":[");
         for listed in 0..count {
             let Some(due) = schedule.next_after(after, &zone, None) else { break };
@@ -246,11 +246,11 @@ impl Answerer<'_> {
     }
 
     /// Looks up a zone. Each name is looked up once.
-    fn zone(&mut self, name: &str) -> Result<Arc<Zone>, Unanswerable> {
+    fn zone(&mut self, name: &str) -> Result<Arc<Zone>, BatchError> {
         if let Some(zone) = self.zones.get(name) {
             return Ok(Arc::clone(zone));
         }
-        let zone = self.system.zone(name).ok_or_else(|| Unanswerable::UnknownZone(name.to_owned()))?;
+        let zone = self.system.zone(name).ok_or_else(|| BatchError::UnknownZone(name.to_owned()))?;
         self.zones.insert(name.to_owned(), Arc::clone(&zone));
         Ok(zone)
     }

@@ -55,7 +55,7 @@ impl Output {
         if self.buffer.len() < PIECE { Ok(()) } else { self.flush() }
     }
 
-    /// Writes the buffer.
+    /// Writes what is buffered to standard output.
     pub(super) fn flush(&mut self) -> Result<(), Error> {
         let written = self.stdout.write_all(&self.buffer).and_then(|()| self.stdout.flush());
         self.buffer.clear();

@@ -29,7 +29,6 @@ const COLUMNS: [Column; 6] = [
     Column { heading: "OUTCOME", most: 60 },
 ];
 
-/// Runs `cronctl history`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let mut history = open(&mut daemon)?;
@@ -121,6 +120,6 @@ pub(super) fn row(run: &RunRecord, screen: &Screen) -> Vec<Cell> {
         Cell::of(&screen.full(run.scheduled_at)),
         Cell::of(&screen.relative(run.started_at.unwrap_or(run.scheduled_at))),
         Cell::of(&took.map_or_else(|| "-".to_owned(), rounded_duration)),
-        Cell::painted(job_text::ink(&run.outcome), &text),
+        Cell::painted(job_text::outcome_style(&run.outcome), &text),
     ]
 }

@@ -34,7 +34,7 @@ const ACCEPTED_A_TURN: usize = 16;
 const PAGES_A_TURN: usize = 4;
 /// Events of descriptors handled in a turn. Each may be a question that takes its time.
 const EVENTS_A_TURN: usize = 8;
-/// After so many milliseconds further answers go on in the next turn.
+/// After so many milliseconds further answers are continued in the next turn.
 const ANSWERS_MS: i64 = 500;
 
 /// Numbers of descriptors in the epoll set. Connections follow.
@@ -257,7 +257,7 @@ impl Service {
             };
         };
         let limit = if call.more { given.limit.unwrap_or(ROWS).min(MOST_ROWS) } else { 1 };
-        // The first row is looked at now, as its job may not exist.
+        // The first row is examined now, as its job may not exist.
         let first = self.recorder.runs(viewer, &filter, None, 1).map_err(|error| refusal(error, &job, 0))?;
         match first.into_iter().next().filter(|_| limit > 0) {
             None => Ok(Some(no_rows())),
@@ -295,7 +295,7 @@ impl Service {
         if !server.has_read_all(id) {
             return server.descriptor(id).is_some();
         }
-        // One row more tells whether there is a next page.
+        // One row more shows whether there is a next page.
         let wanted = PAGE.min(usize::try_from(answer.left).unwrap_or(PAGE));
         let page = self.recorder.runs(answer.viewer, &answer.filter, answer.last, wanted + 1);
         let mut rows = match page {

@@ -1,7 +1,7 @@
 //! `cronctl run`: runs a job now.
 
 use super::cli::{given, value};
-use super::connection::{Connection, LONG_PATIENCE};
+use super::connection::{Connection, LONG_TIMEOUT};
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::job_output::{self, JobOutput};
@@ -33,7 +33,6 @@ const PATIENCE_MS: u64 = 500;
 const DAEMON: u64 = 0;
 const SIGNALS: u64 = 1;
 
-/// Runs `cronctl run`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -45,7 +44,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     if given(matches, "wait") {
         return Waiting::new(daemon, json)?.wait(&arguments, out);
     }
-    daemon.set_patience(LONG_PATIENCE)?;
+    daemon.set_timeout(LONG_TIMEOUT)?;
     let reply: serde_json::Value = daemon.call("Run", &arguments)?;
     if json {
         out.json(&reply)?;
@@ -54,7 +53,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         serde_json::from_value(reply).map_err(|why| Error::NoAnswer { message: why.to_string() })?;
     match result.outcome {
         Some(outcome) if result.run == 0 => {
-            tell_refusal(&job, &outcome);
+            print_refusal(&job, &outcome);
             Ok(ExitStatus::Faulty)
         }
         _ if json => Ok(ExitStatus::Success),
@@ -69,7 +68,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
 }
 
-fn tell_refusal(job: &str, outcome: &Outcome) {
+fn print_refusal(job: &str, outcome: &Outcome) {
     let (job, why) = (printable(job.as_bytes()), printable(job_text::outcome(outcome).as_bytes()));
     let advice = match outcome.reason.as_deref() {
         Some("still running") => "; --force runs it beside that",
@@ -107,7 +106,7 @@ impl Waiting {
         let outcome = loop {
             if let Some(request) = self.signals.arrived() {
                 self.output.finish()?;
-                self.tell_how_to_kill(&arguments.job);
+                self.print_how_to_kill(&arguments.job);
                 drop(self.signals);
                 request.end_program();
                 return Ok(ExitStatus::OfJob(INTERRUPTED));
@@ -157,7 +156,7 @@ impl Waiting {
         }
     }
 
-    fn tell_how_to_kill(&self, job: &str) {
+    fn print_how_to_kill(&self, job: &str) {
         let what = match self.run {
             Some(run) => format!("run {run} is still running; to end it: cronctl kill {run}"),
             None => {
@@ -171,7 +170,7 @@ impl Waiting {
     fn exit_status(&self, job: &str, outcome: &Outcome) -> ExitStatus {
         let status = exit_status(outcome);
         if status == NOT_RUN && self.run.is_none() {
-            tell_refusal(job, outcome);
+            print_refusal(job, outcome);
         } else if outcome.exit_code.is_none() {
             let (job, how) = (printable(job.as_bytes()), printable(job_text::outcome(outcome).as_bytes()));
             to_stderr(&format!("cronctl: {job}: {how}\n"));

@@ -11,7 +11,7 @@ use crate::timeline::{Charset, Role};
 use crate::varlink::Time;
 use std::sync::Arc;
 
-/// Blanks between two columns.
+/// Width of the gap between two columns, in characters.
 const GAP: usize = 2;
 /// The narrowest that a column is made.
 const NARROWEST: usize = 6;
@@ -28,7 +28,7 @@ pub(super) struct Screen {
 
 /// A colour, by what it means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Ink {
+pub(super) enum TextStyle {
     #[default]
     Plain,
     Heading,
@@ -36,7 +36,7 @@ pub(super) enum Ink {
     Good,
     Held,
     /// Dimmed: text of minor importance.
-    Faint,
+    Dim,
     /// A start in the future.
     Coming,
     /// A run that has not ended.
@@ -49,7 +49,7 @@ pub(super) enum Ink {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cell {
     text: String,
-    ink: Ink,
+    style: TextStyle,
 }
 
 /// A column: its heading, and the most that it takes where lines are cut.
@@ -77,17 +77,17 @@ impl Screen {
     }
 
     /// Surrounds a text with the escape sequences of its colour, if colours are used.
-    pub(super) fn paint(&self, ink: Ink, text: &str) -> String {
-        let code = match ink {
-            Ink::Plain => return text.to_owned(),
-            Ink::Heading => "1",
-            Ink::Bad => "31",
-            Ink::Good => "32",
-            Ink::Held => "33",
-            Ink::Faint => "2",
-            Ink::Coming => "36",
-            Ink::Live => "1;32",
-            Ink::Notable => "1;35",
+    pub(super) fn paint(&self, style: TextStyle, text: &str) -> String {
+        let code = match style {
+            TextStyle::Plain => return text.to_owned(),
+            TextStyle::Heading => "1",
+            TextStyle::Bad => "31",
+            TextStyle::Good => "32",
+            TextStyle::Held => "33",
+            TextStyle::Dim => "2",
+            TextStyle::Coming => "36",
+            TextStyle::Live => "1;32",
+            TextStyle::Notable => "1;35",
         };
         if self.has_colours && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -152,36 +152,36 @@ fn charset_of(mut values: impl Iterator<Item = String>) -> Charset {
 }
 
 /// The colour of a piece of a timeline.
-pub(super) fn ink_of(role: Role) -> Ink {
+pub(super) fn ink_of(role: Role) -> TextStyle {
     match role {
-        Role::Plain => Ink::Plain,
-        Role::Title => Ink::Heading,
-        Role::Faint | Role::Quiet => Ink::Faint,
-        Role::Ok => Ink::Good,
-        Role::Running => Ink::Live,
-        Role::Skipped | Role::Clock => Ink::Held,
-        Role::Failed => Ink::Bad,
-        Role::Coming => Ink::Coming,
-        Role::Overlap | Role::Crowded | Role::Now => Ink::Notable,
+        Role::Plain => TextStyle::Plain,
+        Role::Title => TextStyle::Heading,
+        Role::Faint | Role::Quiet => TextStyle::Dim,
+        Role::Ok => TextStyle::Good,
+        Role::Running => TextStyle::Live,
+        Role::Skipped | Role::Clock => TextStyle::Held,
+        Role::Failed => TextStyle::Bad,
+        Role::Coming => TextStyle::Coming,
+        Role::Overlap | Role::Crowded | Role::Now => TextStyle::Notable,
     }
 }
 
 impl Cell {
     /// A text from a crontab or a job, made harmless for terminals.
     pub(super) fn of(text: &str) -> Cell {
-        Cell::painted(Ink::Plain, text)
+        Cell::painted(TextStyle::Plain, text)
     }
 
     /// A cell in a colour.
-    pub(super) fn painted(ink: Ink, text: &str) -> Cell {
-        Cell { text: printable(text.as_bytes()), ink }
+    pub(super) fn painted(style: TextStyle, text: &str) -> Cell {
+        Cell { text: printable(text.as_bytes()), style }
     }
 }
 
 impl Cell {
     /// Its text, harmless for terminals, and its colour.
-    pub(super) fn into_parts(self) -> (String, Ink) {
-        (self.text, self.ink)
+    pub(super) fn into_parts(self) -> (String, TextStyle) {
+        (self.text, self.style)
     }
 }
 
@@ -204,7 +204,7 @@ impl<'a> Table<'a> {
         });
         if is_first {
             let headings: Vec<Cell> =
-                self.columns.iter().map(|column| Cell::painted(Ink::Heading, column.heading)).collect();
+                self.columns.iter().map(|column| Cell::painted(TextStyle::Heading, column.heading)).collect();
             out.text(&line(self.screen, self.indent, &headings, widths))?;
         }
         for row in &rows {
@@ -221,7 +221,7 @@ fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String
         let shown = if is_cut { fit(&cell.text, *width) } else { cell.text.clone() };
         let is_last = row.iter().zip(widths).skip(number + 1).all(|(_, width)| *width == 0);
         let blanks = if is_last { 0 } else { width.saturating_sub(cells(&shown)) + GAP };
-        text += &screen.paint(cell.ink, &shown);
+        text += &screen.paint(cell.style, &shown);
         text.extend(std::iter::repeat_n(' ', blanks));
     }
     text.truncate(text.trim_end().len());
@@ -316,7 +316,7 @@ mod tests {
     fn columns_are_aligned_cut_and_painted() {
         let columns = [Column { heading: "JOB", most: 40 }, Column { heading: "STATE", most: 40 }];
         let rows = vec![
-            vec![Cell::of("alice:a-very-long-name-of-a-job"), Cell::painted(Ink::Bad, "failed")],
+            vec![Cell::of("alice:a-very-long-name-of-a-job"), Cell::painted(TextStyle::Bad, "failed")],
             vec![Cell::of("b\u{1b}[2J"), Cell::of("日本")],
         ];
         let drawn = |screen: &Screen| {

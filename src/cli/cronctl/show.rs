@@ -7,7 +7,7 @@ use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
 use super::past;
-use super::screen::{Column, Ink, Screen, Table};
+use super::screen::{Column, Screen, Table, TextStyle};
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::rounded_duration;
@@ -27,7 +27,6 @@ const COLUMNS: [Column; 5] = [
     Column { heading: "OUTCOME", most: 60 },
 ];
 
-/// Runs `cronctl show`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -49,7 +48,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
 
 fn print(show: &Show, screen: &Screen, out: &mut Output) -> Result<(), Error> {
     let job = &show.job;
-    out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(job.job.as_bytes()))))?;
+    out.line(format_args!("{}", screen.paint(TextStyle::Heading, &printable(job.job.as_bytes()))))?;
     let mut field = |name: &str, text: &str| out.line(format_args!("  {name:<12} {text}"));
     let text = |text: &str| printable(text.as_bytes());
     field("command", &text(&job.command))?;
@@ -64,8 +63,8 @@ fn print(show: &Show, screen: &Screen, out: &mut Output) -> Result<(), Error> {
     if !job.zone.is_empty() {
         field("time zone", &text(&job.zone))?;
     }
-    let (state, ink) = job_text::state(job, screen).into_parts();
-    field("state", &screen.paint(ink, &state))?;
+    let (state, style) = job_text::state(job, screen).into_parts();
+    field("state", &screen.paint(style, &state))?;
     if let Some(by) = &job.paused_by {
         let note = job.note.as_ref().map(|note| format!(": {}", text(note))).unwrap_or_default();
         field("paused by", &format!("{}{note}", text(by)))?;
@@ -76,11 +75,11 @@ fn print(show: &Show, screen: &Screen, out: &mut Output) -> Result<(), Error> {
         field("run", &format!("{}{since}{pid}", run.run))?;
     }
     if let Some(last) = &job.last {
-        let (last, ink) = (job_text::outcome(last), job_text::ink(&last.outcome));
-        field("last", &screen.paint(ink, &text(&last)))?;
+        let (last, style) = (job_text::outcome(last), job_text::outcome_style(&last.outcome));
+        field("last", &screen.paint(style, &text(&last)))?;
     }
     if job.failures > 1 {
-        field("failures", &screen.paint(Ink::Bad, &format!("{} in a row", job.failures)))?;
+        field("failures", &screen.paint(TextStyle::Bad, &format!("{} in a row", job.failures)))?;
     }
     for (number, next) in show.next.iter().enumerate() {
         let name = if number == 0 { "next" } else { "" };
@@ -92,7 +91,7 @@ fn print(show: &Show, screen: &Screen, out: &mut Output) -> Result<(), Error> {
         }
     }
     for warning in &show.warnings {
-        field("warning", &screen.paint(Ink::Held, &text(warning)))?;
+        field("warning", &screen.paint(TextStyle::Held, &text(warning)))?;
     }
     Ok(())
 }

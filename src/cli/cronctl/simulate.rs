@@ -6,7 +6,7 @@ use super::exit_status::ExitStatus;
 use super::output::Output;
 use super::source::{self, Listed};
 use super::system_state::SystemState;
-use super::values::{GivenTime, Step, TimeRange};
+use super::values::{Step, TimeArgument, TimeRange};
 use crate::crontab::{Crontab, Form, printable};
 use crate::schedule::{Timestamp, Zone};
 use crate::scheduler::{
@@ -92,10 +92,10 @@ fn jobs(matches: &ArgMatches, listed: &Listed, caller: &str, system: &SystemStat
         let (from, until) = range("pause", *pause, system)?;
         jobs.pauses.push((find("pause", job)?, from, until));
     }
-    for (job, at) in matches.get_many::<(String, GivenTime)>("run").into_iter().flatten() {
+    for (job, at) in matches.get_many::<(String, TimeArgument)>("run").into_iter().flatten() {
         jobs.runs.push((find("run", job)?, system.resolve(*at)));
     }
-    for (job, at) in matches.get_many::<(String, GivenTime)>("kill").into_iter().flatten() {
+    for (job, at) in matches.get_many::<(String, TimeArgument)>("kill").into_iter().flatten() {
         jobs.kills.push((find("kill", job)?, system.resolve(*at)));
     }
     Ok(jobs)

@@ -161,7 +161,8 @@ impl Input {
         Ok(if is_system { Form::System } else { Form::User })
     }
 
-    /// Whether the first entry names a user where one of a system table does. Most tables of users are told by that.
+    /// Whether the first entry has a user name in the field after the schedule, as entries of system tables have. If not, the file is a user's
+    /// crontab, and the rest need not be read for this.
     fn may_be_system(&mut self, system: &SystemState) -> io::Result<bool> {
         const BEGINNING: usize = 64 << 10;
         let mut beginning = Vec::new();
@@ -247,7 +248,7 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
 
 /// Reads all crontabs that the daemon would load and the caller may read.
 pub(super) fn all(system: &SystemState) -> Result<Vec<Listed>, Error> {
-    let mut all = All { system, listed: Vec::new() };
+    let mut all = AllTables { system, listed: Vec::new() };
     let errors = finder(system).scan(&mut WaitingUsers::default(), &mut all);
     let mut listed = all.listed;
     for error in errors {
@@ -268,12 +269,12 @@ pub(super) fn all(system: &SystemState) -> Result<Vec<Listed>, Error> {
 }
 
 /// Reads every crontab that a scan finds.
-struct All<'a> {
+struct AllTables<'a> {
     system: &'a SystemState,
     listed: Vec<Listed>,
 }
 
-impl Visitor for All<'_> {
+impl Visitor for AllTables<'_> {
     fn has(&mut self, _: &str, _: &Stamp) -> bool {
         false
     }
@@ -388,7 +389,6 @@ impl<'a> Job<'a> {
         String::from_utf8_lossy(self.command_bytes())
     }
 
-    /// Its command as bytes.
     pub(super) fn command_bytes(&self) -> &'a [u8] {
         self.listed.table.command(self.entry)
     }

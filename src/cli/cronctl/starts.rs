@@ -1,4 +1,4 @@
-//! The coming starts of all jobs as the daemon has them, which the tables alone do not tell: of `@N` entries and anacron's jobs, and pauses.
+//! The coming starts of all jobs as the daemon has them, which cannot be computed from the tables alone: those of `@N` entries and of anacron's jobs, and pauses.
 
 use super::connection::Connection;
 use super::error::Error;

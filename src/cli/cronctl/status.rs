@@ -6,7 +6,7 @@ use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::report::format_count;
@@ -18,17 +18,15 @@ use std::time::Duration;
 /// Jobs of a kind that are named.
 const NAMED: usize = 20;
 /// How long `ping` waits for the daemon.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs `cronctl ping`.
 pub(super) fn ping(system: &SystemState) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
-    daemon.set_patience(PATIENCE)?;
+    daemon.set_timeout(TIMEOUT)?;
     let _: serde_json::Value = daemon.call_service("GetInfo", &json!({}))?;
     Ok(ExitStatus::Success)
 }
 
-/// Runs `cronctl status`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let mut daemon = Connection::open(system)?;
     let reply: serde_json::Value = daemon.call("Status", &json!({}))?;
@@ -67,35 +65,35 @@ fn print(status: &Status, screen: &Screen, out: &mut Output) -> Result<(), Error
     field("tables", &format!("{} with {entries}", format_count(status.tables as u64, "table", "tables")))?;
     for refused in &status.refused {
         let text = format!("{}: {}", printable(refused.source.as_bytes()), printable(refused.reason.as_bytes()));
-        field("refused", &screen.paint(Ink::Bad, &text))?;
+        field("refused", &screen.paint(TextStyle::Bad, &text))?;
     }
-    let count = |ink, number: usize, word: &str| {
-        screen.paint(if number > 0 { ink } else { Ink::Plain }, &format!("{number} {word}"))
+    let count = |style, number: usize, word: &str| {
+        screen.paint(if number > 0 { style } else { TextStyle::Plain }, &format!("{number} {word}"))
     };
     let counts = [
-        count(Ink::Good, status.running, "running"),
-        count(Ink::Held, status.waiting, "waiting"),
-        count(Ink::Held, status.paused, "paused"),
-        count(Ink::Bad, status.failing, "failing"),
-        count(Ink::Bad, status.late, "late"),
+        count(TextStyle::Good, status.running, "running"),
+        count(TextStyle::Held, status.waiting, "waiting"),
+        count(TextStyle::Held, status.paused, "paused"),
+        count(TextStyle::Bad, status.failing, "failing"),
+        count(TextStyle::Bad, status.late, "late"),
     ];
     field("jobs", &counts.join(", "))?;
     if let Some(until) = status.paused_all_until {
         let text =
             format!("until {} ({}), entries that are added included", screen.full(until), screen.relative(until));
-        field("all paused", &screen.paint(Ink::Held, &text))?;
+        field("all paused", &screen.paint(TextStyle::Held, &text))?;
     }
     let next = status.next.map(|next| format!("{} ({})", screen.full(next), screen.relative(next)));
     field("next", &next.unwrap_or_else(|| "nothing is due".to_owned()))?;
     let history = printable(status.history.as_bytes());
-    field("history", &if history == "on" { history } else { screen.paint(Ink::Held, &history) })?;
+    field("history", &if history == "on" { history } else { screen.paint(TextStyle::Held, &history) })?;
     if let Some(fleet) = &status.fleet {
         let fleet = printable(fleet.as_bytes());
-        field("fleet", &if fleet == "up" { fleet } else { screen.paint(Ink::Bad, &format!("away: {fleet}")) })?;
+        field("fleet", &if fleet == "up" { fleet } else { screen.paint(TextStyle::Bad, &format!("away: {fleet}")) })?;
     }
     if status.log_dropped > 0 {
         let lines = format_count(status.log_dropped, "line", "lines");
-        field("log", &screen.paint(Ink::Bad, &format!("{lines} could not be written")))?;
+        field("log", &screen.paint(TextStyle::Bad, &format!("{lines} could not be written")))?;
     }
     if status.old_executors > 0 {
         let executors = format_count(status.old_executors as u64, "executor", "executors");
@@ -121,8 +119,8 @@ fn name_jobs(
                 return Ok(false);
             }
             named += 1;
-            let ink = if state == "paused" { Ink::Held } else { Ink::Good };
-            out.line(format_args!("{state:<10} {}", screen.paint(ink, &detail(&job, state, screen))))?;
+            let style = if state == "paused" { TextStyle::Held } else { TextStyle::Good };
+            out.line(format_args!("{state:<10} {}", screen.paint(style, &detail(&job, state, screen))))?;
         }
         Ok(true)
     })
@@ -142,7 +140,7 @@ fn detail(job: &Job, state: &str, screen: &Screen) -> String {
     format!("{name} ({}{since})", runs.join(", "))
 }
 
-/// Names the jobs that fail or are late. All are looked at.
+/// Names the jobs that fail or are late. All are examined.
 fn name_failing(
     daemon: &mut Connection,
     user: Option<&String>,
@@ -168,7 +166,7 @@ fn name_failing(
             let times = if job.failures > 1 { format!(", {} times in a row", job.failures) } else { String::new() };
             let text = format!("{}{last}{times}", printable(job.job.as_bytes()));
             let word = if job.failures > 0 { "failing" } else { "late" };
-            out.line(format_args!("{word:<10} {}", screen.paint(Ink::Bad, &text)))?;
+            out.line(format_args!("{word:<10} {}", screen.paint(TextStyle::Bad, &text)))?;
         }
         Ok(true)
     })?;

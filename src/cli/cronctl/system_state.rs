@@ -2,7 +2,7 @@
 
 use super::cli::value;
 use super::error::Error;
-use super::values::GivenTime;
+use super::values::TimeArgument;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::config::{Config, FleetPlace};
@@ -68,19 +68,19 @@ impl SystemState {
         })
     }
 
-    /// The current time.
+    /// The time of the wall clock, in seconds.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp(clock::wall().seconds)
     }
 
     /// The point in time that an option gives.
     pub(super) fn moment(&self, matches: &ArgMatches, option: &str) -> Option<Timestamp> {
-        let given = value::<GivenTime>(matches, option)?;
+        let given = value::<TimeArgument>(matches, option)?;
         Some(self.resolve(*given))
     }
 
     /// A point in time on the command line.
-    pub(super) fn resolve(&self, given: GivenTime) -> Timestamp {
+    pub(super) fn resolve(&self, given: TimeArgument) -> Timestamp {
         given.resolve(self.now(), self.system_zone())
     }
 
@@ -116,7 +116,6 @@ impl SystemState {
         &self.machine
     }
 
-    /// The caller's user id.
     pub(super) fn uid(&self) -> u32 {
         process::own_uid()
     }

@@ -84,10 +84,10 @@ impl<'a> Recurring<'a> {
 mod tests {
     use super::*;
     use crate::crontab::Exceptions;
-    use crate::schedule::{Day, Seed};
+    use crate::schedule::{Day, JitterKey};
 
     fn schedule(text: &str) -> Schedule {
-        Schedule::parse(text, &Seed { host: Default::default(), table: "", entry: b"" }).expect(text).schedule
+        Schedule::parse(text, &JitterKey { host: Default::default(), table: "", entry: b"" }).expect(text).schedule
     }
 
     fn recurring<'a>(schedule: &'a Schedule, zone: &'a Zone, delay: u32) -> Recurring<'a> {

@@ -10,7 +10,7 @@ const DAY: i64 = 86_400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// The true time of the step.
-    pub(super) at: GivenTime,
+    pub(super) at: TimeArgument,
     /// The change in seconds; positive is forward.
     pub(super) by: i64,
 }
@@ -19,9 +19,9 @@ pub(super) struct Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimeRange {
     /// The first second of the range.
-    pub(super) from: GivenTime,
+    pub(super) from: TimeArgument,
     /// The first second after the range.
-    pub(super) until: GivenTime,
+    pub(super) until: TimeArgument,
 }
 
 /// Why a value is not valid.
@@ -83,7 +83,7 @@ fn time(text: &str) -> Result<Timestamp, TimeError> {
 
 /// A point in time as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GivenTime {
+pub(super) enum TimeArgument {
     /// A time with its offset from UTC.
     At(Timestamp),
     /// As the clocks show it: seconds since 1970 began there.
@@ -94,14 +94,14 @@ pub(super) enum GivenTime {
     FromNow(i64),
 }
 
-impl GivenTime {
+impl TimeArgument {
     /// The point in time. Times that a clock does not show because it is set forward are read with the offset before.
     pub(super) fn resolve(self, now: Timestamp, zone: &Zone) -> Timestamp {
         match self {
-            GivenTime::At(at) => at,
-            GivenTime::FromNow(seconds) => Timestamp(now.0.saturating_add(seconds)),
-            GivenTime::Local(local) => from_local(local, zone),
-            GivenTime::OnDay { days, seconds } => {
+            TimeArgument::At(at) => at,
+            TimeArgument::FromNow(seconds) => Timestamp(now.0.saturating_add(seconds)),
+            TimeArgument::Local(local) => from_local(local, zone),
+            TimeArgument::OnDay { days, seconds } => {
                 let today = (now.0 + i64::from(zone.offset_at(now))).div_euclid(DAY);
                 from_local((today + days) * DAY + seconds, zone)
             }
@@ -117,11 +117,11 @@ fn from_local(local: i64, zone: &Zone) -> Timestamp {
 }
 
 /// Parses a point in time.
-pub(super) fn moment(text: &str) -> Result<GivenTime, ValueError> {
+pub(super) fn moment(text: &str) -> Result<TimeArgument, ValueError> {
     let refused = || ValueError::Moment { found: text.to_owned() };
-    let on_day = |days| Ok(GivenTime::OnDay { days, seconds: 0 });
+    let on_day = |days| Ok(TimeArgument::OnDay { days, seconds: 0 });
     match text {
-        "now" => return Ok(GivenTime::FromNow(0)),
+        "now" => return Ok(TimeArgument::FromNow(0)),
         "today" => return on_day(0),
         "tomorrow" => return on_day(1),
         "yesterday" => return on_day(-1),
@@ -129,21 +129,21 @@ pub(super) fn moment(text: &str) -> Result<GivenTime, ValueError> {
     }
     if let Some(sign) = [('+', 1), ('-', -1)].into_iter().find(|(sign, _)| text.starts_with(*sign)) {
         let seconds = crontab::parse_duration(text.get(1..).unwrap_or_default()).map_err(|_| refused())?;
-        return Ok(GivenTime::FromNow(sign.1 * i64::from(seconds)));
+        return Ok(TimeArgument::FromNow(sign.1 * i64::from(seconds)));
     }
     if let Ok(at) = time(text) {
-        return Ok(GivenTime::At(at));
+        return Ok(TimeArgument::At(at));
     }
     let time_of_day =
         |text: &str| ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text, form).ok());
     if let Some(time) = time_of_day(text) {
         let seconds = time.signed_duration_since(NaiveTime::MIN).num_seconds();
-        return Ok(GivenTime::OnDay { days: 0, seconds });
+        return Ok(TimeArgument::OnDay { days: 0, seconds });
     }
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
     let date = NaiveDate::parse_from_str(date, "%Y-%m-%d").map_err(|_| refused())?;
     let time = time_of_day(time).ok_or_else(refused)?;
-    Ok(GivenTime::Local(NaiveDateTime::new(date, time).and_utc().timestamp()))
+    Ok(TimeArgument::Local(NaiveDateTime::new(date, time).and_utc().timestamp()))
 }
 
 /// Parses a number of things.
@@ -165,11 +165,11 @@ pub(super) fn step(text: &str) -> Result<Step, ValueError> {
     Ok(Step { at: moment(at)?, by: delta(by)? })
 }
 
-/// Parses a range `TIME..TIME`.
+/// Parses the time range of `--down`, `TIME..TIME`.
 pub(super) fn down(text: &str) -> Result<TimeRange, ValueError> {
     let (from, until) = text.split_once("..").ok_or(ValueError::NoRange)?;
     match (moment(from)?, moment(until)?) {
-        (GivenTime::At(from), GivenTime::At(until)) if until < from => Err(ValueError::Backwards),
+        (TimeArgument::At(from), TimeArgument::At(until)) if until < from => Err(ValueError::Backwards),
         (from, until) => Ok(TimeRange { from, until }),
     }
 }
@@ -198,7 +198,7 @@ pub(super) fn job_range(text: &str) -> Result<(String, TimeRange), ValueError> {
 }
 
 /// Parses `JOB@TIME`, a job and a moment.
-pub(super) fn job_time(text: &str) -> Result<(String, GivenTime), ValueError> {
+pub(super) fn job_time(text: &str) -> Result<(String, TimeArgument), ValueError> {
     let (job, at) = text.rsplit_once('@').ok_or(ValueError::NoJobValue { example: "backup@2026-05-01T10:00:00Z" })?;
     Ok((job.to_owned(), moment(at)?))
 }
@@ -223,7 +223,7 @@ mod tests {
     fn a_step_is_a_moment_and_a_signed_length() {
         for (text, by) in [("+2h", 7_200), ("-90s", -90), ("30m", 1_800), ("+0s", 0), ("-1d", -86_400)] {
             let step = step(&format!("2026-05-01T10:00:00Z={text}")).expect(text);
-            assert_eq!(step, Step { at: GivenTime::At(Timestamp(1_777_629_600)), by }, "{text}");
+            assert_eq!(step, Step { at: TimeArgument::At(Timestamp(1_777_629_600)), by }, "{text}");
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_down_time_has_two_moments_in_order() {
         let range = down("2026-05-01T10:00:00Z..2026-05-01T14:00:00+02:00").expect("a range");
-        let at = |text: &str| GivenTime::At(time(text).expect(text));
+        let at = |text: &str| TimeArgument::At(time(text).expect(text));
         assert_eq!((range.from, range.until), (at("2026-05-01T10:00:00Z"), at("2026-05-01T12:00:00Z")));
         assert!(down("tomorrow..2026-12-01 14:00").is_ok());
         for text in ["", "2026-05-01T10:00:00Z", "2026-05-01T10:00:00Z..", "2026-05-01T10:00:00Z..2026-05-01T09:59:59Z"]

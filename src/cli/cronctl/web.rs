@@ -28,7 +28,6 @@ const LARGEST_TOKEN_FILE: usize = 4 << 10;
 /// A shorter token could be guessed.
 const SHORTEST_TOKEN: usize = 16;
 
-/// Runs `cronctl web`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let failed = |message: String| Error::Web { message };
     let bearer = value::<PathBuf>(matches, "token-file").map(|path| read_token(path)).transpose()?;
@@ -160,7 +159,7 @@ fn open(file: &RedirectFile) {
     command.arg(file.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     // Ctrl-C ends this program and not the browser.
     command.process_group(0);
-    // It ends when the browser has been told, and this process soon after the user is done with the page.
+    // It ends when it has passed the address to the browser, and this process soon after the user is done with the page.
     #[allow(clippy::zombie_processes)]
     if let Err(why) = command.spawn() {
         to_stderr(&format!("cronctl: --open: starting {OPENER}: {}; open the address yourself\n", files::reason(&why)));

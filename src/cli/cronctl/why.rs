@@ -7,7 +7,7 @@ use super::exit_status::ExitStatus;
 use super::fleet;
 use super::job_text;
 use super::output::Output;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
@@ -18,16 +18,14 @@ use crate::varlink::history::{
 };
 use clap::ArgMatches;
 
-/// Rows up to the minute that are looked at: of its slots, and of runs that may still have been going on.
+/// Rows up to the minute that are examined: of its slots, and of runs that may still have been in progress.
 const MOST_ROWS: u64 = 200;
-/// Rows that are shown.
+/// Rows of the history that the answer lists at most.
 const MOST_SHOWN: usize = 20;
 /// Characters of the output's first line that are shown.
 const LONGEST_LINE: usize = 200;
-/// Seconds of a minute.
 const MINUTE: i64 = 60;
 
-/// Runs `cronctl why`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let Some(job) = value::<String>(matches, "job") else { return Ok(ExitStatus::Success) };
     let mut daemon = Connection::open(system)?;
@@ -40,7 +38,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let screen = Screen::of(out, system);
     // As the daemon says the times.
     let screen = Screen { zone: of_job.unwrap_or_else(|| screen.zone.clone()), ..screen };
-    let mut past_words = "no history tells what became of it";
+    let mut past_words = "there is no history of that time";
     if let Some(mut history) = daemon.history()
         && let Ok(found) = found
     {
@@ -61,7 +59,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         out.json(&why)?;
         return Ok(ExitStatus::Success);
     }
-    out.line(format_args!("{}", screen.paint(Ink::Heading, &printable(why.verdict.as_bytes()))))?;
+    out.line(format_args!("{}", screen.paint(TextStyle::Heading, &printable(why.verdict.as_bytes()))))?;
     let widest = why.steps.iter().map(|step| step.rule.len()).max().unwrap_or(0);
     let mut before = "";
     for WhyStep { rule, result } in &why.steps {
@@ -110,7 +108,7 @@ struct Past {
     moment: Option<Time>,
     /// Rows of slots in the minute, the oldest first; without a time the newest row.
     rows: Vec<RunRecord>,
-    /// Runs of other slots that were going on at the moment, the oldest first.
+    /// Runs of other slots that were in progress at the moment, the oldest first.
     going_on: Vec<RunRecord>,
     /// The interval without a daemon in which the moment is.
     downtime: Option<Downtime>,
@@ -253,7 +251,7 @@ impl Past {
     }
 }
 
-/// Why a slot was skipped while an earlier run went on.
+/// Why a slot was skipped while an earlier run was in progress.
 fn still_running(run: &RunRecord, screen: &Screen) -> String {
     let began = run.started_at.map(|at| exact(at, screen)).unwrap_or_default();
     format!("it did not run: a run that began at {began} was still running, and overlap is skip")

@@ -9,17 +9,17 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// Whether a crontab existed, so that a backup was tried.
-pub struct Existed;
+/// Shows that there was a crontab, of which a backup was tried.
+pub struct HadCrontab;
 
 /// Makes a backup of the current crontab, if there is one. A failure is reported but does not stop the operation, as in the
 /// reference implementation.
-pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
+pub fn keep(session: &Session<'_>) -> Result<Option<HadCrontab>, Failure> {
     let user = &session.user;
     let Some(standing) = session.read_table()? else { return Ok(None) };
     let Some(directory) = directory(session) else {
         messages::warn("Could not find environment variable XDG_CACHE_HOME or HOME to save the backup");
-        return Ok(Some(Existed));
+        return Ok(Some(HadCrontab));
     };
     let path = directory.join(file_name(session));
     match write(&directory, &path, &standing.bytes) {
@@ -29,7 +29,7 @@ pub fn keep(session: &Session<'_>) -> Result<Option<Existed>, Failure> {
             messages::warn(&format!("Failed to write to the backup file: {}: {reason}", path.display()));
         }
     }
-    Ok(Some(Existed))
+    Ok(Some(HadCrontab))
 }
 
 fn directory(session: &Session<'_>) -> Option<PathBuf> {

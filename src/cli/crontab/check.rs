@@ -30,7 +30,7 @@ pub struct TextContext<'a> {
 }
 
 impl TextContext<'_> {
-    /// The parser's context.
+    /// The context that the parser gets for a user's crontab.
     pub fn get(&self) -> Context<'_> {
         let known = KnownNames { zones: self.zones, calendars: Some(self.calendars.calendars()), fleet: None };
         let session = self.session;
@@ -67,7 +67,7 @@ pub fn check(
     let machine = ThisMachine::for_commands();
     let context = TextContext { session, zones: &zones, calendars: &calendars };
     let context = context.get();
-    let parser = Parser::new(&context).judging_only().on_machine(&machine);
+    let parser = Parser::new(&context).check_only().on_machine(&machine);
     let parsed = parse(source, size, parser, &mut |_| {})
         .map_err(|source| Failure::Input { path: file.into(), source: source.into() })?;
     if let Some(most) = session.profile.dialect.limits.user_lines
@@ -105,7 +105,7 @@ pub fn has_unlisted_warnings(session: &Session<'_>, text: &[u8]) -> bool {
     let machine = ThisMachine::for_commands();
     let context = TextContext { session, zones: &zones, calendars: &calendars };
     let context = context.get();
-    let parser = Parser::new(&context).judging_only().on_machine(&machine);
+    let parser = Parser::new(&context).check_only().on_machine(&machine);
     let parsed = parse(&mut &*text, text.len() as u64, parser, &mut |_| {});
     parsed.is_ok_and(|parsed| parsed.unlisted.warnings > 0)
 }

@@ -31,7 +31,7 @@ pub fn set_host(session: &Session<'_>, host: Option<&OsStr>) -> Result<(), Failu
     Ok(())
 }
 
-/// `-c`: prints the host.
+/// `-c`: prints the host on which the crontabs of the cluster run.
 pub fn show_host(session: &Session<'_>) -> Result<(), Failure> {
     let name = file_name();
     let text = session

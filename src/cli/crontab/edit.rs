@@ -3,13 +3,13 @@
 use super::check::{Warnings, has_unlisted_warnings, lines_of};
 use super::editor;
 use super::failure::Failure;
-use super::label::CallersContext;
 use super::list::shown_part;
 use super::messages;
 use super::next_runs;
 use super::prompt::{self, Answer};
 use super::replace::{AfterCheck, NewTable, check_new, finish};
 use super::scratch::Scratch;
+use super::selinux::CallersContext;
 use super::session::Session;
 use crate::sys::descriptor::StandardStream;
 use crate::sys::interrupts::{EndRequest, EndRequests};
@@ -115,7 +115,7 @@ fn finish_edit(
         }
         Ok(Outcome::Unchanged) => {
             scratch.remove();
-            tell_unchanged(session);
+            print_unchanged(session);
             session.log("END EDIT", user);
             Ok(())
         }
@@ -211,9 +211,9 @@ fn doubtful_line(warnings: &Warnings, text: &[u8], before: &[u8], had_more: impl
     new.or_else(|| warnings.lines.first().copied().filter(|_| warnings.has_more && !had_more()))
 }
 
-fn tell_unchanged(session: &Session<'_>) {
+fn print_unchanged(session: &Session<'_>) {
     let words = session.words;
-    if words.names_itself_unchanged {
+    if words.unchanged_has_prefix {
         messages::warn(&format!("{}: {}", session.program, words.unchanged));
     } else {
         messages::warn(words.unchanged);
@@ -237,7 +237,7 @@ fn keep_edit(session: &Session<'_>, scratch: Scratch, before: &[u8]) {
 /// Leaves the copy in place and reports its path on standard error or the terminal, and in the log, in case both are gone.
 fn keep(session: &Session<'_>, scratch: Scratch) {
     let path = scratch.path().display().to_string();
-    messages::insist(&format!("{}: edits left in {path}", session.program));
+    messages::warn_or_use_terminal(&format!("{}: edits left in {path}", session.program));
     session.log("EDITS LEFT", &path);
 }
 

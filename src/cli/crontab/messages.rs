@@ -21,7 +21,7 @@ pub fn inform(line: &str) {
 }
 
 /// Writes a line that the user needs to find an edit again: to standard error, or to the terminal if that fails.
-pub fn insist(line: &str) {
+pub fn warn_or_use_terminal(line: &str) {
     let line = format!("{line}\n");
     if write(StandardStream::Error, &line).is_err()
         && let Ok(mut terminal) = File::options().write(true).open("/dev/tty")

@@ -3,6 +3,16 @@
 //! It runs set-gid `crontab` (Debian) or set-uid root (cronie). It drops these privileges first and takes them up again only
 //! to access the spool and the lists of permitted users. Files that the caller names are opened with the caller's
 //! privileges.
+//!
+//! | file | content |
+//! |---|---|
+//! | this file | privileges, command line, and the call of the operation |
+//! | `cli`, `words`, `messages`, `failure` | the command line; messages of the reference implementations; printing; errors |
+//! | `session` | the caller, the user whose crontab is concerned, and privileges |
+//! | `list`, `replace`, `edit`, `remove`, `cluster` | the operations: `-l`, FILE, `-e`, `-r`, cronie's `-n` and `-c` |
+//! | `check`, `header`, `backup` | the check of a new crontab; Debian's three comment lines; cronie's backup |
+//! | `editor`, `scratch`, `prompt`, `next_runs` | for `-e`: the editor, its file, questions, and the next runs of changed entries |
+//! | `pam`, `selinux` | cronie's checks of the caller |
 
 mod backup;
 mod check;
@@ -12,7 +22,6 @@ mod edit;
 mod editor;
 mod failure;
 mod header;
-mod label;
 mod list;
 mod messages;
 mod next_runs;
@@ -21,6 +30,7 @@ mod prompt;
 mod remove;
 mod replace;
 mod scratch;
+mod selinux;
 mod session;
 mod words;
 

@@ -56,7 +56,7 @@ pub fn test(session: &Session<'_>, input: &Input) -> Result<(), Failure> {
             check(session, &mut file, stat.size, &path.to_string_lossy(), closing)?;
         }
     }
-    messages::warn(session.words.sound);
+    messages::warn(session.words.valid);
     Ok(())
 }
 
@@ -76,7 +76,7 @@ pub fn check_new(session: &Session<'_>, table: &NewTable) -> Result<Warnings, Fa
 pub fn finish(session: &Session<'_>, table: &NewTable, after: AfterCheck) -> Result<(), Failure> {
     match after {
         AfterCheck::Nothing => {
-            messages::warn(session.words.sound);
+            messages::warn(session.words.valid);
             Ok(())
         }
         AfterCheck::Install { backup } => {

@@ -69,7 +69,7 @@ impl Scratch {
             |source: std::io::Error| swapped(&format!("Can't read tempfile after edit: {}", files::reason(&source)));
         let stat = files::stat(&file).map_err(failed)?;
         if !stat.is_regular() {
-            return Err(swapped(session.words.no_longer_a_file));
+            return Err(swapped(session.words.not_regular_file));
         }
         // A second hard link could be a file of another user.
         if stat.uid != session.identity.caller_uid() || stat.links != 1 {

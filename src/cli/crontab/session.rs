@@ -2,13 +2,13 @@
 
 use super::cli::{Operation, Request};
 use super::failure::Failure;
-use super::label::{self, CallersContext};
 use super::messages;
+use super::selinux::{self, CallersContext};
 use super::words::Words;
 use crate::config::Config;
 use crate::profile::{Profile, ProfileName, shared};
 use crate::report::{Ident, Level, Log, LogRecord, Target};
-use crate::spool::access::{Lists, Ruling, may_use};
+use crate::spool::access::{AccessDecision, Lists, may_use};
 use crate::spool::install::{CurrentTable, Spool, SpoolError};
 use crate::sys::audit;
 use crate::sys::files::reason;
@@ -58,7 +58,7 @@ impl<'a> Session<'a> {
             .ok_or_else(|| Failure::NoAccount { program: program.to_owned() })?;
         let user = match &request.user {
             None => caller.clone(),
-            Some(_) if !label::may_act_for_others() => return Err(Failure::DeniedBySelinux),
+            Some(_) if !selinux::may_act_for_others() => return Err(Failure::DeniedBySelinux),
             Some(name) => {
                 let name = name.to_string_lossy();
                 if !identity.is_root() && (profile.profile == ProfileName::Cronie || *name != *caller.name) {
@@ -102,18 +102,18 @@ impl<'a> Session<'a> {
         let unreadable = match is_root {
             true => return Ok(()),
             false => match self.raised(|| may_use(name, &Lists::default(), self.profile.open_to_all))? {
-                Ruling::Allowed => return Ok(()),
-                Ruling::Denied => String::new(),
-                Ruling::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
+                AccessDecision::Allowed => return Ok(()),
+                AccessDecision::Denied => String::new(),
+                AccessDecision::Unreadable { path, source } if source.kind() == std::io::ErrorKind::FileTooLarge => {
                     format!("{}: {}\n", path.display(), reason(&source))
                 }
-                Ruling::Unreadable { path, source } if self.profile.profile == ProfileName::Debian => {
+                AccessDecision::Unreadable { path, source } if self.profile.profile == ProfileName::Debian => {
                     // Debian's crontab treats a list that is not a regular file as empty.
                     source
                         .raw_os_error()
                         .map_or_else(String::new, |_| format!("{}: {}\n", path.display(), reason(&source)))
                 }
-                Ruling::Unreadable { .. } => String::new(),
+                AccessDecision::Unreadable { .. } => String::new(),
             },
         };
         self.log("AUTH", "crontab command not allowed");
@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
 
     /// Creates a missing spool, as both reference implementations do as root, and prints a message.
     pub fn make_missing_spool(&self) -> Result<(), Failure> {
-        if self.identity.lent_uid() != 0 || !self.raised(|| is_missing(&self.spool))? {
+        if self.identity.owner_uid() != 0 || !self.raised(|| is_missing(&self.spool))? {
             return Ok(());
         }
         let group = match self.profile.profile {
@@ -176,7 +176,7 @@ impl<'a> Session<'a> {
 
     /// The uid that must own a new crontab, if the file is not created with it.
     pub fn give_to(&self) -> Option<u32> {
-        (self.identity.lent_uid() != self.user.uid).then_some(self.user.uid)
+        (self.identity.owner_uid() != self.user.uid).then_some(self.user.uid)
     }
 
     /// Logs an event: `(CALLER) EVENT (DETAIL)`.

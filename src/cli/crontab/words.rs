@@ -13,13 +13,13 @@ pub struct Words {
     /// The same if the only fault is a last line without a newline.
     pub unfinished: &'static str,
     /// The message for a checked crontab without faults.
-    pub sound: &'static str,
+    pub valid: &'static str,
     /// The line after the diagnostics of a faulty crontab that was only checked.
     pub faulty_check: &'static str,
     /// The message for an edit without changes, after the program's name if it is shown.
     pub unchanged: &'static str,
     /// Whether the program's name precedes [`Words::unchanged`].
-    pub names_itself_unchanged: bool,
+    pub unchanged_has_prefix: bool,
     /// The choices after the question whether to edit again.
     pub retry_choices: &'static str,
     /// The choices after the question whether to remove a crontab.
@@ -29,7 +29,7 @@ pub struct Words {
     /// The initial text for the edit of a crontab that does not exist.
     pub first_text: &'static str,
     /// The message if the temporary file is not a regular file any more.
-    pub no_longer_a_file: &'static str,
+    pub not_regular_file: &'static str,
 }
 
 static DEBIAN: Words = Words {
@@ -49,10 +49,10 @@ static DEBIAN: Words = Words {
 \t-i\t(prompt before deleting user's crontab)",
     faulty: "errors in crontab file, can't install.",
     unfinished: "new crontab file is missing newline before EOF, can't install.",
-    sound: "The syntax of the crontab file was successfully checked.",
+    valid: "The syntax of the crontab file was successfully checked.",
     faulty_check: "errors in crontab file, can't install.",
     unchanged: "No modification made",
-    names_itself_unchanged: false,
+    unchanged_has_prefix: false,
     retry_choices: "(y/n)",
     remove_choices: "(y/n) ",
     editors: &["/usr/bin/sensible-editor", "/usr/bin/editor", "/usr/bin/vi"],
@@ -72,7 +72,7 @@ static DEBIAN: Words = Words {
 #
 # m h  dom mon dow   command
 ",
-    no_longer_a_file: "The temporary crontab must remain a regular file",
+    not_regular_file: "The temporary crontab must remain a regular file",
 };
 
 static CRONIE: Words = Words {
@@ -98,15 +98,15 @@ Options:
 Default operation is replace, per 1003.2",
     faulty: "Invalid crontab file, can't install.",
     unfinished: "Invalid crontab file, can't install.",
-    sound: "No syntax issues were found in the crontab file.",
+    valid: "No syntax issues were found in the crontab file.",
     faulty_check: "Invalid crontab file. Syntax issues were found.",
     unchanged: "no changes made to crontab",
-    names_itself_unchanged: true,
+    unchanged_has_prefix: true,
     retry_choices: "(Y/N)",
     remove_choices: "",
     editors: &["/usr/bin/vi", "/bin/vi"],
     first_text: "",
-    no_longer_a_file: "illegal crontab",
+    not_regular_file: "illegal crontab",
 };
 
 impl Words {

@@ -119,7 +119,7 @@ impl Daemon {
         server.close(token.number());
     }
 
-    /// Closes connections whose clients take too long, and goes on with what is being answered. To be called in each turn of the loop.
+    /// Closes connections whose clients take too long, and continues the answers that are not complete. To be called in each turn of the loop.
     pub(in crate::daemon) fn advance_control(&mut self, now_ms: i64) {
         let Some(server) = &self.control.server else { return };
         if server.next_deadline_ms().is_some_and(|at| at <= now_ms) {
@@ -261,7 +261,7 @@ impl Daemon {
         self.find(token, call, Some(vec![job]), then)
     }
 
-    /// Finds the jobs with these names, if any were given, and goes on with them.
+    /// Finds the jobs with these names, if any were given, and continues with them.
     fn find(&mut self, token: Token, call: &Call, jobs: Option<Vec<String>>, then: NextStep) -> Result<(), CallError> {
         let texts = jobs.unwrap_or_default();
         if texts.len() > MOST_NAMED {
@@ -318,7 +318,7 @@ impl Daemon {
     }
 }
 
-/// Reads a time.
+/// Parses a time of a call: RFC 3339, in UTC or with an offset.
 pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
     let expected = || "a time like 2026-11-27T10:15:00Z".to_owned();
     let time =
@@ -328,7 +328,7 @@ pub(super) fn time_of(text: &str) -> Result<Timestamp, CallError> {
 
 /// Reads the end of a pause.
 fn pause_end(text: &str) -> Result<Timestamp, CallError> {
-    /// Longest pause, in seconds.
+    /// The longest pause that is accepted, in seconds.
     const LONGEST: i64 = 30 * 86_400;
     let until = time_of(text)?;
     let now = clock::wall().seconds;
@@ -383,7 +383,7 @@ impl Control {
         self.requests.iter().filter(move |(_, request)| follows(request)).map(|(token, _)| *token)
     }
 
-    /// Connections that get events.
+    /// The connections whose clients follow events.
     pub(super) fn listeners(&self) -> Vec<Token> {
         let listens = |request: &Request| matches!(request, Request::Events(_));
         self.requests.iter().filter(|(_, request)| listens(request)).map(|(token, _)| *token).collect()

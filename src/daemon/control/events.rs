@@ -80,7 +80,7 @@ impl Daemon {
         if self.control.listeners().is_empty() {
             return None;
         }
-        let live = self.planner.scheduler.find_entry(job)?;
+        let live = self.driver.scheduler.find_entry(job)?;
         Some(EventJob { job: job.clone(), source: live.source().clone(), user: live.user().to_owned() })
     }
 

@@ -31,7 +31,7 @@ const CLOCK_NOTED_MS: i64 = 1_000;
 impl Daemon {
     /// Answers `Fleet` or `FleetJobs`, after the tables of other nodes that are not known have been read, one after the other.
     pub(super) fn ask_fleet(&mut self, token: Token, peer: Peer, more: bool, question: FleetQuestion) {
-        let Some(view) = self.planner.scheduler.fleet_view(now()) else {
+        let Some(view) = self.driver.scheduler.fleet_view(now()) else {
             return self.answer_fleet(token, &peer, more, question);
         };
         self.control.node_tables.keep_only(&view.nodes);
@@ -52,8 +52,8 @@ impl Daemon {
 
     /// The same with what is known.
     fn answer_fleet(&mut self, token: Token, peer: &Peer, more: bool, question: FleetQuestion) {
-        let view = self.planner.scheduler.fleet_view(now());
-        let own = self.planner.scheduler.fleet_jobs();
+        let view = self.driver.scheduler.fleet_view(now());
+        let own = self.driver.scheduler.fleet_jobs();
         let groups = view.as_ref().map(|view| self.control.node_tables.groups(view, own)).unwrap_or_default();
         match question {
             FleetQuestion::Overview => {
@@ -119,9 +119,9 @@ impl Daemon {
         is_own || self.control.rights.sees_all(peer)
     }
 
-    /// Begins to answer `FleetHistory`.
+    /// Answers `FleetHistory`, once the agent has read the keys of the job.
     pub(super) fn read_fleet_history(&mut self, token: Token, job: &JobId) {
-        if self.planner.scheduler.fleet_view(now()).is_none() {
+        if self.driver.scheduler.fleet_view(now()).is_none() {
             return self.refuse(token, no_fleet());
         }
         // All keys of its outcomes, whose last part is a number.
@@ -136,12 +136,12 @@ impl Daemon {
         }
     }
 
-    /// Begins to answer `FleetReset`.
+    /// Answers `FleetReset`, which sets the watermark of a job to now; the reply follows when the engine has stored it.
     pub(super) fn repair_fleet_mark(&mut self, token: Token, job: &FoundJob) {
-        if self.planner.scheduler.fleet_view(now()).is_none() {
+        if self.driver.scheduler.fleet_view(now()).is_none() {
             return self.refuse(token, no_fleet());
         }
-        let repair = self.planner.request(|scheduler| scheduler.repair_fleet_mark(&job.id, now()));
+        let repair = self.driver.request(|scheduler| scheduler.repair_fleet_mark(&job.id, now()));
         match repair {
             FleetRepair::Asked(was) => {
                 let give_up_ms = clock::monotonic_ms().saturating_add(PATIENCE_MS);
@@ -207,7 +207,7 @@ impl Daemon {
         for (token, request) in &self.control.requests {
             let Request::Fleet(call) = request else { continue };
             let FleetCall::Repair { job, was, give_up_ms } = call.as_ref() else { continue };
-            let mark = self.planner.scheduler.fleet_job_view(job).and_then(|view| view.mark);
+            let mark = self.driver.scheduler.fleet_job_view(job).and_then(|view| view.mark);
             if mark.is_none_or(|(mark, _)| mark.slot < *was) {
                 done.push((*token, Some(*was)));
             } else if now_ms >= *give_up_ms {

@@ -213,7 +213,7 @@ impl Daemon {
         if access.sees == Visibility::Nothing {
             return Vec::new();
         }
-        let (scheduler, runs) = (&self.planner.scheduler, &self.runs);
+        let (scheduler, runs) = (&self.driver.scheduler, &self.runs);
         let views = scheduler.anacron_jobs().into_iter().map(|anacron| {
             let running: Vec<cron::Run> = runs.of_job(&anacron.id).map(|(run, live)| run_of(run, live)).collect();
             let status = scheduler.job_status(&anacron.id);
@@ -252,7 +252,7 @@ impl Daemon {
     pub(super) fn removed_views(&mut self, peer: &Peer, seen: &BTreeSet<JobId>) -> Vec<(JobView, Access)> {
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let mut known = seen.clone();
-        let anacron: BTreeSet<JobId> = self.planner.scheduler.anacron_jobs().into_iter().map(|job| job.id).collect();
+        let anacron: BTreeSet<JobId> = self.driver.scheduler.anacron_jobs().into_iter().map(|job| job.id).collect();
         let mut views = Vec::new();
         for (_, run) in self.runs.iter() {
             if anacron.contains(&run.job) || !known.insert(run.job.clone()) {
@@ -260,16 +260,15 @@ impl Daemon {
             }
             let access = viewer.access(&run.source.owner, &run.user);
             if access.sees > Visibility::Nothing {
-                views.push((JobView::of_run(&self.runs, run, self.planner.scheduler.caller()), access));
+                views.push((JobView::of_run(&self.runs, run, self.driver.scheduler.caller()), access));
             }
         }
         views
     }
 
-    /// Answers `Show`.
     pub(super) fn show(&mut self, token: Token, peer: &Peer, job: &FoundJob) {
         let FoundJob { id, access, place } = job;
-        let scheduler = &self.planner.scheduler;
+        let scheduler = &self.driver.scheduler;
         let live = place.and_then(|place| scheduler.entry_at(place)).filter(|live| live.id().as_ref() == Some(id));
         let Some(live) = live else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
@@ -343,7 +342,7 @@ impl Daemon {
     /// `up`, or why this machine takes no part in its fleet. None: no fleet is set up.
     fn fleet_state(&self) -> Option<String> {
         self.settings.config.fleet.as_ref()?;
-        let view = self.planner.scheduler.fleet_view(now());
+        let view = self.driver.scheduler.fleet_view(now());
         Some(match (self.fleet_fault(), view) {
             (Some(why), _) => why.to_owned(),
             (None, Some(view)) if view.is_name_taken => format!("another machine is the node {}", view.node),
@@ -358,7 +357,7 @@ impl Daemon {
     /// Until when all jobs of a user or of all users are paused, new ones included.
     fn pause_of_all(&self, peer: &Peer) -> Option<Timestamp> {
         let scopes = [Some(PauseScope::Everybody), self.pause_scope(peer)];
-        let pauses = scopes.into_iter().flatten().filter_map(|scope| self.planner.scheduler.pause_of_all(scope));
+        let pauses = scopes.into_iter().flatten().filter_map(|scope| self.driver.scheduler.pause_of_all(scope));
         pauses.map(|pause| pause.until).max()
     }
 }

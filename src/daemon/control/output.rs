@@ -13,7 +13,7 @@ use base64::prelude::BASE64_STANDARD;
 const FOLLOWERS_OF_USERS: usize = 48;
 
 impl Daemon {
-    /// Begins to send the output of a run: what it has written, and if the client wants it what it writes until it ends.
+    /// Starts to send the output of a run: everything so far, and, if the client follows it, new output until the run ends.
     pub(super) fn send_output(&mut self, token: Token, arguments: &cron::OutputArguments) -> Result<(), CallError> {
         let peer = self.peer(token)?;
         let run = RunId(arguments.run);
@@ -49,7 +49,7 @@ impl Daemon {
         uid == 0 || self.control.output_followers().filter(is_of_user).count() < FOLLOWERS_OF_USERS
     }
 
-    /// Has the executor send the output of a run by hand to the client that waits for it. To be called when the start has been handed over, so
+    /// Has the executor send the output of a manual run to the client that waits for it. To be called when the start has been handed over, so
     /// that nothing has been written yet. Where too many follow output, the client finds it in the history.
     pub(in crate::daemon) fn follow_run_by_hand(&mut self, start: &RunRequest) {
         let is_wanted = |request: &Request| match request {
@@ -72,7 +72,7 @@ impl Daemon {
         self.reply(token, &Reply::continued(&result));
     }
 
-    /// Sends a part of the output of a run by hand, and after the last one how the run has ended, if that is known.
+    /// Sends a part of the output of a manual run, and after the last one how the run has ended, if that is known.
     fn send_part_by_hand(&mut self, token: Token, stream: OutputStream, left_out: u64, data: Vec<u8>, is_end: bool) {
         let is_behind = self.control.server.as_ref().is_some_and(|server| server.is_behind(token.number()));
         let Some(Request::Run(by_hand)) = self.control.requests.get_mut(&token) else { return };

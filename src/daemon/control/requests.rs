@@ -45,7 +45,7 @@ impl Daemon {
         });
     }
 
-    /// Answers `Run`.
+    /// Answers `Run`: starts the job, or queues it behind the running one.
     pub(super) fn run_for_client(
         &mut self,
         token: Token,
@@ -67,7 +67,7 @@ impl Daemon {
         };
         let mut waited = RunByHand { job: job.clone(), asked_at: moment.utc, run: None, waits, output };
         let start = if is_forced { ManualStart::Forced } else { ManualStart::ByRules };
-        match self.planner.request(|scheduler| scheduler.run_by_hand(&job, start, moment)) {
+        match self.driver.request(|scheduler| scheduler.run_by_hand(&job, start, moment)) {
             Ok(run) => {
                 waited.run = run;
                 let result = run.map(|run| cron::RunResult { run: run.0, outcome: None, output: None });
@@ -138,14 +138,14 @@ impl Daemon {
     pub(super) fn pause_later_entries(&mut self, peer: &Peer, request: &mut PauseRequest) {
         let scope = self.pause_scope(peer);
         if let PauseRequest::Resume { had_pause_of_all } = request {
-            *had_pause_of_all = scope.is_some_and(|scope| self.planner.scheduler.pause_of_all(scope).is_some());
+            *had_pause_of_all = scope.is_some_and(|scope| self.driver.scheduler.pause_of_all(scope).is_some());
         }
         if !matches!(request, PauseRequest::Resume { had_pause_of_all: false }) {
             self.log_pause_request(peer, RequestAbout::default(), ALL_JOBS, request);
         }
         let Some(scope) = scope else { return };
         let (by, is_by_root) = (self.name_of(peer), self.control.rights.is_root(peer));
-        self.planner.handle(match request {
+        self.driver.handle(match request {
             PauseRequest::Pause { until, note } => {
                 let pause = Pause { from: now().utc, until: *until, by, note: note.clone(), is_by_root, source: None };
                 Event::PauseAll { scope, pause }
@@ -199,7 +199,7 @@ impl Daemon {
                     self.log_pause_request(&pausing.peer, about, &what, &pausing.request);
                 }
                 if !pausing.is_all {
-                    self.planner.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
+                    self.driver.handle(Event::LeftOutOfPauses { job: job.id.clone(), is_by_root: is_root });
                 }
                 pausing.done.push(job.id.to_string());
             }
@@ -221,18 +221,18 @@ impl Daemon {
                     is_by_root,
                     source: None,
                 };
-                self.planner.handle(Event::Pause { job: id.clone(), pause });
-                let is_paused = self.planner.scheduler.job_status(id).pause.is_some();
+                self.driver.handle(Event::Pause { job: id.clone(), pause });
+                let is_paused = self.driver.scheduler.job_status(id).pause.is_some();
                 if is_paused {
                     self.publish_about("pause", id, None, &format!("paused until {until}"));
                 }
                 is_paused
             }
             PauseRequest::Resume { .. } => {
-                if self.planner.scheduler.job_status(id).pause.is_none() {
+                if self.driver.scheduler.job_status(id).pause.is_none() {
                     return false;
                 }
-                self.planner.handle(Event::Resume { job: id.clone() });
+                self.driver.handle(Event::Resume { job: id.clone() });
                 self.publish_about("resume", id, None, "resumed");
                 true
             }
@@ -242,8 +242,8 @@ impl Daemon {
     /// Makes a job managed whose place is known, so that the scheduler need not search for it.
     fn make_managed(&mut self, job: &FoundJob) {
         if let Some(place) = job.place {
-            let actions = self.planner.scheduler.manage_entry(place, &job.id, now());
-            self.planner.queue(actions);
+            let actions = self.driver.scheduler.manage_entry(place, &job.id, now());
+            self.driver.queue(actions);
         }
     }
 
@@ -259,7 +259,7 @@ impl Daemon {
     }
 
     fn is_paused_by_root(&self, job: &JobId) -> bool {
-        self.planner.scheduler.job_status(job).pause.is_some_and(|pause| pause.is_by_root)
+        self.driver.scheduler.job_status(job).pause.is_some_and(|pause| pause.is_by_root)
     }
 
     /// Answers `Kill` of a run.
@@ -294,7 +294,7 @@ impl Daemon {
             self.reply(token, &Reply::of(&cron::Killed { run: Some(run.0) }));
             return Ok(());
         }
-        match self.planner.request(|scheduler| scheduler.kill_run(&job, run, &by, now())) {
+        match self.driver.request(|scheduler| scheduler.kill_run(&job, run, &by, now())) {
             Killed::Run(_) => {
                 let about = RequestAbout { job: Some(&job), run: Some(run) };
                 self.log_request(&by, &peer, "KILL", about, &format!("{job} run {run}"));
@@ -320,7 +320,7 @@ impl Daemon {
     /// Answers `Kill` of a job: its oldest run whose end was not requested yet, else its waiting start, else its retry.
     pub(super) fn cancel_for_client(&mut self, token: Token, peer: &Peer, job: &JobId) {
         let running: Vec<RunId> = self.runs.of_job(job).map(|(run, _)| run).collect();
-        let next = running.iter().copied().find(|run| !self.planner.scheduler.is_being_ended(*run));
+        let next = running.iter().copied().find(|run| !self.driver.scheduler.is_being_ended(*run));
         if let Some(run) = next {
             let arguments = cron::KillArguments { run: run.0, signal: None, job: None };
             if let Err(error) = self.kill_run_of_client(token, &arguments) {
@@ -329,7 +329,7 @@ impl Daemon {
             return;
         }
         let by = self.name_of(peer);
-        let killed = match self.planner.request(|scheduler| scheduler.kill(job, &by, now())) {
+        let killed = match self.driver.request(|scheduler| scheduler.kill(job, &by, now())) {
             Killed::Run(run) => Some(run),
             Killed::Waiting | Killed::Retry => None,
             // All that is left are runs that end already.
@@ -389,7 +389,7 @@ impl Daemon {
             let Ok(peer) = self.peer(token) else { continue };
             let by = self.name_of(&peer);
             self.publish("reload", None, None, None, &format!("requested by {by}"));
-            let summary = self.planner.scheduler.summary();
+            let summary = self.driver.scheduler.summary();
             let (tables, entries) = match self.control.rights.sees_all(&peer) {
                 true => (summary.tables, summary.entries),
                 false => self.own_tables(&peer),
@@ -404,7 +404,7 @@ impl Daemon {
         use crate::scheduler::Owner;
         let is_own = |owner: &Owner| matches!(owner, Owner::User { uid, .. } if *uid == peer.uid);
         let own: Vec<&str> = self
-            .planner
+            .driver
             .scheduler
             .entries()
             .filter(|live| is_own(&live.source().owner))

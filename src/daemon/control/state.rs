@@ -56,7 +56,7 @@ impl Control {
         self.server.is_some()
     }
 
-    /// The next walks, at most `most`, that go on: those after the last one first.
+    /// The next walks, at most `most`, that are not finished: those after the last one first.
     pub(super) fn next_walks(&mut self, most: usize) -> Vec<Token> {
         let Some(server) = &self.server else { return Vec::new() };
         let goes_on = |(token, request): &(&Token, &Request)| {
@@ -112,7 +112,7 @@ impl Control {
 pub(super) enum Request {
     /// All jobs are being visited, a few in each turn of the loop.
     Walk(Box<Walk>),
-    /// A run by hand was requested, and the client waits for its number, its output or its end.
+    /// A manual run was requested, and the client waits for its number, its output or its end.
     Run(RunByHand),
     /// The client is subscribed to events, until it closes the connection.
     Events(EventFilter),
@@ -170,7 +170,7 @@ pub(super) struct FleetListing {
     pub(super) filter: cron::Filter,
     /// The tables of the nodes.
     pub(super) groups: TableGroups,
-    /// The fleet jobs of this node that have been looked at.
+    /// The fleet jobs of this node that have been examined.
     pub(super) seen: BTreeSet<JobId>,
     /// The page that is being made, and about how many bytes it has.
     pub(super) page: Vec<cron::FleetJob>,
@@ -221,11 +221,11 @@ pub(super) enum PauseRequest {
 pub(super) struct FoundJob {
     pub(super) id: JobId,
     pub(super) access: Access,
-    /// Its entry. None: it is one of the anacrontab.
+    /// The entry of the job. None: a job of the anacrontab.
     pub(super) place: Option<EntryCursor>,
 }
 
-/// A run by hand whose client waits for it.
+/// A manual run whose client waits for it.
 #[derive(Debug)]
 pub(super) struct RunByHand {
     pub(super) job: JobId,
@@ -249,7 +249,7 @@ pub(super) enum WaitFor {
     OutputAndEnd,
 }
 
-/// How far the client has the output of a run by hand.
+/// How far the client has the output of a manual run.
 #[derive(Debug)]
 pub(super) enum AwaitedOutput {
     /// The client does not want the output, or has got all of it.
@@ -286,7 +286,7 @@ pub(super) struct Walk {
     pub(super) purpose: Purpose,
 }
 
-/// Why jobs are visited.
+/// What a walk over the jobs is for, with what it has collected so far.
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// To find the jobs that texts name, and then to do something with them.
@@ -384,7 +384,7 @@ pub(super) struct OtherJobs {
     pub(super) counters: JobCounters,
 }
 
-/// The next starts that are being looked for.
+/// The next starts that are being searched for.
 #[derive(Clone, Debug)]
 pub(super) struct NextStarts {
     /// The jobs whose starts are wanted. None: all that the client may see.

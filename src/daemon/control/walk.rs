@@ -51,7 +51,7 @@ impl Daemon {
         if let Purpose::SendNext { .. } = &walk.purpose {
             return self.send_next_starts(token, walk);
         }
-        if walk.is_behind_entries || !self.look_at_piece(&mut walk) {
+        if walk.is_behind_entries || !self.visit_some(&mut walk) {
             walk.is_behind_entries = true;
             return self.finish_walk(token, walk);
         }
@@ -69,9 +69,9 @@ impl Daemon {
     }
 
     /// Visits some entries. False: there are no more.
-    fn look_at_piece(&mut self, walk: &mut Walk) -> bool {
+    fn visit_some(&mut self, walk: &mut Walk) -> bool {
         let Walk { peer, cursor, purpose, .. } = walk;
-        let (scheduler, runs, metrics) = (&self.planner.scheduler, &self.runs, &mut self.metrics);
+        let (scheduler, runs, metrics) = (&self.driver.scheduler, &self.runs, &mut self.metrics);
         let mut viewer = Viewer::new(peer, self.control.rights, &mut self.database);
         let most = match purpose {
             Purpose::Next(starts) => (STARTS_AT_ONCE / starts.of_one()).clamp(1, ENTRIES_AT_ONCE),
@@ -166,7 +166,7 @@ impl Daemon {
             }
             Purpose::SendNext { .. } => {}
             Purpose::FleetJobs(mut listing) => {
-                let is_whole = !self.sees_fleet(&peer) || listing.note_others(&self.planner.scheduler);
+                let is_whole = !self.sees_fleet(&peer) || listing.note_others(&self.driver.scheduler);
                 let page = listing.take_page();
                 if is_whole {
                     return self.reply(token, &Reply::of(&page));
@@ -203,7 +203,7 @@ impl Daemon {
                 (Some(next), of_anacron) if of_anacron.is_none_or(|other| next <= other) => {
                     let Some((at, place)) = starts.pop() else { break };
                     let id = found.ids.get(&place);
-                    let live = self.planner.scheduler.entry_at(place).filter(|live| live.id().as_ref() == id);
+                    let live = self.driver.scheduler.entry_at(place).filter(|live| live.id().as_ref() == id);
                     let (Some(live), Some(id)) = (live, id) else { continue };
                     next_start(&live, id, at)
                 }

@@ -32,16 +32,15 @@ impl Answer {
 }
 
 impl Daemon {
-    /// Answers `Why`.
     pub(super) fn explain_why(&mut self, token: Token, peer: &Peer, job: &FoundJob, at: Option<Timestamp>) {
         let FoundJob { id, access, place } = job;
-        let scheduler = &self.planner.scheduler;
+        let scheduler = &self.driver.scheduler;
         let live = place.and_then(|place| scheduler.entry_at(place)).filter(|live| live.id().as_ref() == Some(id));
         let Some(live) = live else {
             let view = self.anacron_views(peer).into_iter().find(|(view, _)| view.id == *id);
             return match view {
                 Some((view, access)) => {
-                    let zone = self.planner.scheduler.system_zone();
+                    let zone = self.driver.scheduler.system_zone();
                     self.reply(token, &Reply::of(&why_of_anacron(&view.job_for(access), &zone)));
                 }
                 None => self.refuse(token, cron::Error::NoSuchJob { job: id.to_string() }),
@@ -72,12 +71,12 @@ impl Daemon {
 
     /// On which machine of a fleet it runs, and what became of the last slot that one of them has claimed.
     fn explain_fleet(&self, id: &JobId, answer: &mut Answer) {
-        /// Nodes that are named.
+        /// Nodes that the answer names at most.
         const NAMED: usize = 5;
-        let Some(view) = self.planner.scheduler.fleet_view(now()) else { return };
-        let Some(job) = self.planner.scheduler.fleet_job_view(id) else { return };
+        let Some(view) = self.driver.scheduler.fleet_view(now()) else { return };
+        let Some(job) = self.driver.scheduler.fleet_job_view(id) else { return };
         let Some(mode) = job.mode else { return };
-        let nodes = self.planner.scheduler.fleet_order(id);
+        let nodes = self.driver.scheduler.fleet_order(id);
         let order = match nodes.as_slice() {
             [] => "no node that is up may run it".to_owned(),
             [only] => format!("only {only} may run it now"),
@@ -124,7 +123,7 @@ impl Daemon {
             answer
                 .step("running", format!("run {run}, started for {}", in_zone(live, Timestamp(going_on.scheduled_at))));
         }
-        let status = self.planner.scheduler.job_status(id);
+        let status = self.driver.scheduler.job_status(id);
         if !live.policy().is_enabled {
             answer.step("enabled", "no: CRON_ENABLED=no");
             answer.decide("it is disabled and runs by hand only");
@@ -147,8 +146,8 @@ impl Daemon {
             answer.step(
                 "waiting",
                 match status.waiting {
-                    1 => "1 slot or run by hand waits for another run or in the group".to_owned(),
-                    count => format!("{count} slots or runs by hand wait for another run or in the group"),
+                    1 => "1 slot or manual run waits for another run or in the group".to_owned(),
+                    count => format!("{count} slots or manual runs wait for another run or in the group"),
                 },
             );
         }
@@ -199,19 +198,19 @@ impl Daemon {
             }
         }
         let moment = slot.unwrap_or(at);
-        if let Some(zone) = live.zone().filter(|_| self.planner.scheduler.is_excepted_at(id, moment)) {
+        if let Some(zone) = live.zone().filter(|_| self.driver.scheduler.is_excepted_at(id, moment)) {
             let day = zone.to_rfc3339(Timestamp(moment.0 - i64::from(live.delay())));
             answer.step("calendar", format!("CRON_EXCEPT has the day {}", day.get(..10).unwrap_or(&day)));
             answer.decide("it does not run then: CRON_EXCEPT has the day");
         }
-        let pause = self.planner.scheduler.job_status(id).pause;
+        let pause = self.driver.scheduler.job_status(id).pause;
         match pause.filter(|pause| pause.from <= moment && moment < pause.until) {
             Some(pause) => {
                 let until = in_zone(live, pause.until);
                 answer.step("pause", format!("paused until {until}"));
                 answer.decide(format!("it does not run then: it is paused until {until}"));
             }
-            None if self.planner.scheduler.was_paused(id, moment) => {
+            None if self.driver.scheduler.was_paused(id, moment) => {
                 answer.step("pause", "the job was paused then");
                 answer.decide("it did not run: it was paused");
             }

@@ -12,7 +12,7 @@ use std::io;
 /// The cgroup of the executor and those of its jobs.
 #[derive(Default)]
 pub(super) struct Cgroups {
-    /// The cgroup of the executor. None: it is not delegated, and jobs stay in it.
+    /// The cgroup of the executor. None: no cgroup is delegated, and jobs stay in that of the executor.
     own: Option<DelegatedCgroup>,
     /// Leaves of ended jobs in which processes are left, by the numbers of their event sources.
     occupied: HashMap<u64, (LeafCgroup, CgroupEvents)>,
@@ -29,7 +29,7 @@ impl Cgroups {
         left.into_iter().flatten().for_each(|leaf| self.end(context, Some(leaf)));
     }
 
-    /// Creates the cgroup of a run. None: it has none of its own.
+    /// Creates the cgroup of a run. None: the run stays in the cgroup of the executor.
     pub(super) fn create(&mut self, context: &mut Context, run: RunId) -> Option<(LeafCgroup, CgroupDescriptor)> {
         let created = job_cgroup::create(self.own()?, run);
         created.inspect_err(|error| self.log_error(context, error)).ok()

@@ -16,28 +16,28 @@ const LATER_MAIN_MS: i64 = 60 * 60 * 1000;
 
 impl ExecutorState {
     /// Logs, mails, holds or drops the output of a job that has ended.
-    pub(super) fn dispose_of_output(&mut self, job: &mut Job) {
+    pub(super) fn finish_output(&mut self, job: &mut Job) {
         let Some(run) = EndedRun::of(job) else { return };
         if self.context.config.output_to_log {
             self.mails.log_output(&mut self.context, &run);
         }
-        self.dispose_of(run);
+        self.finish_run(run);
     }
 
     /// Mails, holds or drops the end of a run that has got no process, and the output of the attempt before it. If the user is not known, the
     /// mail can be sent only as the user of that attempt.
-    pub(super) fn dispose_of_not_started(
+    pub(super) fn finish_not_started(
         &mut self,
         start: Box<RunRequest>,
         result: RunResult,
         user: Option<Rc<UserWithGroups>>,
     ) {
-        self.dispose_of_unfinished_attempts(&start);
+        self.finish_earlier_attempts(&start);
         let owner = owner_of(&start);
         let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
         let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
         match user.or(earlier_user) {
-            Some(user) => self.dispose_of(EndedRun::not_started(start, owner, user, result)),
+            Some(user) => self.finish_run(EndedRun::not_started(start, owner, user, result)),
             None => {
                 if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
                     self.mail_or_drop(held, MailDecision::RulesAlone);
@@ -48,7 +48,7 @@ impl ExecutorState {
         }
     }
 
-    fn dispose_of(&mut self, mut run: EndedRun) {
+    fn finish_run(&mut self, mut run: EndedRun) {
         let has_main = self.mains.has_own();
         let decided = self.kept.decisions.remove(&run.run());
         let keeps_tail = decided.is_none() && has_main && run.start.rules.keeps_output;
@@ -86,7 +86,7 @@ impl ExecutorState {
                 if is_undecided && run.awaits_decision() && run.has_output {
                     self.log_undecided(&run);
                 }
-                self.drop_output(run);
+                self.discard_output(run);
             }
         }
         if !kept.tail.is_empty() || kept.ended.is_some() {
@@ -100,7 +100,7 @@ impl ExecutorState {
         if !run.start.is_further_attempt() {
             return;
         }
-        self.dispose_of_unfinished_attempts(&run.start);
+        self.finish_earlier_attempts(&run.start);
         let earlier = self.kept.remove_earlier(&run.start).and_then(|kept| self.take_ended(kept));
         match earlier {
             Some(earlier) if earlier.owner == run.owner => {
@@ -118,7 +118,7 @@ impl ExecutorState {
 
     /// Mails, holds or drops earlier attempts for the same slot whose output is still read, without the rest of it. They would be held for
     /// ever after the last attempt.
-    fn dispose_of_unfinished_attempts(&mut self, start: &RunRequest) {
+    fn finish_earlier_attempts(&mut self, start: &RunRequest) {
         if !start.is_further_attempt() {
             return;
         }
@@ -142,7 +142,7 @@ impl ExecutorState {
     fn mail_or_drop(&mut self, run: EndedRun, decision: MailDecision) {
         match run.delivery(decision) {
             Delivery::Mail => self.mail(run),
-            Delivery::Hold | Delivery::Drop => self.drop_output(run),
+            Delivery::Hold | Delivery::Drop => self.discard_output(run),
         }
     }
 
@@ -154,14 +154,14 @@ impl ExecutorState {
 
     fn drop_kept(&mut self, kept: Option<KeptRun>) {
         if let Some(ended) = kept.and_then(|kept| self.take_ended(kept)) {
-            self.drop_output(ended);
+            self.discard_output(ended);
         }
     }
 
     fn log_undecided(&mut self, run: &EndedRun) {
         let command = run.command(self.context.profile);
         let detail = b"the daemon ended before it was known whether this run's output is mailed: it is not";
-        self.context.log.say(run.job_ref(&command), Level::Info, "MAIL", detail, "");
+        self.context.log.record(run.job_ref(&command), Level::Info, "MAIL", detail, "");
     }
 
     /// Logs that no more runs of an owner are kept, unless that has been logged and still holds.
@@ -170,7 +170,7 @@ impl ExecutorState {
             let command = run.command(self.context.profile);
             let detail = b"too many ended runs of this owner wait for a retry or a decision about their mail: \
                 output is mailed at once and hooks get none, until fewer wait";
-            self.context.log.say(run.job_ref(&command), Level::Warning, "MAIL", detail, "");
+            self.context.log.record(run.job_ref(&command), Level::Warning, "MAIL", detail, "");
         }
     }
 
@@ -247,7 +247,7 @@ impl ExecutorState {
                 self.log_undecided(&held);
             }
             self.drop_kept(Some(kept));
-            self.drop_output(held);
+            self.discard_output(held);
         }
     }
 
@@ -277,13 +277,13 @@ impl ExecutorState {
     }
 
     fn mail(&mut self, mut run: EndedRun) {
-        let draft = self.mails.draft(&mut self.context, &run);
+        let content = self.mails.compose(&mut self.context, &run);
         run.output.release(&run.owner, &mut self.memory.output);
-        self.send_mail(&run, draft);
+        self.send_mail(&run, content);
         self.memory.release_request(&run.start);
     }
 
-    fn drop_output(&mut self, mut run: EndedRun) {
+    fn discard_output(&mut self, mut run: EndedRun) {
         run.output.release(&run.owner, &mut self.memory.output);
         self.report_mail(run.run(), MailResult::NotWanted);
         self.memory.release_request(&run.start);

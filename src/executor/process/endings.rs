@@ -1,7 +1,7 @@
 //! Ends jobs with all their processes: at their timeouts, on request, and when the daemon stops.
 //!
-//! An ending begins with TERM to every process of the job. After the grace period those that are left are stopped, so that they can neither
-//! fork nor lose their children, until no further one is found; then they are killed. The job counts as ended when none of them is left.
+//! An ending begins with TERM to every process of the job. After the grace period the remaining processes are stopped, since a stopped
+//! process can neither fork nor lose its children. When a walk finds no further process, all are killed. The job counts as ended when none of them is left.
 //! /proc is read and processes are signalled in slices, so that neither many processes nor a job that forks without end keep the executor
 //! from its other work.
 
@@ -160,7 +160,7 @@ impl ExecutorState {
         }
     }
 
-    /// The lease of the machine was renewed: runs of fleet jobs may go on as long.
+    /// The lease of the machine was renewed: runs of fleet jobs may continue until its new end.
     pub(super) fn extend_runs(&mut self, runs: &[RunId], end_by_ms: i64) {
         let runs: BTreeSet<RunId> = runs.iter().copied().collect();
         for (id, job) in &mut self.jobs.running {
@@ -173,7 +173,7 @@ impl ExecutorState {
         }
     }
 
-    /// Begins a walk for the jobs whose processes are to be looked for now.
+    /// Begins a walk for the jobs whose processes are to be searched for now.
     fn begin_walk(&mut self, now_ms: i64) {
         let mut jobs = Vec::new();
         for (id, ending) in &mut self.endings.of_job {
@@ -288,7 +288,7 @@ impl ExecutorState {
             } else if let Some(job) = self.jobs.running.get(&id) {
                 let command = job.command(self.context.profile);
                 let rest = format!(": {rest}");
-                self.context.log.say(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
+                self.context.log.record(job_ref(job, &command), Level::Warning, "KILL FAILED", &command, &rest);
             }
         }
         if let Some(ended) = leader {

@@ -4,7 +4,7 @@ use super::children::Child;
 use super::context::{EventSource, job_ref, token};
 use super::ended_run::EndedRun;
 use super::late_jobs::LateOutput;
-use super::mail::{self, Draft};
+use super::mail::{self, MailContent};
 use super::running::{GRACE_MS, READ_SIZE};
 use super::state::ExecutorState;
 use crate::executor::exec_spec::{ExecStage, Failure};
@@ -47,12 +47,12 @@ impl ExecutorState {
         if failure.step.is_limit() {
             let detail = spec.limit_text(failure.step);
             let rest = format!(": {}, running without it", reason(&failure.source));
-            self.context.log.say(job_ref(job, &command), Level::Warning, "LIMIT FAILED", detail.as_bytes(), &rest);
+            self.context.log.record(job_ref(job, &command), Level::Warning, "LIMIT FAILED", detail.as_bytes(), &rest);
         } else if failure.step == ExecStage::DirectoryInstead {
             let elsewhere = if self.context.config.standalone { "the current directory" } else { "/" };
             let rest = format!(": {}, running in {elsewhere}", reason(&failure.source));
             let job_ref = job_ref(job, &command);
-            self.context.log.say(job_ref, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
+            self.context.log.record(job_ref, Level::Warning, "CHDIR FAILED", spec.directory.as_bytes(), &rest);
         } else if let Some(job) = self.jobs.running.get_mut(&id) {
             job.failure = Some(failure.why(&spec));
         }
@@ -201,7 +201,7 @@ impl ExecutorState {
         let mail_waits =
             !job.is_silent() && self.context.profile.mail_waits_for_pipe && mail::is_wanted(&self.context, &job);
         if !mail_waits {
-            self.dispose_of_output(&mut job);
+            self.finish_output(&mut job);
         }
         let job_ref = job_ref(&job, &command);
         if !matches!(end, RunOutcome::NotStarted { .. }) {
@@ -232,10 +232,10 @@ impl ExecutorState {
 
 impl ExecutorState {
     /// Queues the mail of a run, or records that there is none.
-    pub(super) fn send_mail(&mut self, ended: &EndedRun, draft: Option<Draft>) {
+    pub(super) fn send_mail(&mut self, ended: &EndedRun, content: Option<MailContent>) {
         let run = ended.run();
-        let Some(draft) = draft else { return self.report_mail(run, MailResult::NotWanted) };
-        if !self.mails.queue(&mut self.context, &mut self.memory, ended, draft) {
+        let Some(content) = content else { return self.report_mail(run, MailResult::NotWanted) };
+        if !self.mails.queue(&mut self.context, &mut self.memory, ended, content) {
             self.report_mail(run, MailResult::Dropped);
         }
     }

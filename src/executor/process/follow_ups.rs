@@ -25,7 +25,7 @@ pub(super) const WAITING_OF_ONE: usize = 16;
 /// Bytes that are kept of what a hook or a ping prints.
 const OUTPUT: usize = 4 << 10;
 /// Pause after no process could be created.
-pub(super) const HOLD_MS: i64 = 1_000;
+pub(super) const BACKOFF_MS: i64 = 1_000;
 /// Maximum number of jobs of one owner of which it is remembered that their web service failed.
 const FAILING_OF_ONE: usize = 1_000;
 
@@ -119,7 +119,7 @@ pub(super) struct FollowUps {
     pub(super) failing: FailingPings,
     /// Whether it has been logged that there is no program that calls web services.
     pub(super) has_logged_lack: bool,
-    pub(super) held_until_ms: i64,
+    pub(super) backoff_until_ms: i64,
 }
 
 /// Jobs whose web service has failed since it answered for the last time, of each owner with the oldest first. One whose job is gone stays until
@@ -176,8 +176,8 @@ impl FollowUps {
     /// When the next timed work is due (monotonic).
     pub(super) fn next_ms(&self) -> Option<i64> {
         let ends = self.running.values().filter(|running| !running.timed_out).map(|one| one.since_ms + LIMIT_MS).min();
-        let is_held = self.held_until_ms > 0 && self.hooks.len() + self.pings.len() > 0;
-        ends.into_iter().chain(is_held.then_some(self.held_until_ms)).min()
+        let is_held = self.backoff_until_ms > 0 && self.hooks.len() + self.pings.len() > 0;
+        ends.into_iter().chain(is_held.then_some(self.backoff_until_ms)).min()
     }
 
     /// Kills those that have exceeded their time limit.

@@ -9,7 +9,7 @@ use crate::executor::wire::{ExecutorEvent, OutputStream};
 use crate::scheduler::RunId;
 use std::collections::BTreeMap;
 
-/// Maximum number of followers.
+/// Maximum number of followers of all runs together.
 const MOST: usize = 64;
 /// Maximum number of bytes that are queued for one follower. More are left out.
 const QUEUED: usize = 256 << 10;

@@ -17,7 +17,7 @@ const STOP_WALKS: u32 = 20;
 const KILL_WALKS: u32 = 200;
 /// The limit of KILL walks if the number of the job's processes does not change.
 const UNCHANGED_KILL_WALKS: u32 = 40;
-/// How often the ends of leases are looked at.
+/// How often the ends of leases are examined.
 const LEASES_MS: i64 = 500;
 /// Maximum number of signals for one job that wait for a walk. More are dropped.
 const WAITING_SIGNALS: usize = 32;
@@ -69,7 +69,7 @@ pub(super) struct Ending {
     pub(super) phase: Phase,
     /// When the grace period ends (monotonic).
     pub(super) kill_at_ms: i64,
-    /// When its processes are looked for again (monotonic). None: a walk or its steps are under way, or it has been given up.
+    /// When its processes are searched for again (monotonic). None: a walk or its steps are under way, or it has been given up.
     pub(super) walk_at_ms: Option<i64>,
     /// How the session leader ended, once it has.
     pub(super) leader: Option<Option<(Status, Usage)>>,

@@ -37,7 +37,7 @@ type Slot = (JobId, i64);
 /// What is kept of an ended run.
 pub(super) struct KeptRun {
     pub(super) owner: OwnerKey,
-    /// The slot that another attempt may follow for. None for a run by hand, which has no retries.
+    /// The slot that another attempt may follow for. None for a manual run, which has no retries.
     slot: Option<Slot>,
     attempt: u32,
     /// The end of the output, for hooks and pings.

@@ -60,7 +60,7 @@ impl ExecutorState {
             let command = late.job.command(self.context.profile);
             let job_ref = job_ref(&late.job, &command);
             let detail = b"processes in the background still write after the command's end: that is not mailed";
-            self.context.log.say(job_ref, Level::Info, "MAIL", detail, "");
+            self.context.log.record(job_ref, Level::Info, "MAIL", detail, "");
         }
     }
 
@@ -139,7 +139,7 @@ impl ExecutorState {
                     "the background processes of more than {MOST_LATE} ended jobs still have their output open: \
                      it is closed, beginning with the job that was started first"
                 );
-                self.context.log.say(job_ref, Level::Warning, "WARNING", detail.as_bytes(), "");
+                self.context.log.record(job_ref, Level::Warning, "WARNING", detail.as_bytes(), "");
             }
             for stream in [Stream::Output, Stream::Error] {
                 if let Some(pipe) = late.job.pipe(stream).take() {
@@ -162,7 +162,7 @@ impl ExecutorState {
         let Some(mut late) = self.late.jobs.remove(&id) else { return };
         if let Some(until_ms) = late.mail_until_ms.take() {
             self.jobs.graces.remove(&(until_ms, id));
-            self.dispose_of_output(&mut late.job);
+            self.finish_output(&mut late.job);
         }
         self.late.jobs.insert(id, late);
     }

@@ -38,18 +38,18 @@ const WAITING_OF_ONE: usize = 1000;
 /// The time after which waiting mail is logged, if all mailers are busy.
 const LOG_WAITING_AFTER_MS: i64 = 10_000;
 /// Pause after a mailer could not be forked.
-const HOLD_MS: i64 = 1_000;
+const BACKOFF_MS: i64 = 1_000;
 
 /// A mail that waits for a mailer.
 pub(super) struct QueuedMail {
     start: Box<RunRequest>,
     user: Rc<UserWithGroups>,
-    draft: Draft,
+    content: MailContent,
     since_ms: i64,
 }
 
 /// The contents of a mail.
-pub(super) struct Draft {
+pub(super) struct MailContent {
     command: Vec<u8>,
     arguments: Vec<Vec<u8>>,
     /// The variables that PAM added to the job's environment.
@@ -59,7 +59,7 @@ pub(super) struct Draft {
     output: usize,
 }
 
-impl Draft {
+impl MailContent {
     /// Memory that it uses while it waits, in bytes.
     fn size(&self) -> usize {
         let variables = self.pam_variables.iter().flat_map(Variables::iter);
@@ -97,7 +97,7 @@ pub(super) struct Mails {
     queued: FairQueue<QueuedMail>,
     processes: HashMap<u64, MailProcess>,
     /// No mailer is started before this time, because a fork failed (monotonic).
-    held_until_ms: i64,
+    backoff_until_ms: i64,
     /// Whether it has been logged that mail waits for a long time.
     has_logged_waiting: bool,
     /// Owners whose mails are dropped because too many of them are queued.
@@ -143,7 +143,7 @@ impl Mails {
         Mails {
             queued: FairQueue::default(),
             processes: HashMap::new(),
-            held_until_ms: 0,
+            backoff_until_ms: 0,
             has_logged_waiting: false,
             dropping: HashSet::new(),
             charset: locale::charset(threads),
@@ -171,7 +171,7 @@ impl Mails {
     }
 
     /// The mail with the output of a run. None if there is none to be sent.
-    pub(super) fn draft(&self, context: &mut Context, run: &EndedRun) -> Option<Draft> {
+    pub(super) fn compose(&self, context: &mut Context, run: &EndedRun) -> Option<MailContent> {
         if context.config.output_to_log || context.config.mailer == Mailer::Off {
             return None;
         }
@@ -185,7 +185,7 @@ impl Mails {
             Mailer::Command(line) => vec![b"/bin/sh".to_vec(), b"-c".to_vec(), line.as_bytes().to_vec()],
             Mailer::Sendmail if !Path::new(SENDMAIL).exists() => {
                 let whose = JobRef { user: "CRON", ..job_ref };
-                context.log.say(whose, Level::Info, "info", b"No MTA installed, discarding output", "");
+                context.log.record(whose, Level::Info, "info", b"No MTA installed, discarding output", "");
                 return None;
             }
             Mailer::Sendmail => mail::sendmail_arguments(context.profile, &addresses),
@@ -211,7 +211,7 @@ impl Mails {
         let length = output.len();
         text.append(&mut output);
         let pam_variables = run.pam_variables.clone();
-        Some(Draft { command, arguments, pam_variables, text, output: length })
+        Some(MailContent { command, arguments, pam_variables, text, output: length })
     }
 
     /// Queues a mail. False if it is dropped because too many of its owner's mails wait.
@@ -220,27 +220,27 @@ impl Mails {
         context: &mut Context,
         memory: &mut OwnerMemory,
         run: &EndedRun,
-        draft: Draft,
+        content: MailContent,
     ) -> bool {
         let (owner, user, start) = (run.owner.clone(), run.user.clone(), run.start.clone());
-        let size = draft.size();
+        let size = content.size();
         if self.queued.len_of(&owner) >= WAITING_OF_ONE || !memory.output.has_capacity(&owner, size) {
             if self.dropping.insert(owner) {
-                let job_ref = JobRef { start: &start, user: &user.name, command: &draft.command, pid: None };
+                let job_ref = JobRef { start: &start, user: &user.name, command: &content.command, pid: None };
                 let detail = b"too many mails wait for the mailer: this one is dropped, and those that follow until the queue is shorter";
-                context.log.say(job_ref, Level::Warning, "MAIL", detail, "");
+                context.log.record(job_ref, Level::Warning, "MAIL", detail, "");
             }
             return false;
         }
         self.dropping.remove(&owner);
         memory.output.take(&owner, size);
-        self.queued.push_back(owner, QueuedMail { start, user, draft, since_ms: clock::monotonic_ms() });
+        self.queued.push_back(owner, QueuedMail { start, user, content, since_ms: clock::monotonic_ms() });
         true
     }
 
     /// Starts mailers for queued mails, within the limits.
     pub(super) fn send_queued(&mut self, context: &mut Context, children: &mut Children, now_ms: i64) {
-        while self.held_until_ms <= now_ms {
+        while self.backoff_until_ms <= now_ms {
             let Some((owner, queued_mail)) = self.next_queued_mail() else { break };
             let id = context.new_id();
             let spec = mailer_spec(context, &queued_mail);
@@ -248,8 +248,8 @@ impl Mails {
                 Ok((pid, mut feed)) => {
                     let wait = !feed.proceed()
                         && context.poll.add_for_writing(&feed.pipe, token(EventSource::MailFeed, id)).is_ok();
-                    let size = queued_mail.draft.size();
-                    let QueuedMail { start, user, draft: Draft { command, output, .. }, .. } = queued_mail;
+                    let size = queued_mail.content.size();
+                    let QueuedMail { start, user, content: MailContent { command, output, .. }, .. } = queued_mail;
                     let process = MailProcess {
                         start,
                         owner,
@@ -270,7 +270,7 @@ impl Mails {
                 }
                 Err(_) => {
                     self.queued.push_front(owner, queued_mail);
-                    self.held_until_ms = now_ms + HOLD_MS;
+                    self.backoff_until_ms = now_ms + BACKOFF_MS;
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Mails {
         let oldest = self.processes.values().map(|process| now_ms - process.since_ms).max().unwrap_or(0) / 1000;
         let mailers = format_count(self.processes.len(), "mailer", "mailers");
         let waiting = format_count(self.queued.len(), "mail", "mails");
-        let detail = format!("mail waits: {mailers} at work, the oldest for {oldest} s, and {waiting} waiting");
+        let detail = format!("mail is delayed: {mailers} running, the oldest for {oldest} s, and {waiting} waiting");
         context.log.own(Level::Warning, "WARNING", &detail);
     }
 
@@ -318,16 +318,16 @@ impl Mails {
             127
         })?;
         // An error here would close the pipe and cut the mail short, but setting a pipe non-blocking cannot fail.
-        Ok((pid, Feed::new(ours, queued_mail.draft.text.clone())?))
+        Ok((pid, Feed::new(ours, queued_mail.content.text.clone())?))
     }
 
     /// When the next timed work on mail is due (monotonic). None if there is none.
     pub(super) fn next_ms(&self) -> Option<i64> {
         let limit = self.processes.values().filter(|process| !process.timed_out).map(|process| process.until_ms).min();
-        let is_held = self.held_until_ms > clock::monotonic_ms() && !self.queued.is_empty();
-        let tell = self.queued.firsts().map(|queued_mail| queued_mail.since_ms + LOG_WAITING_AFTER_MS).min();
-        let tell = tell.filter(|_| !self.has_logged_waiting);
-        limit.into_iter().chain(is_held.then_some(self.held_until_ms)).chain(tell).min()
+        let is_held = self.backoff_until_ms > clock::monotonic_ms() && !self.queued.is_empty();
+        let log_waiting = self.queued.firsts().map(|queued_mail| queued_mail.since_ms + LOG_WAITING_AFTER_MS).min();
+        let log_waiting = log_waiting.filter(|_| !self.has_logged_waiting);
+        limit.into_iter().chain(is_held.then_some(self.backoff_until_ms)).chain(log_waiting).min()
     }
 
     pub(super) fn feed(&mut self, id: u64) {
@@ -390,7 +390,7 @@ fn addressed(
     };
     let addresses = mail::addresses(context.profile, job_ref.user, &settings.as_settings());
     for address in &addresses.refused {
-        context.log.say(job_ref, Level::Info, mail::refusal(context.profile), address, "");
+        context.log.record(job_ref, Level::Info, mail::refusal(context.profile), address, "");
     }
     addresses.to.is_some().then_some((addresses, settings))
 }
@@ -405,7 +405,7 @@ fn expanded(context: &mut Context, job_ref: JobRef<'_>, job: &Variables, variabl
         let detail = format!(
             "The environment variable '{variable}' could not be expanded. The non-expanded value will be used."
         );
-        context.log.say(JobRef { user: "CRON", ..job_ref }, Level::Info, "WARNING", detail.as_bytes(), "");
+        context.log.record(JobRef { user: "CRON", ..job_ref }, Level::Info, "WARNING", detail.as_bytes(), "");
         address.to_vec()
     })
 }
@@ -413,8 +413,8 @@ fn expanded(context: &mut Context, job_ref: JobRef<'_>, job: &Variables, variabl
 fn mailer_spec(context: &Context, queued_mail: &QueuedMail) -> ExecSpec {
     let mut spec = context.exec_spec(&queued_mail.start, &queued_mail.user, b"");
     let cron = context.environment(&queued_mail.start, &queued_mail.user);
-    let environment = queued_mail.draft.pam_variables.clone().unwrap_or_default().overlaid(&cron);
-    let arguments: Vec<CString> = queued_mail.draft.arguments.iter().map(|argument| c_string(&[argument])).collect();
+    let environment = queued_mail.content.pam_variables.clone().unwrap_or_default().overlaid(&cron);
+    let arguments: Vec<CString> = queued_mail.content.arguments.iter().map(|argument| c_string(&[argument])).collect();
     let path = arguments.first().cloned().unwrap_or_default();
     spec.program = Program::new(path, arguments, environment.strings());
     spec.runs_without_home = true;
@@ -436,11 +436,11 @@ fn log_mailer_end(context: &mut Context, process: &MailProcess, status: Status) 
         None => mail::failure(context.profile, process.output, status.raw()),
     };
     let level = if process.failure.is_some() || process.timed_out { Level::Warning } else { Level::Info };
-    context.log.say(process.job_ref(), level, "MAIL", detail.as_bytes(), "");
+    context.log.record(process.job_ref(), level, "MAIL", detail.as_bytes(), "");
     MailResult::Failed { why: detail }
 }
 
-/// [`MailSettings`] with owned texts.
+/// [`MailSettings`] with owned texts, which outlive the run.
 struct OwnedMailSettings {
     to: Option<Vec<u8>>,
     from: Option<Vec<u8>>,

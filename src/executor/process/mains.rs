@@ -1,4 +1,4 @@
-//! The executor's connection to a main: to the one that forked it, or to a later one that takes it over.
+//! The executor's connection to a main: the main that forked this executor, or a later main that has taken it over.
 
 use super::context::{Context, EventSource, ExecutorError, token};
 use super::followers::{self, Followers};

@@ -41,7 +41,7 @@ impl Pam {
 
     /// Checks again whether the service exists. Drops a template that has an earlier version of libpam or of a module loaded. The files of libpam
     /// are compared as well, because an earlier version of it may stay installed under another name.
-    pub(super) fn freshen(&mut self, service: &str) {
+    pub(super) fn refresh_template(&mut self, service: &str) {
         self.has_service = pam::has_service(service);
         if self.template.as_ref().is_some_and(|template| template.is_outdated() || library_files() != self.library) {
             self.template = None;

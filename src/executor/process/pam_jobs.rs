@@ -9,9 +9,9 @@ use crate::crontab::ResourceLimits;
 use crate::executor::environment::Variables;
 use crate::executor::exec_spec::{Failure, Identity, Stdio};
 use crate::executor::job_log::JobRef;
-use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::pam_monitor::{MonitorEvent, MonitorRequest};
+use crate::executor::selinux::Label;
 use crate::profile::ProfileName;
 use crate::report::Level;
 use crate::scheduler::{Owner, RunRequest, Usage};
@@ -89,7 +89,7 @@ impl ExecutorState {
                 .map(<[u8]>::to_vec),
             variables: variables.packed(),
             command: command.into(),
-            ping_program: None,
+            call_url_program: None,
             runs_without_home: true,
             original_limits: self.context.original_limits,
             limits: ResourceLimits::default(),
@@ -183,12 +183,12 @@ impl ExecutorState {
         let command = job.command(self.context.profile);
         let job_ref = job_ref(job, &command);
         match self.context.profile.profile {
-            ProfileName::Debian => self.context.log.say(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
+            ProfileName::Debian => self.context.log.record(JobRef { user: "", ..job_ref }, Level::Error, text, b"", ""),
             ProfileName::Cronie => {
                 let event =
                     if session { "FAILED to open PAM security session" } else { "FAILED to authorize user with PAM" };
-                self.context.log.say_as_daemon(job_ref.user, "PAM ERROR", text);
-                self.context.log.say_as_daemon(job_ref.user, event, text);
+                self.context.log.record_as_daemon(job_ref.user, "PAM ERROR", text);
+                self.context.log.record_as_daemon(job_ref.user, event, text);
             }
         }
     }
@@ -197,6 +197,6 @@ impl ExecutorState {
         let Some(job) = self.jobs.running.get(&id) else { return };
         let command = job.command(self.context.profile);
         let job_ref = JobRef { user: "CRON", ..job_ref(job, &command) };
-        self.context.log.say(job_ref, Level::Info, event, text.as_bytes(), "");
+        self.context.log.record(job_ref, Level::Info, event, text.as_bytes(), "");
     }
 }

@@ -73,9 +73,9 @@ impl ExecutorState {
     /// Reports to main which starts have been begun, so that it can request others. Which processes have been started is reported with that or
     /// with another event, or when it has waited for a second: most jobs have ended by then, and main need not be woken twice.
     pub(super) fn report_begun(&mut self, now_ms: i64) {
-        let has_company = self.mains.wants_to_write();
+        let has_queued_events = self.mains.wants_to_write();
         let has_waited = self.starts.report_processes_ms.is_some_and(|until| until <= now_ms);
-        if !self.starts.begun.is_empty() || !self.starts.new_processes.is_empty() && (has_company || has_waited) {
+        if !self.starts.begun.is_empty() || !self.starts.new_processes.is_empty() && (has_queued_events || has_waited) {
             self.report_processes();
         }
     }

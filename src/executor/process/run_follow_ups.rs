@@ -2,17 +2,17 @@
 
 use super::children::Child;
 use super::context::{EventSource, token};
-use super::follow_ups::{FollowUpKind, HOLD_MS, LIMIT_MS, QueuedFollowUp, RunningFollowUp, WAITING_OF_ONE};
+use super::follow_ups::{BACKOFF_MS, FollowUpKind, LIMIT_MS, QueuedFollowUp, RunningFollowUp, WAITING_OF_ONE};
 use super::start::{BEHIND_MS, StartError};
 use super::state::ExecutorState;
 use crate::executor::environment::{self, Variables, c_string, set_unless_in_table};
 use crate::executor::exec_spec::{ExecSpec, Failure, Stdio};
 use crate::executor::job::Feed;
 use crate::executor::job_log::JobRef;
-use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::owner::{OwnerKey, owner_of};
 use crate::executor::pam_monitor::{self, MonitorEvent, MonitorRequest};
+use crate::executor::selinux::Label;
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
 use crate::scheduler::{FollowUp, FollowUpTask, RunId, RunRequest};
@@ -72,34 +72,34 @@ impl ExecutorState {
 
     /// Starts those that wait, within the limits.
     pub(super) fn start_follow_ups(&mut self, now_ms: i64) {
-        if self.follow_ups.held_until_ms > now_ms {
+        if self.follow_ups.backoff_until_ms > now_ms {
             return;
         }
-        self.follow_ups.held_until_ms = 0;
+        self.follow_ups.backoff_until_ms = 0;
         if self.follow_ups.hooks.is_empty() && self.follow_ups.pings.is_empty() {
             return;
         }
         self.starts.users.refresh();
-        self.pam.freshen(self.context.profile.pam_service);
+        self.pam.refresh_template(self.context.profile.pam_service);
         let mut postponed = Vec::new();
         for kind in [FollowUpKind::Hook, FollowUpKind::Ping] {
-            while self.follow_ups.held_until_ms == 0
+            while self.follow_ups.backoff_until_ms == 0
                 && let Some((key, queued)) = self.follow_ups.next(kind)
             {
                 let started = match self.resolve_follow_up(&queued.start) {
                     Ok(Some(resolved)) if resolved.has_monitor && self.monitors_are_behind() => {
-                        self.follow_ups.held_until_ms = now_ms + BEHIND_MS;
+                        self.follow_ups.backoff_until_ms = now_ms + BEHIND_MS;
                         Err(queued)
                     }
                     Ok(Some(resolved)) => {
                         self.start_follow_up(kind, &key, queued, &resolved, now_ms).inspect_err(|_| {
-                            self.follow_ups.held_until_ms = now_ms + HOLD_MS;
+                            self.follow_ups.backoff_until_ms = now_ms + BACKOFF_MS;
                         })
                     }
                     // The answer is an event after which this is tried again.
                     Ok(None) => Err(queued),
                     Err(StartError::Temporary(_)) => {
-                        self.follow_ups.held_until_ms = now_ms + HOLD_MS;
+                        self.follow_ups.backoff_until_ms = now_ms + BACKOFF_MS;
                         Err(queued)
                     }
                     Err(StartError::UnknownUser) => {
@@ -242,8 +242,8 @@ impl ExecutorState {
                     }
                     return None;
                 };
-                let ping_program = Some(c_string(&[program.as_os_str().as_bytes()]));
-                Some(MonitorRequest { context, ping_program, ..self.monitor_request(user, &environment, b"") })
+                let call_url_program = Some(c_string(&[program.as_os_str().as_bytes()]));
+                Some(MonitorRequest { context, call_url_program, ..self.monitor_request(user, &environment, b"") })
             }
         }
     }
@@ -313,14 +313,14 @@ impl ExecutorState {
             return self.memory.release_request(start);
         }
         self.follow_ups.queue(running.kind).push_front(running.owner, running.queued);
-        self.follow_ups.held_until_ms = clock::monotonic_ms() + HOLD_MS;
+        self.follow_ups.backoff_until_ms = clock::monotonic_ms() + BACKOFF_MS;
     }
 
     fn log_pam_message_of_follow_up(&mut self, id: u64, text: &str) {
         let Some(running) = self.follow_ups.running.get(&id) else { return };
         let command = running.queued.command();
         let job_ref = JobRef { start: &running.queued.start, user: "CRON", command: &command, pid: running.pid };
-        self.context.log.say(job_ref, Level::Info, "pam_message", text.as_bytes(), "");
+        self.context.log.record(job_ref, Level::Info, "pam_message", text.as_bytes(), "");
     }
 
     /// Logs a hook that failed, or the first call of an incident that failed.
@@ -333,12 +333,12 @@ impl ExecutorState {
         let job_ref = JobRef { start, user, command, pid: None };
         match kind {
             FollowUpKind::Hook => {
-                self.context.log.say(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}"))
+                self.context.log.record(job_ref, Level::Warning, "HOOK FAILED", command, &format!(" {how}"))
             }
             FollowUpKind::Ping => {
                 self.follow_ups.failing.add(owner, start.job.clone());
                 let rest = format!(" {}", if why.is_empty() { how } else { why });
-                self.context.log.say(job_ref, Level::Warning, "PING FAILED", start.job.as_str().as_bytes(), &rest);
+                self.context.log.record(job_ref, Level::Warning, "PING FAILED", start.job.as_str().as_bytes(), &rest);
             }
         }
     }
@@ -347,7 +347,7 @@ impl ExecutorState {
     fn log_dropped(&mut self, kind: FollowUpKind, owner: &OwnerKey) {
         let Some(dropped) = self.follow_ups.dropped.remove(&(kind, owner.clone())) else { return };
         for detail in dropped.details(kind) {
-            self.context.log.say_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
+            self.context.log.record_as_daemon(owner.trim_start_matches('/'), "WARNING", &detail);
         }
     }
 }

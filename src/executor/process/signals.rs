@@ -1,6 +1,6 @@
 //! Sends a signal to all processes of a job on request.
 //!
-//! The processes are looked for in the same walk over /proc as those of jobs that are being ended, see `endings`.
+//! The processes are searched for in the same walk over /proc as those of jobs that are being ended, see `endings`.
 
 use super::job_endings::RequestedSignals;
 use super::state::ExecutorState;

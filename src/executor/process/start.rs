@@ -12,10 +12,10 @@ use crate::executor::exec_spec::{ExecSpec, run_child};
 use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
-use crate::executor::label::Label;
 use crate::executor::link::Link;
 use crate::executor::output::{Output, OutputLimits};
 use crate::executor::owner::{OwnerKey, owner_of};
+use crate::executor::selinux::Label;
 use crate::executor::wire::ExecutorEvent;
 use crate::report::Level;
 use crate::scheduler::{Owner, RunOutcome, RunRequest, RunResult, SkipReason};
@@ -33,8 +33,8 @@ use std::rc::Rc;
 const BATCH: usize = 8;
 /// Pause when the template has unread requests for PAM monitors.
 pub(super) const BEHIND_MS: i64 = 10;
-const FIRST_HOLD_MS: i64 = 50;
-const LONGEST_HOLD_MS: i64 = 2_000;
+const FIRST_BACKOFF_MS: i64 = 50;
+const LONGEST_BACKOFF_MS: i64 = 2_000;
 /// For so long a process is not reported to main unless another event is.
 const PROCESSES_UNREPORTED_MS: i64 = 1_000;
 
@@ -60,7 +60,7 @@ impl ExecutorState {
             (start.rules.retries_left, start.rules.waits_for_decision) = (0, false);
             (start.command, start.literal) = (start.split(self.context.profile.backslash).shell.into(), true);
             let user = self.known_user(&start);
-            return self.dispose_of_not_started(start, result, user);
+            return self.finish_not_started(start, result, user);
         }
         self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
@@ -114,16 +114,16 @@ impl ExecutorState {
         if self.starts.len() == 0 {
             self.starts.cancelled.clear();
         }
-        if self.starts.queue.is_empty() || self.starts.held_until_ms > now_ms {
+        if self.starts.queue.is_empty() || self.starts.backoff_until_ms > now_ms {
             return Ok(());
         }
         // A main that was killed may already have a successor, which starts the runs that are not begun now.
         self.handle_main()?;
         let mut capacity = self.starts.limiter.capacity(now_ms, self.starts.queue.len(), host::runnable);
         self.starts.users.refresh();
-        self.pam.freshen(self.context.profile.pam_service);
+        self.pam.refresh_template(self.context.profile.pam_service);
         let mut resolved: Vec<ResolvedStart> = Vec::with_capacity(BATCH.min(self.starts.queue.len()));
-        while self.starts.held_until_ms <= now_ms {
+        while self.starts.backoff_until_ms <= now_ms {
             if resolved.len() == BATCH {
                 self.starts.has_more = true;
                 break;
@@ -185,7 +185,7 @@ impl ExecutorState {
         };
         let has_monitor = self.needs_monitor(&queued.start, &user);
         if has_monitor && self.monitors_are_behind() {
-            self.starts.held_until_ms = now_ms + BEHIND_MS;
+            self.starts.backoff_until_ms = now_ms + BEHIND_MS;
             self.starts.queue.push_front(owner_of(&queued.start), queued);
             return None;
         }
@@ -202,9 +202,9 @@ impl ExecutorState {
                 continue;
             }
             if has_monitor && self.monitors_are_behind() {
-                self.starts.held_until_ms = now_ms + BEHIND_MS;
+                self.starts.backoff_until_ms = now_ms + BEHIND_MS;
             }
-            if failed.is_some() || self.starts.held_until_ms > now_ms {
+            if failed.is_some() || self.starts.backoff_until_ms > now_ms {
                 put_back.push(queued);
                 continue;
             }
@@ -309,11 +309,11 @@ impl ExecutorState {
 
     /// Pauses starting; the pause doubles with each failure in a row.
     fn hold(&mut self, error: &io::Error, now_ms: i64) {
-        if self.starts.hold_ms == 0 {
-            self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is held up: {}", reason(error)));
+        if self.starts.backoff_ms == 0 {
+            self.context.log.own(Level::Warning, "WARNING", &format!("starting jobs is delayed: {}", reason(error)));
         }
-        self.starts.hold_ms = (self.starts.hold_ms * 2).clamp(FIRST_HOLD_MS, LONGEST_HOLD_MS);
-        self.starts.held_until_ms = now_ms + self.starts.hold_ms;
+        self.starts.backoff_ms = (self.starts.backoff_ms * 2).clamp(FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS);
+        self.starts.backoff_until_ms = now_ms + self.starts.backoff_ms;
     }
 
     /// Prepares a job that the executor forks. An error means that nothing has been started and the start can be retried.
@@ -409,7 +409,7 @@ impl ExecutorState {
 
     /// Records that the job's process has been started.
     pub(super) fn started(&mut self, id: u64, pid: Pid, process: Option<ProcessIdentity>) {
-        (self.starts.hold_ms, self.starts.held_until_ms) = (0, 0);
+        (self.starts.backoff_ms, self.starts.backoff_until_ms) = (0, 0);
         let Some(job) = self.jobs.running.get_mut(&id) else { return };
         (job.pid, job.process) = (Some(pid), process);
         (job.started_ms, job.started_at_ms) = (clock::monotonic_ms(), clock::wall_ms());
@@ -465,7 +465,7 @@ impl ExecutorState {
     /// its user.
     fn not_started(&mut self, start: Box<RunRequest>, why: String, user: Option<Rc<UserWithGroups>>) {
         let result = self.report_not_started(&start, why);
-        self.dispose_of_not_started(start, result, user);
+        self.finish_not_started(start, result, user);
     }
 
     fn report_not_started(&mut self, start: &RunRequest, why: String) -> RunResult {

@@ -28,9 +28,9 @@ pub(super) struct Starts {
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
     /// No start is made before this time (monotonic).
-    pub(super) held_until_ms: i64,
+    pub(super) backoff_until_ms: i64,
     /// Length of the last pause for lack of processes. 0 after a start that succeeded.
-    pub(super) hold_ms: i64,
+    pub(super) backoff_ms: i64,
     pub(super) users: UserCache,
     /// Standalone mode: the user who runs everything.
     pub(super) caller: Option<Rc<UserWithGroups>>,
@@ -48,8 +48,8 @@ impl Starts {
             cancelled: HashSet::new(),
             is_stopping: false,
             limiter,
-            held_until_ms: 0,
-            hold_ms: 0,
+            backoff_until_ms: 0,
+            backoff_ms: 0,
             users,
             caller,
         }
@@ -63,7 +63,7 @@ impl Starts {
     /// When the next start may be made (monotonic). None if none is queued.
     pub(super) fn next_start(&self, now_ms: i64) -> Option<i64> {
         let possible_at_ms = if self.has_more { now_ms } else { self.limiter.next_capacity_ms(now_ms) };
-        (!self.queue.is_empty()).then(|| possible_at_ms.max(self.held_until_ms))
+        (!self.queue.is_empty()).then(|| possible_at_ms.max(self.backoff_until_ms))
     }
 }
 

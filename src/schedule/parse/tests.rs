@@ -1,19 +1,19 @@
 //! The language as tables: what is taken, what it means, what is said about the rest.
 
-use crate::schedule::{DstPolicy, Fault, HostKey, Kind, Prefix, Schedule, Seed};
+use crate::schedule::{DstPolicy, Fault, HostKey, JitterKey, Kind, Prefix, Schedule};
 
-fn seed(entry: &str) -> Seed<'_> {
-    Seed { host: HostKey(7), table: "alice", entry: entry.as_bytes() }
+fn jitter_key(entry: &str) -> JitterKey<'_> {
+    JitterKey { host: HostKey(7), table: "alice", entry: entry.as_bytes() }
 }
 
 #[track_caller]
 fn read(text: &str) -> Prefix {
-    Schedule::parse(text, &seed(text)).unwrap_or_else(|fault| panic!("{text}: {fault}"))
+    Schedule::parse(text, &jitter_key(text)).unwrap_or_else(|fault| panic!("{text}: {fault}"))
 }
 
 #[track_caller]
 fn fault(text: &str) -> Fault {
-    match Schedule::parse(text, &seed(text)) {
+    match Schedule::parse(text, &jitter_key(text)) {
         Ok(prefix) => panic!("{text} was taken as {:?}", prefix.schedule),
         Err(fault) => fault,
     }
@@ -209,7 +209,7 @@ fn bytes_that_are_no_text_are_a_fault_and_not_a_panic() {
     for bytes in
         [&b"\xff * * * *"[..], b"* * * * \xc3", b"@\xff", b"@quartz \xff * * * * * *", b"0 0 * * 5#\x00", b"~\xff"]
     {
-        assert!(Schedule::parse_prefix(bytes, &seed("")).is_err(), "{bytes:?}");
+        assert!(Schedule::parse_prefix(bytes, &jitter_key("")).is_err(), "{bytes:?}");
     }
 }
 
@@ -281,7 +281,7 @@ fn a_prefix_ends_with_the_last_byte_of_the_schedule() {
         ("@quartz 0 0 12 * * ? * cmd", 22),
         ("* * * * *", 9),
     ] {
-        assert_eq!(Schedule::parse_prefix(text.as_bytes(), &seed(text)).unwrap().len, len, "{text}");
+        assert_eq!(Schedule::parse_prefix(text.as_bytes(), &jitter_key(text)).unwrap().len, len, "{text}");
     }
 }
 
@@ -324,21 +324,21 @@ fn a_huge_number_is_refused_in_every_place_and_a_huge_step_matches_the_first_val
         for place in 0..5 {
             for field in ["N", "1-N", "N-5", "1,N", "1~N", "N~5", "1-N/2", "L-N", "NW", "NL", "N#1", "1#N"] {
                 let text = in_field(place, &field.replace('N', &number));
-                assert!(Schedule::parse(&text, &seed(&text)).is_err(), "{text:.100}");
+                assert!(Schedule::parse(&text, &jitter_key(&text)).is_err(), "{text:.100}");
             }
             for (step, first) in [("*/N", "*/1000"), ("1-5/N", "1-5/1000"), ("1-1/N", "1")] {
                 let text = in_field(place, &step.replace('N', &number));
-                let Ok(prefix) = Schedule::parse(&text, &seed(&text)) else { continue };
+                let Ok(prefix) = Schedule::parse(&text, &jitter_key(&text)) else { continue };
                 assert!(number.parse::<u32>().is_ok(), "{text:.100}");
                 assert_eq!(prefix.schedule, read(&in_field(place, first)).schedule, "{text:.100}");
             }
             let text = in_field(place, &format!("~/{number}"));
-            if let Ok(prefix) = Schedule::parse(&text, &seed(&text)) {
+            if let Ok(prefix) = Schedule::parse(&text, &jitter_key(&text)) {
                 assert!(number.parse::<u32>().is_ok() && !prefix.schedule.never_matches(), "{text:.100}");
             }
         }
         for text in ["@N", "@Ns", "@Nd"].map(|text| text.replace('N', &number)) {
-            let Ok(prefix) = Schedule::parse(&text, &seed(&text)) else { continue };
+            let Ok(prefix) = Schedule::parse(&text, &jitter_key(&text)) else { continue };
             let Kind::Interval { seconds } = prefix.schedule.kind() else { panic!("{text:.100}") };
             assert_eq!(Ok(seconds), number.parse(), "{text:.100}");
         }
@@ -357,7 +357,8 @@ fn draws_stay_in_their_range_and_keep_their_spacing() {
     for job in 0..500 {
         let draw = |text: &str| {
             let entry = format!("{text} job {job}");
-            let prefix = Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: entry.as_bytes() });
+            let prefix =
+                Schedule::parse(text, &JitterKey { host: HostKey(7), table: "alice", entry: entry.as_bytes() });
             minutes(&prefix.unwrap().schedule)
         };
         for (text, range) in

@@ -1,11 +1,11 @@
 //! Days on which a zone's clocks skip or repeat, as tables: schedule, the moment after which to look, the runs.
 
 use super::ClockStep;
-use crate::schedule::{HostKey, LocalMinute, Schedule, Seed, Timestamp, Zone};
+use crate::schedule::{HostKey, JitterKey, LocalMinute, Schedule, Timestamp, Zone};
 use std::sync::Arc;
 
 fn schedule(text: &str) -> Schedule {
-    Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
+    Schedule::parse(text, &JitterKey { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap().schedule
 }
 
 fn zone(name: &str) -> Arc<Zone> {

@@ -1,9 +1,11 @@
 //! Schedules and the English for them.
 
-use crate::schedule::{HostKey, Prefix, Schedule, Seed, Timestamp, Zone, dst_warnings, explain, explain_as_written};
+use crate::schedule::{
+    HostKey, JitterKey, Prefix, Schedule, Timestamp, Zone, dst_warnings, explain, explain_as_written,
+};
 
 fn prefix(text: &str) -> Prefix {
-    Schedule::parse(text, &Seed { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap()
+    Schedule::parse(text, &JitterKey { host: HostKey(7), table: "alice", entry: text.as_bytes() }).unwrap()
 }
 
 fn schedule(text: &str) -> Schedule {

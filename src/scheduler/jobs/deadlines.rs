@@ -22,7 +22,7 @@ impl<T: Copy + Ord> Deadlines<T> {
         self.0.remove(&(at, id.clone()));
     }
 
-    /// The first moment.
+    /// The earliest moment, also if it has passed. None: nothing is due.
     pub(super) fn next(&self) -> Option<T> {
         self.0.first().map(|(at, _)| *at)
     }

@@ -10,7 +10,7 @@ use crate::scheduler::run_record::{MissReason, Outcome, RunRecord, SkipReason, T
 use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::turn::Turn;
 
-/// A run of a fleet job that goes on.
+/// A run of a fleet job that is in progress.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) struct FleetActiveRun<'a> {
     pub(in crate::scheduler) job: &'a JobId,
@@ -21,7 +21,7 @@ pub(in crate::scheduler) struct FleetActiveRun<'a> {
     pub(in crate::scheduler) is_by_hand: bool,
 }
 
-/// Whether only one run of a job may go on in the fleet.
+/// Whether only one run of a job may be in progress in the fleet.
 pub(in crate::scheduler) fn runs_alone(policy: &Policy) -> bool {
     policy.overlap == Overlap::Skip || policy.fleet.mode == FleetMode::OneWithFailover
 }
@@ -79,7 +79,7 @@ impl Jobs {
         self.forget_if_idle(&id);
     }
 
-    /// Whether this node has something to do for a slot: a run that waits or goes on, or a further attempt.
+    /// Whether this node has something to do for a slot: a run that waits or is in progress, or a further attempt.
     pub(in crate::scheduler) fn has_slot(&self, id: &JobId, slot: Timestamp) -> bool {
         let is_of_slot = |item: &Item| !item.is_manual && item.scheduled_at == slot;
         self.jobs.get(id).is_some_and(|job| {
@@ -116,7 +116,7 @@ impl Jobs {
         }
     }
 
-    /// Starts a slot once more whose node was lost. Nothing is started where a run of the job goes on here.
+    /// Starts a slot once more whose node was lost. Nothing is started while a run of the job is in progress here.
     pub(in crate::scheduler) fn take_over(&mut self, id: &JobId, slot: Timestamp, turn: &mut Turn<'_>) {
         let is_possible = |job: &Job| job.spec.policy.is_enabled && job.spec.entry.is_some() && !job.is_busy();
         let is_paused = self.pauses.is_paused(id, turn.now.utc);
@@ -188,7 +188,7 @@ impl Jobs {
         }
     }
 
-    /// The runs of fleet jobs that have been started and go on.
+    /// The runs of fleet jobs that have been started and have not ended.
     pub(in crate::scheduler) fn fleet_runs(&self) -> impl Iterator<Item = FleetActiveRun<'_>> {
         let jobs = self.jobs.iter().filter(|(_, job)| job.spec.policy.fleet.mode != FleetMode::Each);
         jobs.flat_map(|(id, job)| {

@@ -88,7 +88,7 @@ pub(in crate::scheduler) struct ActiveRun {
     pub(in crate::scheduler) failure: Option<Box<FailedAttempt>>,
 }
 
-/// Something that is to be run: a slot, an attempt for it, or a run by hand.
+/// Something that is to be run: a slot, an attempt for it, or a manual run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) scheduled_at: Timestamp,
@@ -99,7 +99,7 @@ pub(in crate::scheduler) struct Item {
     pub(in crate::scheduler) is_manual: bool,
     /// The attempt for the slot, from 1.
     pub(in crate::scheduler) attempt: u32,
-    /// The number of the slot among those let past the overlap rule; 0 before that, and for runs by hand.
+    /// The number of the slot among those let past the overlap rule; 0 before that, and for manual runs.
     pub(in crate::scheduler) number: u64,
     /// The claim of the slot of a fleet job, once this node has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,7 +159,7 @@ pub(in crate::scheduler) struct SkipRow {
     pub(in crate::scheduler) first: Timestamp,
     pub(in crate::scheduler) last: Timestamp,
     pub(in crate::scheduler) count: u64,
-    /// When its record is brought up to date. None: it is.
+    /// When its record is to be updated. None: the record is up to date.
     #[serde(default)]
     pub(in crate::scheduler) update_at: Option<Timestamp>,
     /// When that was done for the last time, or the row began.
@@ -229,7 +229,7 @@ impl Item {
 }
 
 impl JobState {
-    /// The runs that were going on.
+    /// The runs that were in progress.
     pub(in crate::scheduler) fn runs(&self) -> Vec<RunId> {
         self.running.iter().map(|run| run.run).collect()
     }
@@ -242,7 +242,7 @@ impl JobState {
         }
     }
 
-    /// The newest run that it has: one that goes on, or the last attempt of the slot that is retried.
+    /// The newest run that it has: one in progress, or the last attempt of the slot that is retried.
     pub(in crate::scheduler) fn newest_run(&self) -> Option<RunId> {
         let failed = self.retry.as_ref().and_then(|retry| retry.failure.record.run);
         self.running.iter().map(|active| active.run).chain(failed).max()
@@ -253,7 +253,8 @@ impl JobState {
         self.running.iter().any(|active| active.run == run) && !self.ended.iter().any(|end| end.run == run)
     }
 
-    /// Whether it was written before it had the end of that run for a slot: it has the run, or what that run was begun for still waits.
+    /// Whether this state was saved before the end of the run was known: the run is still in it, or the start or retry for which the run was
+    /// started still waits.
     pub(in crate::scheduler) fn lacks_end_of(&self, run: RunId, scheduled_at: Timestamp) -> bool {
         let is_retry = |retry: &PendingRetry| {
             retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)

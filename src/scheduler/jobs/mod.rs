@@ -1,6 +1,6 @@
-//! Job policies: which slots, retries and runs by hand start, wait or are skipped while other runs of the job or of its group are running.
+//! Job policies: which slots, retries and manual runs start, wait or are skipped while other runs of the job or of its group are running.
 //!
-//! Only jobs that have a policy, a pause or a run by hand are known here; all others start at each slot. The rules are those of crontab(5),
+//! Only jobs that have a policy, a pause or a manual run are known here; all others start at each slot. The rules are those of crontab(5),
 //! JOB SETTINGS. Everything is pure: calls of [`Jobs`] say what has happened, and a [`Turn`](super::turn::Turn) takes what follows from it.
 //!
 //! | file | content |
@@ -14,7 +14,7 @@
 //! | `retries` | further attempts after a failure |
 //! | `conclusion`, `notice` | what follows from the last attempt; what the owner is notified of |
 //! | `start_next` | starts what waits for a run of its job or for a place in its group |
-//! | `requests` | runs by hand and kills |
+//! | `requests` | manual runs and kills |
 //! | `pausing`, `pause` | what a pause does to a job; which pauses there are |
 //! | `records` | the records of slots that have no run |
 //! | `restart` | what a stop of the daemon leaves to the next one, and what that one takes back |

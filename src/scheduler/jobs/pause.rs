@@ -1,5 +1,5 @@
-//! Pauses: until when nothing of a job starts but runs by hand. Each job has its own pause. A pause of all says which jobs get one when they
-//! become known, so that it holds for entries that are added later, too.
+//! Pauses: until when nothing of a job starts but manual runs. Each job has its own pause. A pause of all jobs also holds for entries that are
+//! added later: each gets its pause when it becomes known.
 
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
@@ -182,7 +182,7 @@ impl Pauses {
         self.take_of_all(|of, _| scope == PauseScope::Everybody || of == scope)
     }
 
-    /// Somebody has paused or resumed a job by itself: no pause of all that goes on and that they may end holds for it any more. `owner` is that
+    /// Somebody has paused or resumed a job by itself: no active pause of all jobs that they may end holds for it any more. `owner` is that
     /// of its table. Returns the pauses that have changed.
     pub(super) fn exempt(&mut self, id: &JobId, owner: Option<u32>, is_by_root: bool) -> Vec<PauseScope> {
         let may_exempt = |all: &PauseOfAll| (is_by_root || !all.pause.is_by_root) && all.left_out.len() < MOST_LEFT_OUT;
@@ -213,7 +213,7 @@ impl Pauses {
         scopes_of(owner).filter_map(|scope| self.of_all.get(&scope))
     }
 
-    /// The pause of all that goes on with this scope.
+    /// The active pause of all jobs with this scope.
     pub(super) fn of_scope(&self, scope: PauseScope) -> Option<&Pause> {
         self.of_all.get(&scope).map(|all| &all.pause)
     }

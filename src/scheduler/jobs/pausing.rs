@@ -8,7 +8,6 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::SkipReason;
 use crate::scheduler::turn::Turn;
 
-/// Pauses of one job.
 impl Jobs {
     /// Pauses a job from now on: what waits for a slot is skipped.
     pub(in crate::scheduler) fn pause(&mut self, id: &JobId, pause: Pause, turn: &mut Turn<'_>) {
@@ -116,7 +115,7 @@ impl Jobs {
         }
     }
 
-    /// Somebody has paused or resumed a job by itself: no pause of all that goes on and that they may end holds for it any more.
+    /// Somebody has paused or resumed a job by itself: no active pause of all jobs that they may end holds for it any more.
     pub(in crate::scheduler) fn exempt_from_pauses(&mut self, id: &JobId, is_by_root: bool, turn: &mut Turn<'_>) {
         let Some(owner) = self.jobs.get(id).map(|job| job.spec.table_owner) else { return };
         turn.changed_scopes.extend(self.pauses.exempt(id, owner, is_by_root));
@@ -164,7 +163,7 @@ impl Jobs {
         self.pauses.has_of(user)
     }
 
-    /// The pause of all that goes on with this scope.
+    /// The active pause of all jobs with this scope.
     pub(in crate::scheduler) fn pause_of_scope(&self, scope: PauseScope) -> Option<&Pause> {
         self.pauses.of_scope(scope)
     }

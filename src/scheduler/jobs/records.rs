@@ -8,11 +8,11 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_record::{Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
-/// The record of a row of skipped slots that goes on is brought up to date at most that often. Seconds.
+/// The record of a growing row of skipped slots is updated at most that often. Seconds.
 const UPDATE_PAUSE: i64 = 60;
 
 impl Jobs {
-    /// Skips a slot or a run by hand.
+    /// Skips a slot or a manual run.
     pub(super) fn skip(&mut self, id: &JobId, item: &Item, reason: SkipReason, turn: &mut Turn<'_>) {
         if item.is_manual {
             return self.record_without_run(id, item, Outcome::Skipped(reason), turn);
@@ -124,7 +124,7 @@ impl Jobs {
         self.row_updates.next()
     }
 
-    /// Brings the records of rows that go on up to date, if it is time for that.
+    /// Updates the records of growing rows of skipped slots, if it is time for that.
     pub(in crate::scheduler) fn update_rows(&mut self, turn: &mut Turn<'_>) {
         while let Some((_, id)) = self.row_updates.take_due(turn.now.utc) {
             let Some(row) = self.jobs.get_mut(&id).and_then(|job| job.state.row.as_mut()) else { continue };

@@ -23,7 +23,7 @@ pub(in crate::scheduler) struct Jobs {
     pub(super) jobs: BTreeMap<JobId, Job>,
     /// Whether the machine is a node of a fleet: then `CRON_FLEET` has an effect.
     pub(super) is_in_fleet: bool,
-    /// The jobs of runs that are going on or wait in the start queue.
+    /// The jobs of runs that are in progress or wait in the start queue.
     pub(super) runs: HashMap<RunId, JobId>,
     pub(super) groups: Groups,
     pub(super) gate: StartGate,
@@ -37,7 +37,6 @@ pub(in crate::scheduler) struct Jobs {
     pub(super) row_updates: Deadlines<Timestamp>,
 }
 
-/// Changes of entries.
 impl Jobs {
     /// Entries are going to be exchanged. Until [`Jobs::end_change`] nothing that waits is started, since runs of entries could be started by
     /// the places that these had before.
@@ -129,7 +128,7 @@ impl Jobs {
         }
     }
 
-    /// An entry is gone: what waits is skipped, what runs goes on.
+    /// An entry is gone: waiting starts are skipped, runs in progress continue.
     pub(in crate::scheduler) fn unregister(&mut self, id: &JobId, turn: &mut Turn<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.spec.entry = None;
@@ -165,7 +164,7 @@ impl Jobs {
         self.gate.holds_retries = holds_retries;
     }
 
-    /// Starts nothing more.
+    /// Starts no runs any more, and with [`AtStop::Skip`] no retries either.
     pub(in crate::scheduler) fn stop_starting(&mut self, at_stop: AtStop) {
         self.gate.stop();
         self.gate.has_no_more_attempts |= at_stop == AtStop::Skip;

@@ -1,4 +1,4 @@
-//! Requests of users: runs by hand and kills.
+//! Requests of users: manual runs and kills.
 
 use super::group::GroupPlace;
 use super::job::{Item, Waiting};
@@ -10,17 +10,17 @@ use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{EndReason, Outcome, SkipReason, Trigger};
 use crate::scheduler::turn::Turn;
 
-/// Runs by hand of one job that wait.
+/// Manual runs of one job that wait.
 const WAITING_BY_HAND: usize = 16;
 
-/// Why a run by hand was not begun.
+/// Why a manual run was not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusedRun {
     /// No such job, or its entry is gone.
     NoSuchJob,
     /// A run of it is running or waits, and overlap is forbidden. Recorded as skipped.
     StillRunning,
-    /// Too many runs by hand wait.
+    /// Too many manual runs wait.
     TooMany,
 }
 

@@ -25,7 +25,7 @@ pub(in crate::scheduler) struct RunStart {
     pub(in crate::scheduler) is_claimed_start: bool,
 }
 
-/// A run that goes on and that its job does not know.
+/// A run in progress that its job does not know.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) struct AdoptedRun {
     pub(in crate::scheduler) run: RunId,
@@ -86,7 +86,7 @@ impl Jobs {
         self.entry(self.runs.get(&run)?)
     }
 
-    /// The slot that a run is of. None: it is a run by hand, or unknown.
+    /// The slot that a run is of. None: it is a manual run, or unknown.
     pub(in crate::scheduler) fn slot_of_run(&self, run: RunId) -> Option<(JobId, Timestamp)> {
         let id = self.runs.get(&run)?;
         let active = self.jobs.get(id)?.state.running.iter().find(|active| active.run == run)?;
@@ -202,7 +202,7 @@ impl Jobs {
         job.state = state;
     }
 
-    /// Holds the places in groups of runs that go on and of which no entry has taken the state back.
+    /// Holds the places in groups of runs in progress whose state no entry has taken back.
     pub(in crate::scheduler) fn reserve_places(&mut self, state: &JobState, is_running: impl Fn(RunId) -> bool) {
         for ActiveRun { run, place, .. } in state.running.iter().filter(|active| is_running(active.run)) {
             let Some(group) = place else { continue };
@@ -222,9 +222,9 @@ impl Jobs {
         self.jobs.iter().filter_map(failed).collect()
     }
 
-    /// Takes over a run that goes on, unless the state has it. One of an earlier daemon is unknown if that was killed before the state was written:
-    /// the run is the retry or what waits for that slot; else, if the state may not know it, a new slot, or, at a moment that is no slot, a run
-    /// by hand.
+    /// Takes over a run that is still in progress. Returns at once if the saved state has it. A run that the state does not have was started by a
+    /// daemon that was killed before it saved the state. It then is, in this order: the pending retry or the waiting start of that slot; a new
+    /// slot; a manual run, if its moment is no slot of the entry.
     pub(in crate::scheduler) fn adopt(&mut self, adopted: &AdoptedRun, id: &JobId, turn: &mut Turn<'_>) -> bool {
         let AdoptedRun { run, scheduled_at, trigger, is_slot, is_unknown } = *adopted;
         if self.runs.contains_key(&run) {
@@ -298,7 +298,7 @@ impl Jobs {
 }
 
 impl JobState {
-    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs that go on
+    /// No entry has taken this state back: the records that can still be made of it, and whether nothing of it is left. Runs in progress
     /// stay.
     pub(in crate::scheduler) fn abandon(
         &mut self,

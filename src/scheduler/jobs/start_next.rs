@@ -1,4 +1,4 @@
-//! Starts waiting slots, runs by hand and retries when a run of their job has ended or a place of their group is free.
+//! Starts waiting slots, manual runs and retries when a run of their job has ended or a place of their group is free.
 
 use super::group::{GroupKey, GroupPlace};
 use super::job::{Item, RetryStage, Waiting};
@@ -38,7 +38,7 @@ impl Jobs {
         while let Some((ticket, id)) = self.groups.take_next(key) {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             turn.note_change(&id);
-            // A run that was forced may be going on.
+            // A run that was forced may be in progress.
             let is_held_up = job.spec.policy.overlap != Overlap::Allow && !job.state.running.is_empty();
             if let Some(retry) = job.state.retry.as_mut().filter(|retry| retry.ticket() == Some(ticket)) {
                 retry.stage = RetryStage::OwnRun;

@@ -65,7 +65,7 @@ struct Line {
     zone: Option<String>,
 }
 
-/// Runs a job.
+/// Starts the job that the form names, and answers with its run.
 pub async fn run(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, OfJob { job, force }| {
         let job = daemon.shown_job(job)?;
@@ -82,7 +82,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
     .await
 }
 
-/// Pauses a job.
+/// Pauses the job that the form names, for the length that was chosen.
 pub async fn pause(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, Pause { job, length, note }| {
         let job = daemon.shown_job(job)?;

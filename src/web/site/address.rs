@@ -9,17 +9,17 @@ use axum::response::Response;
 use serde::de::DeserializeOwned;
 
 /// The part of an address behind `?`. What cannot be read is answered with a page.
-pub struct Asked<T>(pub T);
+pub struct PageQuery<T>(pub T);
 
 /// The variable part of a path, likewise.
 pub struct Named<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Shared> for Asked<T> {
+impl<T: DeserializeOwned> FromRequestParts<Shared> for PageQuery<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Shared) -> Result<Self, Response> {
         let read = Query::from_request_parts(parts, app).await;
-        read.map(|Query(asked)| Asked(asked)).map_err(|_| {
+        read.map(|Query(asked)| PageQuery(asked)).map_err(|_| {
             page::respond(
                 app,
                 Err(Fault::Wrong("the part of the address behind ? has a value that is not known".to_owned())),

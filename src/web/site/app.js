@@ -1,4 +1,4 @@
-// Lets pages live: times go on, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
+// Lets pages live: times advance, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
 "use strict";
 
 // How long changes are collected. Pages that need many rows are asked for less often.
@@ -230,7 +230,7 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
-// Output of a run that goes on.
+// Output of a run in progress.
 function follow(box) {
   const source = new EventSource(box.dataset.follow);
   let [isFirst, isOpen] = [true, false];

@@ -67,7 +67,7 @@ pub struct ServerUser {
 /// The state of the server.
 #[derive(Debug)]
 pub struct App {
-    /// The directories in which the daemon's sockets are looked for, in this order.
+    /// The directories in which the daemon's sockets are searched for, in this order.
     pub sockets: Vec<PathBuf>,
     /// The time zone of the system, in which times are shown.
     pub zone: Arc<Zone>,

@@ -12,17 +12,17 @@ static STYLE: LazyLock<String> = LazyLock::new(|| format!("{}\n{}\n", include_st
 const SCRIPT: &str = include_str!("app.js");
 const ICON: &str = include_str!("icon.svg");
 
-/// The style sheet.
+/// Serves the style sheet.
 pub async fn style(headers: HeaderMap) -> Response {
     file(&headers, "text/css; charset=utf-8", &STYLE)
 }
 
-/// The script.
+/// Serves the script.
 pub async fn script(headers: HeaderMap) -> Response {
     file(&headers, "text/javascript; charset=utf-8", SCRIPT)
 }
 
-/// The mark in the title of the window.
+/// Serves the icon that browsers show in the tab.
 pub async fn icon(headers: HeaderMap) -> Response {
     file(&headers, "image/svg+xml", ICON)
 }

@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long a reply is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the recorder may take to answer at all: a page says what else is known.
 const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
-/// Running jobs among which a run is looked for that the history does not have.
+/// Running jobs among which a run is searched for that the history does not have.
 pub const MOST_RUNNING: usize = 1_000;
 
 /// Why a page cannot be shown, or something cannot be done.
@@ -75,7 +75,7 @@ impl Backend {
 
     fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
         let failed = |why: io::Error| Fault::Down(reason(&why));
-        client.set_patience(Some(PATIENCE)).map_err(failed)?;
+        client.set_timeout(Some(TIMEOUT)).map_err(failed)?;
         Ok(Backend { client, directory: directory.to_owned(), interface, user: None, no_history: None })
     }
 
@@ -94,11 +94,11 @@ impl Backend {
         RunsArguments { user: self.user.clone().or(arguments.user.clone()), ..arguments.clone() }
     }
 
-    /// That a job, or a run of it, is one of those that are asked for.
+    /// Fails unless jobs of this user are shown on this page (`cronctl web --user`).
     ///
     /// # Errors
     ///
-    /// It runs as another user.
+    /// Only jobs of another user are shown.
     pub fn require_shown(&self, user: &str) -> Result<(), Fault> {
         match &self.user {
             Some(wanted) if wanted != user => {
@@ -108,7 +108,7 @@ impl Backend {
         }
     }
 
-    /// The job of that name if it is one of those that are asked for, by the name that stands for this job only.
+    /// The name of a job, after a check that this page may show it; with `cronctl web --user` the unique name.
     ///
     /// # Errors
     ///
@@ -124,7 +124,7 @@ impl Backend {
         Ok(job.job)
     }
 
-    /// That a run is one of a job that is asked for.
+    /// Fails unless a run is of a job that this page may show.
     ///
     /// # Errors
     ///

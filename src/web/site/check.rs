@@ -6,7 +6,7 @@ use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
 use crate::crontab::{Context, Diagnostic, Form, KnownNames, Parsed, Parser, Severity, printable};
 use crate::profile::shared;
-use crate::schedule::{self, HostKey, Kind, Schedule, Seed, Timestamp, Zone, Zones};
+use crate::schedule::{self, HostKey, JitterKey, Kind, Schedule, Timestamp, Zone, Zones};
 use crate::spool::ThisMachine;
 use crate::sys::host;
 use crate::varlink::Time;
@@ -109,12 +109,12 @@ fn picture(diagnostic: &Diagnostic) -> Markup {
     }
 }
 
-fn seed(line: &str, host: HostKey) -> Seed<'_> {
-    Seed { host, table: "", entry: line.as_bytes() }
+fn jitter_key(line: &str, host: HostKey) -> JitterKey<'_> {
+    JitterKey { host, table: "", entry: line.as_bytes() }
 }
 
 fn meaning(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
-    let Ok((prefix, _)) = Schedule::parse_line(line, &seed(line, host)) else { return html! {} };
+    let Ok((prefix, _)) = Schedule::parse_line(line, &jitter_key(line, host)) else { return html! {} };
     let mut cautions = schedule::dst_warnings(&prefix.schedule, zone, view.now);
     cautions.truncate(4);
     html! {
@@ -124,7 +124,7 @@ fn meaning(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
 }
 
 fn runs(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
-    let Ok((prefix, _)) = Schedule::parse_line(line, &seed(line, host)) else { return html! {} };
+    let Ok((prefix, _)) = Schedule::parse_line(line, &jitter_key(line, host)) else { return html! {} };
     let mut at = view.now;
     let next = std::iter::from_fn(|| {
         at = prefix.schedule.next_after(at, zone, None)?;

@@ -8,7 +8,7 @@ use crate::varlink::cron::{Filter, Fleet, FleetJob, FleetJobs, FleetJobsArgument
 use maud::{Markup, html};
 use serde_json::json;
 
-/// Jobs that are listed.
+/// Jobs that the page lists at most.
 const MOST_JOBS: usize = 200;
 /// The most seconds that a clock may be off without a warning.
 const CLOCK_NOTED: f64 = 1.0;

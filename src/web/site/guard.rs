@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// Paths without anything private.
+/// Paths that are served without a token, since they show nothing private.
 const OPEN: [&str; 6] = ["/healthz", "/style.css", "/app.js", "/icon.svg", "/favicon.ico", "/open"];
 /// Paths for programs, which send a token in place of the cookie.
 const FOR_PROGRAMS: [&str; 2] = ["/metrics", "/calendar.ics"];

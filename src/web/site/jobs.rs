@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 
-/// Jobs of one page.
+/// Jobs on one page of the list.
 const OF_PAGE: usize = 50;
 /// Jobs that are kept while they are put in order. For pages behind these, the daemon is asked twice.
 const MOST_KEPT: usize = 10_000;
@@ -18,9 +18,9 @@ const MOST_KEPT: usize = 10_000;
 const MOST_SORTED: usize = 200_000;
 /// Characters of a command that are shown.
 const COMMAND: usize = 160;
-/// Rows of the history in which the last runs of jobs are looked for that the daemon does not know.
+/// Rows of the history in which the last runs of jobs are searched for that the daemon does not know.
 const LOOKED_AT: u64 = 500;
-/// Longest search text.
+/// Maximum length of a search text, in characters.
 const LONGEST: usize = 200;
 
 /// Names of states that can be chosen, in this order.

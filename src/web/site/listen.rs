@@ -84,7 +84,7 @@ pub enum ListenError {
     Passed,
 }
 
-/// A listening socket.
+/// A listening socket: TCP or Unix.
 #[derive(Debug)]
 pub enum Listening {
     /// On loopback: the same port of IPv4 and IPv6, so that no other user can have one of them.

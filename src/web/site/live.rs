@@ -73,14 +73,14 @@ async fn begin(
         .ask(move |_, daemon| {
             check(daemon)?;
             let mut client = daemon.another()?.into_client();
-            client.set_patience(None).and_then(|()| client.send(&call)).map_err(|why| fault(why.into()))?;
+            client.set_timeout(None).and_then(|()| client.send(&call)).map_err(|why| fault(why.into()))?;
             Ok(client)
         })
         .await?;
     Replies::new(client).map_err(|why| fault(why.into()))
 }
 
-/// One server-sent event.
+/// The bytes of one server-sent event (`text/event-stream`).
 fn event(name: &str, data: &serde_json::Value) -> Bytes {
     // JSON has no line ends outside of texts, and none as such inside.
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
@@ -140,7 +140,7 @@ async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
                 Ok(Ok(reply)) if reply.error.is_some() => break,
                 Ok(Ok(reply)) => {
                     let Ok(Event { event: name, job, run, .. }) = reply.result::<Event>() else { continue };
-                    // Fails without a page, which is looked at below.
+                    // Fails without a page, which is examined below.
                     let _ = sender.send(event("change", &json!({ "event": name, "job": job, "run": run })));
                 }
                 // The daemon has gone. The pages ask again and say so.

@@ -1,4 +1,4 @@
-//! The web page of `cronctl web`: what the control socket and the history say, as HTML, with the rights of whoever runs it.
+//! The web page of `cronctl web`: what the control socket and the history say, as HTML, with the rights of the user who runs it.
 //!
 //! | file | contents |
 //! |---|---|

@@ -15,7 +15,7 @@ const MOST: usize = 256 << 10;
 /// The output of a run.
 #[derive(Debug)]
 pub enum Shown {
-    /// What a run has written so far that goes on; the script follows it.
+    /// What a run in progress has written so far; the script follows it.
     Live(Markup),
     /// What was kept of a run that has ended.
     Kept(Markup),
@@ -23,7 +23,7 @@ pub enum Shown {
     None(String),
 }
 
-/// The output of a run: of one that goes on, else what the history kept.
+/// The output of a run: of a run in progress, else what the history kept.
 pub fn of_run(daemon: &mut Backend, run: u64) -> Shown {
     match live(daemon, run) {
         Ok(parts) => return Shown::Live(parts),

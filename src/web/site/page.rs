@@ -273,7 +273,7 @@ impl<'a> View<'a> {
         html! { time datetime=(at.to_string()) title=(self.full(at)) { (self.clock(at)) } }
     }
 
-    /// How long something has been going on. The script lets it go on.
+    /// How long something has lasted so far. The script keeps it up to date.
     pub fn since(&self, at: Time) -> Markup {
         let seconds = self.now.0.saturating_sub(at.timestamp().0).max(0);
         html! {
@@ -282,7 +282,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// How long something has been going on, in seconds, as the script goes on with it.
+/// How long something has lasted so far, in seconds, in the form that the script updates.
 fn whole_duration(seconds: i64) -> String {
     if seconds < 10 { format!("{seconds}s") } else { rounded_duration(seconds as f64) }
 }

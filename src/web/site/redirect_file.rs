@@ -36,7 +36,7 @@ impl RedirectFile {
         Ok(RedirectFile(file))
     }
 
-    /// Where it is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -1,6 +1,6 @@
 //! The addresses of the pages, and what answers them.
 
-use super::address::{Asked, Named};
+use super::address::{Named, PageQuery};
 use super::app::{Shared, Transport};
 use super::backend::{Backend, Fault};
 use super::guard::{guard, may_sign_in};
@@ -23,10 +23,11 @@ type Redirect = Arc<Mutex<Option<RedirectFile>>>;
 /// All routes, behind the guard.
 pub fn router(app: Shared, redirect: Option<RedirectFile>) -> Router {
     let redirect: Redirect = Arc::new(Mutex::new(redirect));
-    let open = move |State(app): State<Shared>, method: Method, headers: HeaderMap, Asked(token): Asked<Token>| {
-        let redirect = Arc::clone(&redirect);
-        async move { sign_in(&app, &method, &headers, &token, &redirect) }
-    };
+    let open =
+        move |State(app): State<Shared>, method: Method, headers: HeaderMap, PageQuery(token): PageQuery<Token>| {
+            let redirect = Arc::clone(&redirect);
+            async move { sign_in(&app, &method, &headers, &token, &redirect) }
+        };
     Router::new()
         .route("/", get(overview_page))
         .route("/jobs", get(jobs_page))
@@ -90,17 +91,21 @@ async fn overview_page(State(app): State<Shared>) -> Response {
     page::respond(&app, page)
 }
 
-async fn jobs_page(State(app): State<Shared>, Asked(search): Asked<jobs::Search>) -> Response {
+async fn jobs_page(State(app): State<Shared>, PageQuery(search): PageQuery<jobs::Search>) -> Response {
     let page = app.ask(move |app, daemon| jobs::page(app, daemon, &search)).await;
     page::respond(&app, page)
 }
 
 #[derive(Debug, Deserialize)]
-struct Before {
+struct RunsPosition {
     before: Option<u64>,
 }
 
-async fn job_page(State(app): State<Shared>, Named(name): Named<String>, Asked(page): Asked<Before>) -> Response {
+async fn job_page(
+    State(app): State<Shared>,
+    Named(name): Named<String>,
+    PageQuery(page): PageQuery<RunsPosition>,
+) -> Response {
     let page = app.ask(move |app, daemon| job::page(app, daemon, &name, page.before)).await;
     page::respond(&app, page)
 }
@@ -113,7 +118,7 @@ async fn run_page(State(app): State<Shared>, Named(number): Named<String>) -> Re
     page::respond(&app, page)
 }
 
-async fn timeline_page(State(app): State<Shared>, Asked(choice): Asked<timeline::Choice>) -> Response {
+async fn timeline_page(State(app): State<Shared>, PageQuery(choice): PageQuery<timeline::Choice>) -> Response {
     let page = app.ask(move |app, daemon| timeline::page(app, daemon, &choice)).await;
     page::respond(&app, page)
 }

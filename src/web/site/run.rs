@@ -89,12 +89,12 @@ fn body(view: &View<'_>, facts: &Facts) -> Markup {
     }
 }
 
-/// The run as the daemon knows it, while it goes on.
+/// The run as the daemon knows it, while it is in progress.
 fn going_on(facts: &Facts) -> Option<&Run> {
     facts.entry.iter().flat_map(|job| &job.running).find(|run| run.run == facts.run)
 }
 
-/// What only the daemon knows, while the run goes on: the history gets it with the end.
+/// What only the daemon knows, while the run is in progress: the history gets it with the end.
 fn live_facts(view: &View<'_>, run: &Run) -> Markup {
     html! {
         @if let Some(at) = run.started_at {

@@ -32,7 +32,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Connections at a time.
+/// Connections that are served at a time.
 const CONNECTIONS: usize = 64;
 /// Connections of other users of the machine, who get the answer that the page is not theirs.
 const OTHERS: usize = 4;
@@ -49,7 +49,7 @@ const IDLE_THREAD: Duration = Duration::from_secs(2);
 /// The settings of the server.
 #[derive(Debug)]
 pub struct Options {
-    /// The directories in which the daemon's sockets are looked for.
+    /// The directories in which the daemon's sockets are searched for.
     pub sockets: Vec<PathBuf>,
     /// The constants of the profile.
     pub profile: &'static Profile,
@@ -117,7 +117,7 @@ impl Server {
         Some(format!("http://{}:{port}/open?token={token}", session.host))
     }
 
-    /// Serves until the process is told to end (INT, TERM, HUP). A redirect file is removed once it has been used.
+    /// Serves until a signal ends the process (INT, TERM, HUP). A redirect file is removed once it has been used.
     ///
     /// # Errors
     ///
@@ -177,7 +177,7 @@ impl Server {
         runtime.block_on(async {
             let stream = tokio::net::UnixStream::from_std(connection)?;
             let service = TowerToHyperService::new(routes::router(Arc::clone(&self.app), None));
-            // A client that breaks the connection is no news.
+            // A client may close the connection at any time, so an error is not logged.
             let _ = http().half_close(true).serve_connection(TokioIo::new(StallLimit::new(stream)), service).await;
             Ok(())
         })
@@ -244,7 +244,7 @@ where
     let service = TowerToHyperService::new(router.clone());
     let connection = http.serve_connection(TokioIo::new(StallLimit::new(stream)), service);
     tokio::spawn(async move {
-        // A client that breaks the connection is no news.
+        // A client may close the connection at any time, so an error is not logged.
         let _ = connection.await;
         drop(place);
     });

@@ -25,7 +25,7 @@ pub struct StallLimit<S> {
 }
 
 impl<S> StallLimit<S> {
-    /// Limits a connection.
+    /// Wraps a connection, which then fails when its client stops reading.
     pub fn new(stream: S) -> StallLimit<S> {
         StallLimit { stream, waits: None, sends: None }
     }

@@ -29,7 +29,7 @@ const MOST_FACTS: usize = 60;
 /// Runs and starts that are asked for, as `cronctl timeline` does.
 const MOST_RUNS: u64 = 100_000;
 const MOST_STARTS: u64 = 100_000;
-/// How long before the axis a run may have begun that is looked for, in seconds, unless it goes on.
+/// How long before the axis a run that has ended may have been started to be queried, in seconds.
 const LONGEST_BEFORE: i64 = 86_400;
 const RUNNING: &str = "running";
 /// The width of the picture in pixels, which is that of its box in a wide window.
@@ -79,7 +79,7 @@ fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Bui
     let time = |at: Timestamp| Some(Time::from(at).to_string());
     let mut has_more_runs = false;
     if let Ok(mut history) = daemon.history() {
-        // A run that lasts into the range may have begun before, one that goes on long before.
+        // A run that lasts into the range may have been started before it, and one in progress long before.
         let since = time(Timestamp(range.from.0 - LONGEST_BEFORE));
         let ended =
             RunsArguments { since, until: time(range.until), limit: Some(MOST_RUNS), ..RunsArguments::default() };

@@ -2,7 +2,7 @@
 
 use crate::samples::{MIXED, SPARSE, with_seconds};
 use chrono::{DateTime, TimeZone, Utc};
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule, Timestamp, Zone};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn start<Z: TimeZone>(zone: &Z) -> DateTime<Z> {
 }
 
 fn ours(bencher: Bencher<'_, '_>, texts: &[&str], zone: &Zone) {
-    let seed = Seed { host: HostKey::default(), table: "alice", entry: b"" };
+    let seed = JitterKey { host: HostKey::default(), table: "alice", entry: b"" };
     let parse = |text: &&str| Schedule::parse(text, &seed).expect("a schedule").schedule;
     let schedules: Vec<Schedule> = texts.iter().map(parse).collect();
     all(bencher, &schedules, Timestamp(START), |schedule, at| schedule.next_after(*at, zone, None));

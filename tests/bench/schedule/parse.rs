@@ -4,7 +4,7 @@ use crate::samples::{MIXED, with_seconds};
 use crate::utc::Utc;
 use cronwheel::crontab::{Context, Crontab, Form, KnownNames};
 use cronwheel::profile::DEBIAN;
-use cronwheel::schedule::{HostKey, Schedule, Seed, Zone};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule, Zone};
 use divan::{Bencher, black_box, counter::ItemsCount};
 use std::fmt::Write as _;
 use std::str::FromStr as _;
@@ -15,7 +15,7 @@ fn all(bencher: Bencher<'_, '_>, parse: impl Fn(&str) + Sync) {
 
 #[divan::bench]
 fn ours(bencher: Bencher<'_, '_>) {
-    let seed = Seed { host: HostKey::default(), table: "alice", entry: b"" };
+    let seed = JitterKey { host: HostKey::default(), table: "alice", entry: b"" };
     all(bencher, |text| drop(black_box(Schedule::parse_prefix(text.as_bytes(), &seed))));
 }
 

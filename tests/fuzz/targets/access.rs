@@ -2,7 +2,7 @@
 //! found.
 
 use super::input::Input;
-use cronwheel::spool::access::{Lists, Ruling, may_use};
+use cronwheel::spool::access::{AccessDecision, Lists, may_use};
 use std::fs;
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ pub fn run(input: &[u8]) {
             (false, false) => open_to_all,
         };
         let ruling = may_use(&name, &lists, open_to_all);
-        assert_eq!(matches!(ruling, Ruling::Allowed), wanted, "{name:?} {ruling:?}");
-        assert!(matches!(ruling, Ruling::Allowed | Ruling::Denied));
+        assert_eq!(matches!(ruling, AccessDecision::Allowed), wanted, "{name:?} {ruling:?}");
+        assert!(matches!(ruling, AccessDecision::Allowed | AccessDecision::Denied));
     }
 }

@@ -64,7 +64,7 @@ pub fn run(input: &[u8]) {
         None => assert!(at < 32, "the header is damaged"),
         Some(batch) => {
             let intact = ends.iter().filter(|end| **end <= at).count();
-            assert!(at >= 32 && batch.events.len() == intact && batch.has_unreadable_rest);
+            assert!(at >= 32 && batch.events.len() == intact && batch.has_trailing_garbage);
         }
     }
 }
@@ -81,8 +81,8 @@ fn read_all(file: &File, portion: usize) -> Vec<JournaledEvent> {
     let (mut events, mut from): (Vec<JournaledEvent>, Option<Position>) = (Vec::new(), None);
     loop {
         let batch = reader.read(from, portion, 1 << 20).expect("a file").expect("a journal");
-        let Batch { events: mut more, end, has_unreadable_rest } = batch;
-        assert!(!has_unreadable_rest && more.len() <= portion);
+        let Batch { events: mut more, end, has_trailing_garbage } = batch;
+        assert!(!has_trailing_garbage && more.len() <= portion);
         if more.is_empty() {
             return events;
         }

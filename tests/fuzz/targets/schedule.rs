@@ -7,7 +7,7 @@ use crate::reference::{Beat, beats, due};
 use crate::spec::Spec;
 use chrono::Datelike;
 use cronwheel::schedule::{
-    HostKey, Kind, LocalMinute, Schedule, Seed, Timestamp, Zone, dst_warnings, explain, explain_as_written,
+    HostKey, JitterKey, Kind, LocalMinute, Schedule, Timestamp, Zone, dst_warnings, explain, explain_as_written,
 };
 use std::sync::LazyLock;
 
@@ -47,7 +47,7 @@ pub fn run(input: &[u8]) {
     let (window, after) = (input.byte(), input.number());
     let text = input.0;
     let window = &WINDOWS[usize::from(window) % WINDOWS.len()];
-    let seed = Seed { host: HostKey(1), table: "fuzz", entry: text };
+    let seed = JitterKey { host: HostKey(1), table: "fuzz", entry: text };
     let found = Schedule::parse_prefix(text, &seed);
     match &found {
         Ok(prefix) => {

@@ -83,12 +83,12 @@ pub fn check_diagnostics(diagnostics: &[Diagnostic], lines: &[&[u8]]) {
 }
 
 fn in_pieces(text: &[u8], piece: usize, whole: &Parsed, context: &Context<'_>) {
-    let (mut reader, mut judge) = (Parser::new(context), Parser::new(context).judging_only());
+    let (mut reader, mut checker) = (Parser::new(context), Parser::new(context).check_only());
     for piece in text.chunks(piece) {
         reader.feed(piece).expect("memory");
-        judge.feed(piece).expect("memory");
+        checker.feed(piece).expect("memory");
     }
-    let (read, judged) = (reader.finish().expect("memory"), judge.finish().expect("memory"));
+    let (read, judged) = (reader.finish().expect("memory"), checker.finish().expect("memory"));
     for found in [&read, &judged] {
         assert_eq!((&found.diagnostics, found.unlisted), (&whole.diagnostics, whole.unlisted));
         assert_eq!(found.newlines, whole.newlines);

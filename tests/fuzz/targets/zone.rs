@@ -1,7 +1,7 @@
 //! Any bytes as a TZif file, or any text as a POSIX rule: offsets stay within the bounds of RFC 8536, before the rule of the footer they are those of
 //! the file's own table, transitions lie in order, and schedules find their way through the zone.
 
-use cronwheel::schedule::{HostKey, Schedule, Seed, Timestamp, Zone};
+use cronwheel::schedule::{HostKey, JitterKey, Schedule, Timestamp, Zone};
 
 const WIDEST: i32 = 26 * 3600;
 
@@ -41,7 +41,7 @@ fn walk(zone: &Zone, from: Timestamp) {
         at = next.at;
     }
     for text in ["30 2 * * *", "*/7 * * * *", "0 0 1 1 *", "@quartz 30 30 2 * * ? *"] {
-        let seed = Seed { host: HostKey(1), table: "fuzz", entry: text.as_bytes() };
+        let seed = JitterKey { host: HostKey(1), table: "fuzz", entry: text.as_bytes() };
         let schedule = Schedule::parse(text, &seed).unwrap().schedule;
         let mut at = from;
         for _ in 0..4 {

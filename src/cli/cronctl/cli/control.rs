@@ -35,7 +35,7 @@ pub(super) fn run() -> Command {
         )
         .args([
             job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
-            switch("wait", "Wait for its end, and print its output"),
+            switch("wait", "Wait until the run ends, and print its output"),
             switch("force", "Run it even if it is running or its group is busy"),
             owner(),
             json("Print the replies of the method Run, one JSON object on each line"),
@@ -46,13 +46,14 @@ pub(super) fn run() -> Command {
 
 pub(super) fn pause() -> Command {
     Command::new("pause")
-        .about("Start jobs no more for some time")
+        .about("Pause jobs: start no runs of them for a time")
         .long_about(
-            "Start jobs no more for some time: an hour, unless --for or --until is given. Runs by hand and running jobs go \
-             on. With --all, entries that are added in that time are paused, too, unless --user is given. The pause of a \
-             named job holds for the entry in the table that it was in: an entry of another table that gets the name later is not \
-             paused. What root has paused only root can resume. A pause outlives a restart of the daemon; if the state \
-             directory cannot be written, it does not, and that is said.",
+            "Pause jobs: start no runs of them for a time, an hour unless --for or --until is given. Manual runs and \
+             running jobs are not affected. With --all, entries that are added in that time are paused, too, unless \
+             --user is given. The pause of a named job holds for the entry in the table that it was in: an entry of \
+             another table that gets the name later is not paused. What root has paused only root can resume. A pause \
+             outlives a restart of the daemon; if the state directory cannot be written, it does not, and a warning \
+             says so.",
         )
         .args(jobs_or_all("Pause all jobs that you may pause"))
         .group(either())
@@ -67,7 +68,7 @@ pub(super) fn pause() -> Command {
                 .long("note")
                 .value_name("TEXT")
                 .value_parser(NonEmptyStringValueParser::new())
-                .help("Why; shown with the job"),
+                .help("Reason, shown with the job"),
             user("Only jobs of this user"),
             json("Print the reply of the method Pause as a JSON object"),
             run_dir(),
@@ -83,8 +84,8 @@ pub(super) fn resume() -> Command {
     Command::new("resume")
         .about("End the pause of jobs")
         .long_about(
-            "End the pause of jobs. With --all, also that of entries that are added. Jobs that root has paused stay paused \
-             for others, and it is said how many these are.",
+            "End the pause of jobs. With --all, also that of entries that are added. For other users, jobs that root \
+             has paused stay paused, and the command prints how many.",
         )
         .args(jobs_or_all("Resume all jobs that you may resume"))
         .group(either())
@@ -98,10 +99,10 @@ pub(super) fn resume() -> Command {
 
 pub(super) fn kill() -> Command {
     Command::new("kill")
-        .about("End a run, or cancel what waits")
+        .about("End a run, or cancel a waiting one")
         .long_about(
-            "End a run: with TERM, and with KILL if that does not end it. Of a job: its oldest run; if none goes on, a run \
-             that waits, else the next attempt after a failure is cancelled.",
+            "End a run: with TERM, and with KILL if that does not end it. For a job: ends its oldest run; without one, \
+             cancels its waiting run, else its pending retry.",
         )
         .args([
             job("The number of a run, or a job").value_name("RUN|JOB").required(true),

@@ -94,7 +94,7 @@ pub(super) fn history() -> Command {
                 .long("outcome")
                 .value_name("OUTCOME")
                 .value_parser(PossibleValuesParser::new(OUTCOMES))
-                .help("Only what ended in this way"),
+                .help("Only runs and slots with this outcome"),
             Arg::new("limit")
                 .long("limit")
                 .value_name("N")
@@ -115,8 +115,8 @@ pub(super) fn logs() -> Command {
     Command::new("logs")
         .about("Show the output of a job's run")
         .long_about(
-            "Show the output of a run: of the one that goes on, else of the last. Control characters are shown as escapes \
-             like \\x1b on a terminal. Of long output the beginning and the end are kept. A job or a run has to be named; \
+            "Show the output of a run: of the running one, else of the last. Control characters are shown as escapes \
+             like \\x1b on a terminal. Of long output the beginning and the end are kept. JOB or RUN is required; \
              cronctl history lists the last runs of all jobs.",
         )
         .args([
@@ -133,10 +133,10 @@ pub(super) fn why() -> Command {
     Command::new("why")
         .about("Explain why a job ran or did not run")
         .long_about(
-            "Explain why a job ran or did not run at a time, rule by rule: schedule, time zone and DST, calendar, pause, \
-             overlap, group, downtime. Of the past it says what the history has: the run, the run that was still going on, or from \
-             when to when no daemon ran and what catch-up made of it. For the exit statuses 126 and 127 it names the likely cause. Without \
-             a time: its last run and its next.",
+            "Explain why a job ran or did not run at a time, rule by rule: schedule, time zone and DST, calendar, \
+             pause, overlap, group, downtime. Of the past it says what the history has: the run, the run that was \
+             still in progress, or from when to when no daemon ran and what catch-up made of it. For the exit statuses \
+             126 and 127 it names the likely cause. Without a time: its last run and its next.",
         )
         .args([
             job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
@@ -149,7 +149,9 @@ pub(super) fn why() -> Command {
             json("Print the reply of the method Why as a JSON object"),
             run_dir(),
         ])
-        .after_help("Examples:\n  cronctl why backup\n  cronctl why backup '2026-12-01 02:30'\n  cronctl why backup -2h")
+        .after_help(
+            "Examples:\n  cronctl why backup\n  cronctl why backup '2026-12-01 02:30'\n  cronctl why backup -2h",
+        )
 }
 
 pub(super) fn events() -> Command {
@@ -207,9 +209,9 @@ pub(super) fn calendar(profile: ProfileName) -> Command {
     Command::new("calendar")
         .about("Print the coming runs for calendar programs")
         .long_about(
-            "Print the coming runs as an iCalendar file (RFC 5545). A job that runs more than 24 times on a day has one event \
-             of the whole day. A calendar has at most 10000 events: it ends with the last day that fits, and that is said. Without \
-             a daemon: what the tables say that you may read.",
+            "Print the coming runs as an iCalendar file (RFC 5545). A job that runs more than 24 times on a day has \
+             one event of the whole day. A calendar has at most 10000 events: it ends with the last day that fits, and \
+             a message says so. Without a daemon: what the tables say that you may read.",
         )
         .args([
             jobs("Only these jobs: USER:NAME, a name that only one job has, or a unique beginning of one"),
@@ -253,11 +255,11 @@ pub(super) fn top() -> Command {
     Command::new("top")
         .about("Show live what fails, runs and comes next")
         .long_about(
-            "Show live on a terminal what fails, what runs and what comes next, with a timeline of the hour. Keys: Enter or l \
-             shows the output of the selected job, r runs it, p pauses it for an hour, u resumes it, k ends its run (and asks \
-             first), / filters, ? shows all keys, q quits. With more than 1,000 jobs, those are listed that fail, run, wait or are among the next \
-             hundred to run; / then searches all. If the daemon goes away, that is said, and it is connected to \
-             again.",
+            "Show live on a terminal what fails, what runs and what comes next, with a timeline of the hour. Keys: \
+             Enter or l shows the output of the selected job, r runs it, p pauses it for an hour, u resumes it, k ends \
+             its run (and asks first), / filters, ? shows all keys, q quits. With more than 1,000 jobs, those are \
+             listed that fail, run, wait or are among the next hundred to run; / then searches all. If the daemon \
+             ends, top says so, and connects again.",
         )
         .args([
             user("Only jobs that run as this user"),
@@ -272,8 +274,8 @@ pub(super) fn ping() -> Command {
         .about("Check whether the daemon answers")
         .long_about("Check whether the daemon answers. Prints nothing; the exit status is 0 if it does, and 3 if not.")
         .args([
-            user("Whose jobs are meant makes no difference: it is the same daemon"),
-            json("Print nothing as well"),
+            user("Accepted and ignored: there is one daemon"),
+            json("Accepted and ignored: ping prints nothing"),
             run_dir(),
         ])
         .after_help("Example:\n  cronctl ping || systemctl restart cron")

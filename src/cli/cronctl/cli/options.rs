@@ -39,9 +39,9 @@ pub(super) fn path() -> Arg {
         .value_hint(ValueHint::FilePath)
         .help("Use the entries of this file; - means standard input")
         .long_help(
-            "Use the entries of this file; - means standard input. /etc/crontab, files in a directory cron.d, and tables in which \
-             the field behind each schedule is a user of this machine and not the name of a program are read as system tables, and \
-             that is said.",
+            "Use the entries of this file; - means standard input. /etc/crontab, files in a directory cron.d, and \
+             tables in which the field behind each schedule is a user of this machine and not the name of a program \
+             are read as system tables, and a message says so.",
         )
 }
 

@@ -179,10 +179,11 @@ pub(super) fn timeline(profile: ProfileName) -> Command {
     Command::new("timeline")
         .about("Draw when jobs ran and when they will run")
         .long_about(
-            "Draw when jobs ran and when they will run: a row for each job or user, with past runs by duration and outcome, \
-             those that go on, and coming starts; above them the starts in each minute. Crowded minutes, quiet times, \
-             changes of the clocks (DST) and times of which nothing is known are named. With a daemon, the past is that of its history and the future what it \
-             will do; without one, with FILE or with --tz, all of it is computed from the crontabs.",
+            "Draw when jobs ran and when they will run: a row for each job or user, with past runs by duration and \
+             outcome, runs in progress, and coming starts; above them the starts in each minute. Crowded minutes, \
+             quiet times, changes of the clocks (DST) and times of which nothing is known are named. With a daemon, \
+             the past is that of its history and the future what it will do; without one, with FILE or with --tz, all \
+             of it is computed from the crontabs.",
         )
         .args([
             path().help("Use the entries of this file; - means standard input, all means all tables, which is the default"),

@@ -100,7 +100,7 @@ pub(super) const THREADS: Group = Group {
 };
 
 pub(super) const LIBRARIES: Group = Group {
-    reason: "libraries of the name service, which libc loads for look-ups: files may be mapped executable, not writable",
+    reason: "libraries of the name service, which libc loads for lookups: files may be mapped executable, not writable",
     calls: &[Call(
         libc::SYS_mmap,
         &[has_all(2, libc::PROT_EXEC), has_none(2, libc::PROT_WRITE), has_none(3, libc::MAP_ANONYMOUS)],
@@ -165,7 +165,7 @@ pub(super) const CLIENT: Group = Group {
 };
 
 pub(super) const NETWORK: Group = Group {
-    reason: "connections to the engine of a fleet, look-ups of its hosts, and questions to the kernel for the addresses of this one",
+    reason: "connections to the engine of a fleet, lookups of its hosts, and questions to the kernel for the addresses of this one",
     calls: &[
         Call(libc::SYS_socket, &[is(0, libc::AF_UNIX as u32)]),
         Call(libc::SYS_socket, &[is(0, libc::AF_INET as u32)]),

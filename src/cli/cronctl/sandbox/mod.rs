@@ -28,9 +28,9 @@ use std::path::{Path, PathBuf};
 /// The latest version of Landlock whose restrictions are asked for. Older kernels have a part of them.
 const LANDLOCK: ABI = ABI::V6;
 
-/// What a look-up of users, groups or zones reads, also after the files were replaced: rules for single files would be those of the old ones.
+/// What a lookup of users, groups or zones reads, also after the files were replaced: rules for single files would be those of the old ones.
 const SYSTEM: [&str; 6] = ["/etc", "/usr", "/lib", "/lib64", "/var/lib/sss", "/var/lib/extrausers"];
-/// What a look-up of a host reads besides, and the port of name servers.
+/// What a lookup of a host reads besides, and the port of name servers.
 const RESOLVER: [&str; 2] = ["/run/systemd/resolve", "/run/nscd"];
 const DOMAIN_PORT: u16 = 53;
 /// Random numbers where the kernel has no getrandom(2), and for SQLite.
@@ -41,7 +41,7 @@ const RANDOM: &str = "/dev/urandom";
 pub enum Helper<'a> {
     /// The process that writes the history and answers questions about it.
     Recorder {
-        /// The directory of the database. None: it is in memory.
+        /// The directory of the database. None: the database is in memory.
         directory: Option<&'a Path>,
     },
     /// The agent of a fleet.

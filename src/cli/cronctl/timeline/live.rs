@@ -16,7 +16,7 @@ use serde_json::json;
 /// Starts that the daemon is asked for at most, and rows of the history.
 const MOST_STARTS: u64 = 100_000;
 pub(super) const MOST_RUNS: u64 = 100_000;
-/// Runs that go on, at most.
+/// Runs in progress, at most.
 const MOST_RUNNING: u64 = 10_000;
 
 /// Adds what the history has of a range, and of so many seconds before it, as such runs may last into the range: the newest, at most `limit`. Returns whether
@@ -38,7 +38,7 @@ pub(in crate::cli::cronctl) fn add_past(
         limit: Some(limit),
         ..RunsArguments::default()
     };
-    // One that goes on may have begun long ago.
+    // A run in progress may have been started long ago.
     let running = RunsArguments {
         user: user.cloned(),
         outcome: Some("running".to_owned()),

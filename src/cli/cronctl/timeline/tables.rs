@@ -8,7 +8,7 @@ use crate::schedule::{Schedule, Timestamp, Zone};
 use crate::timeline::{Builder, RowLabel};
 use std::collections::HashMap;
 
-/// Starts that are looked at for all entries together. Beyond that, starts of frequent entries are estimated.
+/// Starts that are examined for all entries together. Beyond that, starts of frequent entries are estimated.
 const MOST_LOOKED_AT: usize = 4_000_000;
 
 /// Adds the starts of all entries after a moment. The first `most_rows` that run have rows; of the others, those with the same schedule are

@@ -5,7 +5,7 @@ use crate::cli::cronctl::connection::Connection;
 use crate::cli::cronctl::error::Error;
 use crate::cli::cronctl::job_output;
 use crate::cli::cronctl::logs;
-use crate::cli::cronctl::screen::{Ink, Screen};
+use crate::cli::cronctl::screen::{Screen, TextStyle};
 use crate::cli::cronctl::timeline::add_past;
 use crate::cli::cronctl::{job_text, starts};
 use crate::crontab::printable;
@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// With more jobs than these, only those are listed that a text is searched for, or else those that fail, run, wait or come next.
+/// With more jobs than this, only the matches of a search are listed, or without one the jobs that fail, run, wait or are due next.
 pub(super) const MOST_LISTED: usize = 1_000;
 /// Of these, jobs that come next.
 const NEXT_JOBS: u64 = 100;
@@ -30,7 +30,7 @@ const PRESSING: [&str; 5] = ["failing", "late", "running", "waiting", "retrying"
 /// Changed jobs that are asked for by name. If more have changed, all are asked for.
 const MOST_CHANGED: usize = 200;
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a pause lasts, in seconds.
 const PAUSE: i64 = 3_600;
 /// The timeline shows half an hour of the past and of what is to come, in seconds.
@@ -80,7 +80,7 @@ impl Listed {
 impl Daemon {
     /// Connects, and asks for events.
     pub(super) fn new(calls: Connection, user: Option<String>) -> Result<Daemon, Error> {
-        calls.set_patience(PATIENCE)?;
+        calls.set_timeout(TIMEOUT)?;
         let mut events = calls.another()?;
         let filter = Some(Filter { user: user.clone(), ..Filter::default() });
         events.begin("Events", &EventsArguments { filter })?;
@@ -123,7 +123,7 @@ impl Daemon {
     }
 
     /// Whether only some jobs are listed, which are asked for anew after each change.
-    pub(super) fn lists_some(&self) -> bool {
+    pub(super) fn is_filtered(&self) -> bool {
         self.listed != Listed::All
     }
 
@@ -166,7 +166,7 @@ impl Daemon {
             let next = self.next_jobs(&jobs)?;
             jobs.extend(next);
         }
-        state.lists_some = wanted != Listed::All;
+        state.is_filtered = wanted != Listed::All;
         state.set_jobs(jobs);
         self.listed = wanted;
         Ok(())
@@ -195,7 +195,7 @@ impl Daemon {
         let mut jobs: Vec<Job> = Vec::new();
         // After an answer that is not read to its end, a connection is of no more use.
         let mut connection = self.calls.another()?;
-        connection.set_patience(PATIENCE)?;
+        connection.set_timeout(TIMEOUT)?;
         connection.call_more("List", &ListArguments { filter: Some(filter) }, |list: List| {
             let most = MOST_LISTED - jobs.len();
             jobs.extend(list.jobs.into_iter().filter(&is_wanted).take(most));
@@ -243,8 +243,8 @@ impl Daemon {
         if let Some(jobs) = jobs {
             builder.set_jobs(jobs);
         }
-        if let Some(mut history) = self.calls.history_within(PATIENCE) {
-            history.set_patience(PATIENCE)?;
+        if let Some(mut history) = self.calls.history_within(TIMEOUT) {
+            history.set_timeout(TIMEOUT)?;
             // The newest are enough.
             let _ = add_past(&mut history, range, HALF, MOST_RUNS, self.user.as_ref(), &mut builder)?;
         } else {
@@ -265,44 +265,44 @@ impl Daemon {
     }
 
     /// Runs a job, and says what came of it.
-    pub(super) fn run(&mut self, job: &str) -> Result<(Ink, String), Error> {
+    pub(super) fn run(&mut self, job: &str) -> Result<(TextStyle, String), Error> {
         let arguments = RunArguments { job: job.to_owned(), force: None, output: None };
         let result: RunResult = self.calls.call("Run", &arguments)?;
         let job = printable(job.as_bytes());
         Ok(match result.outcome {
             Some(outcome) if result.run == 0 => {
-                (Ink::Held, format!("{job} was not run: {}", printable(job_text::outcome(&outcome).as_bytes())))
+                (TextStyle::Held, format!("{job} was not run: {}", printable(job_text::outcome(&outcome).as_bytes())))
             }
-            _ if result.run == 0 => (Ink::Held, format!("{job} waits")),
-            _ => (Ink::Good, format!("run {} of {job} has begun", result.run)),
+            _ if result.run == 0 => (TextStyle::Held, format!("{job} waits")),
+            _ => (TextStyle::Good, format!("run {} of {job} has begun", result.run)),
         })
     }
 
-    pub(super) fn pause(&mut self, job: &str, screen: &Screen) -> Result<(Ink, String), Error> {
+    pub(super) fn pause(&mut self, job: &str, screen: &Screen) -> Result<(TextStyle, String), Error> {
         let until = Time::from(Timestamp(screen.now.0 + PAUSE));
         let arguments = PauseArguments { jobs: vec![job.to_owned()], all: None, until: until.to_string(), note: None };
         let Paused { paused, .. } = self.calls.call("Pause", &arguments)?;
         self.changed.extend(paused);
-        Ok((Ink::Held, format!("{} is paused until {}", printable(job.as_bytes()), screen.clock(until))))
+        Ok((TextStyle::Held, format!("{} is paused until {}", printable(job.as_bytes()), screen.clock(until))))
     }
 
-    pub(super) fn resume(&mut self, job: &str) -> Result<(Ink, String), Error> {
+    pub(super) fn resume(&mut self, job: &str) -> Result<(TextStyle, String), Error> {
         let arguments = ResumeArguments { jobs: vec![job.to_owned()], all: None };
         let Resumed { resumed, .. } = self.calls.call("Resume", &arguments)?;
         let what = if resumed.is_empty() { "is not paused" } else { "is resumed" };
         self.changed.extend(resumed);
-        Ok((Ink::Good, format!("{} {what}", printable(job.as_bytes()))))
+        Ok((TextStyle::Good, format!("{} {what}", printable(job.as_bytes()))))
     }
 
     /// Ends a run of a job, not a later one. None: cancels what waits of it.
-    pub(super) fn kill(&mut self, job: &str, run: Option<u64>) -> Result<(Ink, String), Error> {
+    pub(super) fn kill(&mut self, job: &str, run: Option<u64>) -> Result<(TextStyle, String), Error> {
         let only = run.is_none().then(|| job.to_owned());
         let arguments = KillArguments { run: run.unwrap_or(0), signal: None, job: only };
         let Killed { run } = self.calls.call("Kill", &arguments)?;
         self.changed.insert(job.to_owned());
         let job = printable(job.as_bytes());
         Ok((
-            Ink::Held,
+            TextStyle::Held,
             match run {
                 Some(run) => format!("run {run} of {job} is being ended"),
                 None => format!("the next start of {job} is cancelled"),
@@ -310,7 +310,7 @@ impl Daemon {
         ))
     }
 
-    /// Opens the output of the run of a job that goes on, else of its last.
+    /// Opens the output of the run of a job that is in progress, else of its last.
     pub(super) fn open_log(&mut self, job: &Job) -> Result<Log, Error> {
         let running = job.running.iter().map(|run| run.run).max();
         let mut log = Log { job: printable(job.job.as_bytes()), ..Log::default() };
@@ -321,8 +321,8 @@ impl Daemon {
             return Ok(Log { run, is_live: true, ..log });
         }
         let nothing = || Error::Denied { message: format!("{} has not run", printable(job.job.as_bytes())) };
-        let mut history = self.calls.history_within(PATIENCE).ok_or_else(nothing)?;
-        history.set_patience(PATIENCE)?;
+        let mut history = self.calls.history_within(TIMEOUT).ok_or_else(nothing)?;
+        history.set_timeout(TIMEOUT)?;
         let last = job.last.as_ref().and_then(|last| last.run);
         let last = last.or_else(|| job_text::last_run(&mut history, &job.job).and_then(|record| record.run));
         log.run = last.ok_or_else(nothing)?;
@@ -338,8 +338,8 @@ impl Daemon {
                 // The run has ended before its output was asked for.
                 Err(Error::Denied { .. }) if log.lines.is_empty() => {
                     (self.output, log.is_live) = (None, false);
-                    let Some(mut history) = self.calls.history_within(PATIENCE) else { return Ok(()) };
-                    history.set_patience(PATIENCE)?;
+                    let Some(mut history) = self.calls.history_within(TIMEOUT) else { return Ok(()) };
+                    history.set_timeout(TIMEOUT)?;
                     return add_kept(&mut history, log);
                 }
                 received => received?,

@@ -22,7 +22,7 @@ use super::connection::Connection;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::Output;
-use super::screen::{Ink, Screen};
+use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
 use crate::sys::clock;
 use crate::sys::interrupts::{EndRequest, ScreenSignal, ScreenSignals, stop_program};
@@ -40,18 +40,17 @@ const SIGNALS: u64 = 1;
 const EVENTS: u64 = 2;
 const OUTPUT: u64 = 3;
 
-/// How long changes are collected before they are asked for, in milliseconds; and with so many jobs that all have to be looked at for it.
+/// How long changes are collected before they are asked for, in milliseconds; and with so many jobs that all have to be examined for it.
 const COLLECT_MS: i64 = 200;
 const COLLECT_OF_MANY_MS: i64 = 2_000;
 /// How long after a refusal it is asked again, in milliseconds.
 const RETRY_MS: i64 = 1_000;
-/// How often a daemon that is gone is looked for, in milliseconds.
+/// How often a daemon that is gone is searched for, in milliseconds.
 const RECONNECT_MS: i64 = 900;
 /// How old the timeline may be, and how old at least before changes make a new one, in milliseconds.
 const TIMELINE_MS: i64 = 15_000;
 const TIMELINE_LEAST_MS: i64 = 2_000;
 
-/// Runs `cronctl top`.
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let user = value::<String>(matches, "user").cloned();
     if given(matches, "json") {
@@ -146,7 +145,7 @@ impl View<'_> {
                     log.is_lost = true;
                     log.end();
                     self.daemon.output = None;
-                    self.state.message = Some((Ink::Bad, error.to_string()));
+                    self.state.message = Some((TextStyle::Bad, error.to_string()));
                 }
             }
             if ready.contains(&KEYS) && self.take_keys()? {
@@ -164,7 +163,7 @@ impl View<'_> {
     }
 
     fn collect_ms(&self) -> i64 {
-        let is_slow = self.daemon.lists_some() && !self.daemon.are_others_wanted(&self.state);
+        let is_slow = self.daemon.is_filtered() && !self.daemon.are_others_wanted(&self.state);
         if is_slow { COLLECT_OF_MANY_MS } else { COLLECT_MS }
     }
 
@@ -222,7 +221,7 @@ impl View<'_> {
                 let _ = self.poll.remove(&self.daemon.events);
                 self.state.problem = Some(format!("the daemon is gone since {since}, trying again: {error}"));
             }
-            Err(error) => self.state.message = Some((Ink::Bad, error.to_string())),
+            Err(error) => self.state.message = Some((TextStyle::Bad, error.to_string())),
         }
     }
 
@@ -235,7 +234,7 @@ impl View<'_> {
                 log.is_lost = true;
                 log.end();
                 let message = "the connection was lost: there may be more output; q and Enter ask again";
-                self.state.message = Some((Ink::Bad, message.to_owned()));
+                self.state.message = Some((TextStyle::Bad, message.to_owned()));
             }
             self.daemon = daemon;
             self.state.problem = None;
@@ -306,11 +305,11 @@ impl View<'_> {
         if let Some(output) = &self.daemon.output
             && let Err(error) = self.poll.add(output, OUTPUT)
         {
-            self.state.message = Some((Ink::Bad, error.to_string()));
+            self.state.message = Some((TextStyle::Bad, error.to_string()));
         }
     }
 
-    /// Stops the program as the shell expects, and goes on when it is continued.
+    /// Stops the program as the shell expects, and resumes when it is continued.
     fn stop(&mut self) -> Result<(), Error> {
         self.tty.give();
         stop_program().map_err(failed)?;

@@ -1,7 +1,7 @@
 //! What the view shows, and what keys do with it.
 
 use super::keys::Key;
-use crate::cli::cronctl::screen::Ink;
+use crate::cli::cronctl::screen::TextStyle;
 use crate::report::text;
 use crate::schedule::Timestamp;
 use crate::timeline::Timeline;
@@ -31,7 +31,7 @@ pub(super) struct Log {
     /// The job, for the title.
     pub(super) job: String,
     pub(super) run: u64,
-    /// Whether the run goes on.
+    /// Whether the run is in progress.
     pub(super) is_live: bool,
     /// Whether the connection ended before the run.
     pub(super) is_lost: bool,
@@ -86,17 +86,17 @@ pub(super) struct State {
     pub(super) timeline: Option<Timeline>,
     /// Until when its coming starts are known, if there are too many for all.
     pub(super) known_until: Option<Timestamp>,
-    /// Whether there are more jobs than are looked at.
+    /// Whether there are more jobs than are examined.
     pub(super) has_more: bool,
     /// Whether only those are listed that match the filter, or without one those that fail, run, wait or come next.
-    pub(super) lists_some: bool,
+    pub(super) is_filtered: bool,
     /// Why there is nothing new: the daemon does not answer.
     pub(super) problem: Option<String>,
     pub(super) page: Page,
     pub(super) filter: String,
     pub(super) is_filter_typed: bool,
     pub(super) question: Option<Question>,
-    pub(super) message: Option<(Ink, String)>,
+    pub(super) message: Option<(TextStyle, String)>,
     /// The job that is selected.
     selected: Option<String>,
     /// The first job on the screen, and how many fit.
@@ -105,13 +105,13 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Replaces all jobs.
+    /// Replaces the list of jobs, and sorts it.
     pub(super) fn set_jobs(&mut self, jobs: Vec<Job>) {
         self.jobs = jobs;
         self.sort();
     }
 
-    /// Replaces some jobs.
+    /// Replaces the jobs that have the same ids, adds the others, and sorts the list.
     pub(super) fn update_jobs(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             match self.jobs.iter_mut().find(|known| known.job == job.job) {
@@ -129,7 +129,7 @@ impl State {
         });
     }
 
-    /// How many jobs fail that are not among those that are looked at.
+    /// How many jobs fail that are not among those that are examined.
     pub(super) fn unseen_failing(&self) -> usize {
         let seen = self.jobs.iter().filter(|job| job.failures > 0).count();
         let all = self.status.as_ref().filter(|_| self.has_more).map_or(0, |status| status.failing);
@@ -351,7 +351,7 @@ pub(super) fn is_failing(job: &Job) -> bool {
     job.failures > 0 || job.late
 }
 
-/// Failing jobs first, then those that run, then those that wait, then the others by their next start, then those that have none.
+/// The order of jobs: failing, running, waiting, then by next start, and last those without a next start.
 fn rank(job: &Job) -> u8 {
     match job.state.as_str() {
         _ if is_failing(job) => 0,

@@ -1,7 +1,7 @@
 //! The terminal while the view is on it. Whatever happens, it is put back as it was.
 
 use crate::cli::cronctl::error::Error;
-use crate::cli::cronctl::screen::Ink;
+use crate::cli::cronctl::screen::TextStyle;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
@@ -12,7 +12,7 @@ use std::io::{self, Stdout};
 use std::panic;
 
 /// A piece of a line, with its colour.
-pub(super) type Piece = (Ink, String);
+pub(super) type Piece = (TextStyle, String);
 
 /// A line of the screen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Tty {
 }
 
 impl Tty {
-    /// Takes the terminal. A panic gives it back before it is told.
+    /// Switches the terminal to raw mode and its alternate screen. A panic restores it before its message is printed.
     pub(super) fn open(has_colours: bool) -> Result<Tty, Error> {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
@@ -76,9 +76,9 @@ impl Tty {
             let buffer = frame.buffer_mut();
             for (y, line) in (area.top()..area.bottom()).zip(lines) {
                 let mut x = area.left();
-                for (ink, text) in &line.pieces {
+                for (style, text) in &line.pieces {
                     let room = usize::from(area.right().saturating_sub(x));
-                    x = buffer.set_stringn(x, y, text, room, style(*ink, has_colours)).0;
+                    x = buffer.set_stringn(x, y, text, room, terminal_style(*style, has_colours)).0;
                 }
                 if line.is_selected {
                     let row = Rect { x: area.left(), y, width: area.width, height: 1 };
@@ -106,17 +106,17 @@ fn failed(error: io::Error) -> Error {
     Error::Output(error.into())
 }
 
-fn style(ink: Ink, has_colours: bool) -> Style {
-    let (colour, modifier) = match ink {
-        Ink::Plain => (None, Modifier::empty()),
-        Ink::Heading => (None, Modifier::BOLD),
-        Ink::Bad => (Some(Color::Red), Modifier::BOLD),
-        Ink::Good => (Some(Color::Green), Modifier::empty()),
-        Ink::Held => (Some(Color::Yellow), Modifier::empty()),
-        Ink::Faint => (None, Modifier::DIM),
-        Ink::Coming => (Some(Color::Cyan), Modifier::empty()),
-        Ink::Live => (Some(Color::Green), Modifier::BOLD),
-        Ink::Notable => (Some(Color::Magenta), Modifier::BOLD),
+fn terminal_style(text_style: TextStyle, has_colours: bool) -> Style {
+    let (colour, modifier) = match text_style {
+        TextStyle::Plain => (None, Modifier::empty()),
+        TextStyle::Heading => (None, Modifier::BOLD),
+        TextStyle::Bad => (Some(Color::Red), Modifier::BOLD),
+        TextStyle::Good => (Some(Color::Green), Modifier::empty()),
+        TextStyle::Held => (Some(Color::Yellow), Modifier::empty()),
+        TextStyle::Dim => (None, Modifier::DIM),
+        TextStyle::Coming => (Some(Color::Cyan), Modifier::empty()),
+        TextStyle::Live => (Some(Color::Green), Modifier::BOLD),
+        TextStyle::Notable => (Some(Color::Magenta), Modifier::BOLD),
     };
     let style = Style::new().add_modifier(modifier);
     colour.filter(|_| has_colours).map_or(style, |colour| style.fg(colour))

@@ -4,7 +4,7 @@ use super::data::MOST_LISTED;
 use super::state::{Log, Page, Question, State, is_failing};
 use super::tty::{Piece, ScreenLine};
 use crate::cli::cronctl::job_text;
-use crate::cli::cronctl::screen::{self, Cell, Column, Ink, Screen, cells, fit};
+use crate::cli::cronctl::screen::{self, Cell, Column, Screen, TextStyle, cells, fit};
 use crate::crontab::printable;
 use crate::schedule::{Zone, rounded_duration};
 use crate::timeline::{Charset, TextOptions, text};
@@ -18,7 +18,7 @@ const AXIS: usize = 5;
 const AROUND: usize = 4;
 /// A command is not shown in less than this.
 const LEAST_COMMAND: usize = 8;
-/// Blanks between columns.
+/// Width of the gap between two columns, in characters.
 const GAP: usize = 2;
 
 const COLUMNS: [Column; 5] = [
@@ -89,27 +89,28 @@ fn title(state: &State, screen: &Screen, width: usize) -> ScreenLine {
     };
     let clock = screen.zone.to_rfc3339(screen.now).get(11..19).unwrap_or_default().to_owned();
     let blanks = width.saturating_sub(cells(&name) + clock.len());
-    line(vec![(Ink::Heading, name), (Ink::Plain, " ".repeat(blanks)), (Ink::Heading, clock)])
+    line(vec![(TextStyle::Heading, name), (TextStyle::Plain, " ".repeat(blanks)), (TextStyle::Heading, clock)])
 }
 
 fn summary(state: &State, screen: &Screen) -> ScreenLine {
     if let Some(problem) = &state.problem {
-        return line(vec![(Ink::Bad, problem.clone())]);
+        return line(vec![(TextStyle::Bad, problem.clone())]);
     }
-    let Some(status) = &state.status else { return line(vec![(Ink::Faint, "asking the daemon".to_owned())]) };
-    let part =
-        |number: usize, word: &str, ink| (if number > 0 { ink } else { Ink::Faint }, format!("{number} {word}   "));
+    let Some(status) = &state.status else { return line(vec![(TextStyle::Dim, "asking the daemon".to_owned())]) };
+    let part = |number: usize, word: &str, style| {
+        (if number > 0 { style } else { TextStyle::Dim }, format!("{number} {word}   "))
+    };
     let mut pieces = vec![
-        part(status.failing, "failing", Ink::Bad),
-        part(status.late, "late", Ink::Bad),
-        part(status.running, "running", Ink::Live),
-        part(status.waiting, "waiting", Ink::Held),
-        part(status.paused, "paused", Ink::Held),
-        (Ink::Plain, format!("{} jobs   ", status.entries)),
+        part(status.failing, "failing", TextStyle::Bad),
+        part(status.late, "late", TextStyle::Bad),
+        part(status.running, "running", TextStyle::Live),
+        part(status.waiting, "waiting", TextStyle::Held),
+        part(status.paused, "paused", TextStyle::Held),
+        (TextStyle::Plain, format!("{} jobs   ", status.entries)),
     ];
     let next = state.shown().filter_map(|job| job.next).min().or(status.next);
     if let Some(next) = next {
-        pieces.push((Ink::Plain, format!("next {}", screen.relative(next))));
+        pieces.push((TextStyle::Plain, format!("next {}", screen.relative(next))));
     }
     line(pieces)
 }
@@ -129,7 +130,7 @@ fn jobs(state: &State, screen: &Screen, fitting: usize) -> Vec<ScreenLine> {
     let shown: Vec<&Job> = state.shown().skip(state.first).take(fitting).collect();
     let rows: Vec<Vec<Cell>> = shown.iter().map(|job| row(job, screen)).collect();
     let widths = widths(&rows, screen.width);
-    let headings = COLUMNS.iter().map(|column| Cell::painted(Ink::Heading, column.heading)).collect();
+    let headings = COLUMNS.iter().map(|column| Cell::painted(TextStyle::Heading, column.heading)).collect();
     let mut lines = vec![line(pieces(headings, &widths))];
     let selected = state.selected_place().saturating_sub(state.first);
     for (number, row) in rows.into_iter().enumerate() {
@@ -141,14 +142,14 @@ fn jobs(state: &State, screen: &Screen, fitting: usize) -> Vec<ScreenLine> {
             Some(_) if state.filter.is_empty() => "there are no jobs that you may see",
             Some(_) => "no job has this text",
         };
-        lines.push(line(vec![(Ink::Faint, what.to_owned())]));
+        lines.push(line(vec![(TextStyle::Dim, what.to_owned())]));
     }
     lines.resize(fitting + 1, ScreenLine::default());
     lines
 }
 
 fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
-    let name = if is_failing(job) { Cell::painted(Ink::Bad, &job.job) } else { Cell::of(&job.job) };
+    let name = if is_failing(job) { Cell::painted(TextStyle::Bad, &job.job) } else { Cell::of(&job.job) };
     vec![
         name,
         job_text::state(job, screen),
@@ -162,10 +163,10 @@ fn pieces(row: Vec<Cell>, widths: &[usize]) -> Vec<Piece> {
     let columns = row.into_iter().zip(widths).filter(|(_, width)| **width > 0);
     columns
         .flat_map(|(cell, width)| {
-            let (text, ink) = cell.into_parts();
+            let (text, style) = cell.into_parts();
             let text = fit(&text, *width);
             let blanks = width.saturating_sub(cells(&text)) + GAP;
-            [(ink, text), (Ink::Plain, " ".repeat(blanks))]
+            [(style, text), (TextStyle::Plain, " ".repeat(blanks))]
         })
         .collect()
 }
@@ -183,9 +184,9 @@ fn timeline(state: &State, zone: &Zone, width: usize, height: usize) -> Vec<Scre
             let known = zone.to_rfc3339(until);
             let text = format!("{0}{0} starts are shown until {1} only ", rule, known.get(11..19).unwrap_or_default());
             let rest = rule.repeat(width.saturating_sub(cells(&text)));
-            line(vec![(Ink::Held, fit(&text, width)), (Ink::Faint, rest)])
+            line(vec![(TextStyle::Held, fit(&text, width)), (TextStyle::Dim, rest)])
         }
-        None => line(vec![(Ink::Faint, rule.repeat(width))]),
+        None => line(vec![(TextStyle::Dim, rule.repeat(width))]),
     };
     let mut lines = vec![rule];
     lines.extend(drawn);
@@ -193,10 +194,10 @@ fn timeline(state: &State, zone: &Zone, width: usize, height: usize) -> Vec<Scre
 }
 
 fn help() -> Vec<ScreenLine> {
-    let keys = KEYS
-        .iter()
-        .map(|(keys, what)| line(vec![(Ink::Heading, format!("  {keys:<22}")), (Ink::Plain, (*what).to_owned())]));
-    [line(vec![]), line(vec![(Ink::Heading, "Keys".to_owned())])].into_iter().chain(keys).collect()
+    let keys = KEYS.iter().map(|(keys, what)| {
+        line(vec![(TextStyle::Heading, format!("  {keys:<22}")), (TextStyle::Plain, (*what).to_owned())])
+    });
+    [line(vec![]), line(vec![(TextStyle::Heading, "Keys".to_owned())])].into_iter().chain(keys).collect()
 }
 
 /// The part of the output that fits above the end.
@@ -206,14 +207,14 @@ fn log_lines(log: &Log, room: usize, width: usize) -> Vec<ScreenLine> {
         (_, true) => "running",
         (_, false) => "ended",
     };
-    let mut lines = vec![line(vec![(Ink::Heading, format!("Output of run {} of {}, {what}", log.run, log.job))])];
+    let mut lines = vec![line(vec![(TextStyle::Heading, format!("Output of run {} of {}, {what}", log.run, log.job))])];
     let fitting = room.saturating_sub(1);
     let end = log.lines.len().saturating_sub(log.above_end);
     let begin = end.saturating_sub(fitting);
     let shown = log.lines.get(begin..end).unwrap_or_default();
-    lines.extend(shown.iter().map(|text| line(vec![(Ink::Plain, fit(text, width))])));
+    lines.extend(shown.iter().map(|text| line(vec![(TextStyle::Plain, fit(text, width))])));
     if log.lines.is_empty() {
-        lines.push(line(vec![(Ink::Faint, "no output".to_owned())]));
+        lines.push(line(vec![(TextStyle::Dim, "no output".to_owned())]));
     }
     lines
 }
@@ -222,34 +223,37 @@ fn log_lines(log: &Log, room: usize, width: usize) -> Vec<ScreenLine> {
 fn last_line(state: &State, width: usize) -> ScreenLine {
     let pieces = match (&state.question, &state.message, &state.page) {
         (Some(Question::Kill { text, .. }), ..) => {
-            vec![(Ink::Notable, format!("{} (y/n)", printable(text.as_bytes())))]
+            vec![(TextStyle::Notable, format!("{} (y/n)", printable(text.as_bytes())))]
         }
-        (None, Some((ink, text)), _) => vec![(*ink, text.clone())],
+        (None, Some((style, text)), _) => vec![(*style, text.clone())],
         (None, None, Page::Jobs) if state.is_filter_typed => {
-            vec![(Ink::Heading, "Filter: ".to_owned()), (Ink::Plain, format!("{}_", state.filter))]
+            vec![(TextStyle::Heading, "Filter: ".to_owned()), (TextStyle::Plain, format!("{}_", state.filter))]
         }
         (None, None, Page::Jobs) if !state.filter.is_empty() => {
             let first = if state.has_more { format!("   first {MOST_LISTED} matches") } else { String::new() };
-            let all = if state.lists_some { "ends the search" } else { "shows all" };
-            vec![(Ink::Held, format!("Filter: {}{first}   Esc {all}", state.filter))]
+            let all = if state.is_filtered { "ends the search" } else { "shows all" };
+            vec![(TextStyle::Held, format!("Filter: {}{first}   Esc {all}", state.filter))]
         }
         (None, None, Page::Jobs) if state.unseen_failing() > 0 => {
             let (count, failing) = (state.job_count(), state.unseen_failing());
-            let text = format!("only {count} jobs are looked at; {failing} of the others fail: cronctl status");
-            vec![(Ink::Bad, text)]
+            let text = format!("showing {count} jobs; {failing} more are failing: cronctl status");
+            vec![(TextStyle::Bad, text)]
         }
-        (None, None, Page::Jobs) if state.lists_some => {
+        (None, None, Page::Jobs) if state.is_filtered => {
             let text =
                 format!("{} jobs that fail, run, wait or are next   / searches all  ? help  q quit", state.job_count());
-            vec![(Ink::Faint, text)]
+            vec![(TextStyle::Dim, text)]
         }
         (None, None, Page::Jobs) => {
-            vec![(Ink::Faint, "Enter output  r run  p pause  u resume  k kill  / filter  ? help  q quit".to_owned())]
+            vec![(
+                TextStyle::Dim,
+                "Enter output  r run  p pause  u resume  k kill  / filter  ? help  q quit".to_owned(),
+            )]
         }
-        (None, None, Page::Help) => vec![(Ink::Faint, "any key goes back".to_owned())],
-        (None, None, Page::Log(_)) => vec![(Ink::Faint, "Up, Down, PgUp, PgDn scroll   q goes back".to_owned())],
+        (None, None, Page::Help) => vec![(TextStyle::Dim, "any key goes back".to_owned())],
+        (None, None, Page::Log(_)) => vec![(TextStyle::Dim, "Up, Down, PgUp, PgDn scroll   q goes back".to_owned())],
     };
-    line(pieces.into_iter().map(|(ink, text)| (ink, fit(&text, width))).collect())
+    line(pieces.into_iter().map(|(style, text)| (style, fit(&text, width))).collect())
 }
 
 #[cfg(test)]
@@ -311,8 +315,8 @@ mod tests {
     fn a_filter_says_what_it_leaves_out_and_what_comes_after_it() {
         let mut state = State::default();
         state.filter.push_str("alice");
-        let mut last = |has_more, lists_some| {
-            (state.has_more, state.lists_some) = (has_more, lists_some);
+        let mut last = |has_more, is_filtered| {
+            (state.has_more, state.is_filtered) = (has_more, is_filtered);
             drawn(&mut state, 80, 24).remove(23).trim_end().to_owned()
         };
         assert_eq!(last(false, false), "Filter: alice   Esc shows all");
@@ -347,7 +351,7 @@ mod tests {
         (state.status, state.has_more) = (Some(status), true);
         state.set_jobs(vec![Job { failures: 1, ..job("alice:fails", "idle", 100) }]);
         let last = drawn(&mut state, 80, 24).remove(23);
-        assert!(last.starts_with("only 1 jobs are looked at; 2 of the others fail"), "{last}");
+        assert!(last.starts_with("showing 1 jobs; 2 more are failing"), "{last}");
         let range = Range::of(Timestamp(0), Timestamp(3_600));
         let builder = Builder::new(range, Timestamp(60), Zone::utc(), Grouping::Job, 5);
         state.timeline = Some(builder.finish());

@@ -10,7 +10,7 @@ pub struct HostKey(pub u64);
 /// What an entry's random numbers depend on: host, crontab, schedule and command. They do not depend on the line number, so
 /// they survive edits elsewhere in the file.
 #[derive(Clone, Copy, Debug)]
-pub struct Seed<'a> {
+pub struct JitterKey<'a> {
     /// The key of the host.
     pub host: HostKey,
     /// The name of the crontab: a user's name, or the path of a system crontab.
@@ -21,7 +21,7 @@ pub struct Seed<'a> {
 
 /// Values of one field that are drawn for each entry (`~`), as they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drawn {
+pub struct RandomValues {
     /// The name of the field: `minute`.
     pub unit: &'static str,
     /// The lowest value that can be drawn.
@@ -40,7 +40,7 @@ pub struct Drawn {
     pub(super) names: &'static [&'static str],
 }
 
-impl Drawn {
+impl RandomValues {
     /// Whether this one value is all that the field of this name has.
     pub(super) fn is_only_value_of(&self, unit: &str) -> bool {
         self.unit == unit && self.is_alone && self.step.is_none()
@@ -68,10 +68,10 @@ impl HostKey {
     }
 }
 
-impl Seed<'_> {
+impl JitterKey<'_> {
     /// A number from 0 to `bound - 1`, uniformly distributed over entries; 0 if `bound` is 0. `what` (`"minute"`, `"delay"`,
     /// ...) makes the numbers of one entry independent of each other.
-    pub fn draw(&self, what: &str, bound: u32) -> u32 {
+    pub fn jitter(&self, what: &str, bound: u32) -> u32 {
         // The length before each part prevents different parts from hashing alike. The byte order is fixed, so that the
         // result does not depend on the machine's architecture.
         let mut hasher = SipHasher13::new_with_keys(self.host.0, 0);
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn draw(table: &str, entry: &str, what: &str, bound: u32) -> u32 {
-        Seed { host: HostKey::of(b"4f1c"), table, entry: entry.as_bytes() }.draw(what, bound)
+        JitterKey { host: HostKey::of(b"4f1c"), table, entry: entry.as_bytes() }.jitter(what, bound)
     }
 
     #[test]
@@ -109,8 +109,8 @@ mod tests {
         assert_ne!(base, draw("alice", "~ * * * * other", "minute", u32::MAX));
         assert_ne!(base, draw("alice", "~ * * * * job", "hour", u32::MAX));
         assert_ne!(draw("ab", "c", "minute", u32::MAX), draw("a", "bc", "minute", u32::MAX));
-        let elsewhere = Seed { host: HostKey::of(b"other"), table: "alice", entry: b"~ * * * * job" };
-        assert_ne!(base, elsewhere.draw("minute", u32::MAX));
+        let elsewhere = JitterKey { host: HostKey::of(b"other"), table: "alice", entry: b"~ * * * * job" };
+        assert_ne!(base, elsewhere.jitter("minute", u32::MAX));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Calls that a process cannot go on without.
+//! Repeats calls without which a process cannot continue, while the kernel is short of memory or descriptors.
 
 use std::io;
 use std::time::Duration;
@@ -7,23 +7,23 @@ use std::time::Duration;
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Makes a call that a process cannot go on without, and repeats it for a second while the kernel lacks something for it, such as memory.
+/// Makes a call without which the process cannot continue. Repeats it for a second while the kernel is short of something, such as memory.
 ///
 /// # Errors
 ///
 /// At once, if the error is an answer (it would block, it was interrupted, the other side is gone) or a mistake of the caller. Else the
 /// last error.
-pub fn insist<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub fn retry_on_shortage<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 1..TRIES {
         match call() {
-            Err(error) if is_lack(&error) => std::thread::sleep(PAUSE),
+            Err(error) if is_shortage(&error) => std::thread::sleep(PAUSE),
             result => return result,
         }
     }
     call()
 }
 
-fn is_lack(error: &io::Error) -> bool {
+fn is_shortage(error: &io::Error) -> bool {
     match error.raw_os_error() {
         Some(number) => matches!(
             number,
@@ -42,13 +42,13 @@ mod tests {
         let mut errors = vec![libc::ENOMEM, libc::EIO, libc::EMFILE];
         let call =
             |errors: &mut Vec<i32>| errors.pop().map_or(Ok(7), |number| Err(io::Error::from_raw_os_error(number)));
-        assert_eq!(insist(|| call(&mut errors)).unwrap(), 7);
+        assert_eq!(retry_on_shortage(|| call(&mut errors)).unwrap(), 7);
         for answer in [libc::EINTR, libc::EAGAIN, libc::EPIPE, libc::ECANCELED, libc::EBADF] {
             let mut errors = vec![answer];
-            assert_eq!(insist(|| call(&mut errors)).unwrap_err().raw_os_error(), Some(answer));
+            assert_eq!(retry_on_shortage(|| call(&mut errors)).unwrap_err().raw_os_error(), Some(answer));
         }
         let mut count = 0;
-        let lasting = insist::<()>(|| {
+        let lasting = retry_on_shortage::<()>(|| {
             count += 1;
             Err(io::Error::from_raw_os_error(libc::ENOMEM))
         });

@@ -61,7 +61,7 @@ fn context(policy: &Policy, start: &RunRequest, user: &UserWithGroups) -> Result
         // The context was looked up with the user, since libselinux asks the name service, which may hang.
         Owner::User { .. } => match &user.context {
             Some(found) => found.clone().map_err(LabelError::None)?,
-            None => return Err(LabelError::None("it was not looked up".to_owned())),
+            None => return Err(LabelError::None("its SELinux context was not looked up".to_owned())),
         },
         Owner::System | Owner::Caller => {
             policy.context_of_system().map_err(|error| LabelError::None(error.to_string()))?
