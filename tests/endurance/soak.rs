@@ -7,8 +7,9 @@ use crate::common::clock::now;
 use crate::common::stage::{finish, first_process, missing, skip, stage, wait_for_inside, way_inside, why_not};
 use crate::common::{Daemon, Deadline, Implementation, World};
 use crate::fake::{Clock, VARIABLES};
-use crate::soak_checks::{Checks, Minutes, Samples};
+use crate::soak_checks::{Checks, Minutes, Samples, Toggle};
 use crate::soak_machine::{self as machine, LEDGER, TABLES};
+use cronwheel::schedule::Timestamp;
 use nix::sys::signal::Signal;
 use std::fs;
 use std::time::Duration;
@@ -221,13 +222,13 @@ impl Soak {
         self.present[table] = is_there;
         self.edits += 1;
         // The change is noticed at some moment after this.
-        let index = self.minutes.index();
+        let toggle = Toggle::new(&self.minutes, self.clock.shows(), is_there);
         if machine::is_removable(table) && !is_there {
             machine::remove_table(&self.world, table);
         } else {
             machine::write_table(&self.world, table, self.edits, is_there);
         }
-        self.checks.toggled(table, index, is_there);
+        self.checks.toggled(table, toggle);
     }
 
     fn reload(&mut self) {
@@ -248,7 +249,7 @@ impl Soak {
         self.minutes.step(by, before + by);
         self.last_step_s = second;
         self.next_step_s = second + step_interval(self.length_s);
-        println!("{second:>5} s: the clock was set by {by} s");
+        println!("{second:>5} s: the clock was set by {by} s to {}", Timestamp(before + by));
     }
 
     fn report(&self, second: u64) {

@@ -30,6 +30,10 @@ const ZOMBIE_SAMPLES: usize = 3;
 const HOLD_VARIABLE: &str = "CRONWHEEL_SOAK_HOLD";
 /// Of each kind of violation so many are listed.
 const LISTED: usize = 30;
+/// Of so many jobs with a wrong number of outcomes all that is known is printed: rows up to so many minutes away, and the last lines of the log.
+const EXPLAINED: usize = 12;
+const EXPLAINED_MINUTES: i64 = 8;
+const EXPLAINED_LINES: usize = 60;
 
 /// The minutes for which jobs are due, by the rules of crontab(5) for clocks that jump.
 #[derive(Debug)]
@@ -80,6 +84,11 @@ impl Minutes {
     /// How many there were.
     pub fn index(&self) -> usize {
         self.wildcard.len()
+    }
+
+    /// All for a kind of jobs, in order. What was there once keeps its place.
+    fn of_kind(&self, kind: Kind) -> Vec<i64> {
+        if kind == Kind::Fixed { self.fixed.iter().copied().collect() } else { self.wildcard.clone() }
     }
 
     /// Time has passed: the clock shows that.
@@ -307,6 +316,8 @@ struct Row {
     outcome: String,
     reason: String,
     count: usize,
+    /// The last minute of a row of slots without a run.
+    until: Option<i64>,
     mail: String,
     started_ms: Option<i64>,
     ended_ms: Option<i64>,
@@ -317,13 +328,25 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Row { run, job, trigger, attempt, outcome, reason, count, mail, .. } = self;
         let slot = Timestamp(self.minute * 60);
-        write!(f, "{job} {slot} run {run:?} {trigger} attempt {attempt}: {outcome} ({reason}) x{count}, mail {mail:?}")
+        write!(
+            f,
+            "{job} {slot} run {run:?} {trigger} attempt {attempt}: {outcome} ({reason}) x{count}, mail {mail:?}"
+        )?;
+        if let Some(until) = self.until {
+            write!(f, ", until {}", Timestamp(until * 60))?;
+        }
+        let time = |ms: i64| Timestamp(ms.div_euclid(1000));
+        write!(f, ", recorded {}", time(self.recorded_ms))?;
+        match (self.started_ms, self.ended_ms) {
+            (None, None) => Ok(()),
+            (started, ended) => write!(f, ", began {:?}, ended {:?}", started.map(time), ended.map(time)),
+        }
     }
 }
 
 fn read_rows(world: &World) -> Vec<Row> {
     let sql = "SELECT ifnull(run, ''), job, scheduled_at, trigger, attempt, outcome, ifnull(reason, ''), count, \
-               ifnull(mail, ''), ifnull(started_at, ''), ifnull(ended_at, ''), recorded_at FROM runs ORDER BY id";
+               ifnull(mail, ''), ifnull(started_at, ''), ifnull(ended_at, ''), recorded_at, ifnull(until, '') FROM runs ORDER BY id";
     query(world, sql)
         .iter()
         .map(|line| {
@@ -343,6 +366,7 @@ fn read_rows(world: &World) -> Vec<Row> {
                 started_ms: parts[9].parse().ok(),
                 ended_ms: parts[10].parse().ok(),
                 recorded_ms: parts[11].parse().unwrap(),
+                until: parts[12].parse().ok().map(|ms: i64| ms.div_euclid(60_000)),
             }
         })
         .collect()
@@ -357,8 +381,32 @@ fn query(world: &World, sql: &str) -> Vec<String> {
 #[derive(Debug, Default)]
 pub struct Checks {
     violations: Vec<String>,
-    /// For each table: before how many minutes its entry, or itself, was removed or came back.
-    toggles: BTreeMap<usize, Vec<(usize, bool)>>,
+    /// For each table: when its entry, or itself, was removed or came back.
+    toggles: BTreeMap<usize, Vec<Toggle>>,
+}
+
+/// What comes and goes in a table has done so.
+#[derive(Clone, Copy, Debug)]
+pub struct Toggle {
+    /// After how many minutes for wildcard entries.
+    wildcard: usize,
+    /// After how many minutes for fixed entries, which are fewer: what the clock shows again is no new one for them.
+    fixed: usize,
+    /// What the clock showed.
+    shown: i64,
+    is_there: bool,
+}
+
+impl Toggle {
+    /// It happens now, when the clock shows that.
+    pub fn new(minutes: &Minutes, shown: i64, is_there: bool) -> Toggle {
+        Toggle { wildcard: minutes.wildcard.len(), fixed: minutes.fixed.len(), shown, is_there }
+    }
+
+    /// After how many minutes for that kind of jobs.
+    fn index(&self, kind: Kind) -> usize {
+        if kind == Kind::Fixed { self.fixed } else { self.wildcard }
+    }
 }
 
 impl Checks {
@@ -370,8 +418,8 @@ impl Checks {
     }
 
     /// What can come and go in a table has done so.
-    pub fn toggled(&mut self, table: usize, index: usize, is_there: bool) {
-        self.toggles.entry(table).or_default().push((index, is_there));
+    pub fn toggled(&mut self, table: usize, toggle: Toggle) {
+        self.toggles.entry(table).or_default().push(toggle);
     }
 
     /// Waits until no row is open any more.
@@ -391,7 +439,7 @@ impl Checks {
         let kinds: HashMap<String, Kind> = (0..TABLES).flat_map(machine::jobs).map(|job| (job.id, job.kind)).collect();
         let offsets = self.compare_ledger(&rows);
         self.compare_outcomes(&rows, &kinds, minutes, &offsets);
-        self.compare_slots(&rows, minutes);
+        self.compare_slots(&rows, minutes, log);
         self.compare_mails(&rows, &kinds);
         self.compare_log(&rows, log);
         print_figures(&rows, minutes);
@@ -499,43 +547,54 @@ impl Checks {
     }
 
     /// Each slot that was due has exactly one first attempt or reason, and there is no other one.
-    fn compare_slots(&mut self, rows: &[Row], minutes: &Minutes) {
-        let mut found: HashMap<&str, BTreeMap<i64, usize>> = HashMap::new();
+    fn compare_slots(&mut self, rows: &[Row], minutes: &Minutes, log: &[String]) {
+        let mut rows_of: HashMap<&str, Vec<&Row>> = HashMap::new();
         for row in rows.iter().filter(|row| row.attempt <= 1) {
-            *found.entry(&row.job).or_default().entry(row.minute).or_default() += row.count;
+            rows_of.entry(&row.job).or_default().push(row);
         }
-        let none = BTreeMap::new();
-        let mut slots = 0;
+        let (mut slots, mut explained) = (0, 0);
         for job in (0..TABLES).flat_map(machine::jobs) {
-            let found = found.get(job.id.as_str()).unwrap_or(&none);
+            let rows = rows_of.get(job.id.as_str()).map_or(&[][..], Vec::as_slice);
             if job.kind == Kind::Overlapping {
                 let due = minutes.wildcard.iter().filter(|minute| job.is_due(**minute)).count();
-                let total: usize = found.values().sum();
+                let total: usize = rows.iter().map(|row| row.count).sum();
                 slots += due;
                 self.require(total == due, || format!("{}: {total} outcomes of {due} slots", job.id));
                 continue;
             }
             let toggles = self.toggles.get(&job.table).map_or(&[][..], Vec::as_slice);
             let may_be_absent = job.kind == Kind::Toggled || machine::is_removable(job.table);
-            let toggles = if may_be_absent { toggles } else { &[] };
+            let toggles = if may_be_absent { toggles.to_vec() } else { Vec::new() };
+            let all = minutes.of_kind(job.kind);
             let mut due: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
-            let all: Vec<i64> = match job.kind {
-                Kind::Fixed => minutes.fixed.iter().copied().collect(),
-                _ => minutes.wildcard.clone(),
-            };
-            for (index, minute) in all.into_iter().enumerate().filter(|(_, minute)| job.is_due(*minute)) {
+            for (index, minute) in all.iter().copied().enumerate().filter(|(_, minute)| job.is_due(*minute)) {
                 let (least, most) = due.entry(minute).or_default();
-                let (must, may) = presence(toggles, index);
+                let (must, may) = presence(&toggles, job.kind, index);
                 *least += usize::from(must);
                 *most += usize::from(may);
+            }
+            let mut found: BTreeMap<i64, usize> = BTreeMap::new();
+            for row in rows {
+                let of_row = slots_of_row(&all, |minute| job.is_due(minute), row);
+                self.require(of_row.is_some(), || format!("{}: not so many slots in a row: {row}", job.id));
+                for minute in of_row.unwrap_or_default() {
+                    *found.entry(minute).or_default() += 1;
+                }
             }
             for minute in due.keys().chain(found.keys()).collect::<BTreeSet<_>>() {
                 let (least, most) = due.get(minute).copied().unwrap_or((0, 0));
                 let count = found.get(minute).copied().unwrap_or(0);
                 slots += count;
-                self.require((least..=most).contains(&count), || {
-                    format!("{} at {}: {count} outcomes, {least} to {most} due", job.id, Timestamp(minute * 60))
-                });
+                if (least..=most).contains(&count) {
+                    continue;
+                }
+                let slot = Timestamp(minute * 60);
+                self.violations.push(format!("{} at {slot}: {count} outcomes, {least} to {most} due", job.id));
+                explained += 1;
+                if explained <= EXPLAINED {
+                    println!("EVIDENCE for {} at {slot}: {count} outcomes, {least} to {most} due", job.id);
+                    print_evidence(*minute, rows, &toggles, log);
+                }
             }
         }
         println!("slots with one outcome each: {slots}");
@@ -630,19 +689,48 @@ fn is_of_removable(job: &str) -> bool {
     number.is_some_and(machine::is_removable)
 }
 
-/// Whether what comes and goes must have been there in the minute of that index, and whether it may have been.
-fn presence(toggles: &[(usize, bool)], index: usize) -> (bool, bool) {
+/// Whether what comes and goes must have been there in the minute of that index for a kind of jobs, and whether it may have been.
+fn presence(toggles: &[Toggle], kind: Kind, index: usize) -> (bool, bool) {
     let (mut must, mut may) = (true, true);
-    for (at, is_there) in toggles {
+    for toggle in toggles {
+        let at = toggle.index(kind);
         if index > at + 1 {
-            (must, may) = (*is_there, *is_there);
-        } else if index + 1 >= *at {
+            (must, may) = (toggle.is_there, toggle.is_there);
+        } else if index + 1 >= at {
             // About the moment of the change both are right.
             must = false;
             may = true;
         }
     }
     (must, may)
+}
+
+/// The slots that a row is about: it has the first one, the last one and how many they are. None if they are not in a row in the minutes `all`.
+fn slots_of_row(all: &[i64], is_due: impl Fn(i64) -> bool, row: &Row) -> Option<Vec<i64>> {
+    let Some(until) = row.until else { return (row.count == 1).then(|| vec![row.minute]) };
+    let due: Vec<i64> = all.iter().copied().filter(|minute| is_due(*minute)).collect();
+    let mut parts = due.windows(row.count.max(1));
+    parts.find(|part| part.first() == Some(&row.minute) && part.last() == Some(&until)).map(<[i64]>::to_vec)
+}
+
+/// Prints what is known of a job about a minute: its rows near it, when it came and went, and what the log says of its user.
+fn print_evidence(minute: i64, rows: &[&Row], toggles: &[Toggle], log: &[String]) {
+    let is_near = |other: i64| (minute - other).abs() <= EXPLAINED_MINUTES;
+    for row in rows.iter().filter(|row| is_near(row.minute) || row.until.is_some_and(is_near)) {
+        println!("    row: {row}");
+    }
+    for toggle in toggles.iter().filter(|toggle| is_near(toggle.shown.div_euclid(60))) {
+        let what = if toggle.is_there { "back" } else { "removed" };
+        println!(
+            "    {what} at {}, after {} minutes, {} fixed",
+            Timestamp(toggle.shown),
+            toggle.wildcard,
+            toggle.fixed
+        );
+    }
+    let Some(user) = rows.first().and_then(|row| row.job.split(':').next()) else { return };
+    let lines: Vec<&String> = log.iter().filter(|line| line.contains(user) && !line.contains(") CMD (")).collect();
+    lines.iter().rev().take(EXPLAINED_LINES).rev().for_each(|line| println!("    log: {line}"));
 }
 
 /// A line without what differs from line to line.
@@ -701,4 +789,47 @@ fn a_slot_that_came_before_a_step_back_makes_an_end_after_it_final() {
     assert!(is_given_up(120, 0, (110, 110), 15), "it began after the step, and the slot came before it");
     assert!(is_given_up(120, 0, (149, 106), 5), "it ended after the step");
     assert!(is_given_up(240, 0, (200, 200), 25) && !is_given_up(240, 1, (200, 200), 25), "a minute that comes again");
+}
+
+#[test]
+fn a_row_of_slots_is_one_outcome_for_each_of_them() {
+    let row = |minute: i64, until: Option<i64>, count: usize| Row {
+        run: None,
+        job: "soak100:u-v".to_owned(),
+        minute,
+        scheduled_ms: minute * 60_000,
+        trigger: "schedule".to_owned(),
+        attempt: 0,
+        outcome: "skipped".to_owned(),
+        reason: "entry removed".to_owned(),
+        count,
+        until,
+        mail: String::new(),
+        started_ms: None,
+        ended_ms: None,
+        recorded_ms: 0,
+    };
+    // Minute 12 is shown again after 14.
+    let all = [10, 11, 12, 13, 14, 12, 13, 14, 15];
+    let slots = |row: &Row| slots_of_row(&all, |_| true, row);
+    assert_eq!(slots(&row(11, None, 1)), Some(vec![11]));
+    assert_eq!(slots(&row(11, Some(13), 3)), Some(vec![11, 12, 13]));
+    assert_eq!(slots(&row(14, Some(13), 3)), Some(vec![14, 12, 13]));
+    assert_eq!(slots(&row(11, Some(13), 2)), None);
+    assert_eq!(slots(&row(11, None, 2)), None);
+    assert_eq!(slots_of_row(&all, |minute| minute % 2 == 0, &row(10, Some(14), 3)), Some(vec![10, 12, 14]));
+}
+
+#[test]
+fn what_comes_and_goes_does_so_among_the_minutes_of_its_kind() {
+    // After 30 minutes, 10 of which the clock had shown before.
+    let toggles = [Toggle { wildcard: 30, fixed: 20, shown: 1200, is_there: false }];
+    assert_eq!(
+        [28, 29, 30, 31, 32].map(|index| presence(&toggles, Kind::Plain, index)),
+        [(true, true), (false, true), (false, true), (false, true), (false, false)]
+    );
+    assert_eq!(
+        [18, 19, 21, 22].map(|index| presence(&toggles, Kind::Fixed, index)),
+        [(true, true), (false, true), (false, true), (false, false)]
+    );
 }
