@@ -21,10 +21,13 @@ const LEAST_COMMAND: usize = 8;
 /// Width of the gap between two columns, in characters.
 const GAP: usize = 2;
 
+/// The heading of the column of last runs.
+const LAST: &str = "LAST";
+
 const COLUMNS: [Column; 5] = [
     Column { heading: "JOB", most: 30 },
     Column { heading: "STATE", most: 24 },
-    Column { heading: "LAST", most: 32 },
+    Column { heading: LAST, most: 32 },
     Column { heading: "NEXT", most: 9 },
     Column { heading: "COMMAND", most: 200 },
 ];
@@ -160,15 +163,23 @@ fn row(job: &Job, screen: &Screen) -> Vec<Cell> {
 }
 
 fn pieces(row: Vec<Cell>, widths: &[usize]) -> Vec<Piece> {
-    let columns = row.into_iter().zip(widths).filter(|(_, width)| **width > 0);
+    let columns = row.into_iter().zip(widths).zip(&COLUMNS).filter(|((_, width), _)| **width > 0);
     columns
-        .flat_map(|(cell, width)| {
+        .flat_map(|((cell, width), column)| {
             let (text, style) = cell.into_parts();
-            let text = fit(&text, *width);
+            let text = if column.heading == LAST { fit_last(&text, *width) } else { fit(&text, *width) };
             let blanks = width.saturating_sub(cells(&text)) + GAP;
             [(style, text), (TextStyle::Plain, " ".repeat(blanks))]
         })
         .collect()
+}
+
+/// A last run in so many cells: where it is too long, without how long it took.
+fn fit_last(text: &str, width: usize) -> String {
+    match text.rsplit_once(" (") {
+        Some((outcome, _)) if cells(text) > width && cells(outcome) <= width => outcome.to_owned(),
+        _ => fit(text, width),
+    }
 }
 
 /// The timeline of the hour.
