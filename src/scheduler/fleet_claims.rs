@@ -277,7 +277,7 @@ impl Scheduler {
         let keys: Vec<(JobId, u64)> = waiting.map(|(key, _)| key.clone()).collect();
         for key in keys {
             if fleet.reports.get(&key).is_some_and(|report| fleet.is_left_to_others(&key.0, report)) {
-                fleet.reports.remove(&key);
+                fleet.remove_report(&key.0, key.1);
                 continue;
             }
             let Some(transaction) = fleet.reports.get(&key).map(|report| fleet.plan_report(&key.0, report)) else {

@@ -169,7 +169,7 @@ impl Scheduler {
     pub(super) fn drop_run_key(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         let is_active = |run: RunId| self.jobs.owns(run);
         let Some(fleet) = &self.fleet else { return };
-        let is_reported = fleet.reports.keys().any(|(job, _)| job == id);
+        let is_reported = fleet.reports_of(id).next().is_some();
         if is_reported || !fleet.link.is_up(now.elapsed_ms) || fleet.is_asked(&Purpose::Run(id.clone())) {
             return;
         }

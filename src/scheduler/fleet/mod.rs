@@ -12,6 +12,7 @@
 //! | `plans` | the transactions |
 //! | `load` | how many slots are due in a minute |
 //! | `sweep` | jobs that no node has any more |
+//! | `saved` | what a daemon leaves to the next one |
 //! | `state` | all of it, with what waits for answers |
 //!
 //! The scheduler's parts `fleet_events`, `fleet_slots`, `fleet_claims` and `fleet_watch` decide with it.
@@ -23,6 +24,7 @@ mod load;
 mod message;
 mod plans;
 mod rank;
+mod saved;
 mod settings;
 mod state;
 mod sweep;
@@ -30,7 +32,10 @@ mod value;
 mod view;
 
 pub(super) use plans::json;
-pub(super) use state::{AHEAD_MS, ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, RunKeys};
+pub(super) use saved::SavedFleetJob;
+pub(super) use state::{
+    AHEAD_MS, ClaimPlan, Fleet, FleetTask, PendingClaim, PendingSkip, Purpose, Report, RunKeys, WantedPause,
+};
 
 pub use key::{FleetKey, OUTCOMES_KEPT};
 pub use load::MOST_SLOTS_A_MINUTE;

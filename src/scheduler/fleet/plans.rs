@@ -4,7 +4,7 @@ use super::cache::Known;
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::message::{Change, Compare, Transaction};
 use super::state::{ClaimPlan, Fleet, Report};
-use super::value::{FleetOutcome, Mark, MarkState, NodeRecord, RunKey};
+use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{SkipReason, Trigger};
@@ -363,17 +363,33 @@ impl Fleet {
         })
     }
 
-    /// The pause of a job as somebody has asked for it. None: it is so.
+    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later.
     pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
-        let wanted = self.wanted_pauses.get(job)?.as_ref().map(json);
-        let known = self.cache.pause(job).map(|known| known.text.clone());
-        if known == wanted {
+        let wanted = self.wanted_pauses.get(job)?;
+        let known = self.cache.pause(job);
+        let old = match known {
+            Some(known) => Some(known.value.as_ref()?),
+            None => None,
+        };
+        let number = old.map_or(0, |old| old.number);
+        let changed_at = old.map(|old| if old.is_ended { old.until } else { old.from });
+        // What the user has seen is changed whatever the clocks say.
+        if number != wanted.known && changed_at.is_some_and(|at| at > wanted.at) {
             return None;
         }
+        let number = number.saturating_add(1);
+        let new = match &wanted.pause {
+            Some(pause) if old.is_some_and(|old| old.is_same(pause)) => return None,
+            Some(pause) => FleetPause { number, ..pause.clone() },
+            None => {
+                let old = old.filter(|old| !old.is_ended)?;
+                FleetPause { until: old.until.min(wanted.at), is_ended: true, number, ..old.clone() }
+            }
+        };
         let key = FleetKey::Pause(job.clone());
         Some(Transaction {
-            compares: vec![Fleet::compare(&key, known.as_deref())],
-            changes: vec![Change { key: key.to_string(), value: wanted, lease: None }],
+            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
+            changes: vec![put(&key, json(&new), None)],
         })
     }
 

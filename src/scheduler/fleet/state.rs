@@ -1,7 +1,7 @@
 //! The state of a node of a fleet: what it knows of the fleet, what it has asked the engine for, and what it still has to do.
 
 use super::cache::{FleetCache, Known};
-use super::key::FleetKey;
+use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::link::FleetLink;
 use super::load::FleetLoad;
 use super::message::{Change, FleetAnswer, FleetEntry, FleetRequest, Transaction};
@@ -17,6 +17,7 @@ use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::SlotClaim;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Slots of one job that wait for their turn. Of more the oldest is dropped: other nodes have had time enough to claim it.
@@ -47,11 +48,13 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) skips: BTreeMap<(JobId, Timestamp), PendingSkip>,
     /// Ends that the engine does not know yet, by the number of the claim.
     pub(in crate::scheduler) reports: BTreeMap<(JobId, u64), Report>,
+    /// Jobs of which something else is to be saved than before.
+    pub(in crate::scheduler) changed: BTreeSet<JobId>,
     /// Requests without an answer.
     requests: BTreeMap<u64, (Purpose, Transaction)>,
     last_request: u64,
-    /// Pauses that somebody has asked for on this node, as they are to be. None: the pause is to end.
-    pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
+    /// Pauses and ends of pauses that somebody has asked for on this node, and that the engine does not know yet.
+    pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, WantedPause>,
     /// The last slots that this node has run without a claim, as the engine was away.
     pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
     /// Slots that earlier daemons of this boot have begun, perhaps without a claim.
@@ -70,6 +73,17 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) forced: BTreeSet<RunId>,
     pub(in crate::scheduler) load: FleetLoad,
     pub(in crate::scheduler) sweep: Sweep,
+}
+
+/// A pause, or the end of one, that somebody has asked for on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct WantedPause {
+    /// The pause. None: the pause is to end.
+    pub(in crate::scheduler) pause: Option<FleetPause>,
+    /// When it was asked for, seconds of UTC.
+    pub(in crate::scheduler) at: i64,
+    /// The number of the pause that this node knew then. 0: it knew none.
+    pub(in crate::scheduler) known: u64,
 }
 
 /// What is known of a job beside the keys.
@@ -119,11 +133,12 @@ pub(in crate::scheduler) struct PendingSkip {
 }
 
 /// The end of a claimed slot, for the engine.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct Report {
     pub(in crate::scheduler) claim: SlotClaim,
     pub(in crate::scheduler) outcome: FleetOutcome,
     pub(in crate::scheduler) state: MarkState,
+    #[serde(skip)]
     pub(in crate::scheduler) request: Option<u64>,
 }
 
@@ -206,6 +221,7 @@ impl Fleet {
             claims: BTreeMap::new(),
             skips: BTreeMap::new(),
             reports: BTreeMap::new(),
+            changed: BTreeSet::new(),
             requests: BTreeMap::new(),
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
@@ -407,10 +423,42 @@ impl Fleet {
 
     /// Keeps the end of a claimed slot until the engine has it.
     pub(in crate::scheduler) fn add_report(&mut self, job: JobId, report: Report) {
-        if self.reports.len() >= MOST_REPORTS {
-            self.reports.pop_first();
+        let is_by_hand = report.claim.is_by_hand();
+        let of_kind = self.reports_of(&job).filter(|other| other.claim.is_by_hand() == is_by_hand);
+        let numbers: Vec<u64> = of_kind.map(|other| other.claim.number).collect();
+        // The engine keeps no more outcomes of the job.
+        if let Some(oldest) = numbers.first().filter(|_| numbers.len() as u64 >= OUTCOMES_KEPT) {
+            self.remove_report(&job, *oldest);
         }
+        if self.reports.len() >= MOST_REPORTS
+            && let Some(((job, number), _)) = self.reports.first_key_value()
+        {
+            let (job, number) = (job.clone(), *number);
+            self.remove_report(&job, number);
+        }
+        self.changed.insert(job.clone());
         self.reports.insert((job, report.claim.number), report);
+    }
+
+    /// Keeps what somebody has asked for about the pause of a job, or forgets it. Returns what was kept before.
+    pub(in crate::scheduler) fn want_pause(&mut self, job: &JobId, wanted: Option<WantedPause>) -> Option<WantedPause> {
+        self.changed.insert(job.clone());
+        match wanted {
+            Some(wanted) => self.wanted_pauses.insert(job.clone(), wanted),
+            None => self.wanted_pauses.remove(job),
+        }
+    }
+
+    /// The engine knows an end, or does not want it.
+    pub(in crate::scheduler) fn remove_report(&mut self, job: &JobId, number: u64) {
+        if self.reports.remove(&(job.clone(), number)).is_some() {
+            self.changed.insert(job.clone());
+        }
+    }
+
+    /// The ends of a job that the engine does not know yet, oldest claim first.
+    pub(in crate::scheduler) fn reports_of(&self, job: &JobId) -> impl Iterator<Item = &Report> {
+        self.reports.range((job.clone(), 0)..=(job.clone(), u64::MAX)).map(|(_, report)| report)
     }
 
     /// Takes out a claim that is not carried on. If it is made all the same, its slot is lost.
@@ -427,6 +475,6 @@ impl Fleet {
 
     /// Whether the end of a slot has not reached the engine yet.
     pub(in crate::scheduler) fn has_report(&self, job: &JobId, slot: i64) -> bool {
-        self.reports.range((job.clone(), 0)..=(job.clone(), u64::MAX)).any(|(_, report)| report.outcome.slot == slot)
+        self.reports_of(job).any(|report| report.outcome.slot == slot)
     }
 }
