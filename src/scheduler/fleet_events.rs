@@ -113,7 +113,7 @@ impl Scheduler {
                 fleet.forget_requests();
                 fleet.link.end(now.elapsed_ms);
                 let waiting: Vec<JobId> = fleet.jobs.keys().cloned().collect();
-                let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
+                let claimed = fleet.claims.jobs().cloned();
                 let skipped = fleet.skips.keys().map(|(id, _)| id.clone());
                 let ids: Vec<JobId> = waiting.into_iter().chain(claimed).chain(skipped).collect();
                 ids.iter().for_each(|id| fleet.wake(id, now.elapsed_ms));
@@ -129,7 +129,7 @@ impl Scheduler {
         let is_refused = matches!(answer, FleetAnswer::Refused { .. });
         match purpose {
             Purpose::Publish if is_done => {
-                fleet.link.note_published();
+                fleet.link.note_published(now.elapsed_ms);
                 self.note_published(now, actions);
             }
             // The watch shows the rest.
@@ -248,8 +248,8 @@ impl Scheduler {
         self.raise_marks(now, actions);
         let Some(fleet) = &mut self.fleet else { return };
         let waiting = fleet.jobs.keys().cloned();
-        let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
-        let skipped = fleet.skips.keys().map(|(id, _)| id.clone());
+        let claimed = fleet.claims.jobs().cloned();
+        let skipped = fleet.skips.keys().map(|(id, _)| id.clone()).chain(fleet.away_jobs().cloned());
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
         let running = fleet
             .cache

@@ -135,7 +135,8 @@ impl SavedState {
         let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
         let steps = steps.map(|steps| StateChange::steps_back(steps.clone()));
         let instance = self.fleet_instance.iter().map(|instance| StateChange::fleet_instance(Some(instance.clone())));
-        let of_fleet = self.fleet_jobs.iter().map(|(job, saved)| StateChange::fleet_job(job.clone(), Some(saved.clone())));
+        let of_fleet =
+            self.fleet_jobs.iter().map(|(job, saved)| StateChange::fleet_job(job.clone(), Some(saved.clone())));
         jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps).chain(instance).chain(of_fleet)
     }
 

@@ -63,7 +63,8 @@ impl FleetCache {
         self.ended_pauses = old.ended_pauses;
         for (job, known) in &self.pauses {
             // Perhaps this node has not seen its end.
-            self.ended_pauses.extend(known.value.iter().filter(|pause| pause.is_ended).map(|pause| (job.clone(), pause.clone())));
+            self.ended_pauses
+                .extend(known.value.iter().filter(|pause| pause.is_ended).map(|pause| (job.clone(), pause.clone())));
         }
         self.minimum_marks = old.minimum_marks;
         for (job, known) in &old.marks {
@@ -192,6 +193,11 @@ impl FleetCache {
     /// The mark of a job.
     pub(in crate::scheduler) fn mark(&self, job: &JobId) -> Option<&Known<Mark>> {
         self.marks.get(job)
+    }
+
+    /// Whether this version cannot read the mark of a job.
+    pub(in crate::scheduler) fn is_mark_unreadable(&self, job: &JobId) -> bool {
+        self.marks.get(job).is_some_and(|known| known.value.is_none())
     }
 
     /// What the mark of a job was before the engine was restored from a snapshot.

@@ -1,6 +1,8 @@
 //! The state of a node of a fleet: what it knows of the fleet, what it has asked the engine for, and what it still has to do.
 
+use super::away::AwaySlots;
 use super::cache::{FleetCache, Known};
+use super::claims::{PendingClaim, PendingClaims};
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::link::FleetLink;
 use super::load::FleetLoad;
@@ -15,7 +17,6 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::now::Now;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
-use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::SlotClaim;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -24,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MOST_PENDING: usize = 60;
 /// How much later than the median of the fleet's clocks a slot may be when it is claimed. Milliseconds.
 pub(in crate::scheduler) const AHEAD_MS: i64 = 5_000;
+/// So long the engine may be away before `CRON_FLEET_AWAY` decides about a slot. Milliseconds.
+pub(in crate::scheduler) const AWAY_MS: i64 = 10_000;
 /// A node whose clock differs by more from the median is not in the fleet. Milliseconds.
 pub(super) const MOST_SKEW_MS: i64 = 30_000;
 /// Sleeps of the machine that are remembered. Messages are not older.
@@ -43,7 +46,7 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) jobs: BTreeMap<JobId, FleetJob>,
     wakes: BTreeSet<(i64, JobId)>,
     /// Runs that wait for their claims.
-    pub(in crate::scheduler) claims: BTreeMap<RunId, PendingClaim>,
+    pub(in crate::scheduler) claims: PendingClaims,
     /// Slots that are to be skipped for all.
     pub(in crate::scheduler) skips: BTreeMap<(JobId, Timestamp), PendingSkip>,
     /// Ends that the engine does not know yet, by the number of the claim.
@@ -55,8 +58,8 @@ pub(in crate::scheduler) struct Fleet {
     last_request: u64,
     /// Pauses and ends of pauses that somebody has asked for on this node, and that the engine does not know yet.
     pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, WantedPause>,
-    /// The last slots that this node has run without a claim, as the engine was away.
-    pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
+    /// The slots about which this node has decided while the engine was away.
+    pub(super) away: BTreeMap<JobId, AwaySlots>,
     /// Slots that earlier daemons of this boot have begun, perhaps without a claim.
     pub(in crate::scheduler) begun_here: BTreeSet<(JobId, Timestamp)>,
     /// What jobs have asked for.
@@ -102,34 +105,36 @@ pub(in crate::scheduler) struct PendingSlot {
     pub(in crate::scheduler) since_ms: i64,
 }
 
-/// A run that waits for its claim.
-#[derive(Debug)]
-pub(in crate::scheduler) struct PendingClaim {
-    pub(in crate::scheduler) start: Box<RunRequest>,
-    /// When it was first asked for, in milliseconds of the monotonic clock.
-    pub(in crate::scheduler) since_ms: i64,
-    /// The request that has not been answered.
-    pub(in crate::scheduler) request: Option<u64>,
-    /// The slot of the mark that it replaces.
-    pub(in crate::scheduler) previous: Option<i64>,
-    /// How often it was refused.
-    pub(in crate::scheduler) tries: u32,
-    /// The numbers of the claims that were asked for, and of which it is not certain that they were not made.
-    pub(in crate::scheduler) unsure: Vec<u64>,
-    /// Whether a request of an earlier connection had no answer: the run key may be under the lease of that.
-    pub(in crate::scheduler) has_old_request: bool,
-}
-
-/// A slot that is to be skipped for the whole fleet.
+/// Slots that pass without a run, for the whole fleet. They are kept by the last of them.
 #[derive(Debug)]
 pub(in crate::scheduler) struct PendingSkip {
-    pub(in crate::scheduler) reason: SkipReason,
+    pub(in crate::scheduler) what: WithoutRun,
     pub(in crate::scheduler) trigger: Trigger,
-    /// The id that it has in the mark; no run has it.
+    /// The first of them.
+    pub(in crate::scheduler) first: Timestamp,
+    /// How many they are.
+    pub(in crate::scheduler) count: u64,
+    /// The slot of the mark when they were found to be nobody's. What is found again where that has changed.
+    pub(in crate::scheduler) after: Option<i64>,
+    /// The id that they have in the mark; no run has it.
     pub(in crate::scheduler) run: RunId,
     pub(in crate::scheduler) since_ms: i64,
+    /// Whether the engine was there and refused to change anything when it was last asked for.
+    pub(in crate::scheduler) has_failed: bool,
+    /// Then it is not asked for again before that, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) retry_ms: i64,
     pub(in crate::scheduler) request: Option<u64>,
-    pub(in crate::scheduler) previous: Option<i64>,
+}
+
+/// Why slots pass without a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scheduler) enum WithoutRun {
+    /// They are skipped by a rule.
+    Skipped(SkipReason),
+    /// No node has claimed them.
+    Unclaimed,
+    /// They have their outcomes on this node, which has decided about them while the engine was away.
+    Decided,
 }
 
 /// The end of a claimed slot, for the engine.
@@ -195,8 +200,6 @@ pub(in crate::scheduler) enum ClaimPlan {
     /// Ask for this.
     Send {
         transaction: Transaction,
-        /// The slot of the mark that it replaces.
-        previous: Option<i64>,
         /// The number of the claim. None: no slot is claimed by it.
         number: Option<u64>,
     },
@@ -206,6 +209,16 @@ pub(in crate::scheduler) enum ClaimPlan {
     Taken,
     /// A run goes on, and overlap is forbidden.
     Busy,
+}
+
+impl WithoutRun {
+    /// The rule by which they are skipped.
+    pub(in crate::scheduler) fn reason(self) -> Option<SkipReason> {
+        match self {
+            WithoutRun::Skipped(reason) => Some(reason),
+            WithoutRun::Unclaimed | WithoutRun::Decided => None,
+        }
+    }
 }
 
 impl Fleet {
@@ -218,14 +231,14 @@ impl Fleet {
             link: FleetLink::new(now_ms),
             jobs: BTreeMap::new(),
             wakes: BTreeSet::new(),
-            claims: BTreeMap::new(),
+            claims: PendingClaims::default(),
             skips: BTreeMap::new(),
             reports: BTreeMap::new(),
             changed: BTreeSet::new(),
             requests: BTreeMap::new(),
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
-            run_unclaimed: BTreeMap::new(),
+            away: BTreeMap::new(),
             begun_here: BTreeSet::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
@@ -463,7 +476,7 @@ impl Fleet {
 
     /// Takes out a claim that is not carried on. If it is made all the same, its slot is lost.
     pub(in crate::scheduler) fn give_up_claim(&mut self, run: RunId) -> Option<PendingClaim> {
-        let claim = self.claims.remove(&run)?;
+        let claim = self.claims.remove(run)?;
         for number in &claim.unsure {
             let job = &claim.start.job;
             if !self.reports.contains_key(&(job.clone(), *number)) {
@@ -471,6 +484,21 @@ impl Fleet {
             }
         }
         Some(claim)
+    }
+
+    /// When `CRON_FLEET_AWAY` decides about something that waits since then, as the engine is away or refuses to change anything. Milliseconds of
+    /// the monotonic clock.
+    pub(in crate::scheduler) fn decides_ms(&self, since_ms: i64, now_ms: i64) -> i64 {
+        let is_up = self.link.is_up(now_ms);
+        let since_ms = if is_up { since_ms } else { since_ms.max(self.link.away_since_ms()) };
+        since_ms.saturating_add(AWAY_MS)
+    }
+
+    /// Whether something of a job that is about an older slot waits for the engine. Slots are claimed in their order.
+    pub(in crate::scheduler) fn has_older(&self, id: &JobId, slot: Timestamp) -> bool {
+        let is_older = |claim: &PendingClaim| claim.is_of_slot() && claim.start.scheduled_at < slot.0;
+        self.skips.range((id.clone(), Timestamp(i64::MIN))..(id.clone(), slot)).next().is_some()
+            || self.claims.of_job(id).any(|(_, claim)| is_older(claim))
     }
 
     /// Whether the end of a slot has not reached the engine yet.

@@ -176,4 +176,18 @@ pub struct FleetOutcome {
     pub detail: Option<String>,
     /// The fence of the claim: its revision. None: nothing was claimed for it.
     pub fence: Option<u64>,
+    /// How many slots this stands for, if it is not one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+    /// The last of several slots, seconds of UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }
