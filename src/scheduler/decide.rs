@@ -170,6 +170,7 @@ impl Scheduler {
             let state = self.jobs.saved(&id).cloned();
             actions.push(Action::SaveState(Box::new(StateChange::state(id, state))));
         }
+        self.save_fleet_jobs(actions);
     }
 
     /// The ping that reports the start of the first attempt for a slot.

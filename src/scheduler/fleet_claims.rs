@@ -6,9 +6,9 @@ use super::fleet::{
     CLAIM_MS, ClaimPlan, Fleet, FleetAnswer, FleetOutcome, MarkState, PendingClaim, Purpose, Report, RunKeys,
 };
 use super::fleet_events::REQUEST_MS;
-use super::fleet_slots::{AWAY_MS, RANK_MS};
+use super::fleet_slots::RANK_MS;
 use super::job_id::JobId;
-use super::jobs::{FleetActiveRun, runs_alone};
+use super::jobs::{FleetActiveRun, runs_alone, runs_when_away};
 use super::now::Now;
 use super::run_id::RunId;
 use super::run_record::{Outcome, RunRecord, SkipReason, Trigger};
@@ -16,9 +16,11 @@ use super::run_request::{FleetRun, RunRequest};
 use super::saved::StateChange;
 use super::slot_claim::SlotClaim;
 use super::state::{Phase, Scheduler};
-use crate::crontab::{FleetAway, FleetMode};
+use crate::crontab::FleetMode;
 use crate::schedule::Timestamp;
 
+/// Before a claim that the engine has refused to make is asked for again. Milliseconds.
+const CLAIM_RETRY_MS: i64 = 1_000;
 /// How often a claim is made again because the keys were others than expected.
 const MOST_TRIES: u32 = 20;
 
@@ -44,25 +46,14 @@ impl Scheduler {
     pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
-        let since_ms = now.elapsed_ms;
-        let claim = PendingClaim {
-            start,
-            since_ms,
-            request: None,
-            previous: None,
-            tries: 0,
-            unsure: Vec::new(),
-            has_old_request: false,
-        };
-        fleet.claims.insert(run, claim);
+        fleet.claims.insert(run, PendingClaim::new(start, now.elapsed_ms));
         self.drive_claim(run, now, actions);
     }
 
     /// Goes on with the claims of a job that wait for something.
     pub(super) fn drive_claims(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
-        let claims =
-            self.fleet.iter().flat_map(|fleet| fleet.claims.iter().filter(|(_, claim)| claim.start.job == *id));
-        let runs: Vec<RunId> = claims.map(|(run, _)| *run).collect();
+        let claims = self.fleet.iter().flat_map(|fleet| fleet.claims.of_job(id));
+        let runs: Vec<RunId> = claims.map(|(run, _)| run).collect();
         for run in runs {
             self.drive_claim(run, now, actions);
         }
@@ -71,12 +62,17 @@ impl Scheduler {
     /// The answer to a claim.
     pub(super) fn take_claim_answer(&mut self, run: RunId, answer: &FleetAnswer, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
-        let Some(claim) = fleet.claims.get_mut(&run) else { return };
+        let Some(claim) = fleet.claims.get_mut(run) else { return };
         claim.request = None;
         claim.tries += 1;
         let found = fleet.cache.mark(&claim.start.job).and_then(|known| known.value.as_ref());
+        claim.has_failed = matches!(answer, FleetAnswer::Failed { .. });
+        let newly_unsure = claim.newly_unsure.take();
         match answer {
-            FleetAnswer::Failed { .. } => drop(claim.unsure.pop()),
+            FleetAnswer::Failed { .. } => {
+                claim.unsure.retain(|number| Some(*number) != newly_unsure);
+                claim.retry_ms = now.elapsed_ms.saturating_add(CLAIM_RETRY_MS);
+            }
             // Another has made the claim of that number.
             FleetAnswer::Refused { .. } => claim
                 .unsure
@@ -84,11 +80,12 @@ impl Scheduler {
             FleetAnswer::Done { .. } | FleetAnswer::Unknown => {}
         }
         match answer {
-            FleetAnswer::Failed { .. } => self.drop_away(run, now, actions),
             // If it was made after all, the slot is lost.
             FleetAnswer::Unknown => self.drop_claim(run, now, actions),
             FleetAnswer::Refused { .. } if claim.tries >= MOST_TRIES => self.drop_claim(run, now, actions),
-            FleetAnswer::Done { .. } | FleetAnswer::Refused { .. } => self.drive_claim(run, now, actions),
+            FleetAnswer::Done { .. } | FleetAnswer::Refused { .. } | FleetAnswer::Failed { .. } => {
+                self.drive_claim(run, now, actions);
+            }
         }
     }
 
@@ -98,14 +95,14 @@ impl Scheduler {
             return;
         }
         let Some(fleet) = &self.fleet else { return };
-        let Some(claim) = fleet.claims.get(&run) else { return };
+        let Some(claim) = fleet.claims.get(run) else { return };
         let id = claim.start.job.clone();
         let Some(policy) = self.jobs.policy(&id) else { return self.drop_claim(run, now, actions) };
         let expires_ms = claim.since_ms.saturating_add(CLAIM_MS);
         if now.elapsed_ms >= expires_ms {
-            return match claim.tries {
-                0 => self.drop_away(run, now, actions),
-                _ => self.drop_claim(run, now, actions),
+            return match !fleet.link.is_up(now.elapsed_ms) || claim.has_failed {
+                true => self.drop_away(run, now, actions),
+                false => self.drop_claim(run, now, actions),
             };
         }
         if claim.request.is_some() {
@@ -116,35 +113,47 @@ impl Scheduler {
                 None => fleet_wake_at(&mut self.fleet, &id, expires_ms),
             };
         }
-        if !fleet.link.is_up(now.elapsed_ms) {
-            let decides_ms = claim.since_ms.max(fleet.link.away_since_ms()).saturating_add(AWAY_MS);
-            if now.elapsed_ms < decides_ms {
-                return fleet_wake_at(&mut self.fleet, &id, decides_ms.min(expires_ms));
+        let is_up = fleet.link.is_up(now.elapsed_ms);
+        if !is_up || claim.has_failed {
+            let decides_ms = fleet.decides_ms(claim.since_ms, now.elapsed_ms);
+            if now.elapsed_ms >= decides_ms {
+                return match runs_when_away(policy) {
+                    true => self.start_claimed(run, None, now, actions),
+                    false => self.drop_away(run, now, actions),
+                };
             }
-            // What may fail over is never started without a claim.
-            let may_run = policy.fleet.away == FleetAway::Run && policy.fleet.mode != FleetMode::OneWithFailover;
-            return match may_run {
-                true => self.start_claimed(run, None, now, actions),
-                false => self.drop_away(run, now, actions),
-            };
+            let asks_again_ms = if is_up { claim.retry_ms } else { decides_ms };
+            if now.elapsed_ms < asks_again_ms {
+                return fleet_wake_at(&mut self.fleet, &id, asks_again_ms.min(decides_ms).min(expires_ms));
+            }
         }
+        let slot = Timestamp(claim.start.scheduled_at);
+        let is_of_slot = claim.is_of_slot();
+        // What was perhaps claimed before counts only if it was.
+        let earlier = self.jobs.claim_of_run(run);
+        if is_of_slot && earlier.is_none_or(SlotClaim::is_unsure) {
+            // Slots are claimed in their order, and none is left out.
+            if fleet.has_older(&id, slot) || self.settle_before(&id, slot, now, actions) {
+                return fleet_wake_at(&mut self.fleet, &id, expires_ms);
+            }
+        }
+        let Some(policy) = self.jobs.policy(&id) else { return };
+        let Some(fleet) = &self.fleet else { return };
+        let Some(claim) = fleet.claims.get(run) else { return };
         let lost_before_ms = now.elapsed_ms.saturating_sub(Scheduler::lost_after_ms(policy));
         let needs_key = runs_alone(policy);
-        let earlier = self.jobs.claim_of_run(run);
         let is_active = |run| self.jobs.owns(run);
         match fleet.plan_claim(&claim.start, earlier, needs_key, lost_before_ms, is_active) {
             ClaimPlan::Ours(found) => self.start_claimed(run, Some(found), now, actions),
             ClaimPlan::Taken => self.drop_claim(run, now, actions),
             ClaimPlan::Busy => self.drop_busy(run, now, actions),
-            ClaimPlan::Send { transaction, previous, number } => {
+            ClaimPlan::Send { transaction, number } => {
                 let Some(fleet) = &mut self.fleet else { return };
                 let request = fleet.request(Purpose::Claim(run), transaction, expires_ms);
-                if let (Some(claim), Some(request)) = (fleet.claims.get_mut(&run), &request) {
+                if let (Some(claim), Some(request)) = (fleet.claims.get_mut(run), &request) {
                     claim.request = Some(request.id);
-                    claim.unsure.extend(number.filter(|number| !claim.unsure.contains(number)));
-                    if previous.is_some() {
-                        claim.previous = previous;
-                    }
+                    claim.newly_unsure = number.filter(|number| !claim.unsure.contains(number));
+                    claim.unsure.extend(claim.newly_unsure);
                 }
                 actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
                 fleet.wake(&id, expires_ms);
@@ -155,8 +164,7 @@ impl Scheduler {
     /// Hands a run over to the executor, with its claim or, as the engine is away, without.
     fn start_claimed(&mut self, run: RunId, claim: Option<SlotClaim>, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
-        let Some(PendingClaim { mut start, since_ms, previous, has_old_request, .. }) = fleet.claims.remove(&run)
-        else {
+        let Some(PendingClaim { mut start, since_ms, unsure, has_old_request, .. }) = fleet.claims.remove(run) else {
             return;
         };
         let alive_until_ms = fleet.link.alive_until_ms();
@@ -168,10 +176,14 @@ impl Scheduler {
             start_by_ms: since_ms.saturating_add(CLAIM_MS),
             end_by_ms: fails_over.then_some(alive_until_ms),
         });
-        let claim = claim.or(is_by_hand.then(|| SlotClaim::by_hand(run)));
+        let is_without = claim.is_none() && !is_by_hand;
+        // It was perhaps made all the same: then its end is reported.
+        let unsure = unsure.last().map(|number| SlotClaim { run, number: *number, fence: 0 });
+        let claim = claim.or(is_by_hand.then(|| SlotClaim::by_hand(run))).or(self.jobs.claim_of_run(run)).or(unsure);
         let id = start.job.clone();
-        if claim.is_none() && !is_by_hand {
-            fleet.run_unclaimed.insert(id.clone(), start.scheduled_at);
+        fleet.wake(&id, now.elapsed_ms);
+        if is_without {
+            self.decide_away(&id, Timestamp(start.scheduled_at), now, actions);
         }
         self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
         if has_old_request {
@@ -180,9 +192,6 @@ impl Scheduler {
         // A daemon that follows after a crash has to know the claim of what may have been started.
         let state = self.jobs.saved(&id).cloned();
         actions.push(Action::SaveState(Box::new(StateChange::state(id.clone(), state))));
-        if start.attempt == 1 && claim.is_some() && !is_by_hand {
-            self.record_unclaimed(&id, previous, Timestamp(start.scheduled_at), now, actions);
-        }
         let ping = self.start_ping(&start);
         actions.push(Action::Start(start));
         actions.extend(ping);
@@ -204,10 +213,10 @@ impl Scheduler {
     /// Drops a run by hand. False: it is none.
     fn drop_by_hand(&mut self, run: RunId, why: SkipReason, now: Now, actions: &mut Vec<Action>) -> bool {
         let Some(fleet) = &mut self.fleet else { return false };
-        if !fleet.claims.get(&run).is_some_and(|claim| claim.start.trigger.is_manual()) {
+        if !fleet.claims.get(run).is_some_and(|claim| claim.start.trigger.is_manual()) {
             return false;
         }
-        fleet.claims.remove(&run);
+        fleet.claims.remove(run);
         self.starts.drop_claimed(run);
         self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, why, turn));
         true
@@ -215,7 +224,7 @@ impl Scheduler {
 
     /// Job, slot and trigger of a run that waits for its claim. None: it is a further attempt, or is taken over from another node.
     fn first_attempt(&self, run: RunId) -> Option<(JobId, Timestamp, Trigger)> {
-        let start = &self.fleet.as_ref()?.claims.get(&run)?.start;
+        let start = &self.fleet.as_ref()?.claims.get(run)?.start;
         let is_first = start.attempt == 1 && start.trigger != Trigger::Failover;
         is_first.then(|| (start.job.clone(), Timestamp(start.scheduled_at), start.trigger))
     }
@@ -239,8 +248,8 @@ impl Scheduler {
         }
         let skipped = self.first_attempt(run);
         self.drop_claim(run, now, actions);
-        if let Some((id, slot, trigger)) = skipped {
-            self.record_away(&id, slot, trigger, now, actions);
+        if let Some((id, slot, _)) = skipped {
+            self.skip_away(&id, slot, now, actions);
         }
     }
 }
@@ -262,6 +271,8 @@ impl Scheduler {
             outcome: record.outcome.as_str().to_owned(),
             detail: record.outcome.reason().map(str::to_owned).or(status),
             fence: Some(claim.fence).filter(|fence| *fence > 0),
+            count: 1,
+            until: None,
         };
         fleet.add_report(record.job.clone(), Report { claim, outcome, state, request: None });
         self.send_reports(now, actions);
@@ -277,7 +288,7 @@ impl Scheduler {
         let keys: Vec<(JobId, u64)> = waiting.map(|(key, _)| key.clone()).collect();
         for key in keys {
             if fleet.reports.get(&key).is_some_and(|report| fleet.is_left_to_others(&key.0, report)) {
-                fleet.reports.remove(&key);
+                fleet.remove_report(&key.0, key.1);
                 continue;
             }
             let Some(transaction) = fleet.reports.get(&key).map(|report| fleet.plan_report(&key.0, report)) else {

@@ -3,7 +3,7 @@
 use super::action::Action;
 use super::fleet::{
     Fleet, FleetAnswer, FleetEvent, FleetKey, FleetSettings, FleetTask, MOST_NODE_JOBS, Mark, NodeJobs, NodeRecord,
-    Purpose, RunKeys, json,
+    Purpose, RunKeys, SavedFleetJob, json,
 };
 use super::job_id::JobId;
 use super::now::Now;
@@ -12,6 +12,7 @@ use super::state::{Phase, Scheduler};
 use crate::crontab::{CatchUpMode, FleetMode};
 use crate::schedule::Timestamp;
 use siphasher::sip::SipHasher24;
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 
 /// How long a request that is not a claim may take. Milliseconds.
@@ -43,6 +44,25 @@ impl Scheduler {
                 let change = StateChange::fleet_instance(Some(fleet.instance.clone()));
                 actions.push(Action::SaveState(Box::new(change)));
             }
+        }
+    }
+
+    /// Takes what an earlier daemon has left of fleet jobs. Without a fleet nothing of it is kept.
+    pub(super) fn restore_fleet_jobs(&mut self, saved: BTreeMap<JobId, SavedFleetJob>, actions: &mut Vec<Action>) {
+        for (id, saved) in saved {
+            match &mut self.fleet {
+                Some(fleet) => fleet.restore(&id, saved),
+                None => actions.push(Action::SaveState(Box::new(StateChange::fleet_job(id, None)))),
+            }
+        }
+    }
+
+    /// Hands out what has changed of that.
+    pub(super) fn save_fleet_jobs(&mut self, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        for id in std::mem::take(&mut fleet.changed) {
+            let saved = fleet.saved(&id);
+            actions.push(Action::SaveState(Box::new(StateChange::fleet_job(id, saved))));
         }
     }
 
@@ -84,13 +104,16 @@ impl Scheduler {
                 }
                 self.sweep_fleet(now, actions);
                 self.send_reports(now, actions);
+                if self.fleet.as_ref().is_some_and(|fleet| fleet.link.is_published()) {
+                    self.send_pauses(now, actions);
+                }
             }
             FleetEvent::Answered { id, answer } => self.take_fleet_answer(id, &answer, now, actions),
             FleetEvent::Away => {
                 fleet.forget_requests();
                 fleet.link.end(now.elapsed_ms);
                 let waiting: Vec<JobId> = fleet.jobs.keys().cloned().collect();
-                let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
+                let claimed = fleet.claims.jobs().cloned();
                 let skipped = fleet.skips.keys().map(|(id, _)| id.clone());
                 let ids: Vec<JobId> = waiting.into_iter().chain(claimed).chain(skipped).collect();
                 ids.iter().for_each(|id| fleet.wake(id, now.elapsed_ms));
@@ -106,7 +129,7 @@ impl Scheduler {
         let is_refused = matches!(answer, FleetAnswer::Refused { .. });
         match purpose {
             Purpose::Publish if is_done => {
-                fleet.link.note_published();
+                fleet.link.note_published(now.elapsed_ms);
                 self.note_published(now, actions);
             }
             // The watch shows the rest.
@@ -131,7 +154,7 @@ impl Scheduler {
                         report.request = None;
                         self.send_reports(now, actions);
                     }
-                    Some(_) if is_done || is_refused => drop(fleet.reports.remove(&key)),
+                    Some(_) if is_done || is_refused => fleet.remove_report(&key.0, key.1),
                     // Again after the next renewal.
                     Some(report) => report.request = None,
                     None => {}
@@ -225,8 +248,8 @@ impl Scheduler {
         self.raise_marks(now, actions);
         let Some(fleet) = &mut self.fleet else { return };
         let waiting = fleet.jobs.keys().cloned();
-        let claimed = fleet.claims.values().map(|claim| claim.start.job.clone());
-        let skipped = fleet.skips.keys().map(|(id, _)| id.clone());
+        let claimed = fleet.claims.jobs().cloned();
+        let skipped = fleet.skips.keys().map(|(id, _)| id.clone()).chain(fleet.away_jobs().cloned());
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
         let running = fleet
             .cache
@@ -245,8 +268,8 @@ impl Scheduler {
         for (id, _) in catching_up {
             fleet.wake(id, now.elapsed_ms.saturating_add(spread_ms(id)));
         }
-        let paused: Vec<JobId> = fleet.wanted_pauses.keys().cloned().collect();
-        paused.iter().for_each(|id| self.send_pause(id, now, actions));
+        self.end_fleet_pauses(now, actions);
+        self.send_pauses(now, actions);
         self.keep_run_keys(RunKeys::All, now, actions);
         self.send_reports(now, actions);
     }

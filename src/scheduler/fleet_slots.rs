@@ -2,21 +2,24 @@
 //! are caught up by one of them, by the rule of the job; and what is skipped is skipped once for all.
 
 use super::action::Action;
-use super::fleet::{PendingSkip, Purpose};
+use super::fleet::{AWAY_MS, AwaySlots, PendingSkip, Purpose, WithoutRun};
 use super::fleet_events::{REQUEST_MS, spread_ms};
 use super::job_id::JobId;
+use super::jobs::runs_when_away;
 use super::missed_slots::MissedSlots;
 use super::now::Now;
 use super::run_record::{SkipReason, Trigger};
 use super::slot_budget::SlotBudget;
 use super::state::{Phase, Scheduler};
-use crate::crontab::{CatchUpMode, FleetAway};
+use crate::crontab::CatchUpMode;
 use crate::schedule::Timestamp;
 
 /// So long after the one before it each further node tries to claim a slot. Milliseconds.
 pub(super) const RANK_MS: i64 = 3_000;
-/// So long the engine may be away before `CRON_FLEET_AWAY` decides about a slot. Milliseconds.
-pub(super) const AWAY_MS: i64 = 10_000;
+/// Before a skip that the engine has refused is asked for again. Milliseconds.
+const SKIP_RETRY_MS: i64 = 5_000;
+/// Most slots that wait until the engine knows that they are skipped. It gets to know of others as unclaimed.
+const MOST_SKIPS: usize = 10_000;
 /// Slots of this age are not missed yet, as far as no newer one is due. Seconds.
 const IN_PROGRESS: i64 = 60;
 /// Missed slots of one job that `CRON_CATCHUP=all` makes up for.
@@ -33,6 +36,7 @@ impl Scheduler {
             return;
         }
         fleet.load.note(slot);
+        fleet.take_back_away_slots(id, slot);
         fleet.add_slot(id, slot, now.elapsed_ms);
         self.look_at_fleet_job(id, now, actions);
     }
@@ -51,6 +55,7 @@ impl Scheduler {
     fn look_at_fleet_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         self.drive_claims(id, now, actions);
         self.drive_skips(id, now, actions);
+        self.settle_away(id, now, actions);
         self.watch_fleet_mark(id, now, actions);
         self.drop_run_key(id, now, actions);
         while self.advance_fleet_slots(id, now, actions) {}
@@ -71,21 +76,19 @@ impl Scheduler {
             return true;
         }
         let Some(policy) = self.jobs.policy(id).filter(|_| self.is_fleet_job_enabled(id)) else { return false };
-        let (rule, catch_up) = (policy.fleet.clone(), policy.catch_up);
+        let (rule, runs_when_away) = (policy.fleet.clone(), runs_when_away(policy));
         let Some(fleet) = &mut self.fleet else { return false };
         if !fleet.link.is_up(now.elapsed_ms) {
             let Some(first) = first else { return false };
-            let decides_ms = first.since_ms.max(fleet.link.away_since_ms()).saturating_add(AWAY_MS);
+            let decides_ms = fleet.decides_ms(first.since_ms, now.elapsed_ms);
             if now.elapsed_ms < decides_ms {
                 fleet.wake(id, decides_ms);
                 return false;
             }
             fleet.drop_pending(id);
-            match rule.away {
-                FleetAway::Run => self.release_slot(id, first.slot, now, actions),
-                // What is caught up later is not skipped.
-                FleetAway::Skip if catch_up.mode != CatchUpMode::None && mark.is_some() => {}
-                FleetAway::Skip => self.record_away(id, first.slot, Trigger::Schedule, now, actions),
+            match runs_when_away {
+                true => self.release_slot(id, first.slot, now, actions),
+                false => self.skip_away(id, first.slot, now, actions),
             }
             return true;
         }
@@ -141,11 +144,10 @@ impl Scheduler {
         let fleet = self.fleet.as_ref()?;
         fleet.cache.mark(id)?.value.as_ref()?;
         let last = fleet.cache.last_slot(id)?;
-        let run_here = fleet.run_unclaimed.get(id).copied().unwrap_or(i64::MIN);
+        let decided = fleet.away_slots(id).filter(|away| away.are_decided).map_or(i64::MIN, |away| away.last.0);
         let oldest = now.utc.0.saturating_sub(i64::from(catch_up.max_age));
         let to = before.unwrap_or(Timestamp(now.utc.0.saturating_sub(IN_PROGRESS)));
-        let mut slots = self.unclaimed_slots(id, Timestamp(last.max(oldest).max(run_here)), to).slots;
-        slots.retain(|slot| !fleet.begun_here.contains(&(id.clone(), *slot)));
+        let slots = self.unclaimed_slots(id, Timestamp(last.max(oldest).max(decided)), to).slots;
         match catch_up.mode {
             CatchUpMode::None => None,
             CatchUpMode::Once => slots.last().copied(),
@@ -162,7 +164,11 @@ impl Scheduler {
         if from >= to {
             return none;
         }
-        self.missed_slots(id, key, from, to, &mut SlotBudget::default())
+        let mut missed = self.missed_slots(id, key, from, to, &mut SlotBudget::default());
+        if let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.begun_here.is_empty()) {
+            missed.slots.retain(|slot| !fleet.begun_here.contains(&(id.clone(), *slot)));
+        }
+        missed
     }
 
     /// Catches up a missed slot, once it is the turn of this node and no other is being caught up. False: not yet.
@@ -178,8 +184,7 @@ impl Scheduler {
         let Some(fleet) = &mut self.fleet else { return false };
         let Some(known) = fleet.cache.mark(id) else { return false };
         let is_open = known.value.as_ref().is_some_and(|mark| mark.is_open());
-        let is_asked = fleet.skips.keys().any(|(other, _)| other == id)
-            || fleet.claims.values().any(|claim| claim.start.job == *id);
+        let is_asked = fleet.has_older(id, Timestamp(i64::MAX)) || fleet.claims.of_job(id).next().is_some();
         // The end of a run, an answer or another mark lets it be looked at again.
         if is_busy || is_open || is_asked {
             return false;
@@ -191,7 +196,11 @@ impl Scheduler {
         }
         let Some(key) = self.jobs.entry(id) else { return false };
         let is_excepted = self.is_excepted(id, key, slot);
-        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up_for_fleet(id, slot, is_excepted, turn));
+        let is_paused = self.is_paused_in_fleet(id, slot, now);
+        self.with_jobs(now, actions, |jobs, turn| match is_paused {
+            true => turn.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Paused),
+            false => jobs.catch_up_for_fleet(id, slot, is_excepted, turn),
+        });
         false
     }
 
@@ -203,19 +212,112 @@ impl Scheduler {
             covers(slot) || covers(now.utc)
         })
     }
+}
 
-    /// Records that the engine was away at a slot.
-    pub(super) fn record_away(
+/// What is decided while the engine is away.
+impl Scheduler {
+    /// The engine is away at a slot, and the slot is not run without it. What is not caught up later is skipped, once the engine is back and
+    /// unless another node has claimed it.
+    pub(super) fn skip_away(&mut self, id: &JobId, slot: Timestamp, now: Now, actions: &mut Vec<Action>) {
+        let Some(policy) = self.jobs.policy(id).filter(|policy| !runs_when_away(policy)) else { return };
+        let catches_up = policy.catch_up.mode != CatchUpMode::None;
+        let Some(fleet) = &mut self.fleet else { return };
+        if !catches_up || fleet.cache.mark(id).is_none() {
+            fleet.add_away_slot(id, slot, false);
+            self.settle_away(id, now, actions);
+        }
+    }
+
+    /// A slot has an outcome on this node that the engine does not know, as it is away.
+    pub(super) fn decide_away(&mut self, id: &JobId, slot: Timestamp, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &self.fleet else { return };
+        let earlier =
+            fleet.away_slots(id).filter(|away| away.are_decided && !away.is_of_this_daemon && away.last < slot);
+        if let Some(last) = earlier.map(|away| away.last) {
+            // This daemon has not seen those between.
+            let mut missed = self.unclaimed_slots(id, last, slot);
+            missed.slots.retain(|slot| !self.jobs.has_slot(id, *slot));
+            if let Some((first, last, count)) = missed.row() {
+                self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_misses(id, (first, last, count), turn));
+            }
+        }
+        if let Some(fleet) = &mut self.fleet {
+            fleet.add_away_slot(id, slot, true);
+        }
+    }
+
+    /// The engine is back: lets it know of what was decided while it was away.
+    fn settle_away(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = &mut self.fleet else { return };
+        let Some(away) = fleet.away_slots(id).copied().filter(|_| !fleet.cache.is_mark_unreadable(id)) else { return };
+        if fleet.cache.last_slot(id).is_some_and(|last| last >= away.last.0) {
+            return fleet.forget_away_slots(id);
+        }
+        if !fleet.link.is_up(now.elapsed_ms) || fleet.has_older(id, Timestamp(i64::MAX)) {
+            return;
+        }
+        // Others may still be about to claim them.
+        let ready_ms = match away.are_decided {
+            true => now.elapsed_ms,
+            false => fleet.link.published_ms().saturating_add(AWAY_MS),
+        };
+        let ready_ms = ready_ms.max(now.elapsed_ms.saturating_add(fleet.wait_for_clock_ms(away.last, now)));
+        if fleet.is_skewed(now) || now.elapsed_ms < ready_ms {
+            return fleet.wake(id, ready_ms.max(now.elapsed_ms.saturating_add(1_000)));
+        }
+        if self.settle_before(id, Timestamp(away.last.0.saturating_add(1)), now, actions) {
+            return;
+        }
+        match away.are_decided {
+            true => self.begin_row(id, (away.first, away.last, 1), WithoutRun::Decided, now, actions),
+            // They are no slots any more.
+            false => {
+                if let Some(fleet) = &mut self.fleet {
+                    fleet.forget_away_slots(id);
+                }
+            }
+        }
+    }
+
+    /// Slots after the mark of a job and before a moment that nobody has claimed get their outcome, so that the mark does not pass over them. True:
+    /// that is under way.
+    pub(super) fn settle_before(&mut self, id: &JobId, before: Timestamp, now: Now, actions: &mut Vec<Action>) -> bool {
+        let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.cache.is_mark_unreadable(id)) else { return false };
+        let away = fleet.away_slots(id).copied();
+        let last = fleet.cache.last_slot(id).or(away.map(|away| away.first.0.saturating_sub(1)));
+        let Some(last) = last else { return false };
+        let mut missed = self.unclaimed_slots(id, Timestamp(last), before);
+        let what = |slot: Timestamp| match away.filter(|away| away.has(slot)) {
+            Some(AwaySlots { are_decided: true, .. }) => WithoutRun::Decided,
+            Some(_) => WithoutRun::Skipped(SkipReason::EngineAway),
+            None => WithoutRun::Unclaimed,
+        };
+        let first = missed.slots.iter().position(|slot| what(*slot) != WithoutRun::Decided);
+        let of_row = match (&missed.older, first) {
+            (Some(older), _) => what(older.last),
+            (None, Some(first)) => {
+                missed.slots.drain(..first);
+                missed.slots.first().map_or(WithoutRun::Unclaimed, |slot| what(*slot))
+            }
+            (None, None) => return false,
+        };
+        let end = missed.slots.iter().position(|slot| what(*slot) != of_row).unwrap_or(missed.slots.len());
+        missed.slots.truncate(end);
+        let Some(row) = missed.row() else { return false };
+        self.begin_row(id, row, of_row, now, actions);
+        true
+    }
+
+    /// Slots pass without a run: the first, the last and how many they are.
+    fn begin_row(
         &mut self,
         id: &JobId,
-        slot: Timestamp,
-        trigger: Trigger,
+        row: (Timestamp, Timestamp, u64),
+        what: WithoutRun,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
-        self.with_jobs(now, actions, |jobs, turn| {
-            jobs.record_fleet_skip(id, slot, trigger, SkipReason::EngineAway, turn);
-        });
+        self.begin_slots_without_run(id, row, Trigger::Schedule, what, now, actions);
     }
 }
 
@@ -230,22 +332,40 @@ impl Scheduler {
         now: Now,
         actions: &mut Vec<Action>,
     ) {
+        self.begin_slots_without_run(id, (slot, slot, 1), trigger, WithoutRun::Skipped(reason), now, actions);
+    }
+
+    fn begin_slots_without_run(
+        &mut self,
+        id: &JobId,
+        (first, last, count): (Timestamp, Timestamp, u64),
+        trigger: Trigger,
+        what: WithoutRun,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
         let run = self.starts.runs.allocate();
         let Some(fleet) = &mut self.fleet else { return };
-        let skip = PendingSkip { reason, trigger, run, since_ms: now.elapsed_ms, request: None, previous: None };
-        fleet.skips.entry((id.clone(), slot)).or_insert(skip);
-        self.drive_skip(id, slot, false, now, actions);
+        let since_ms = now.elapsed_ms;
+        let (has_failed, retry_ms, request) = (false, since_ms, None);
+        let after = fleet.cache.last_slot(id);
+        let skip = PendingSkip { what, trigger, first, count, after, run, since_ms, has_failed, retry_ms, request };
+        if fleet.skips.len() < MOST_SKIPS {
+            fleet.skips.entry((id.clone(), last)).or_insert(skip);
+        }
+        self.drive_skip(id, last, false, now, actions);
     }
 
     fn drive_skips(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
-        let skips = self.fleet.iter().flat_map(|fleet| fleet.skips.keys().filter(|(other, _)| other == id));
-        let slots: Vec<Timestamp> = skips.map(|(_, slot)| *slot).collect();
+        let all = (id.clone(), Timestamp(i64::MIN))..=(id.clone(), Timestamp(i64::MAX));
+        let skips = self.fleet.iter().flat_map(|fleet| fleet.skips.range(all.clone()));
+        let slots: Vec<Timestamp> = skips.map(|((_, slot), _)| *slot).collect();
         for slot in slots {
             self.drive_skip(id, slot, false, now, actions);
         }
     }
 
-    /// Asks for a skip, or records it when it is done.
+    /// Asks for a skip, or records it when it is done. The older slots of the job come first.
     pub(super) fn drive_skip(
         &mut self,
         id: &JobId,
@@ -255,60 +375,67 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let key = (id.clone(), slot);
+        let runs_when_away = self.jobs.policy(id).is_some_and(runs_when_away);
         let Some(fleet) = &mut self.fleet else { return };
-        let Some(skip) = fleet.skips.get(&key).filter(|skip| skip.request.is_none()) else { return };
-        let (run, reason, trigger) = (skip.run, skip.reason, skip.trigger);
         let is_up = fleet.link.is_up(now.elapsed_ms);
-        let decides_ms = skip.since_ms.max(fleet.link.away_since_ms()).saturating_add(AWAY_MS);
-        if has_failed || (!is_up && now.elapsed_ms >= decides_ms) {
-            fleet.skips.remove(&key);
-            return self.with_jobs(now, actions, |jobs, turn| {
-                jobs.record_fleet_skip(id, slot, trigger, reason, turn);
-            });
+        let Some(skip) = fleet.skips.get_mut(&key).filter(|skip| skip.request.is_none()) else { return };
+        if has_failed {
+            (skip.has_failed, skip.retry_ms) = (true, now.elapsed_ms.saturating_add(SKIP_RETRY_MS));
+        }
+        let (what, trigger, row) = (skip.what, skip.trigger, (skip.first, slot, skip.count));
+        let (since_ms, retry_ms) = (skip.since_ms, skip.retry_ms);
+        let is_waiting = !is_up || skip.has_failed;
+        if is_waiting && let Some(reason) = what.reason().filter(|_| runs_when_away && row.2 == 1) {
+            let decides_ms = fleet.decides_ms(since_ms, now.elapsed_ms);
+            if now.elapsed_ms >= decides_ms {
+                fleet.skips.remove(&key);
+                fleet.wake(id, now.elapsed_ms);
+                self.decide_away(id, slot, now, actions);
+                return self.with_jobs(now, actions, |jobs, turn| {
+                    jobs.record_fleet_skip(id, row, trigger, reason, turn);
+                });
+            }
+            fleet.wake(id, decides_ms);
         }
         if !is_up {
-            return fleet.wake(id, decides_ms);
+            return;
         }
-        match fleet.plan_skip(id, slot.0, run, reason) {
+        if now.elapsed_ms < retry_ms {
+            return fleet.wake(id, retry_ms);
+        }
+        let is_row = what.reason().is_none_or(|reason| reason == SkipReason::EngineAway);
+        if fleet.has_older(id, slot) || (!is_row && self.settle_before(id, slot, now, actions)) {
+            return;
+        }
+        let Some(fleet) = &mut self.fleet else { return };
+        let Some(skip) = fleet.skips.get(&key) else { return };
+        match fleet.plan_skip(id, slot.0, skip) {
             None => {
                 fleet.skips.remove(&key);
                 fleet.wake(id, now.elapsed_ms);
             }
             Some(None) => {
-                let previous = fleet.skips.remove(&key).and_then(|skip| skip.previous);
+                fleet.skips.remove(&key);
                 fleet.wake(id, now.elapsed_ms);
-                self.record_unclaimed(id, previous, slot, now, actions);
-                self.with_jobs(now, actions, |jobs, turn| {
-                    jobs.record_fleet_skip(id, slot, trigger, reason, turn);
+                self.with_jobs(now, actions, |jobs, turn| match what {
+                    WithoutRun::Skipped(reason) => jobs.record_fleet_skip(id, row, trigger, reason, turn),
+                    WithoutRun::Unclaimed => jobs.record_fleet_misses(id, row, turn),
+                    WithoutRun::Decided => {}
                 });
             }
-            Some(Some((transaction, previous))) => {
+            // Others have claimed some of them since.
+            Some(Some(_)) if is_row && skip.after != fleet.cache.last_slot(id) => {
+                fleet.skips.remove(&key);
+                fleet.wake(id, now.elapsed_ms);
+            }
+            Some(Some(transaction)) => {
                 let expires_ms = now.elapsed_ms.saturating_add(REQUEST_MS);
                 let request = fleet.request(Purpose::Skip(id.clone(), slot), transaction, expires_ms);
                 if let (Some(skip), Some(request)) = (fleet.skips.get_mut(&key), &request) {
-                    (skip.request, skip.previous) = (Some(request.id), previous);
+                    skip.request = Some(request.id);
                 }
                 actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
             }
-        }
-    }
-
-    /// This node has claimed a slot. Those between the mark before it and that slot are nobody's.
-    pub(super) fn record_unclaimed(
-        &mut self,
-        id: &JobId,
-        previous: Option<i64>,
-        slot: Timestamp,
-        now: Now,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some(previous) = previous else { return };
-        let MissedSlots { slots, older } = self.unclaimed_slots(id, Timestamp(previous), slot);
-        let first = older.as_ref().map(|older| older.first).or(slots.first().copied());
-        let last = slots.last().copied().or(older.as_ref().map(|older| older.last));
-        if let (Some(first), Some(last)) = (first, last) {
-            let count = older.map_or(0, |older| older.count).saturating_add(slots.len() as u64);
-            self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_misses(id, (first, last, count), turn));
         }
     }
 }

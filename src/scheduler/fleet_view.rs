@@ -84,7 +84,7 @@ impl Scheduler {
             mode: policy.and_then(|policy| word(policy.fleet.mode)),
             first: policy.and_then(|policy| fleet.first(id, &policy.fleet)),
             mark: known.and_then(|known| Some((known.value.clone()?, known.revision))),
-            pause: fleet.cache.pause(id).and_then(|known| known.value.clone()),
+            pause: fleet.cache.pause(id).and_then(|known| known.value.clone()).filter(|pause| !pause.is_ended),
         })
     }
 

@@ -72,7 +72,7 @@ impl Scheduler {
         for (id, known) in fleet.cache.take_replaced() {
             let own = fleet.own_claim(&known).zip(known.value.as_ref().map(|mark| mark.slot));
             let Some((claim, slot)) = own else { continue };
-            let is_waiting = fleet.has_report(&id, slot) || fleet.claims.contains_key(&claim.run);
+            let is_waiting = fleet.has_report(&id, slot) || fleet.claims.get(claim.run).is_some();
             if !is_waiting && !self.jobs.has_slot(&id, Timestamp(slot)) && !self.earlier.has_unclaimed(&id) {
                 let report = fleet.lost_report(slot, claim.run, claim.number);
                 fleet.add_report(id, report);
@@ -135,7 +135,7 @@ impl Scheduler {
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
         let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
         // Those of this daemon are not started yet.
-        let claims: Vec<SlotClaim> = claims.filter(|claim| !fleet.claims.contains_key(&claim.run)).collect();
+        let claims: Vec<SlotClaim> = claims.filter(|claim| fleet.claims.get(claim.run).is_none()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
             claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
         });
@@ -150,8 +150,8 @@ impl Scheduler {
             RunKeys::OfJob(id) => run.job == id,
         };
         let runs = self.jobs.fleet_runs().filter(|run| runs_alone(run.policy) && is_wanted(run));
-        // A run by hand has claimed no slot.
-        let claim = |run: &FleetActiveRun<'_>| run.claim.filter(|claim| !claim.is_by_hand());
+        // A run by hand has claimed no slot, and another perhaps neither.
+        let claim = |run: &FleetActiveRun<'_>| run.claim.filter(|claim| claim.fence > 0);
         let runs: Vec<_> = runs.map(|run| (run.job.clone(), run.run, run.slot, claim(&run))).collect();
         let Some(fleet) = &mut self.fleet else { return };
         for (id, run, slot, claim) in runs {
@@ -169,7 +169,7 @@ impl Scheduler {
     pub(super) fn drop_run_key(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         let is_active = |run: RunId| self.jobs.owns(run);
         let Some(fleet) = &self.fleet else { return };
-        let is_reported = fleet.reports.keys().any(|(job, _)| job == id);
+        let is_reported = fleet.reports_of(id).next().is_some();
         if is_reported || !fleet.link.is_up(now.elapsed_ms) || fleet.is_asked(&Purpose::Run(id.clone())) {
             return;
         }

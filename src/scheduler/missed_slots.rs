@@ -24,6 +24,15 @@ pub(super) struct MissedSlots {
     pub(super) older: Option<OlderSlots>,
 }
 
+impl MissedSlots {
+    /// The first and the last of them, and how many they are.
+    pub(super) fn row(&self) -> Option<(Timestamp, Timestamp, u64)> {
+        let first = self.older.as_ref().map(|older| older.first).or(self.slots.first().copied())?;
+        let last = self.slots.last().copied().or(self.older.as_ref().map(|older| older.last))?;
+        Some((first, last, self.older.as_ref().map_or(0, |older| older.count).saturating_add(self.slots.len() as u64)))
+    }
+}
+
 impl Scheduler {
     /// Catches up slots between `from` and `to`, both excluded, that were missed for that reason. `self.due.collected` has what the rules for
     /// clock changes and restarts start of them.

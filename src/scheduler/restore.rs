@@ -4,6 +4,7 @@ use super::action::Action;
 use super::earlier::EarlierEnds;
 use super::entries::table_owner;
 use super::event::{EarlierRun, Event};
+use super::fleet::Fleet;
 use super::job_id::JobId;
 use super::jobs::{AdoptedRun, RunStart};
 use super::late_tables::save_missed_since;
@@ -42,6 +43,7 @@ impl Scheduler {
         saved.first_seen.extend(self.first_seen.iter().map(|(id, seen)| (id.clone(), *seen)));
         let steps_back = self.entries.timing.zones.steps_back(self.progress.last.utc);
         let fleet_instance = self.fleet.as_ref().map(|fleet| fleet.instance.clone());
+        saved.fleet_jobs = self.fleet.iter().flat_map(Fleet::saved_jobs).collect();
         SavedState { handled: Some(self.completed()), is_of_other_boot: false, steps_back, fleet_instance, ..saved }
     }
 
@@ -66,9 +68,11 @@ impl Scheduler {
             pauses_of_all,
             steps_back,
             fleet_instance,
+            fleet_jobs,
             ..
         } = saved;
         self.restore_fleet_instance(fleet_instance, is_other_boot, actions);
+        self.restore_fleet_jobs(fleet_jobs, actions);
         self.entries.timing.zones.repeat_steps(&steps_back, now.utc);
         for (id, seen) in &mut self.first_seen {
             let saved = first_seen.remove(id);

@@ -1,5 +1,6 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
+use super::fleet::SavedFleetJob;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause, PauseOfAll, PauseScope, PausesOfAll};
 use super::run_id::RunId;
@@ -20,6 +21,8 @@ pub struct SavedState {
     pub(super) pauses_of_all: PausesOfAll,
     /// The instance of this machine in its fleet, for the daemons of this boot.
     pub(super) fleet_instance: Option<String>,
+    /// Of fleet jobs what the engine does not know yet.
+    pub(super) fleet_jobs: BTreeMap<JobId, SavedFleetJob>,
     /// Steps back of the clock that may still hold fixed times: the last second before each, and the first one after it.
     pub(super) steps_back: Vec<(Timestamp, Timestamp)>,
     /// The watermark: everything due up to here was handled, also in an earlier boot. None: nothing is known of it.
@@ -51,6 +54,7 @@ enum Part {
     StepsBack(Vec<(Timestamp, Timestamp)>),
     /// The instance of this node of a fleet. It belongs to the daemon, and to no job.
     FleetInstance(Option<String>),
+    FleetJob(Option<Box<SavedFleetJob>>),
 }
 
 impl SavedState {
@@ -68,6 +72,7 @@ impl SavedState {
             }
             Part::StepsBack(steps) => self.steps_back = steps,
             Part::FleetInstance(instance) => self.fleet_instance = instance,
+            Part::FleetJob(saved) => set(&mut self.fleet_jobs, job, saved.map(|saved| *saved)),
         }
     }
 
@@ -130,12 +135,14 @@ impl SavedState {
         let steps = Some(&self.steps_back).filter(|steps| !steps.is_empty());
         let steps = steps.map(|steps| StateChange::steps_back(steps.clone()));
         let instance = self.fleet_instance.iter().map(|instance| StateChange::fleet_instance(Some(instance.clone())));
-        jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps).chain(instance)
+        let of_fleet =
+            self.fleet_jobs.iter().map(|(job, saved)| StateChange::fleet_job(job.clone(), Some(saved.clone())));
+        jobs.chain(seen).chain(missed).chain(pauses).chain(of_all).chain(steps).chain(instance).chain(of_fleet)
     }
 
     /// The number of these changes.
     pub fn len(&self) -> usize {
-        let of_jobs = self.jobs.len() + self.first_seen.len() + self.missed_since.len();
+        let of_jobs = self.jobs.len() + self.first_seen.len() + self.missed_since.len() + self.fleet_jobs.len();
         let of_daemon = self.pauses_of_all.len()
             + usize::from(!self.steps_back.is_empty())
             + usize::from(self.fleet_instance.is_some());
@@ -177,6 +184,10 @@ impl StateChange {
         StateChange { job: JobId::of_text(String::new()), part: Part::FleetInstance(instance) }
     }
 
+    pub(super) fn fleet_job(job: JobId, saved: Option<SavedFleetJob>) -> StateChange {
+        StateChange { job, part: Part::FleetJob(saved.map(Box::new)) }
+    }
+
     /// The job and which part of its state it is: a later change with the same key replaces this one.
     pub fn key(&self) -> (&str, &'static str) {
         let part = match self.part {
@@ -187,6 +198,7 @@ impl StateChange {
             Part::PauseOfAll(_) => "pause-of-all",
             Part::StepsBack(_) => "steps-back",
             Part::FleetInstance(_) => "fleet-instance",
+            Part::FleetJob(_) => "fleet-job",
         };
         (self.job.as_str(), part)
     }
@@ -201,6 +213,7 @@ impl StateChange {
             Part::PauseOfAll(all) => all.is_none(),
             Part::StepsBack(steps) => steps.is_empty(),
             Part::FleetInstance(instance) => instance.is_none(),
+            Part::FleetJob(saved) => saved.is_none(),
         }
     }
 
@@ -214,6 +227,7 @@ impl StateChange {
             Part::PauseOfAll(_) => Part::PauseOfAll(None),
             Part::StepsBack(_) => Part::StepsBack(Vec::new()),
             Part::FleetInstance(_) => Part::FleetInstance(None),
+            Part::FleetJob(_) => Part::FleetJob(None),
         };
         StateChange { job: self.job.clone(), part }
     }

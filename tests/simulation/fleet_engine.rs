@@ -1,6 +1,6 @@
 //! An engine of a fleet in memory, with the transactions, leases and watch of etcd.
 
-use cronwheel::scheduler::{FleetAnswer, FleetEntry, FleetKey, LEASE_MS, Mark, Transaction};
+use cronwheel::scheduler::{FleetAnswer, FleetEntry, FleetKey, LEASE_MS, Transaction};
 use std::collections::BTreeMap;
 
 #[derive(Clone)]
@@ -44,12 +44,6 @@ impl Engine {
     pub fn restore(&mut self, snapshot: Engine, at: i64) {
         (self.keys, self.leases, self.revision) = (snapshot.keys, snapshot.leases, snapshot.revision);
         self.extend_leases(at);
-    }
-
-    /// Whether the last slot of a job has no outcome yet.
-    pub fn has_open_mark(&self) -> bool {
-        let marks = self.keys.range("mark/".to_owned().."mark0".to_owned());
-        marks.filter_map(|(_, value)| Mark::of_text(&value.text)).any(|mark| mark.is_open())
     }
 
     /// When the next lease ends.
@@ -101,6 +95,12 @@ impl Engine {
             self.set(change.key.clone(), change.value.clone(), change.lease);
         }
         FleetAnswer::Done { revision: self.revision }
+    }
+
+    /// Writes a key, whatever it is.
+    pub fn put(&mut self, key: &FleetKey, text: &str) {
+        self.revision += 1;
+        self.set(key.to_string(), Some(text.to_owned()), None);
     }
 
     /// Writes the clock of a node with a renewal.

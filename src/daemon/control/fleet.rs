@@ -282,7 +282,10 @@ fn history_of(entries: &[FleetEntry]) -> cron::FleetHistory {
         started_at: outcome.started_at_ms.map(Time::of_ms),
         ended_at: outcome.ended_at_ms.map(Time::of_ms),
         outcome: outcome.outcome,
-        detail: outcome.detail,
+        detail: outcome.detail.map(|detail| match outcome.count {
+            0 | 1 => detail,
+            count => format!("{detail}, {count} slots"),
+        }),
         fence: outcome.fence,
     };
     cron::FleetHistory { outcomes: outcomes.into_iter().map(shown).collect() }

@@ -36,7 +36,7 @@ pub(in crate::scheduler) struct FleetCache {
     marks: BTreeMap<JobId, Known<Mark>>,
     runs: BTreeMap<JobId, Known<RunKey>>,
     pauses: BTreeMap<JobId, Known<FleetPause>>,
-    /// Pauses that somebody has ended.
+    /// Pauses that somebody has ended, or replaced by another one.
     ended_pauses: Vec<(JobId, FleetPause)>,
     /// Boots of machines that are not there any more, with the last name of the node, and since when that is known.
     gone: BTreeMap<String, (String, i64)>,
@@ -60,6 +60,12 @@ impl FleetCache {
         // A node that was gone may have been back meanwhile: that counts anew from now on.
         listed.gone.clear();
         let old = std::mem::replace(self, *listed);
+        self.ended_pauses = old.ended_pauses;
+        for (job, known) in &self.pauses {
+            // Perhaps this node has not seen its end.
+            self.ended_pauses
+                .extend(known.value.iter().filter(|pause| pause.is_ended).map(|pause| (job.clone(), pause.clone())));
+        }
         self.minimum_marks = old.minimum_marks;
         for (job, known) in &old.marks {
             if let Some(mark) = &known.value {
@@ -146,7 +152,9 @@ impl FleetCache {
                 let is_full = self.pauses.len() >= MOST_JOBS && !self.pauses.contains_key(job);
                 let old = self.pauses.get(job).and_then(|known| known.value.clone());
                 let is_changed = !is_full && set(&mut self.pauses, job, value, entry.revision, now_ms, json);
-                if let Some(old) = old.filter(|_| is_changed && value.is_none()) {
+                let new = self.pauses.get(job).and_then(|known| known.value.as_ref());
+                let goes_on = |old: &FleetPause| new.is_some_and(|new| new.is_same(old) && !new.is_ended);
+                if let Some(old) = old.filter(|old| is_changed && !goes_on(old)) {
                     self.ended_pauses.push((job.clone(), old));
                 }
                 is_changed
@@ -187,6 +195,11 @@ impl FleetCache {
         self.marks.get(job)
     }
 
+    /// Whether this version cannot read the mark of a job.
+    pub(in crate::scheduler) fn is_mark_unreadable(&self, job: &JobId) -> bool {
+        self.marks.get(job).is_some_and(|known| known.value.is_none())
+    }
+
     /// What the mark of a job was before the engine was restored from a snapshot.
     pub(in crate::scheduler) fn minimum_mark(&self, job: &JobId) -> Option<&Mark> {
         self.minimum_marks.get(job)
@@ -223,7 +236,7 @@ impl FleetCache {
         self.runs.get(job)
     }
 
-    /// Takes out the pauses that somebody has ended.
+    /// Takes out the pauses that somebody has ended, or replaced by another one.
     pub(in crate::scheduler) fn take_ended_pauses(&mut self) -> Vec<(JobId, FleetPause)> {
         std::mem::take(&mut self.ended_pauses)
     }

@@ -12,6 +12,8 @@ pub(in crate::scheduler) struct FleetLink {
     is_listed: bool,
     /// Whether the node key is there under the lease.
     is_published: bool,
+    /// Since when, in milliseconds of the monotonic clock.
+    published_ms: i64,
     /// When the last renewal of the lease was sent that has succeeded.
     renewed_ms: i64,
     /// When the engine was last known to be there and not to be there, in milliseconds of the monotonic clock.
@@ -40,8 +42,16 @@ impl FleetLink {
     }
 
     /// The node key has been written.
-    pub(in crate::scheduler) fn note_published(&mut self) {
+    pub(in crate::scheduler) fn note_published(&mut self, now_ms: i64) {
+        if !self.is_published {
+            self.published_ms = now_ms;
+        }
         self.is_published = self.is_listed;
+    }
+
+    /// Since when this node acts for the fleet, in milliseconds of the monotonic clock. Only while it may.
+    pub(in crate::scheduler) fn published_ms(&self) -> i64 {
+        self.published_ms
     }
 
     /// The lease was renewed.

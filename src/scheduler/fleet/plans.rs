@@ -3,11 +3,11 @@
 use super::cache::Known;
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::message::{Change, Compare, Transaction};
-use super::state::{ClaimPlan, Fleet, Report};
-use super::value::{FleetOutcome, Mark, MarkState, NodeRecord, RunKey};
+use super::state::{ClaimPlan, Fleet, PendingSkip, Report, WithoutRun};
+use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey};
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{SkipReason, Trigger};
+use crate::scheduler::run_record::{MissReason, Trigger};
 use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::{BY_HAND, SlotClaim};
 
@@ -67,8 +67,13 @@ impl Fleet {
         let is_same_slot = mark.is_some_and(|mark| mark.slot == slot);
         let mut compares = vec![Fleet::compare(&mark_key, known.map(|known| known.text.as_str()))];
         let mut changes = Vec::new();
-        let (mut previous, mut new_number) = (None, None);
-        match (earlier, start.trigger) {
+        let mut new_number = None;
+        // What was perhaps claimed before counts only if it was.
+        let made = |claim: SlotClaim| match claim.is_unsure() {
+            true => own.filter(|own| own.run == claim.run),
+            false => Some(claim),
+        };
+        match (earlier.and_then(made), start.trigger) {
             // A further attempt: the claim is still there.
             (Some(claim), _) => {
                 if !is_same_slot || !is_open || own.is_none_or(|own| own.run != claim.run) {
@@ -103,7 +108,7 @@ impl Fleet {
                     return ClaimPlan::Taken;
                 }
                 let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
-                (previous, new_number) = (mark.map(|mark| mark.slot), Some(number));
+                new_number = Some(number);
                 changes.push(put(&mark_key, self.mark_of(slot, run, number).to_string(), None));
                 changes.push(self.running_outcome(job, slot, run, number));
             }
@@ -117,7 +122,7 @@ impl Fleet {
             compares.push(Fleet::compare(&run_key, other.map(|other| other.text.as_str())));
             changes.push(put(&run_key, self.run_key(slot, run), Some(lease)));
         }
-        ClaimPlan::Send { transaction: Transaction { compares, changes }, previous, number: new_number }
+        ClaimPlan::Send { transaction: Transaction { compares, changes }, number: new_number }
     }
 
     /// What is to be done before a run by hand is started of which no other may go on: it takes the run key.
@@ -133,7 +138,7 @@ impl Fleet {
         let key = FleetKey::Run(job.clone());
         let compares = vec![Fleet::compare(&key, other.map(|other| other.text.as_str()))];
         let changes = vec![put(&key, self.run_key(start.scheduled_at, run), Some(lease))];
-        ClaimPlan::Send { transaction: Transaction { compares, changes }, previous: None, number: None }
+        ClaimPlan::Send { transaction: Transaction { compares, changes }, number: None }
     }
 
     /// The claim of a start, as the mark shows it before the answer has come.
@@ -194,6 +199,8 @@ impl Fleet {
             outcome: "running".to_owned(),
             detail: None,
             fence: None,
+            count: 1,
+            until: None,
         }
     }
 
@@ -201,14 +208,14 @@ impl Fleet {
         put(&outcome_key(job, number), json(&self.outcome(slot, run)), None)
     }
 
-    /// What is asked for to skip a slot for all. None: it is another node's, or over; with `Some(None)` this node has done it.
+    /// What is asked for so that slots up to `slot` pass without a run. None: they are another node's, or over; with `Some(None)` this node has
+    /// done it.
     pub(in crate::scheduler) fn plan_skip(
         &self,
         job: &JobId,
         slot: i64,
-        run: RunId,
-        reason: SkipReason,
-    ) -> Option<Option<(Transaction, Option<i64>)>> {
+        skip: &PendingSkip,
+    ) -> Option<Option<Transaction>> {
         let key = FleetKey::Mark(job.clone());
         let known = self.cache.mark(job);
         let mark = known.and_then(|known| known.value.as_ref());
@@ -216,26 +223,33 @@ impl Fleet {
             return None;
         }
         if let Some(mark) = mark.filter(|mark| mark.slot >= slot) {
-            let is_ours = mark.slot == slot && self.own_run(&mark.nonce) == Some(run);
+            let is_ours = mark.slot == slot && self.own_run(&mark.nonce) == Some(skip.run);
             return is_ours.then_some(None);
         }
         if self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot) {
             return None;
         }
         let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
-        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, run, number) };
-        let outcome = FleetOutcome {
+        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, skip.run, number) };
+        let words = match skip.what {
+            WithoutRun::Skipped(reason) => Some(("skipped", reason.as_str())),
+            WithoutRun::Unclaimed => Some(("missed", MissReason::NoNode.as_str())),
+            WithoutRun::Decided => None,
+        };
+        let outcome = words.map(|(word, detail)| FleetOutcome {
             run: None,
             attempt: 0,
-            outcome: "skipped".to_owned(),
-            detail: Some(reason.as_str().to_owned()),
-            ..self.outcome(slot, run)
-        };
-        let transaction = Transaction {
+            outcome: word.to_owned(),
+            detail: Some(detail.to_owned()),
+            count: skip.count,
+            until: (skip.count > 1).then_some(slot),
+            ..self.outcome(skip.first.0, skip.run)
+        });
+        let outcome = outcome.map(|outcome| put(&outcome_key(job, number), json(&outcome), None));
+        Some(Some(Transaction {
             compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
-            changes: vec![put(&key, new.to_string(), None), put(&outcome_key(job, number), json(&outcome), None)],
-        };
-        Some(Some((transaction, mark.map(|mark| mark.slot))))
+            changes: [put(&key, new.to_string(), None)].into_iter().chain(outcome).collect(),
+        }))
     }
 
     /// What is asked for to report an end. None: the engine has it, or does not want it.
@@ -248,8 +262,10 @@ impl Fleet {
             true => mark.run() == Some(run.0),
             false => mark.run() == Some(run.0) && mark.node == self.settings.node && report.state != MarkState::Lost,
         };
-        let own = own.filter(|(mark, _)| mark.number == number && mark.is_open() && is_of_report(mark));
-        let outcome_key = outcome_key(job, number);
+        // Of a claim that was perhaps made the number is not certain, but no other has its nonce.
+        let is_number = |mark: &Mark| mark.number == number || mark.instance() == self.instance;
+        let own = own.filter(|(mark, _)| is_number(mark) && mark.is_open() && is_of_report(mark));
+        let outcome_key = outcome_key(job, own.map_or(number, |(mark, _)| mark.number));
         let outcome = put(&outcome_key, json(&report.outcome), None);
         let mut transaction = match own {
             _ if report.claim.is_by_hand() => Transaction { compares: Vec::new(), changes: vec![outcome] },
@@ -363,17 +379,33 @@ impl Fleet {
         })
     }
 
-    /// The pause of a job as somebody has asked for it. None: it is so.
+    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later.
     pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
-        let wanted = self.wanted_pauses.get(job)?.as_ref().map(json);
-        let known = self.cache.pause(job).map(|known| known.text.clone());
-        if known == wanted {
+        let wanted = self.wanted_pauses.get(job)?;
+        let known = self.cache.pause(job);
+        let old = match known {
+            Some(known) => Some(known.value.as_ref()?),
+            None => None,
+        };
+        let number = old.map_or(0, |old| old.number);
+        let changed_at = old.map(|old| if old.is_ended { old.until } else { old.from });
+        // What the user has seen is changed whatever the clocks say.
+        if number != wanted.known && changed_at.is_some_and(|at| at > wanted.at) {
             return None;
         }
+        let number = number.saturating_add(1);
+        let new = match &wanted.pause {
+            Some(pause) if old.is_some_and(|old| old.is_same(pause)) => return None,
+            Some(pause) => FleetPause { number, ..pause.clone() },
+            None => {
+                let old = old.filter(|old| !old.is_ended)?;
+                FleetPause { until: old.until.min(wanted.at), is_ended: true, number, ..old.clone() }
+            }
+        };
         let key = FleetKey::Pause(job.clone());
         Some(Transaction {
-            compares: vec![Fleet::compare(&key, known.as_deref())],
-            changes: vec![Change { key: key.to_string(), value: wanted, lease: None }],
+            compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
+            changes: vec![put(&key, json(&new), None)],
         })
     }
 

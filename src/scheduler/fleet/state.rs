@@ -1,7 +1,9 @@
 //! The state of a node of a fleet: what it knows of the fleet, what it has asked the engine for, and what it still has to do.
 
+use super::away::AwaySlots;
 use super::cache::{FleetCache, Known};
-use super::key::FleetKey;
+use super::claims::{PendingClaim, PendingClaims};
+use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::link::FleetLink;
 use super::load::FleetLoad;
 use super::message::{Change, FleetAnswer, FleetEntry, FleetRequest, Transaction};
@@ -15,14 +17,16 @@ use crate::scheduler::job_id::JobId;
 use crate::scheduler::now::Now;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
-use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::SlotClaim;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Slots of one job that wait for their turn. Of more the oldest is dropped: other nodes have had time enough to claim it.
 const MOST_PENDING: usize = 60;
 /// How much later than the median of the fleet's clocks a slot may be when it is claimed. Milliseconds.
 pub(in crate::scheduler) const AHEAD_MS: i64 = 5_000;
+/// So long the engine may be away before `CRON_FLEET_AWAY` decides about a slot. Milliseconds.
+pub(in crate::scheduler) const AWAY_MS: i64 = 10_000;
 /// A node whose clock differs by more from the median is not in the fleet. Milliseconds.
 pub(super) const MOST_SKEW_MS: i64 = 30_000;
 /// Sleeps of the machine that are remembered. Messages are not older.
@@ -42,18 +46,20 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) jobs: BTreeMap<JobId, FleetJob>,
     wakes: BTreeSet<(i64, JobId)>,
     /// Runs that wait for their claims.
-    pub(in crate::scheduler) claims: BTreeMap<RunId, PendingClaim>,
+    pub(in crate::scheduler) claims: PendingClaims,
     /// Slots that are to be skipped for all.
     pub(in crate::scheduler) skips: BTreeMap<(JobId, Timestamp), PendingSkip>,
     /// Ends that the engine does not know yet, by the number of the claim.
     pub(in crate::scheduler) reports: BTreeMap<(JobId, u64), Report>,
+    /// Jobs of which something else is to be saved than before.
+    pub(in crate::scheduler) changed: BTreeSet<JobId>,
     /// Requests without an answer.
     requests: BTreeMap<u64, (Purpose, Transaction)>,
     last_request: u64,
-    /// Pauses that somebody has asked for on this node, as they are to be. None: the pause is to end.
-    pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, Option<FleetPause>>,
-    /// The last slots that this node has run without a claim, as the engine was away.
-    pub(in crate::scheduler) run_unclaimed: BTreeMap<JobId, i64>,
+    /// Pauses and ends of pauses that somebody has asked for on this node, and that the engine does not know yet.
+    pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, WantedPause>,
+    /// The slots about which this node has decided while the engine was away.
+    pub(super) away: BTreeMap<JobId, AwaySlots>,
     /// Slots that earlier daemons of this boot have begun, perhaps without a claim.
     pub(in crate::scheduler) begun_here: BTreeSet<(JobId, Timestamp)>,
     /// What jobs have asked for.
@@ -72,6 +78,17 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) sweep: Sweep,
 }
 
+/// A pause, or the end of one, that somebody has asked for on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::scheduler) struct WantedPause {
+    /// The pause. None: the pause is to end.
+    pub(in crate::scheduler) pause: Option<FleetPause>,
+    /// When it was asked for, seconds of UTC.
+    pub(in crate::scheduler) at: i64,
+    /// The number of the pause that this node knew then. 0: it knew none.
+    pub(in crate::scheduler) known: u64,
+}
+
 /// What is known of a job beside the keys.
 #[derive(Debug, Default)]
 pub(in crate::scheduler) struct FleetJob {
@@ -88,42 +105,45 @@ pub(in crate::scheduler) struct PendingSlot {
     pub(in crate::scheduler) since_ms: i64,
 }
 
-/// A run that waits for its claim.
-#[derive(Debug)]
-pub(in crate::scheduler) struct PendingClaim {
-    pub(in crate::scheduler) start: Box<RunRequest>,
-    /// When it was first asked for, in milliseconds of the monotonic clock.
-    pub(in crate::scheduler) since_ms: i64,
-    /// The request that has not been answered.
-    pub(in crate::scheduler) request: Option<u64>,
-    /// The slot of the mark that it replaces.
-    pub(in crate::scheduler) previous: Option<i64>,
-    /// How often it was refused.
-    pub(in crate::scheduler) tries: u32,
-    /// The numbers of the claims that were asked for, and of which it is not certain that they were not made.
-    pub(in crate::scheduler) unsure: Vec<u64>,
-    /// Whether a request of an earlier connection had no answer: the run key may be under the lease of that.
-    pub(in crate::scheduler) has_old_request: bool,
-}
-
-/// A slot that is to be skipped for the whole fleet.
+/// Slots that pass without a run, for the whole fleet. They are kept by the last of them.
 #[derive(Debug)]
 pub(in crate::scheduler) struct PendingSkip {
-    pub(in crate::scheduler) reason: SkipReason,
+    pub(in crate::scheduler) what: WithoutRun,
     pub(in crate::scheduler) trigger: Trigger,
-    /// The id that it has in the mark; no run has it.
+    /// The first of them.
+    pub(in crate::scheduler) first: Timestamp,
+    /// How many they are.
+    pub(in crate::scheduler) count: u64,
+    /// The slot of the mark when they were found to be nobody's. What is found again where that has changed.
+    pub(in crate::scheduler) after: Option<i64>,
+    /// The id that they have in the mark; no run has it.
     pub(in crate::scheduler) run: RunId,
     pub(in crate::scheduler) since_ms: i64,
+    /// Whether the engine was there and refused to change anything when it was last asked for.
+    pub(in crate::scheduler) has_failed: bool,
+    /// Then it is not asked for again before that, in milliseconds of the monotonic clock.
+    pub(in crate::scheduler) retry_ms: i64,
     pub(in crate::scheduler) request: Option<u64>,
-    pub(in crate::scheduler) previous: Option<i64>,
+}
+
+/// Why slots pass without a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::scheduler) enum WithoutRun {
+    /// They are skipped by a rule.
+    Skipped(SkipReason),
+    /// No node has claimed them.
+    Unclaimed,
+    /// They have their outcomes on this node, which has decided about them while the engine was away.
+    Decided,
 }
 
 /// The end of a claimed slot, for the engine.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::scheduler) struct Report {
     pub(in crate::scheduler) claim: SlotClaim,
     pub(in crate::scheduler) outcome: FleetOutcome,
     pub(in crate::scheduler) state: MarkState,
+    #[serde(skip)]
     pub(in crate::scheduler) request: Option<u64>,
 }
 
@@ -180,8 +200,6 @@ pub(in crate::scheduler) enum ClaimPlan {
     /// Ask for this.
     Send {
         transaction: Transaction,
-        /// The slot of the mark that it replaces.
-        previous: Option<i64>,
         /// The number of the claim. None: no slot is claimed by it.
         number: Option<u64>,
     },
@@ -191,6 +209,16 @@ pub(in crate::scheduler) enum ClaimPlan {
     Taken,
     /// A run goes on, and overlap is forbidden.
     Busy,
+}
+
+impl WithoutRun {
+    /// The rule by which they are skipped.
+    pub(in crate::scheduler) fn reason(self) -> Option<SkipReason> {
+        match self {
+            WithoutRun::Skipped(reason) => Some(reason),
+            WithoutRun::Unclaimed | WithoutRun::Decided => None,
+        }
+    }
 }
 
 impl Fleet {
@@ -203,13 +231,14 @@ impl Fleet {
             link: FleetLink::new(now_ms),
             jobs: BTreeMap::new(),
             wakes: BTreeSet::new(),
-            claims: BTreeMap::new(),
+            claims: PendingClaims::default(),
             skips: BTreeMap::new(),
             reports: BTreeMap::new(),
+            changed: BTreeSet::new(),
             requests: BTreeMap::new(),
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
-            run_unclaimed: BTreeMap::new(),
+            away: BTreeMap::new(),
             begun_here: BTreeSet::new(),
             tasks: VecDeque::new(),
             published: (String::new(), String::new()),
@@ -407,15 +436,47 @@ impl Fleet {
 
     /// Keeps the end of a claimed slot until the engine has it.
     pub(in crate::scheduler) fn add_report(&mut self, job: JobId, report: Report) {
-        if self.reports.len() >= MOST_REPORTS {
-            self.reports.pop_first();
+        let is_by_hand = report.claim.is_by_hand();
+        let of_kind = self.reports_of(&job).filter(|other| other.claim.is_by_hand() == is_by_hand);
+        let numbers: Vec<u64> = of_kind.map(|other| other.claim.number).collect();
+        // The engine keeps no more outcomes of the job.
+        if let Some(oldest) = numbers.first().filter(|_| numbers.len() as u64 >= OUTCOMES_KEPT) {
+            self.remove_report(&job, *oldest);
         }
+        if self.reports.len() >= MOST_REPORTS
+            && let Some(((job, number), _)) = self.reports.first_key_value()
+        {
+            let (job, number) = (job.clone(), *number);
+            self.remove_report(&job, number);
+        }
+        self.changed.insert(job.clone());
         self.reports.insert((job, report.claim.number), report);
+    }
+
+    /// Keeps what somebody has asked for about the pause of a job, or forgets it. Returns what was kept before.
+    pub(in crate::scheduler) fn want_pause(&mut self, job: &JobId, wanted: Option<WantedPause>) -> Option<WantedPause> {
+        self.changed.insert(job.clone());
+        match wanted {
+            Some(wanted) => self.wanted_pauses.insert(job.clone(), wanted),
+            None => self.wanted_pauses.remove(job),
+        }
+    }
+
+    /// The engine knows an end, or does not want it.
+    pub(in crate::scheduler) fn remove_report(&mut self, job: &JobId, number: u64) {
+        if self.reports.remove(&(job.clone(), number)).is_some() {
+            self.changed.insert(job.clone());
+        }
+    }
+
+    /// The ends of a job that the engine does not know yet, oldest claim first.
+    pub(in crate::scheduler) fn reports_of(&self, job: &JobId) -> impl Iterator<Item = &Report> {
+        self.reports.range((job.clone(), 0)..=(job.clone(), u64::MAX)).map(|(_, report)| report)
     }
 
     /// Takes out a claim that is not carried on. If it is made all the same, its slot is lost.
     pub(in crate::scheduler) fn give_up_claim(&mut self, run: RunId) -> Option<PendingClaim> {
-        let claim = self.claims.remove(&run)?;
+        let claim = self.claims.remove(run)?;
         for number in &claim.unsure {
             let job = &claim.start.job;
             if !self.reports.contains_key(&(job.clone(), *number)) {
@@ -425,8 +486,23 @@ impl Fleet {
         Some(claim)
     }
 
+    /// When `CRON_FLEET_AWAY` decides about something that waits since then, as the engine is away or refuses to change anything. Milliseconds of
+    /// the monotonic clock.
+    pub(in crate::scheduler) fn decides_ms(&self, since_ms: i64, now_ms: i64) -> i64 {
+        let is_up = self.link.is_up(now_ms);
+        let since_ms = if is_up { since_ms } else { since_ms.max(self.link.away_since_ms()) };
+        since_ms.saturating_add(AWAY_MS)
+    }
+
+    /// Whether something of a job that is about an older slot waits for the engine. Slots are claimed in their order.
+    pub(in crate::scheduler) fn has_older(&self, id: &JobId, slot: Timestamp) -> bool {
+        let is_older = |claim: &PendingClaim| claim.is_of_slot() && claim.start.scheduled_at < slot.0;
+        self.skips.range((id.clone(), Timestamp(i64::MIN))..(id.clone(), slot)).next().is_some()
+            || self.claims.of_job(id).any(|(_, claim)| is_older(claim))
+    }
+
     /// Whether the end of a slot has not reached the engine yet.
     pub(in crate::scheduler) fn has_report(&self, job: &JobId, slot: i64) -> bool {
-        self.reports.range((job.clone(), 0)..=(job.clone(), u64::MAX)).any(|(_, report)| report.outcome.slot == slot)
+        self.reports_of(job).any(|report| report.outcome.slot == slot)
     }
 }

@@ -124,12 +124,13 @@ pub struct RunKey {
     pub slot: i64,
 }
 
-/// The pause of a job (JSON).
+/// The last pause of a job, in force or over (JSON). The key is changed and never deleted while the job is there: each change has a higher
+/// number, so that no value comes twice and a change that is executed a second time, however late, changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetPause {
     /// When it began, seconds of UTC.
     pub from: i64,
-    /// When it ends, seconds of UTC.
+    /// When it ends or was ended, seconds of UTC.
     pub until: i64,
     /// Who has asked for it, by login name.
     pub by: String,
@@ -139,6 +140,19 @@ pub struct FleetPause {
     pub is_by_root: bool,
     /// The node on which it was asked for.
     pub node: String,
+    /// Whether somebody has ended it before its time.
+    #[serde(default)]
+    pub is_ended: bool,
+    /// The number of the change among all pauses and ends of pauses of the job.
+    #[serde(default)]
+    pub number: u64,
+}
+
+impl FleetPause {
+    /// Whether it is that pause, perhaps ended or prolonged since.
+    pub fn is_same(&self, other: &FleetPause) -> bool {
+        (self.from, &self.by, &self.node) == (other.from, &other.by, &other.node)
+    }
 }
 
 /// How a slot of a fleet job has ended (JSON).
@@ -162,4 +176,18 @@ pub struct FleetOutcome {
     pub detail: Option<String>,
     /// The fence of the claim: its revision. None: nothing was claimed for it.
     pub fence: Option<u64>,
+    /// How many slots this stands for, if it is not one.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+    /// The last of several slots, seconds of UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
 }

@@ -10,6 +10,7 @@ use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{EndReason, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_request::RunRules;
 use crate::scheduler::run_result::RunResult;
+use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::turn::Turn;
 
 impl Jobs {
@@ -59,8 +60,11 @@ impl Jobs {
 
     /// Decides what follows from the end of a run: a retry, notices, waiting slots.
     pub(in crate::scheduler) fn handle_end(&mut self, ended: &RunResult, turn: &mut Turn<'_>) {
-        let Some((id, active)) = self.take_run(ended.run) else { return };
+        let Some((id, mut active)) = self.take_run(ended.run) else { return };
         turn.note_change(&id);
+        if self.is_of_fleet(&id) && !active.item.is_manual {
+            active.item.claim.get_or_insert(SlotClaim::unsure(ended.run));
+        }
         let Some(job) = self.jobs.get(&id) else { return };
         let policy = job.spec.policy.clone();
         let record = record_of(&id, job.spec.line, &active, ended, &policy);

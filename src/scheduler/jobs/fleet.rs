@@ -2,7 +2,7 @@
 
 use super::job::{ActiveRun, Item, Job};
 use super::registry::Jobs;
-use crate::crontab::{FleetMode, Overlap, Policy};
+use crate::crontab::{FleetAway, FleetMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
@@ -19,6 +19,11 @@ pub(in crate::scheduler) struct FleetActiveRun<'a> {
     pub(in crate::scheduler) claim: Option<SlotClaim>,
     pub(in crate::scheduler) policy: &'a Policy,
     pub(in crate::scheduler) is_by_hand: bool,
+}
+
+/// Whether a node starts slots of a job without a claim while the engine is away. What may fail over never is.
+pub(in crate::scheduler) fn runs_when_away(policy: &Policy) -> bool {
+    policy.fleet.away == FleetAway::Run && policy.fleet.mode != FleetMode::OneWithFailover
 }
 
 /// Whether only one run of a job may be in progress in the fleet.
@@ -61,7 +66,7 @@ impl Jobs {
         let Some(id) = self.runs.get(&run).cloned() else { return };
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let active = job.state.running.iter_mut().find(|active| active.run == run);
-        if let Some(active) = active.filter(|active| active.item.claim.is_none()) {
+        if let Some(active) = active.filter(|active| active.item.claim.is_none_or(SlotClaim::is_unsure)) {
             (active.item.claim, active.is_queued) = (Some(claim), false);
             turn.note_change(&id);
         }
@@ -129,17 +134,17 @@ impl Jobs {
         self.enter_group(id, item, turn);
     }
 
-    /// Records that a slot was skipped, here or for the whole fleet.
+    /// Records that slots were skipped, here or for the whole fleet: the first, the last and how many they are.
     pub(in crate::scheduler) fn record_fleet_skip(
         &mut self,
         id: &JobId,
-        slot: Timestamp,
+        (first, last, count): (Timestamp, Timestamp, u64),
         trigger: Trigger,
         reason: SkipReason,
         turn: &mut Turn<'_>,
     ) {
         turn.note_change(id);
-        self.add_to_row(id, reason, trigger, (slot, slot), 1, turn);
+        self.add_to_row(id, reason, trigger, (first, last), count, turn);
     }
 
     /// Records slots that no node has claimed.

@@ -44,7 +44,7 @@ mod start_gate;
 mod start_next;
 
 pub(super) use catch_up::{CAUGHT_UP, OlderSlots};
-pub(super) use fleet::{FleetActiveRun, runs_alone};
+pub(super) use fleet::{FleetActiveRun, runs_alone, runs_when_away};
 pub(super) use group::GroupKey;
 pub(super) use job::{Item, JobSpec, JobState};
 pub use notice::{Notice, NoticeEvent};

@@ -10,6 +10,7 @@ impl Fleet {
         self.tell(|| format!("n{node} starts"));
         let of = &mut self.nodes[node];
         of.condition = Condition::Works;
+        of.daemons += 1;
         let now = of.now(self.at);
         let mut plan = Scheduler::new(Zone::utc(), now);
         plan.set_caller("alice");
@@ -18,7 +19,7 @@ impl Fleet {
             labels: Vec::new(),
             weight: 1,
             version: "1".to_owned(),
-            fresh_instance: format!("{node:x}b{:x}", of.boot),
+            fresh_instance: format!("{node:x}b{:x}d{:x}", of.boot, of.daemons),
         });
         plan.reserve_runs_from(RunId(of.next_run));
         let loaded = plan.handle(Event::Load { source: source("/spool/alice"), table: table(&self.text) }, now);
@@ -31,7 +32,12 @@ impl Fleet {
                 scheduled_at: Timestamp(of.request.scheduled_at),
             })
             .collect();
-        let undelivered = std::mem::take(&mut of.undelivered);
+        let mut undelivered = std::mem::take(&mut of.undelivered);
+        // An earlier daemon was told of these, and has not saved what follows.
+        let saved = &of.saved;
+        let is_unsaved = |end: &&(EarlierRun, RunResult)| saved.lacks_end_of(end.0.run, &end.0.job, end.0.scheduled_at);
+        undelivered.extend(of.delivered.iter().filter(is_unsaved).cloned());
+        of.delivered.extend(undelivered.iter().cloned());
         earlier.extend(undelivered.iter().map(|(run, _)| run.clone()));
         let known: Vec<EarlierRun> =
             of.begun.iter().filter(|(at, _)| self.at - at < 500_000).map(|(_, run)| run.clone()).collect();
@@ -87,14 +93,15 @@ impl Fleet {
     }
 
     fn perform(&mut self, node: usize, actions: Vec<Action>, crash: Option<Crash>) {
-        let most = crash.map_or(usize::MAX, |crash| crash.actions);
+        // What is saved in a turn is written together, at its end.
         let is_written = crash.is_none_or(|crash| crash.is_written);
+        let most = crash.filter(|_| !is_written).map_or(usize::MAX, |crash| crash.actions);
         for (number, action) in actions.into_iter().enumerate() {
             let is_lost = number >= most;
             match action {
                 Action::ReserveRuns(upto) => self.nodes[node].next_run = upto.0,
-                Action::SaveState(change) if is_written && !is_lost => self.nodes[node].saved.apply(*change),
-                Action::Completed(upto) if is_written && !is_lost => {
+                Action::SaveState(change) if is_written => self.nodes[node].saved.apply(*change),
+                Action::Completed(upto) if is_written => {
                     self.nodes[node].completed = Some(upto);
                     self.nodes[node].saved.set_handled(upto);
                 }
@@ -126,6 +133,13 @@ impl Fleet {
                 }
                 _ => {}
             }
+        }
+        let at = self.at;
+        let of = &mut self.nodes[node];
+        of.versions.push_back((at, of.saved.clone(), of.completed));
+        // The oldest one is on the disk.
+        while of.versions.get(1).is_some_and(|(since, ..)| *since < at - 4_000) {
+            of.versions.pop_front();
         }
     }
 
@@ -234,11 +248,13 @@ impl Fleet {
         result.started_at_ms = started.map(|at| base_ms() + at);
         result.is_timeout = is_over;
         let of = &mut self.nodes[node];
+        let scheduled_at = Timestamp(request.scheduled_at);
+        let run = EarlierRun { run: request.run, job: request.job.clone(), scheduled_at };
         if of.plan.is_some() {
+            of.delivered.push((run, result.clone()));
             return self.turn(node, vec![Event::RunEnded(Box::new(result))]);
         }
-        let scheduled_at = Timestamp(request.scheduled_at);
-        of.undelivered.push((EarlierRun { run: request.run, job: request.job.clone(), scheduled_at }, result));
+        of.undelivered.push((run, result));
     }
 
     fn crash(&mut self, node: usize, crash: Crash) {
@@ -252,11 +268,21 @@ impl Fleet {
         if crash.is_renamed {
             of.name.push('r');
         }
+        if crash.lost_ms > 0 {
+            let is_kept = |version: &&(i64, SavedState, Option<Timestamp>)| version.0 <= at - crash.lost_ms;
+            let kept = of.versions.iter().rfind(is_kept).or(of.versions.front()).cloned();
+            if let Some((_, saved, completed)) = kept {
+                (of.saved, of.completed) = (saved, completed);
+            }
+            of.versions.clear();
+        }
+        of.has_lost_state |= crash.is_reboot && (crash.lost_ms > 0 || !crash.is_written);
         // Ends that have not been handled come again.
         for event in std::mem::take(&mut of.inbox) {
             if let Event::RunEnded(result) = event
                 && let Some((_, run)) = of.begun.iter().find(|(_, run)| run.run == result.run)
             {
+                of.delivered.retain(|(run, _)| run.run != result.run);
                 of.undelivered.push((run.clone(), *result));
             }
         }
@@ -264,6 +290,7 @@ impl Fleet {
             of.boot += 1;
             of.completed = None;
             of.undelivered.clear();
+            of.delivered.clear();
             of.begun.clear();
             for (run, of) in std::mem::take(&mut of.running) {
                 let starts = self.starts.get_mut(&(of.request.job.clone(), of.request.scheduled_at));
@@ -323,6 +350,37 @@ impl Fleet {
             Happening::Step(node, step) => {
                 self.nodes[node].skew += step;
                 self.turn(node, vec![Event::Tick]);
+            }
+            Happening::EngineFull(is_full) => self.is_engine_full = is_full,
+            Happening::Pause(node, job, until) => {
+                let of = &self.nodes[node];
+                let (from, skew) = (of.now(self.at).utc, of.skew);
+                let until = Timestamp((base_ms() + until + skew).div_euclid(1_000));
+                let (by, note) = (format!("u{}", self.numbers), String::new());
+                let pause = Pause { from, until, by, note, is_by_root: false, source: None };
+                if until > from {
+                    self.turn(node, vec![Event::Pause { job, pause }]);
+                }
+            }
+            Happening::Resume(node, job) => self.turn(node, vec![Event::Resume { job }]),
+            Happening::ComparePauses => self.compare_pauses(),
+            Happening::Ahead(job, ahead) => {
+                let known = self.engine.get(&FleetKey::Mark(job.clone())).and_then(Mark::of_text);
+                let Some(known) = known.filter(|mark| !mark.is_open() && !self.is_engine_down) else { return };
+                let (before, slot) = (known.slot, (base_ms() + self.at + ahead).div_euclid(1_000));
+                let mark = Mark { slot, state: MarkState::Ended, number: known.number + 1, ..known };
+                self.engine.put(&FleetKey::Mark(job.clone()), &mark.to_string());
+                self.ahead.insert(job, (before, slot));
+                self.show_changes();
+            }
+            Happening::Reset(node, job) => {
+                let of = &mut self.nodes[node];
+                let now = of.now(self.at);
+                if let Some(plan) = of.plan.as_mut().filter(|_| of.condition == Condition::Works) {
+                    let actions = plan.repair_fleet_mark(&job, now).actions;
+                    self.perform(node, actions, None);
+                    self.set_alarm(node);
+                }
             }
             Happening::EngineDown(is_down) => {
                 self.is_engine_down = is_down;

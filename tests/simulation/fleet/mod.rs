@@ -1,9 +1,12 @@
 //! A fleet of three to seven nodes, each with its own scheduler, and an engine in memory: skewed and stepping clocks, stopped and suspended
-//! nodes, cut links, lost and late messages, crashes between any two steps, runs by hand, an engine that is restored from a snapshot. No slot may start twice, and each claimed slot has one outcome.
+//! nodes, cut links, lost and late messages, crashes between any two steps, also with the loss of state that was not on the disk, runs by hand,
+//! pauses, watermarks that are repaired, an engine that is full or restored from a snapshot. No slot may start twice, and each slot that is due has
+//! one outcome.
 //!
 //! `CRONWHEEL_HISTORIES=100000 cargo test --release --test simulation fleet` tries many; a fault names its seed, and
 //! `CRONWHEEL_FIRST_HISTORY=SEED CRONWHEEL_HISTORIES=1` tries that one alone and shows what happened.
 
+mod cases;
 mod daemons;
 mod network;
 mod rules;
@@ -14,11 +17,11 @@ use crate::setup::{source, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, EarlierRun, Event, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetRequest, FleetRun,
-    FleetSettings, JobId, ManualStart, Mark, Now, OUTCOMES_KEPT, RENEW_MS, RunId, RunOutcome, RunRecord, RunRequest,
-    RunResult, SavedState, Scheduler, Transaction, Trigger,
+    FleetSettings, JobId, ManualStart, Mark, MarkState, Now, OUTCOMES_KEPT, Pause, RENEW_MS, RunId, RunOutcome,
+    RunRecord, RunRequest, RunResult, SavedState, Scheduler, Transaction, Trigger,
 };
 use fastrand::Rng;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 /// What the monotonic clock of a machine shows at its boot.
@@ -27,6 +30,11 @@ const BOOTED_MS: i64 = 1_000_000;
 const LAST_SLOT_MS: i64 = 14 * 60_000;
 /// From then on nothing more happens, and everything comes to its end.
 const QUIET_MS: i64 = 15 * 60_000;
+/// All nodes have the same pauses.
+const PAUSES_MS: i64 = QUIET_MS + 110_000;
+/// When all pauses are over, and the last slot of each job after that.
+const PAUSED_UNTIL_MS: i64 = 17 * 60_000 + 20_000;
+const FINAL_SLOT_MS: i64 = 18 * 60_000;
 const UNTIL_MS: i64 = 22 * 60_000;
 /// Where much has to be caught up, one after the other, until then at the latest.
 const LAST_MS: i64 = 200 * 60_000;
@@ -63,11 +71,18 @@ struct Node {
     /// What has come in the meantime.
     inbox: Vec<Event>,
     saved: SavedState,
+    /// What was saved in the last seconds: since when, and the rest of it. The newest may not be on the disk yet.
+    versions: VecDeque<(i64, SavedState, Option<Timestamp>)>,
+    /// Whether it has lost state that was not on the disk with the runs that were going on.
+    has_lost_state: bool,
+    daemons: u64,
     completed: Option<Timestamp>,
     next_run: u64,
     running: BTreeMap<RunId, Run>,
     begun: Vec<(i64, EarlierRun)>,
     undelivered: Vec<(EarlierRun, RunResult)>,
+    /// What daemons of this boot were told of ends.
+    delivered: Vec<(EarlierRun, RunResult)>,
     connection: Option<Connection>,
     /// Whether its link is cut from it to the engine, and from the engine to it.
     cut: (bool, bool),
@@ -93,6 +108,8 @@ struct Crash {
     actions: usize,
     is_written: bool,
     is_reboot: bool,
+    /// What was saved in so many milliseconds before is lost.
+    lost_ms: i64,
     /// The node comes back with another name.
     is_renamed: bool,
     down: i64,
@@ -127,6 +144,14 @@ enum Happening {
     Condition(usize, Condition),
     Step(usize, i64),
     EngineDown(bool),
+    /// The engine has no space: it can be read, and nothing is changed.
+    EngineFull(bool),
+    Pause(usize, JobId, i64),
+    Resume(usize, JobId),
+    ComparePauses,
+    /// The watermark of a job is in the future, as the clocks were wrong.
+    Ahead(JobId, i64),
+    Reset(usize, JobId),
     /// The engine is stopped, and comes back with the keys that it had at the moment of the snapshot.
     Snapshot,
     Restore,
@@ -140,6 +165,7 @@ struct Fleet {
     nodes: Vec<Node>,
     engine: Engine,
     is_engine_down: bool,
+    is_engine_full: bool,
     events: BTreeMap<(i64, u64), What>,
     numbers: u64,
     text: String,
@@ -154,6 +180,8 @@ struct Fleet {
     snapshot: Option<Engine>,
     /// Whether the engine has lost keys.
     is_restored: bool,
+    /// For jobs whose watermark was in the future: after which slot, and up to which.
+    ahead: BTreeMap<JobId, (i64, i64)>,
     /// Runs by hand that have ended.
     by_hand: usize,
     is_told: bool,
@@ -161,6 +189,8 @@ struct Fleet {
 
 #[derive(Clone, Debug)]
 struct Job {
+    /// The slots that are due, seconds of UTC.
+    due: Vec<i64>,
     fails_over: bool,
     runs_when_away: bool,
     is_alone: bool,
@@ -218,9 +248,10 @@ impl Fleet {
             let _ = writeln!(text, "CRON_CATCHUP={}", ["none", "once", "all"][random.usize(..3)]);
             let _ = writeln!(text, "CRON_RETRY={},{}s", if fails > 0 { 2 } else { 0 }, random.u32(1..40));
             let every = [1, 1, 2, 5][random.usize(..4)];
-            let _ = writeln!(text, "0-13/{every} 0 1 5 * {name}");
+            let _ = writeln!(text, "0-13/{every},18 0 1 5 * {name}");
+            let due = (0..14).step_by(every).chain([18]).map(|minute| base_ms() / 1_000 + 60 * minute).collect();
             let duration = [100, 5_000, 50_000, 130_000][random.usize(..4)];
-            let job = Job { fails_over, runs_when_away, is_alone, duration, fails };
+            let job = Job { due, fails_over, runs_when_away, is_alone, duration, fails };
             jobs.insert(JobId::named("alice", name), job);
         }
         let nodes = (0..random.usize(3..=7)).map(|number| Node {
@@ -236,11 +267,15 @@ impl Fleet {
             stopped_at: 0,
             inbox: Vec::new(),
             saved: SavedState::default(),
+            versions: VecDeque::new(),
+            has_lost_state: false,
+            daemons: 0,
             completed: None,
             next_run: 1 + 1_000_000 * number as u64,
             running: BTreeMap::new(),
             begun: Vec::new(),
             undelivered: Vec::new(),
+            delivered: Vec::new(),
             connection: None,
             cut: (false, false),
             connections: 0,
@@ -256,6 +291,7 @@ impl Fleet {
             nodes,
             engine: Engine::default(),
             is_engine_down: false,
+            is_engine_full: false,
             events: BTreeMap::new(),
             numbers: 0,
             text,
@@ -268,6 +304,7 @@ impl Fleet {
             has_crashed: false,
             snapshot: None,
             is_restored: false,
+            ahead: BTreeMap::new(),
             by_hand: 0,
             is_told,
         }
@@ -302,12 +339,15 @@ impl Fleet {
         for _ in 0..random.usize(..6) {
             let (node, from) = (random.usize(..self.nodes.len()), moment(random));
             let to = from + [500, 5_000, 40_000, 200_000][random.usize(..4)];
-            match random.u8(..6) {
+            match random.u8(..7) {
                 0 | 1 => {
+                    let is_reboot = random.u8(..3) == 0;
+                    let lost_ms = if is_reboot { [0, 500, 3_000] } else { [0, 0, 200] }[random.usize(..3)];
                     let crash = Crash {
                         actions: random.usize(..6),
                         is_written: random.bool(),
-                        is_reboot: random.u8(..3) == 0,
+                        is_reboot,
+                        lost_ms,
                         is_renamed: random.u8(..8) == 0,
                         down: random.i64(10..90_000),
                     };
@@ -329,6 +369,10 @@ impl Fleet {
                     happens.push((from, Happening::Step(node, step)));
                     happens.push((to, Happening::Step(node, -step)));
                 }
+                5 => {
+                    happens.push((from, Happening::EngineFull(true)));
+                    happens.push((to, Happening::EngineFull(false)));
+                }
                 _ => {
                     happens.push((from, Happening::EngineDown(true)));
                     happens.push((to, Happening::EngineDown(false)));
@@ -340,6 +384,23 @@ impl Fleet {
             let start = if random.u8(..4) == 0 { ManualStart::Forced } else { ManualStart::ByRules };
             happens.push((moment(random), Happening::RunByHand(random.usize(..self.nodes.len()), job, start)));
         }
+        for _ in 0..random.usize(..3) {
+            let job = self.jobs.keys().nth(random.usize(..self.jobs.len())).cloned().expect("a job");
+            let (from, length) = (moment(random), random.i64(1_000..300_000));
+            // Clocks differ by 20 seconds.
+            let until = Some(from + length).filter(|until| *until < PAUSES_MS - 50_000).unwrap_or(PAUSED_UNTIL_MS);
+            happens.push((from, Happening::Pause(random.usize(..self.nodes.len()), job.clone(), until)));
+            if random.bool() {
+                let at = from + random.i64(0..length);
+                happens.push((at, Happening::Resume(random.usize(..self.nodes.len()), job)));
+            }
+        }
+        if random.u8(..16) == 0 {
+            let job = self.jobs.keys().next().cloned().expect("a job");
+            let at = random.i64(60_000..LAST_SLOT_MS - 180_000);
+            happens.push((at, Happening::Ahead(job.clone(), random.i64(120_000..240_000))));
+            happens.push((at + random.i64(1_000..90_000), Happening::Reset(random.usize(..self.nodes.len()), job)));
+        }
         if random.u8(..16) == 0 {
             let at = moment(random);
             let lost = random.i64(1_000..200_000);
@@ -350,9 +411,19 @@ impl Fleet {
         for (at, happening) in happens {
             self.push(at.min(QUIET_MS), What::Happens(happening));
         }
+        self.push(PAUSES_MS, What::Happens(Happening::ComparePauses));
         for node in 0..self.nodes.len() {
             self.push(-120_000 + 10 * node as i64, What::Start(node));
         }
+    }
+
+    /// Whether all slots have been claimed, and have ended.
+    fn is_over(&self) -> bool {
+        let is_final = |job: &JobId| {
+            let mark = self.engine.get(&FleetKey::Mark(job.clone())).and_then(Mark::of_text);
+            mark.is_some_and(|mark| !mark.is_open() && mark.slot * 1_000 >= base_ms() + FINAL_SLOT_MS)
+        };
+        self.jobs.keys().all(is_final)
     }
 
     fn run(mut self) -> Fleet {
@@ -365,7 +436,7 @@ impl Fleet {
                 self.show_changes();
             }
             self.at = at.max(self.at);
-            if self.at > UNTIL_MS && (self.at > LAST_MS || !self.engine.has_open_mark()) {
+            if self.at > UNTIL_MS && (self.at > LAST_MS || self.is_over()) {
                 break;
             }
             self.step(what);

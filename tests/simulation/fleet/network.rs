@@ -46,7 +46,13 @@ impl Fleet {
                     return;
                 }
                 let name = self.nodes[node].name.clone();
-                if self.engine.renew(lease, self.at) {
+                if self.is_engine_full {
+                    // The clock cannot be written.
+                    self.engine.renew(lease, self.at);
+                    if self.has_lease(node, lease) {
+                        self.disconnect(node);
+                    }
+                } else if self.engine.renew(lease, self.at) {
                     self.engine.put_clock(&name, clock, lease);
                     self.show_changes();
                     if !self.nodes[node].cut.1 {
@@ -70,7 +76,11 @@ impl Fleet {
                 if self.is_engine_down {
                     return;
                 }
-                let answer = self.engine.execute(&transaction);
+                let answer =
+                    match self.is_engine_full && transaction.changes.iter().any(|change| change.value.is_some()) {
+                        true => FleetAnswer::Failed { why: "no space".to_owned() },
+                        false => self.engine.execute(&transaction),
+                    };
                 self.show_changes();
                 if !self.nodes[node].cut.1 && self.random.u8(..30) > 0 {
                     let at = self.at + self.latency();
@@ -144,7 +154,10 @@ impl Fleet {
         if of.connections != number || of.plan.is_none() || of.connection.is_some() {
             return;
         }
-        let works = of.condition == Condition::Works && of.cut == (false, false) && !self.is_engine_down;
+        let works = of.condition == Condition::Works
+            && of.cut == (false, false)
+            && !self.is_engine_down
+            && !self.is_engine_full;
         if !works {
             let at = self.at + self.random.i64(500..3_000);
             return self.push(at, What::Connect(node, number));

@@ -86,51 +86,40 @@ impl Fleet {
         })
     }
 
-    /// Each claimed slot has one outcome.
-    pub(super) fn check(&mut self) {
-        let mut outcomes: BTreeMap<(JobId, i64), BTreeMap<String, String>> = BTreeMap::new();
-        let mut last_of_slot: HashMap<(JobId, i64), String> = HashMap::new();
-        let mut claimed: BTreeSet<(JobId, i64)> = BTreeSet::new();
-        let mut by_hand = BTreeSet::new();
-        for entry in &self.engine.log {
-            match (FleetKey::of_text(&entry.key), &entry.value) {
-                (Some(FleetKey::Outcome(_, number)), Some(text)) if number >= OUTCOMES_KEPT => {
-                    let outcome: FleetOutcome = serde_json::from_str(text).expect("an outcome");
-                    by_hand.insert((outcome.node, outcome.run));
-                }
-                (Some(FleetKey::Outcome(job, _)), Some(text)) => {
-                    let outcome: FleetOutcome = serde_json::from_str(text).expect("an outcome");
-                    let slot = (job, outcome.slot);
-                    if outcome.outcome != "running" {
-                        let by = format!("{} {}", outcome.node, outcome.outcome);
-                        outcomes.entry(slot.clone()).or_default().insert(by, text.clone());
-                    }
-                    last_of_slot.insert(slot, outcome.outcome);
-                }
-                (Some(FleetKey::Mark(job)), Some(text)) => {
-                    let mark = Mark::of_text(text).expect("a mark");
-                    claimed.insert((job, mark.slot));
-                }
-                _ => {}
+    /// All nodes that take part have the same pauses.
+    pub(super) fn compare_pauses(&mut self) {
+        let mut faults = Vec::new();
+        for job in self.jobs.keys() {
+            let pause = |node: &Node| Some((node.name.clone(), node.plan.as_ref()?.job_status(job).pause.is_some()));
+            let pauses: Vec<(String, bool)> = self.nodes.iter().filter_map(pause).collect();
+            if pauses.iter().any(|(_, is_paused)| *is_paused != pauses[0].1) {
+                faults.push(format!("{job} is not paused on all nodes or on none: {pauses:?}"));
             }
         }
-        let mut faults = Vec::new();
-        if by_hand.len() < self.by_hand && !self.has_crashed && !self.is_restored {
-            faults.push(format!("{} of {} runs by hand have an outcome: {by_hand:?}", by_hand.len(), self.by_hand));
+        faults
+            .into_iter()
+            .filter(|_| !self.is_restored)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|fault| self.fault(fault));
+    }
+
+    /// Each slot that is due has one outcome.
+    pub(super) fn check(&mut self) {
+        let log = Log::of(self);
+        let mut faults = self.check_records();
+        if log.by_hand.len() < self.by_hand && !self.has_crashed && !self.is_restored {
+            faults.push(format!("{} of {} runs by hand have an outcome", log.by_hand.len(), self.by_hand));
         }
         // What was written after the snapshot is gone.
-        claimed.retain(|_| !self.is_restored);
-        for slot in &claimed {
-            let count = outcomes.get(slot).map_or(0, BTreeMap::len);
-            let is_newest = claimed.range(slot..).filter(|other| other.0 == slot.0).nth(1).is_none();
-            // An older claim whose node has crashed goes on as `running` in the list, which names the node.
-            let may_be_open = !is_newest && self.has_crashed;
-            if count != 1 && !(count == 0 && may_be_open) {
-                faults.push(format!("{} {} has {count} outcomes: {:?}", slot.0, Timestamp(slot.1), outcomes.get(slot)));
+        let jobs: Vec<&JobId> = self.jobs.keys().filter(|_| !self.is_restored).collect();
+        for job in jobs {
+            for slot in &self.jobs[job].due {
+                faults.extend(self.check_slot(job, *slot, &log));
             }
         }
         for ((job, slot), starts) in &self.starts {
-            let is_claimed = self.is_restored || claimed.contains(&(job.clone(), *slot));
+            let is_claimed = self.is_restored || log.claimed.contains(&(job.clone(), *slot));
             if !is_claimed && !self.jobs[job].runs_when_away {
                 faults.push(format!("{job} {} was started {} times and never claimed", Timestamp(*slot), starts.len()));
             }
@@ -138,7 +127,118 @@ impl Fleet {
         faults.into_iter().for_each(|fault| self.fault(fault));
     }
 
+    /// A slot has one outcome in the engine, with these exceptions.
+    fn check_slot(&self, id: &JobId, slot: i64, log: &Log) -> Option<String> {
+        let job = &self.jobs[id];
+        let key = (id.clone(), slot);
+        let of_slot: Vec<&(i64, i64, String)> = log
+            .outcomes
+            .get(id)
+            .into_iter()
+            .flatten()
+            .filter(|(first, last, _)| (*first..=*last).contains(&slot))
+            .collect();
+        let local: Vec<&(usize, RunRecord)> = self
+            .records
+            .iter()
+            .filter(|(_, record)| {
+                record.job == *id
+                    && record.attempt > 0
+                    && record.scheduled_at.0 == slot
+                    && record.trigger != Trigger::Manual
+            })
+            .collect();
+        let count = of_slot.len();
+        let is_newest = log.marked.range(&key..).take_while(|other| other.0 == *id).nth(1).is_none();
+        let is_claimed = log.claimed.contains(&key);
+        // The mark was set to the future, and passes over it.
+        let is_ahead = self.ahead.get(id).is_some_and(|(before, to)| *before < slot && slot <= *to);
+        // Nothing is known of a job before its first claim.
+        let is_first = log.marked.range(&(id.clone(), 0)..&key).next().is_none();
+        let may_be_none = match is_claimed {
+            // An older claim whose node has crashed goes on as `running` in the list, which names the node.
+            true => !is_newest && self.has_crashed,
+            // It has its outcomes on the nodes that have run it without a claim.
+            false if job.runs_when_away => !local.is_empty() || self.has_crashed || is_first,
+            false => is_ahead || is_first,
+        };
+        if count == 1 || (count == 0 && may_be_none) {
+            return None;
+        }
+        Some(format!("{id} {} has {count} outcomes, claimed: {is_claimed}: {of_slot:?}", Timestamp(slot)))
+    }
+
+    /// The records that the nodes have made by themselves: one for each run and for each slot without a run.
+    fn check_records(&self) -> Vec<String> {
+        let mut of_runs: BTreeMap<(usize, RunId), BTreeSet<String>> = BTreeMap::new();
+        let mut of_slots: BTreeMap<(&JobId, i64), BTreeSet<(usize, String)>> = BTreeMap::new();
+        for (node, record) in &self.records {
+            let outcome = format!("{:?}", record.outcome);
+            match record.run {
+                _ if self.is_restored => {}
+                Some(run) if !self.nodes[*node].has_lost_state => {
+                    drop(of_runs.entry((*node, run)).or_default().insert(outcome))
+                }
+                None if record.count == 1
+                    && record.trigger != Trigger::Manual
+                    && !self.jobs[&record.job].runs_when_away =>
+                {
+                    of_slots.entry((&record.job, record.scheduled_at.0)).or_default().insert((*node, outcome));
+                }
+                _ => {}
+            }
+        }
+        let runs = of_runs.iter().filter(|(_, outcomes)| outcomes.len() > 1);
+        let runs = runs.map(|((node, run), outcomes)| format!("run {} on n{node} has {outcomes:?}", run.0));
+        let slots = of_slots.iter().filter(|(_, outcomes)| outcomes.len() > 1);
+        let slots =
+            slots.map(|((job, slot), outcomes)| format!("{job} {} has the records {outcomes:?}", Timestamp(*slot)));
+        runs.chain(slots).collect()
+    }
+
     pub(super) fn told(&self) -> String {
         format!("seed {}\n{}\n{}\n{}", self.seed, self.faults.join("\n"), self.text, self.story.join("\n"))
+    }
+}
+
+/// What the engine has had of marks and outcomes.
+#[derive(Default)]
+struct Log {
+    /// The slots that marks have had, and those of them that runs have claimed.
+    marked: BTreeSet<(JobId, i64)>,
+    claimed: BTreeSet<(JobId, i64)>,
+    /// For each job the outcomes of slots: the first slot, the last one, and the outcome.
+    outcomes: BTreeMap<JobId, BTreeSet<(i64, i64, String)>>,
+    by_hand: BTreeSet<(String, Option<u64>)>,
+}
+
+impl Log {
+    fn of(fleet: &Fleet) -> Log {
+        let mut log = Log::default();
+        for entry in &fleet.engine.log {
+            match (FleetKey::of_text(&entry.key), &entry.value) {
+                (Some(FleetKey::Outcome(_, number)), Some(text)) if number >= OUTCOMES_KEPT => {
+                    let outcome: FleetOutcome = serde_json::from_str(text).expect("an outcome");
+                    log.by_hand.insert((outcome.node, outcome.run));
+                }
+                (Some(FleetKey::Outcome(job, _)), Some(text)) => {
+                    let outcome: FleetOutcome = serde_json::from_str(text).expect("an outcome");
+                    if outcome.outcome != "running" {
+                        let (first, last) = (outcome.slot, outcome.until.unwrap_or(outcome.slot));
+                        let by = format!("{} {}", outcome.node, outcome.outcome);
+                        log.outcomes.entry(job).or_default().insert((first, last, by));
+                    }
+                }
+                (Some(FleetKey::Mark(job)), Some(text)) => {
+                    let mark = Mark::of_text(text).expect("a mark");
+                    log.marked.insert((job.clone(), mark.slot));
+                    if mark.is_open() {
+                        log.claimed.insert((job, mark.slot));
+                    }
+                }
+                _ => {}
+            }
+        }
+        log
     }
 }
