@@ -160,10 +160,14 @@ impl Store {
             }
         };
         add("scheduled_at >= ?", filter.since_ms.map(Value::from).into_iter().collect());
-        add("scheduled_at < ?", filter.until_ms.map(Value::from).into_iter().collect());
+        // A page after another one begins where that one ends, which is before these bounds. SQLite would search from the first of several upper
+        // bounds, and read each page before this one again.
+        let is_first = after.is_none();
+        add("scheduled_at < ?", filter.until_ms.filter(|_| is_first).map(Value::from).into_iter().collect());
         let (condition, value) = visible(viewer);
         let before = format!("(scheduled_at, id) < (SELECT scheduled_at, id FROM runs WHERE +{condition} AND run = ?)");
-        let run = filter.before.map(|run| value.into_iter().chain([Value::from(run as i64)]).collect());
+        let run = filter.before.filter(|_| is_first);
+        let run = run.map(|run| value.into_iter().chain([Value::from(run as i64)]).collect());
         add(&before, run.unwrap_or_default());
         let place = after.map(|place| vec![place.scheduled_at.into(), place.id.into()]);
         add("(scheduled_at, id) < (?, ?)", place.unwrap_or_default());

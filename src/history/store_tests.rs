@@ -251,6 +251,22 @@ fn rows_are_filtered_and_paged_newest_first() {
 }
 
 #[test]
+fn a_later_page_reads_no_row_of_the_pages_before_it() {
+    let mut store = store();
+    apply(&mut store, (1..=5000).map(|run| begun(run, "alice:a", run as i64)).collect());
+    let page = store.runs(Viewer::Everything, &RunFilter::default(), None, 4990).unwrap();
+    for filter in [
+        RunFilter { since_ms: Some(0), until_ms: Some(9000), ..RunFilter::default() },
+        RunFilter { before: Some(5000), ..RunFilter::default() },
+    ] {
+        let place = page.last().map(|row| row.place);
+        // A time limit of 0 is looked at after a thousand steps.
+        let rows = store.ask(0, |store| store.runs(Viewer::Everything, &filter, place, 2)).unwrap();
+        assert_eq!(rows.iter().filter_map(|row| row.record.run).collect::<Vec<_>>(), [10, 9], "{filter:?}");
+    }
+}
+
+#[test]
 fn a_question_that_takes_too_long_is_interrupted() {
     let mut store = store();
     apply(&mut store, (1..=5000).map(|run| begun(run, "alice:a", run as i64)).collect());
