@@ -275,32 +275,32 @@ impl Scheduler {
             until: None,
         };
         fleet.add_report(record.job.clone(), Report { claim, outcome, state, request: None });
-        self.send_reports(now, actions);
+        self.send_report(&record.job, claim.number, now, actions);
     }
 
     /// Sends the ends that the engine does not have yet.
     pub(super) fn send_reports(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let Some(fleet) = &mut self.fleet else { return };
-        if fleet.link.lease().is_none() {
-            return;
+        let keys: Vec<(JobId, u64)> = self.fleet.iter().flat_map(|fleet| fleet.reports.keys().cloned()).collect();
+        for (job, number) in keys {
+            self.send_report(&job, number, now, actions);
         }
-        let waiting = fleet.reports.iter().filter(|(_, report)| report.request.is_none());
-        let keys: Vec<(JobId, u64)> = waiting.map(|(key, _)| key.clone()).collect();
-        for key in keys {
-            if fleet.reports.get(&key).is_some_and(|report| fleet.is_left_to_others(&key.0, report)) {
-                fleet.remove_report(&key.0, key.1);
-                continue;
-            }
-            let Some(transaction) = fleet.reports.get(&key).map(|report| fleet.plan_report(&key.0, report)) else {
-                continue;
-            };
-            let purpose = Purpose::Report(key.0.clone(), key.1);
-            let request = fleet.request(purpose, transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
-            if let (Some(report), Some(request)) = (fleet.reports.get_mut(&key), &request) {
-                report.request = Some(request.id);
-            }
-            actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
+    }
+
+    /// Sends an end that the engine does not have yet, unless that is done already.
+    pub(super) fn send_report(&mut self, job: &JobId, number: u64, now: Now, actions: &mut Vec<Action>) {
+        let Some(fleet) = self.fleet.as_mut().filter(|fleet| fleet.link.lease().is_some()) else { return };
+        let key = (job.clone(), number);
+        let Some(report) = fleet.reports.get(&key).filter(|report| report.request.is_none()) else { return };
+        if fleet.is_left_to_others(job, report) {
+            return fleet.remove_report(job, number);
         }
+        let transaction = fleet.plan_report(job, report);
+        let purpose = Purpose::Report(job.clone(), number);
+        let request = fleet.request(purpose, transaction, now.elapsed_ms.saturating_add(REQUEST_MS));
+        if let (Some(report), Some(request)) = (fleet.reports.get_mut(&key), &request) {
+            report.request = Some(request.id);
+        }
+        actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
     }
 
     /// The lease was renewed: runs that fail over may go on as long.

@@ -152,7 +152,7 @@ impl Scheduler {
                 match fleet.reports.get_mut(&key) {
                     Some(report) if is_refused && is_outdated => {
                         report.request = None;
-                        self.send_reports(now, actions);
+                        self.send_report(&key.0, key.1, now, actions);
                     }
                     Some(_) if is_done || is_refused => fleet.remove_report(&key.0, key.1),
                     // Again after the next renewal.

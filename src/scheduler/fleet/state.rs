@@ -19,7 +19,7 @@ use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{RunRecord, SkipReason, Trigger};
 use crate::scheduler::slot_claim::SlotClaim;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Slots of one job that wait for their turn. Of more the oldest is dropped: other nodes have had time enough to claim it.
 const MOST_PENDING: usize = 60;
@@ -55,6 +55,8 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) changed: BTreeSet<JobId>,
     /// Requests without an answer.
     requests: BTreeMap<u64, (Purpose, Transaction)>,
+    /// How many of them there are of each purpose.
+    asked: HashMap<Purpose, usize>,
     last_request: u64,
     /// Pauses and ends of pauses that somebody has asked for on this node, and that the engine does not know yet.
     pub(in crate::scheduler) wanted_pauses: BTreeMap<JobId, WantedPause>,
@@ -148,7 +150,7 @@ pub(in crate::scheduler) struct Report {
 }
 
 /// What a request is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::scheduler) enum Purpose {
     /// The node key.
     Publish,
@@ -236,6 +238,7 @@ impl Fleet {
             reports: BTreeMap::new(),
             changed: BTreeSet::new(),
             requests: BTreeMap::new(),
+            asked: HashMap::new(),
             last_request: 0,
             wanted_pauses: BTreeMap::new(),
             away: BTreeMap::new(),
@@ -391,13 +394,14 @@ impl Fleet {
     ) -> Option<FleetRequest> {
         self.link.lease()?;
         self.last_request += 1;
+        *self.asked.entry(purpose.clone()).or_default() += 1;
         self.requests.insert(self.last_request, (purpose, transaction.clone()));
         Some(FleetRequest { id: self.last_request, expires_ms, transaction })
     }
 
     /// Whether a request of that purpose has not been answered.
     pub(in crate::scheduler) fn is_asked(&self, purpose: &Purpose) -> bool {
-        self.requests.values().any(|(other, _)| other == purpose)
+        self.asked.contains_key(purpose)
     }
 
     /// Takes an answer, and what it shows of the keys. Returns what was asked for and why, and the keys that have changed.
@@ -408,6 +412,12 @@ impl Fleet {
         now_ms: i64,
     ) -> Option<(Purpose, Transaction, Vec<FleetKey>)> {
         let (purpose, transaction) = self.requests.remove(&id)?;
+        if let Some(count) = self.asked.get_mut(&purpose) {
+            *count -= 1;
+            if *count == 0 {
+                self.asked.remove(&purpose);
+            }
+        }
         let entries: Vec<FleetEntry> = match answer {
             FleetAnswer::Done { revision } => {
                 let entry = |change: Change| FleetEntry { key: change.key, value: change.value, revision: *revision };
@@ -427,6 +437,7 @@ impl Fleet {
     /// The connection has ended: no request gets an answer any more.
     pub(in crate::scheduler) fn forget_requests(&mut self) {
         self.requests.clear();
+        self.asked.clear();
         for claim in self.claims.values_mut() {
             claim.has_old_request |= claim.request.take().is_some();
         }

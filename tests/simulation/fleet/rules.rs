@@ -177,7 +177,7 @@ impl Fleet {
             match record.run {
                 _ if self.is_restored => {}
                 Some(run) if !self.nodes[*node].has_lost_state => {
-                    drop(of_runs.entry((*node, run)).or_default().insert(outcome))
+                    of_runs.entry((*node, run)).or_default().insert(outcome);
                 }
                 None if record.count == 1
                     && record.trigger != Trigger::Manual
