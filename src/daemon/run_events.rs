@@ -1,5 +1,5 @@
-//! What happens in the daemon when a run starts and ends and its outcome is decided, in this order: the runs in progress, the metrics and the
-//! history are brought up to date, and then it is published.
+//! What happens in the daemon when a run starts and ends and when its outcome is decided: the runs in progress, the metrics and the history are
+//! brought up to date, and clients of the control socket are informed.
 //!
 //! The end of an anacron job is reported when its stamp is on the disk: a job whose end was reported does not run again on that day, even if
 //! the machine crashes.

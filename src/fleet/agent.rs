@@ -46,7 +46,7 @@ pub enum AgentError {
     #[error("this is started by crond")]
     NotStartedByMain,
     /// Main is of another version, and was told so.
-    #[error("this agent speaks version {PROTOCOL} of the protocol, the daemon version {protocol}")]
+    #[error("this agent uses version {PROTOCOL} of the protocol, the daemon version {protocol}")]
     OtherVersion {
         /// The version of main.
         protocol: u32,

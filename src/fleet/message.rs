@@ -42,10 +42,12 @@ pub struct AgentSettings {
     pub only_checks: bool,
 }
 
-/// The version of the settings in a line. It can be read of those that a later version sends. None: it is no line of settings.
+/// The version of the settings in a line. It can be read of those that another version sends. None: it is no line of settings.
 pub fn protocol_of(settings: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
     struct Protocol {
+        // A version before the first number.
+        #[serde(default)]
         protocol: u32,
     }
     Some(serde_json::from_slice::<Protocol>(settings).ok()?.protocol)

@@ -37,7 +37,7 @@ pub enum RecorderError {
     #[error("this is started by crond")]
     NotStartedByMain,
     /// Main is of another version, and was told so.
-    #[error("this recorder speaks version {PROTOCOL} of the protocol, the daemon version {protocol}")]
+    #[error("this recorder uses version {PROTOCOL} of the protocol, the daemon version {protocol}")]
     OtherVersion {
         /// The version of main.
         protocol: u32,
@@ -389,16 +389,21 @@ mod tests {
 
     #[test]
     fn a_recorder_of_another_version_than_main_says_so_and_ends() {
-        let (main, recorder) = UnixStream::pair().unwrap();
-        let journal = tempfile::tempfile().unwrap();
-        descriptor::send_descriptors(main.as_fd(), &[journal.as_fd()]).unwrap();
-        // What a later version may send.
-        files::write_all(&main, b"{\"protocol\":9999,\"directories\":[]}\n").unwrap();
-        let refused = Recorder::begin(recorder.into()).map(drop);
-        assert!(matches!(refused, Err(RecorderError::OtherVersion { protocol: 9999 })), "{refused:?}");
-        match serde_json::from_slice(&read_line(main.as_fd()).unwrap()).unwrap() {
-            RecorderMessage::Off(why) => assert!(why.contains("restart the daemon"), "{why}"),
-            other => panic!("{other:?}"),
+        // What a later version may send, and what one from before there were numbers sends.
+        for (settings, version) in [("{\"protocol\":9999,\"directories\":[]}\n", 9999), ("{\"directory\":null}\n", 0)] {
+            let (main, recorder) = UnixStream::pair().unwrap();
+            let journal = tempfile::tempfile().unwrap();
+            descriptor::send_descriptors(main.as_fd(), &[journal.as_fd()]).unwrap();
+            files::write_all(&main, settings.as_bytes()).unwrap();
+            let refused = Recorder::begin(recorder.into()).map(drop);
+            assert!(
+                matches!(refused, Err(RecorderError::OtherVersion { protocol }) if protocol == version),
+                "{refused:?}"
+            );
+            match serde_json::from_slice(&read_line(main.as_fd()).unwrap()).unwrap() {
+                RecorderMessage::Off(why) => assert!(why.contains("restart the daemon"), "{why}"),
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

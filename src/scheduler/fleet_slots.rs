@@ -219,7 +219,7 @@ impl Scheduler {
     /// The engine is away at a slot, and the slot is not run without it. What is not caught up later is skipped, once the engine is back and
     /// unless another node has claimed it.
     pub(super) fn skip_away(&mut self, id: &JobId, slot: Timestamp, now: Now, actions: &mut Vec<Action>) {
-        let Some(policy) = self.jobs.policy(id).filter(|policy| !runs_when_away(policy)) else { return };
+        let Some(policy) = self.jobs.policy(id) else { return };
         let catches_up = policy.catch_up.mode != CatchUpMode::None;
         let Some(fleet) = &mut self.fleet else { return };
         if !catches_up || fleet.cache.mark(id).is_none() {
@@ -303,6 +303,13 @@ impl Scheduler {
         };
         let end = missed.slots.iter().position(|slot| what(*slot) != of_row).unwrap_or(missed.slots.len());
         missed.slots.truncate(end);
+        // One that waits for its start on this node is not nobody's.
+        if of_row != WithoutRun::Decided && missed.slots.iter().any(|slot| self.jobs.has_waiting_slot(id, *slot)) {
+            if let Some(fleet) = &mut self.fleet {
+                fleet.wake(id, now.elapsed_ms.saturating_add(1_000));
+            }
+            return true;
+        }
         let Some(row) = missed.row() else { return false };
         self.begin_row(id, row, of_row, now, actions);
         true

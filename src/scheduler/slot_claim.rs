@@ -13,7 +13,8 @@ const UNSURE: u64 = 1 << 62;
 pub(super) struct SlotClaim {
     /// The first run for the slot, which is part of the nonce.
     pub(super) run: RunId,
-    /// The number of the claim among those of the job; of a manual run [`BY_HAND`] with its id, and of one that is not known [`UNSURE`] with that.
+    /// The number of the claim among those of the job; of a manual run [`BY_HAND`] with its id; where the number is
+    /// not known, [`UNSURE`] with the id of the run.
     pub(super) number: u64,
     /// The revision of the claim, which grows from claim to claim of a job. 0: there is none, or it is not known.
     pub(super) fence: u64,

@@ -31,8 +31,8 @@ pub fn take(start: &ProgramStart, numbers: &[RawFd]) -> Option<Vec<OwnedFd>> {
         return None;
     }
     // SAFETY: fcntl takes integers only, and refuses a number that is not open. Only after all have passed they are owned: each is open,
-    // different from the others, and has no owner yet: it has come over exec, since it lacks the flag that everything has which this program
-    // opens, and the program has not taken it before.
+    // different from the others, and has no owner yet: FD_CLOEXEC is not set, and this program sets it on everything that it opens, so that the
+    // descriptor has come over exec; and the program has not taken it before.
     unsafe {
         if numbers.iter().any(|number| libc::fcntl(*number, libc::F_GETFD) != 0)
             || numbers.iter().any(|number| libc::fcntl(*number, libc::F_SETFD, libc::FD_CLOEXEC) == -1)

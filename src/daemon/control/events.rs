@@ -137,7 +137,7 @@ impl Daemon {
         self.publish("skip", Some(&EventJob::start(start)), None, None, &format!("skipped: {}", why.as_str()));
     }
 
-    /// An outcome of a job is known. None: the job is unknown, so that only those hear of it who wait for this run.
+    /// An outcome of a job is known. None: the job is unknown, and only clients that wait for this run are informed.
     pub(in crate::daemon) fn publish_outcome(&mut self, record: &RunRecord, job: Option<&EventJob>) {
         let event = match record.outcome {
             Outcome::Skipped(_) => "skip",

@@ -6,7 +6,7 @@ use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::owner::owner_of;
 use crate::report::Level;
-use crate::scheduler::{MailResult, RunId, RunRequest, RunResult};
+use crate::scheduler::{EndReason, MailResult, RunId, RunRequest, RunResult};
 use crate::sys::clock;
 use crate::users::UserWithGroups;
 use std::rc::Rc;
@@ -31,13 +31,14 @@ impl ExecutorState {
         start: Box<RunRequest>,
         result: RunResult,
         user: Option<Rc<UserWithGroups>>,
+        end_reason: Option<EndReason>,
     ) {
         self.finish_earlier_attempts(&start);
         let owner = owner_of(&start);
         let earlier = self.kept.earlier(&start).and_then(|kept| kept.ended.as_ref());
         let earlier_user = earlier.filter(|ended| ended.owner == owner).map(|ended| ended.user.clone());
         match user.or(earlier_user) {
-            Some(user) => self.finish_run(EndedRun::not_started(start, owner, user, result)),
+            Some(user) => self.finish_run(EndedRun::not_started(start, owner, user, result, end_reason)),
             None => {
                 if let Some(held) = self.kept.remove_earlier(&start).and_then(|kept| self.take_ended(kept)) {
                     self.mail_or_drop(held, MailDecision::RulesAlone);

@@ -80,6 +80,7 @@ impl EndedRun {
         owner: OwnerKey,
         user: Rc<UserWithGroups>,
         result: RunResult,
+        end_reason: Option<EndReason>,
     ) -> EndedRun {
         EndedRun {
             start,
@@ -87,7 +88,7 @@ impl EndedRun {
             user,
             pam_variables: None,
             result,
-            end_reason: None,
+            end_reason,
             output: Output::default(),
             has_output: false,
             has_attempt_lines: false,
@@ -109,15 +110,26 @@ impl EndedRun {
         self.start.rules.is_success(&self.result)
     }
 
-    /// Whether it counts as a failure: as the scheduler has it, a run that was ended on request does not.
+    /// The outcome that the scheduler records, too.
+    fn outcome(&self) -> Outcome {
+        self.start.rules.outcome(&self.result, self.end_reason.as_ref())
+    }
+
+    /// Whether a further attempt may follow. None follows a run that is lost or was ended on request.
+    fn may_be_retried(&self) -> bool {
+        self.start.rules.retries_left > 0 && self.outcome().is_failure()
+    }
+
+    /// Whether `CRON_MAIL=failure` mails it.
     fn is_failure(&self) -> bool {
-        self.start.rules.outcome(&self.result, self.end_reason.as_ref()).is_failure()
+        let outcome = self.outcome();
+        outcome.is_failure() || outcome == Outcome::Lost
     }
 
     /// How it ended, as the mail says it.
     pub(super) fn status(&self) -> String {
         let end = self.status_of_process();
-        match self.start.rules.outcome(&self.result, self.end_reason.as_ref()) {
+        match self.outcome() {
             Outcome::Killed { by } => format!("killed by {}, {end}", printable(by.as_bytes())),
             Outcome::Replaced => format!("replaced by a newer run, {end}"),
             _ => end,
@@ -143,13 +155,13 @@ impl EndedRun {
     /// Whether main or a later attempt decides about the mail.
     pub(super) fn awaits_decision(&self) -> bool {
         let rules = &self.start.rules;
-        rules.waits_for_decision || (rules.retries_left > 0 && self.is_failure())
+        rules.waits_for_decision || self.may_be_retried()
     }
 
     /// Whether a later main can decide about the output. It does not join output with that of another attempt, which it starts itself.
     pub(super) fn can_wait_for_later_main(&self) -> bool {
         let rules = &self.start.rules;
-        rules.waits_for_decision && (rules.retries_left == 0 || !self.is_failure())
+        rules.waits_for_decision && !self.may_be_retried()
     }
 
     /// Whether the output is mailed, dropped, or kept until main decides.
@@ -338,5 +350,15 @@ pub(super) mod tests {
                 run.start.rules.waits_for_decision = false;
             }
         }
+    }
+
+    #[test]
+    fn a_lost_run_is_mailed_as_a_failure_and_no_attempt_follows_it() {
+        let mut memory = OwnerMemory::new(output::budget());
+        let mut run = attempt(1, "x", "", &mut memory);
+        run.result.outcome = RunOutcome::Lost;
+        (run.start.rules.mail, run.start.rules.retries_left) = (MailRule::Failure, 2);
+        assert!(!run.awaits_decision());
+        assert_eq!(run.delivery(MailDecision::Pending), Delivery::Mail);
     }
 }

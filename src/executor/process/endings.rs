@@ -30,13 +30,16 @@ impl ExecutorState {
     pub(super) fn end_run(&mut self, run: RunId, why: EndReason, now_ms: i64) {
         match self.jobs.running.iter().find(|(_, job)| job.start.run == run).map(|(id, _)| *id) {
             Some(id) => {
-                if let Some(job) = self.jobs.running.get_mut(&id).filter(|job| job.result.is_none() && !job.is_timeout)
+                // A run that a newer one would replace while it is ended because its time is over counts as a timeout.
+                if let Some(job) = self.jobs.running.get_mut(&id)
+                    && job.result.is_none()
+                    && !(job.is_timeout && why == EndReason::Replaced)
                 {
                     job.end_reason = Some(why);
                 }
                 self.end_job(id, None, now_ms);
             }
-            None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run)),
+            None if self.starts.len() > 0 => drop(self.starts.cancelled.insert(run, Some(why))),
             // The run has ended.
             None => {}
         }

@@ -162,7 +162,7 @@ impl ExecutorState {
         self.starts.limiter.end(id);
         self.memory.requests.give_back(&job.owner, job.input_size);
         if job.ends_at_start {
-            self.starts.cancelled.insert(job.start.run);
+            self.starts.cancelled.insert(job.start.run, job.end_reason.clone());
         }
         self.try_again(QueuedStart::again(job), error, clock::monotonic_ms());
     }

@@ -60,7 +60,7 @@ impl ExecutorState {
             (start.rules.retries_left, start.rules.waits_for_decision) = (0, false);
             (start.command, start.literal) = (start.split(self.context.profile.backslash).shell.into(), true);
             let user = self.known_user(&start);
-            return self.finish_not_started(start, result, user);
+            return self.finish_not_started(start, result, user, None);
         }
         self.starts.queue.push_back(owner, QueuedStart { start, wants_pid, tried_since_ms: None, is_begun: false });
     }
@@ -148,9 +148,10 @@ impl ExecutorState {
 
     /// Looks up the user and the SELinux context of a start. None if it cannot be started, or not now.
     fn resolve(&mut self, queued: QueuedStart, now_ms: i64) -> Option<ResolvedStart> {
-        if self.starts.cancelled.remove(&queued.start.run) {
+        if let Some(end_reason) = self.starts.cancelled.remove(&queued.start.run) {
             let user = self.known_user(&queued.start);
-            self.not_started(queued.start, "it was to be ended before it had a process".into(), user);
+            let result = self.report_not_started(&queued.start, "it was to be ended before it had a process".into());
+            self.finish_not_started(queued.start, result, user, end_reason);
             return None;
         }
         let user = match &self.starts.caller {
@@ -465,7 +466,7 @@ impl ExecutorState {
     /// its user.
     fn not_started(&mut self, start: Box<RunRequest>, why: String, user: Option<Rc<UserWithGroups>>) {
         let result = self.report_not_started(&start, why);
-        self.finish_not_started(start, result, user);
+        self.finish_not_started(start, result, user, None);
     }
 
     fn report_not_started(&mut self, start: &RunRequest, why: String) -> RunResult {

@@ -4,9 +4,9 @@ use super::start_limiter::StartLimiter;
 use crate::executor::job::Job;
 use crate::executor::owner::FairQueue;
 use crate::executor::wire::RunProcess;
-use crate::scheduler::{RunId, RunRequest};
+use crate::scheduler::{EndReason, RunId, RunRequest};
 use crate::users::{UserCache, UserWithGroups};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The queued starts, and the state that delays them.
@@ -22,8 +22,8 @@ pub(super) struct Starts {
     pub(super) new_processes: Vec<RunProcess>,
     /// When they are reported at the latest (monotonic), if no other event takes them along.
     pub(super) report_processes_ms: Option<i64>,
-    /// Runs that were to be ended before they were started.
-    pub(super) cancelled: HashSet<RunId>,
+    /// Runs that are to be ended before they are started, and why. None: all jobs are to be ended.
+    pub(super) cancelled: HashMap<RunId, Option<EndReason>>,
     /// Whether no more jobs are started.
     pub(super) is_stopping: bool,
     pub(super) limiter: StartLimiter,
@@ -45,7 +45,7 @@ impl Starts {
             begun: Vec::new(),
             new_processes: Vec::new(),
             report_processes_ms: None,
-            cancelled: HashSet::new(),
+            cancelled: HashMap::new(),
             is_stopping: false,
             limiter,
             backoff_until_ms: 0,

@@ -252,7 +252,7 @@ impl Fleet {
         }))
     }
 
-    /// What is asked for to report an end. None: the engine has it, or does not want it.
+    /// What is asked for to report an end.
     pub(in crate::scheduler) fn plan_report(&self, job: &JobId, report: &Report) -> Transaction {
         let SlotClaim { run, number, .. } = report.claim;
         let key = FleetKey::Mark(job.clone());
@@ -395,7 +395,9 @@ impl Fleet {
         }
         let number = number.saturating_add(1);
         let new = match &wanted.pause {
-            Some(pause) if old.is_some_and(|old| old.is_same(pause)) => return None,
+            Some(pause) if old.is_some_and(|old| old.is_same(pause) && (old.is_ended || old.until == pause.until)) => {
+                return None;
+            }
             Some(pause) => FleetPause { number, ..pause.clone() },
             None => {
                 let old = old.filter(|old| !old.is_ended)?;

@@ -223,6 +223,11 @@ impl WithoutRun {
     }
 }
 
+/// The order in which reports are given up: those of claims that were perhaps never made come first, then the oldest.
+fn order_of_loss(report: &Report) -> (bool, u64) {
+    (!report.claim.is_unsure(), report.claim.number)
+}
+
 impl Fleet {
     /// A node without a connection.
     pub(in crate::scheduler) fn new(settings: FleetSettings, instance: String, now_ms: i64) -> Fleet {
@@ -448,20 +453,32 @@ impl Fleet {
     /// Keeps the end of a claimed slot until the engine has it.
     pub(in crate::scheduler) fn add_report(&mut self, job: JobId, report: Report) {
         let is_by_hand = report.claim.is_by_hand();
-        let of_kind = self.reports_of(&job).filter(|other| other.claim.is_by_hand() == is_by_hand);
-        let numbers: Vec<u64> = of_kind.map(|other| other.claim.number).collect();
+        let of_kind = || self.reports_of(&job).filter(|other| other.claim.is_by_hand() == is_by_hand);
         // The engine keeps no more outcomes of the job.
-        if let Some(oldest) = numbers.first().filter(|_| numbers.len() as u64 >= OUTCOMES_KEPT) {
-            self.remove_report(&job, *oldest);
-        }
-        if self.reports.len() >= MOST_REPORTS
-            && let Some(((job, number), _)) = self.reports.first_key_value()
+        if of_kind().count() as u64 >= OUTCOMES_KEPT
+            && let Some(number) = of_kind().min_by_key(|other| order_of_loss(other)).map(|other| other.claim.number)
         {
-            let (job, number) = (job.clone(), *number);
             self.remove_report(&job, number);
+        }
+        if self.reports.len() >= MOST_REPORTS {
+            self.remove_report_of_busiest_user();
         }
         self.changed.insert(job.clone());
         self.reports.insert((job, report.claim.number), report);
+    }
+
+    /// Makes room for a report at the cost of the user who has most of them.
+    fn remove_report_of_busiest_user(&mut self) {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (job, _) in self.reports.keys() {
+            *counts.entry(job.user()).or_default() += 1;
+        }
+        let Some((user, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
+        let of_user = self.reports.iter().filter(|((job, _), _)| job.user() == user);
+        let key = of_user.min_by_key(|(_, report)| order_of_loss(report)).map(|(key, _)| key);
+        if let Some((job, number)) = key.cloned() {
+            self.remove_report(&job, number);
+        }
     }
 
     /// Keeps what somebody has asked for about the pause of a job, or forgets it. Returns what was kept before.

@@ -93,6 +93,15 @@ impl Jobs {
         })
     }
 
+    /// Whether a slot waits on this node, in the start queue or for another run.
+    pub(in crate::scheduler) fn has_waiting_slot(&self, id: &JobId, slot: Timestamp) -> bool {
+        let is_of_slot = |item: &Item| !item.is_manual && item.scheduled_at == slot;
+        self.jobs.get(id).is_some_and(|job| {
+            job.state.running.iter().any(|active| active.is_queued && is_of_slot(&active.item))
+                || job.state.waiting.iter().any(|waiting| is_of_slot(&waiting.item))
+        })
+    }
+
     /// Whether this node is catching up a slot of a job.
     pub(in crate::scheduler) fn is_catching_up(&self, id: &JobId) -> bool {
         self.jobs.get(id).is_some_and(|job| {

@@ -1,4 +1,4 @@
-// Lets pages live: times advance, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
+// Keeps pages up to date: times advance, parts are replaced when something happens, output is followed, buttons work. Without it everything can be read.
 "use strict";
 
 // How long changes are collected. Pages that need many rows are asked for less often.

@@ -18,7 +18,7 @@ const MOST_KEPT: usize = 10_000;
 const MOST_SORTED: usize = 200_000;
 /// Characters of a command that are shown.
 const COMMAND: usize = 160;
-/// Rows of the history in which the last runs of jobs are searched for that the daemon does not know.
+/// The last run of a job that the daemon does not know is searched for in so many rows of the history.
 const LOOKED_AT: u64 = 500;
 /// Maximum length of a search text, in characters.
 const LONGEST: usize = 200;

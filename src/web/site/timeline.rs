@@ -29,7 +29,7 @@ const MOST_FACTS: usize = 60;
 /// Runs and starts that are asked for, as `cronctl timeline` does.
 const MOST_RUNS: u64 = 100_000;
 const MOST_STARTS: u64 = 100_000;
-/// How long before the axis a run that has ended may have been started to be queried, in seconds.
+/// Ended runs are queried from so many seconds before the axis on.
 const LONGEST_BEFORE: i64 = 86_400;
 const RUNNING: &str = "running";
 /// The width of the picture in pixels, which is that of its box in a wide window.
