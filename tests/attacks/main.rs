@@ -37,7 +37,7 @@ fn canary_runs() -> usize {
 /// Waits until the canary has run once more, after everything before this call.
 fn wait_for_canary() {
     let before = canary_runs();
-    Deadline::seconds(20).wait_for("the canary", || (canary_runs() > before).then_some(()));
+    Deadline::seconds(60).wait_for("the canary", || (canary_runs() > before).then_some(()));
 }
 
 /// A number of /proc/PID/status, in KiB.
