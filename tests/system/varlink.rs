@@ -33,7 +33,7 @@ with varlink.Client(address=address) as client, client.open("io.cronwheel.Cron")
     while events.empty():
         replies = [reply for reply in cron.Run(job="say", _more=True)]
     print(replies[1]["outcome"]["outcome"], replies[1]["outcome"]["exit_code"])
-    print(*sorted({events.get(timeout=20)["event"], events.get(timeout=20)["event"]}))
+    print(*sorted({events.get(timeout=60)["event"], events.get(timeout=60)["event"]}))
     until = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).isoformat()
     print(cron.Pause(jobs=["say"], until=until, note="by hand")["paused"][0])
     print(next(event["text"] for event in iter(events.get, None) if event["event"] == "pause").split(" until ")[0])
