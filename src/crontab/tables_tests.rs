@@ -312,6 +312,48 @@ fn a_comment_may_be_of_any_length_and_no_other_line() {
 }
 
 #[test]
+fn the_longest_line_is_read() {
+    let blanks = " ".repeat(LONGEST_LINE);
+    assert!(parse(Form::User, &CRONIE, format!("{blanks}\n@daily a\n").as_bytes()).is_ok());
+    assert_eq!(said(&parse(Form::User, &CRONIE, format!("{blanks} \n@daily a\n").as_bytes())).len(), 1);
+}
+
+#[test]
+fn the_zones_of_a_table_are_bounded() {
+    // Rules of a name and an offset: 676 names, 97 offsets.
+    let rules = (0..97).flat_map(|offset| {
+        let names = (b'A'..=b'Z').flat_map(|first| (b'A'..=b'Z').map(move |second| [first, second]));
+        names.map(move |[first, second]| {
+            format!(
+                "CRON_TZ=Z{}{}{}:{:02}\n@daily root x\n",
+                char::from(first),
+                char::from(second),
+                offset / 4,
+                offset % 4 * 15
+            )
+        })
+    });
+    let text: String = rules.take((1 << 16) + 1).collect();
+    let parsed = parse(Form::System, &DEBIAN, text.as_bytes());
+    assert_eq!(parsed.table.entries.len(), 1 << 16);
+    let (last, _, _, message) = said(&parsed).pop().unwrap();
+    assert_eq!((last, message.as_str()), (Severity::Error, "unknown time zone ZYQ24:00"));
+}
+
+#[test]
+fn the_jobs_that_the_entries_of_a_table_wait_for_are_bounded() {
+    let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+    let named: String = names.iter().map(|name| format!("CRON_NAME={name}\n@daily root x\n")).collect();
+    let waiting = format!("@after {} root y\n", names.join(",")).repeat(1_000);
+    let entries = |last: &str| {
+        let parsed = parse(Form::System, &DEBIAN, format!("{named}{waiting}{last}").as_bytes());
+        (parsed.is_ok(), parsed.table.entries.len())
+    };
+    assert_eq!(entries("@daily root last\n"), (true, 1_101));
+    assert_eq!(entries("@after n1 root one-more\n"), (false, 1_100));
+}
+
+#[test]
 fn only_the_first_faults_are_listed_and_the_others_counted() {
     let text = "bad\n*/60 * * * * root x\n".repeat(300) + "0 0 30 2 * root last\nbad\n";
     let parsed = parse(Form::System, &DEBIAN, text.as_bytes());

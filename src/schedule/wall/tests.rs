@@ -266,6 +266,18 @@ fn sparse_and_impossible_dates_are_found_or_given_up_in_one_cycle() {
 }
 
 #[test]
+fn the_next_month_is_that_of_the_next_year_whichever_month_it_is_now() {
+    runs("0 0 1 6 *", "UTC", "2026-12-15T00:00:00Z", &["2027-06-01T00:00:00+00:00", "2028-06-01T00:00:00+00:00"]);
+    runs("0 0 1 1 *", "UTC", "2026-05-15T00:00:00Z", &["2027-01-01T00:00:00+00:00", "2028-01-01T00:00:00+00:00"]);
+    runs("0 0 1 1 *", "UTC", "2026-12-15T00:00:00Z", &["2027-01-01T00:00:00+00:00"]);
+}
+
+#[test]
+fn an_interval_is_as_long_as_it_says() {
+    runs("@90s", "UTC", "2026-12-15T00:00:00Z", &["2026-12-15T00:01:30+00:00", "2026-12-15T00:03:00+00:00"]);
+}
+
+#[test]
 fn the_calendar_alone_knows_no_zone() {
     let at = |text: &str| LocalMinute(moment(text).0 / 60);
     let daily = schedule("30 2 * * *");
