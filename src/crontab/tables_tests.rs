@@ -91,6 +91,8 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
     assert!(drawn.iter().all(|&delay| delay <= 600));
     assert!(drawn.iter().any(|&delay| delay > 300) && drawn.iter().any(|&delay| delay < 300), "{drawn:?}");
     assert_eq!(drawn, delays(&format!("\n# moved down\n  RANDOM_DELAY = '10'\n{many}")));
+    let very_many: String = (0..2_000).map(|job| format!("0 3 * * * job {job}\n")).collect();
+    assert_eq!(delays(&format!("RANDOM_DELAY=1\n{very_many}")).into_iter().max(), Some(60), "all of it can be drawn");
     assert_eq!(delays("RANDOM_DELAY=10\nRANDOM_DELAY=0\n0 3 * * * job 1\n"), [0]);
     assert_eq!(delays("0 3 * * * job 1\nRANDOM_DELAY=10\n"), [0]);
 }

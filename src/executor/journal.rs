@@ -704,6 +704,23 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_is_bounded_and_so_are_the_follow_ups_that_are_read_from_it() {
+        let (file, mut journal) = journal();
+        for number in 0..=MOST_FOLLOW_UPS as u64 {
+            let (what, how) = ("failure".to_owned(), "exit 0".to_owned());
+            let follow_up = JournaledFollowUp { run: RunId(number), ended_at: NOW, what, how, output: Vec::new() };
+            journal.push(&JournalRecord::FollowedUp(follow_up));
+        }
+        journal.flush().unwrap();
+        let content = read(&file, BOOT_ID, NOW).unwrap();
+        let first = content.follow_ups.front().map(|follow_up| follow_up.run);
+        assert_eq!((content.follow_ups.len(), first), (MOST_FOLLOW_UPS, Some(RunId(1))));
+        journal.size = 2 * LONGEST - 1;
+        journal.intend(&start(1), NOW);
+        assert!(journal.flush().is_err());
+    }
+
+    #[test]
     fn a_full_disk_leaves_whole_records() {
         let (file, mut journal) = journal();
         journal.intend(&start(1), NOW);

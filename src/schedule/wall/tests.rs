@@ -241,6 +241,7 @@ fn minutes_that_were_shown_before_the_clock_was_set_back_are_done_for_fixed_sche
         ("* 11 * * *", "2027-06-01T11:00:00+02:00"),
         ("@every_second", "2027-06-01T10:30:01+02:00"),
         ("@quartz 0 0 11 * * * *", "2027-06-02T11:00:00+02:00"),
+        ("@quartz 30 0 12 * * * *", "2027-06-02T12:00:30+02:00"),
     ] {
         let next = schedule(text).next_after(after, &zone, Some(done)).unwrap();
         assert_eq!(zone.to_rfc3339(next), wanted, "{text}");
@@ -270,6 +271,16 @@ fn the_next_month_is_that_of_the_next_year_whichever_month_it_is_now() {
     runs("0 0 1 6 *", "UTC", "2026-12-15T00:00:00Z", &["2027-06-01T00:00:00+00:00", "2028-06-01T00:00:00+00:00"]);
     runs("0 0 1 1 *", "UTC", "2026-05-15T00:00:00Z", &["2027-01-01T00:00:00+00:00", "2028-01-01T00:00:00+00:00"]);
     runs("0 0 1 1 *", "UTC", "2026-12-15T00:00:00Z", &["2027-01-01T00:00:00+00:00"]);
+}
+
+#[test]
+fn a_range_of_one_value_is_that_value() {
+    runs(
+        "@quartz 0 5-5 0 * * *",
+        "UTC",
+        "2026-12-15T00:00:00Z",
+        &["2026-12-15T00:05:00+00:00", "2026-12-16T00:05:00+00:00"],
+    );
 }
 
 #[test]
