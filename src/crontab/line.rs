@@ -190,4 +190,13 @@ mod tests {
             assert_eq!(found, wanted, "{source:?}");
         }
     }
+
+    #[test]
+    fn of_a_line_in_pieces_no_more_is_kept_than_a_line_may_have() {
+        let mut line = Unfinished::default();
+        for length in [LONGEST_LINE - 1, 5, LONGEST_LINE, 7] {
+            line.push(&vec![b'x'; length]).unwrap();
+        }
+        assert_eq!((line.text().len(), line.line(1, true).length), (LONGEST_LINE, 2 * LONGEST_LINE + 11));
+    }
 }

@@ -91,6 +91,8 @@ fn a_delay_is_drawn_within_its_minutes_and_stays_when_lines_move() {
     assert!(drawn.iter().all(|&delay| delay <= 600));
     assert!(drawn.iter().any(|&delay| delay > 300) && drawn.iter().any(|&delay| delay < 300), "{drawn:?}");
     assert_eq!(drawn, delays(&format!("\n# moved down\n  RANDOM_DELAY = '10'\n{many}")));
+    let very_many: String = (0..2_000).map(|job| format!("0 3 * * * job {job}\n")).collect();
+    assert_eq!(delays(&format!("RANDOM_DELAY=1\n{very_many}")).into_iter().max(), Some(60), "all of it can be drawn");
     assert_eq!(delays("RANDOM_DELAY=10\nRANDOM_DELAY=0\n0 3 * * * job 1\n"), [0]);
     assert_eq!(delays("0 3 * * * job 1\nRANDOM_DELAY=10\n"), [0]);
 }
@@ -309,6 +311,48 @@ fn a_comment_may_be_of_any_length_and_no_other_line() {
         assert_eq!(said(&parsed), [found(4, LONGEST_LINE + 7), found(5, LONGEST_LINE + 2)]);
         assert!(parsed.table.settings.is_empty(), "nothing else is kept");
     }
+}
+
+#[test]
+fn the_longest_line_is_read() {
+    let blanks = " ".repeat(LONGEST_LINE);
+    assert!(parse(Form::User, &CRONIE, format!("{blanks}\n@daily a\n").as_bytes()).is_ok());
+    assert_eq!(said(&parse(Form::User, &CRONIE, format!("{blanks} \n@daily a\n").as_bytes())).len(), 1);
+}
+
+#[test]
+fn the_zones_of_a_table_are_bounded() {
+    // Rules of a name and an offset: 676 names, 97 offsets.
+    let rules = (0..97).flat_map(|offset| {
+        let names = (b'A'..=b'Z').flat_map(|first| (b'A'..=b'Z').map(move |second| [first, second]));
+        names.map(move |[first, second]| {
+            format!(
+                "CRON_TZ=Z{}{}{}:{:02}\n@daily root x\n",
+                char::from(first),
+                char::from(second),
+                offset / 4,
+                offset % 4 * 15
+            )
+        })
+    });
+    let text: String = rules.take((1 << 16) + 1).collect();
+    let parsed = parse(Form::System, &DEBIAN, text.as_bytes());
+    assert_eq!(parsed.table.entries.len(), 1 << 16);
+    let (last, _, _, message) = said(&parsed).pop().unwrap();
+    assert_eq!((last, message.as_str()), (Severity::Error, "unknown time zone ZYQ24:00"));
+}
+
+#[test]
+fn the_jobs_that_the_entries_of_a_table_wait_for_are_bounded() {
+    let names: Vec<String> = (0..100).map(|number| format!("n{number}")).collect();
+    let named: String = names.iter().map(|name| format!("CRON_NAME={name}\n@daily root x\n")).collect();
+    let waiting = format!("@after {} root y\n", names.join(",")).repeat(1_000);
+    let entries = |last: &str| {
+        let parsed = parse(Form::System, &DEBIAN, format!("{named}{waiting}{last}").as_bytes());
+        (parsed.is_ok(), parsed.table.entries.len())
+    };
+    assert_eq!(entries("@daily root last\n"), (true, 1_101));
+    assert_eq!(entries("@after n1 root one-more\n"), (false, 1_100));
 }
 
 #[test]

@@ -230,6 +230,7 @@ pub(super) fn of_caller(user: &User, table: &Environment, inherited: &Inherited)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::test_request::request;
     use crate::profile::{CRONIE, DEBIAN};
 
     fn alice() -> User {
@@ -288,6 +289,21 @@ mod tests {
             let shown: Vec<String> = shown(&variables).into_iter().filter(|line| line.starts_with("CRON_")).collect();
             assert_eq!(shown, ["CRON_NAME=a", "CRON_RETRY=3"]);
         }
+    }
+
+    #[test]
+    fn a_run_leaves_the_variables_alone_that_its_table_sets() {
+        let table = Environment::of([(b"CRON_JOB".as_slice(), b"mine".as_slice())]);
+        let start = RunRequest { variables: table.clone(), ..request(7) };
+        let mut variables = of_cron(&DEBIAN, &alice(), &table, &Inherited::default(), false);
+        add_run_variables(&mut variables, &start);
+        let found = ["CRON_JOB", "CRON_RUN_ID"].map(|name| variables.get(name));
+        assert_eq!(found, [Some(b"mine".as_slice()), Some(b"7")]);
+    }
+
+    #[test]
+    fn a_string_ends_before_its_first_nul() {
+        assert_eq!(c_string(&[b"A", b"=", b"b\0c"]).as_c_str(), c"A=b");
     }
 
     #[test]

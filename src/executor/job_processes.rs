@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn neither_the_first_process_nor_the_executor_belongs_to_a_job() {
+        let (mut job, own) = (job(), process::own_pid());
+        let list = [entry(100, 50, 100, 1), entry(1, 0, 100, 1), entry(own, 100, 100, 2)];
+        walk_with_cgroup(&mut job, &list, &[1, own]);
+        assert_eq!(alive(&job), [100]);
+    }
+
+    #[test]
     fn whoever_is_in_the_jobs_cgroup_belongs_to_the_job_with_all_its_descendants() {
         let mut job = job();
         // 105 has left session and parent; 107 has done so, too, and has moved to another cgroup.

@@ -634,8 +634,15 @@ mod tests {
             journal.delivered(RunId(run));
             journal.reported(RunId(run), MailResult::NotWanted);
         }
+        // Of these the end or the mail is not known to anybody else yet.
+        for run in [3, 4] {
+            journal.intend(&start(run), NOW - 10 * KEPT_STARTS);
+            journal.ended(&RunResult { ended_at_ms: 0, ..ended(run, RunOutcome::Code(0)) });
+        }
+        journal.delivered(RunId(3));
+        journal.reported(RunId(4), MailResult::NotWanted);
         journal.flush().unwrap();
-        let is_kept = |found: BTreeMap<RunId, JournaledRun>| found.keys().map(|run| run.0).collect::<Vec<_>>() == [1];
+        let is_kept = |found: BTreeMap<RunId, JournaledRun>| found.keys().map(|run| run.0).eq([1, 3, 4]);
         assert!(is_kept(runs(&file)));
         journal.rewrite(&journal.compacted(NOW).unwrap().bytes).unwrap();
         assert!(is_kept(runs(&file)));
@@ -694,6 +701,23 @@ mod tests {
         let compacted = journal.compacted(NOW).unwrap();
         journal.rewrite(&compacted.bytes).unwrap();
         assert!(runs(&file).keys().map(|run| run.0).eq(1..=100));
+    }
+
+    #[test]
+    fn a_journal_is_bounded_and_so_are_the_follow_ups_that_are_read_from_it() {
+        let (file, mut journal) = journal();
+        for number in 0..=MOST_FOLLOW_UPS as u64 {
+            let (what, how) = ("failure".to_owned(), "exit 0".to_owned());
+            let follow_up = JournaledFollowUp { run: RunId(number), ended_at: NOW, what, how, output: Vec::new() };
+            journal.push(&JournalRecord::FollowedUp(follow_up));
+        }
+        journal.flush().unwrap();
+        let content = read(&file, BOOT_ID, NOW).unwrap();
+        let first = content.follow_ups.front().map(|follow_up| follow_up.run);
+        assert_eq!((content.follow_ups.len(), first), (MOST_FOLLOW_UPS, Some(RunId(1))));
+        journal.size = 2 * LONGEST - 1;
+        journal.intend(&start(1), NOW);
+        assert!(journal.flush().is_err());
     }
 
     #[test]

@@ -334,6 +334,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_when_memory_was_short_keeps_its_order() {
+        let (owner, mut output, mut budget) = ("alice".into(), Output::default(), budget());
+        budget.take(&owner, PER_OWNER);
+        output.push(b"one\n", &owner, &mut budget);
+        budget.give_back(&owner, PER_OWNER / 2);
+        output.push(b"two\n", &owner, &mut budget);
+        assert_eq!(output.text(), b"one\ntwo\n");
+    }
+
+    #[test]
     fn output_that_just_fits_is_not_cut() {
         let (mut output, mut budget) = (Output::default(), budget());
         let all: Vec<u8> = (0..HEAD + TAIL).map(|i| (i % 251) as u8).collect();

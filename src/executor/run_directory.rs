@@ -247,8 +247,15 @@ mod tests {
         fs::create_dir(at(3)).unwrap();
         fs::write(at(4), "text").unwrap();
         File::create(at(5)).unwrap().set_len(1 << 40).unwrap();
+        let mut count = 5;
+        if process::own_uid() == 0 {
+            // A journal of somebody else.
+            Journal::begin(File::create(at(6)).unwrap(), BOOT_ID).unwrap();
+            std::os::unix::fs::chown(at(6), Some(4242), None).unwrap();
+            count += 1;
+        }
         let found = executors(top.path()).unwrap();
-        assert_eq!(found.len(), 5);
+        assert_eq!(found.len(), count);
         for files in found {
             let found = files.inspect(BOOT_ID, 0);
             let error = found.and_then(|found| found.unwrap().content).unwrap_err();
@@ -256,6 +263,15 @@ mod tests {
             files.discard().unwrap();
         }
         assert_eq!(fs::read_dir(top.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn no_more_journals_are_looked_at_than_there_can_be_executors() {
+        let top = tempfile::tempdir().unwrap();
+        for number in 0..=MOST_JOURNALS {
+            File::create(top.path().join(format!("executor-{number}-1.journal"))).unwrap();
+        }
+        assert_eq!(executors(top.path()).unwrap().len(), MOST_JOURNALS);
     }
 
     #[test]

@@ -112,6 +112,13 @@ mod tests {
             let shown = Day::at(Timestamp::parse_rfc3339(moment).unwrap(), &berlin);
             assert_eq!((shown.to_string().as_str(), shown.end(&berlin).to_string().as_str()), (day, end), "{moment}");
         }
+        // On that day the hour before midnight comes twice.
+        let santiago = Zone::embedded("America/Santiago").unwrap();
+        let day = Day::at(Timestamp::parse_rfc3339("2026-04-05T03:30:00Z").unwrap(), &santiago);
+        assert_eq!(
+            (day.to_string().as_str(), day.end(&santiago).to_string().as_str()),
+            ("20260404", "2026-04-05T04:00:00Z")
+        );
     }
 
     #[test]

@@ -49,3 +49,21 @@ impl SlotBudget {
         *self.spent.entry(user.to_owned()).or_default() += slots;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_user_and_what_all_have_missed_is_bounded() {
+        let mut budget = SlotBudget::default();
+        let mut spend_all = |user: &str| {
+            let left = budget.left(user);
+            budget.spend(user, left);
+            left
+        };
+        assert_eq!(["alice", "alice"].map(&mut spend_all), [SLOTS_OF_USER, 0]);
+        let others: usize = (0..20).map(|number| spend_all(&format!("user{number}"))).sum();
+        assert_eq!((others, spend_all("new")), (SLOTS_OF_ALL - SLOTS_OF_USER, 0));
+    }
+}

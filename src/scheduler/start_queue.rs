@@ -450,6 +450,20 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_that_all_have_handed_over_are_bounded() {
+        let mut queue = limited();
+        for run in 0..5 {
+            queue.push(owner(&format!("user{run}")), (run, 0), slot(run.into(), 60), false);
+        }
+        assert_eq!(hand_over(&mut queue, LIMITS.bytes / 2), [0, 1]);
+        assert!(!queue.has_next() && queue.pop().is_none());
+        for run in 0..3 {
+            queue.begun(RunId(run));
+            assert_eq!(hand_over(&mut queue, LIMITS.bytes / 2), [run + 2]);
+        }
+    }
+
+    #[test]
     fn of_a_schedule_by_seconds_one_slot_waits_and_of_others_sixty() {
         for (by_seconds, interval, most) in [(true, 1, 1), (false, 60, SLOTS_BY_MINUTES), (true, 60, SLOTS_BY_MINUTES)]
         {

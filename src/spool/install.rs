@@ -432,13 +432,24 @@ mod tests {
     fn a_table_of_somebody_else_is_not_shown() {
         let dir = tempfile::tempdir().unwrap();
         let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
-        spool.replace("alice", b"secret\n", None).unwrap();
         // A crontab owned by root is valid for the user whose name it has.
         let owner = if my_uid() == 0 { 4242 } else { my_uid() };
-        std::os::unix::fs::chown(dir.path().join("alice"), Some(owner), None).unwrap();
+        spool.replace("alice", b"secret\n", Some(owner)).unwrap();
+        assert_eq!(fs::metadata(dir.path().join("alice")).unwrap().uid(), owner);
         assert!(matches!(spool.read("alice", Some(owner + 1)), Err(SpoolError::ForeignOwner { .. })));
         for reader in [Some(owner), None] {
             assert!(spool.read("alice", reader).unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_read_nor_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path(), &DEBIAN).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("alice"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::create_dir(dir.path().join("bob")).unwrap();
+        for name in ["alice", "bob"] {
+            assert!(matches!(spool.read(name, Some(my_uid())), Err(SpoolError::NotRegular { .. })), "{name}");
         }
     }
 

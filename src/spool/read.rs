@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Gives a text in reads of one size, and counts them.
+    /// Gives a text in reads of one size, each second of which is interrupted, and counts them.
     struct Slow<'a> {
         text: &'a [u8],
         at_once: usize,
@@ -142,6 +142,9 @@ mod tests {
     impl Read for Slow<'_> {
         fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
             self.reads += 1;
+            if self.reads.is_multiple_of(2) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let length = self.at_once.min(into.len()).min(self.text.len());
             let (now, later) = self.text.split_at(length);
             into[..length].copy_from_slice(now);

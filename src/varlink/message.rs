@@ -298,6 +298,26 @@ mod tests {
     }
 
     #[test]
+    fn of_very_many_arguments_a_few_are_looked_at_for_the_wrong_one() {
+        let wrong_behind = |others: usize| {
+            let others: String = (10..10 + others).map(|number| format!(r#""a{number}":1,"#)).collect();
+            let text = format!(r#"{{"method":"io.cronwheel.Cron.Show","parameters":{{{others}"job":7}}}}"#);
+            match Call::parse(text.as_bytes()).unwrap().arguments::<cron::JobArguments>() {
+                Err(CallError::InvalidParameter { parameter }) => parameter,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!([31, 32, 10_000].map(wrong_behind), ["job", "parameters", "parameters"]);
+    }
+
+    #[test]
+    fn an_answer_without_results_is_no_refusal() {
+        assert!(Reply::of(&json!({})).is_empty() && Reply::of(&Value::Null).is_empty());
+        assert!(!Reply::of(&json!({"job": "x"})).is_empty());
+        assert!(!Reply::refusal(&CallError::ExpectedMore).is_empty());
+    }
+
+    #[test]
     fn an_error_comes_back_as_it_was_sent() {
         let text = String::from;
         for error in [

@@ -62,3 +62,30 @@ pub fn answer(call: &Call, interface: &str) -> Result<Reply, CallError> {
         _ => Err(CallError::MethodNotFound { method: call.method.clone() }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_process_describes_the_interfaces_that_it_has_and_no_others() {
+        let asked = |method: &str, interface: &str| {
+            let call = Call::new(format!("{INTERFACE}.{method}"), &json!({ "interface": interface }));
+            answer(&call, cron::INTERFACE)
+        };
+        let description = |interface: &str| asked("GetInterfaceDescription", interface).map(|reply| reply.parameters);
+        assert_eq!(description(INTERFACE), Ok(json!({ "description": DESCRIPTION })));
+        assert_eq!(description(cron::INTERFACE), Ok(json!({ "description": cron::DESCRIPTION })));
+        for interface in [history::INTERFACE, "", "io.cronwheel"] {
+            let expected = CallError::InterfaceNotFound { interface: interface.to_owned() };
+            assert_eq!(description(interface), Err(expected));
+        }
+        assert_eq!(
+            asked("GetInfo", "").map(|reply| reply.parameters["interfaces"].clone()),
+            Ok(json!([INTERFACE, cron::INTERFACE]))
+        );
+        let unknown = CallError::MethodNotFound { method: format!("{INTERFACE}.Nothing") };
+        assert_eq!(asked("Nothing", ""), Err(unknown));
+    }
+}

@@ -68,4 +68,11 @@ mod tests {
         assert!(serde_json::from_str::<Time>("\"tomorrow\"").is_err());
         assert_eq!(Time(i64::MAX).to_string(), "@9223372036854");
     }
+
+    #[test]
+    fn a_time_is_rounded_down_and_one_that_is_too_far_away_is_the_last() {
+        assert_eq!([-1_000_001, -1, 0, 999_999].map(|us| Time(us).timestamp().0), [-2, -1, 0, 0]);
+        assert_eq!([i64::MIN, i64::MAX].map(Time::of_ms), [Time(i64::MIN), Time(i64::MAX)]);
+        assert_eq!([i64::MIN, i64::MAX].map(|second| Time::from(Timestamp(second))), [Time(i64::MIN), Time(i64::MAX)]);
+    }
 }

@@ -424,6 +424,20 @@ fn runs_by_hand_wait_in_order_of_arrival_and_no_slot_supersedes_them() {
 }
 
 #[test]
+fn sixteen_runs_by_hand_wait_and_further_ones_are_refused() {
+    let mut machine = Machine::with_table("CRON_OVERLAP=queue\nCRON_NAME=a\n@daily a\n", "2026-05-01T10:00:00Z");
+    let by_hand = |_| Event::RunByHand { job: JobId::named("alice", "a"), start: ManualStart::ByRules };
+    let mut actions: Vec<Action> = (0..30).map(by_hand).flat_map(|event| machine.tell(event)).collect();
+    let mut runs = 0;
+    while let Some(run) = started(&actions).first().copied().cloned() {
+        runs += 1;
+        actions = machine.end(&run);
+        actions.extend(machine.run(30));
+    }
+    assert_eq!(runs, 1 + 16);
+}
+
+#[test]
 fn a_forced_run_by_hand_goes_past_overlap_and_group() {
     for overlap in OVERLAPS {
         let text = format!("CRON_GROUP=g\nCRON_OVERLAP={overlap}\nCRON_NAME=a\n* * * * * a\n");

@@ -316,6 +316,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn with_the_flag_for_it_only_failures_are_mailed() {
+        let mut memory = OwnerMemory::new(output::budget());
+        for (status, expected) in [(0, Delivery::Drop), (1, Delivery::Mail)] {
+            let mut run = attempt(1, "x", "out", &mut memory);
+            (run.start.flags.mail_only_on_failure, run.start.rules.retries_left) = (true, 0);
+            run.result.outcome = RunOutcome::Code(status);
+            for decision in [MailDecision::RulesAlone, MailDecision::Made { is_mailed: true }] {
+                assert_eq!(run.delivery(decision), expected, "exit {status}, {decision:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_run_ended_on_request_is_no_failure_whoever_decides_about_its_mail() {
         let mut memory = OwnerMemory::new(output::budget());
         for (reason, status) in [

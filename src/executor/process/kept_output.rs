@@ -193,6 +193,9 @@ mod tests {
         assert!(kept.remove_earlier(&first.start).is_none());
         assert!(kept.remove_earlier(&second).is_some_and(|found| found.attempt == 1));
         assert!(kept.remove_earlier(&second).is_none() && kept.remove(first.run()).is_none());
+        kept.insert(second.run, KeptRun::of(&second, first.owner.clone()));
+        assert!(kept.remove_earlier(&second).is_none(), "an attempt does not follow itself");
+        assert!(kept.remove(second.run).is_some());
         assert_eq!((kept.count.total(), kept.attempts.len()), (0, 0));
     }
 }

@@ -351,6 +351,18 @@ fn minutes(schedule: &Schedule) -> Vec<i64> {
 }
 
 #[test]
+fn sunday_is_drawn_as_often_as_every_other_day() {
+    for job in 0..100 {
+        let entry = format!("job {job}");
+        let drawn = |text: &str| {
+            let seed = JitterKey { host: HostKey(7), table: "alice", entry: entry.as_bytes() };
+            Schedule::parse(text, &seed).unwrap().schedule
+        };
+        assert_eq!(drawn("0 0 * * 0~7"), drawn("0 0 * * 0~6"), "{entry}");
+    }
+}
+
+#[test]
 fn draws_stay_in_their_range_and_keep_their_spacing() {
     let mut seen = std::collections::BTreeSet::new();
     let mut pairs = 0;

@@ -241,6 +241,7 @@ fn minutes_that_were_shown_before_the_clock_was_set_back_are_done_for_fixed_sche
         ("* 11 * * *", "2027-06-01T11:00:00+02:00"),
         ("@every_second", "2027-06-01T10:30:01+02:00"),
         ("@quartz 0 0 11 * * * *", "2027-06-02T11:00:00+02:00"),
+        ("@quartz 30 0 12 * * * *", "2027-06-02T12:00:30+02:00"),
     ] {
         let next = schedule(text).next_after(after, &zone, Some(done)).unwrap();
         assert_eq!(zone.to_rfc3339(next), wanted, "{text}");
@@ -263,6 +264,28 @@ fn sparse_and_impossible_dates_are_found_or_given_up_in_one_cycle() {
     assert_eq!(schedule("* 2 25-31 3 */7").next_after(moment("2026-01-01T00:00:00Z"), &zone, None), None);
     let far = schedule("30 2 25-31 3 */7").next_after(moment("9000-01-01T00:00:00Z"), &zone, None).unwrap();
     assert_eq!(zone.to_rfc3339(far), "9000-03-30T03:00:00+02:00");
+}
+
+#[test]
+fn the_next_month_is_that_of_the_next_year_whichever_month_it_is_now() {
+    runs("0 0 1 6 *", "UTC", "2026-12-15T00:00:00Z", &["2027-06-01T00:00:00+00:00", "2028-06-01T00:00:00+00:00"]);
+    runs("0 0 1 1 *", "UTC", "2026-05-15T00:00:00Z", &["2027-01-01T00:00:00+00:00", "2028-01-01T00:00:00+00:00"]);
+    runs("0 0 1 1 *", "UTC", "2026-12-15T00:00:00Z", &["2027-01-01T00:00:00+00:00"]);
+}
+
+#[test]
+fn a_range_of_one_value_is_that_value() {
+    runs(
+        "@quartz 0 5-5 0 * * *",
+        "UTC",
+        "2026-12-15T00:00:00Z",
+        &["2026-12-15T00:05:00+00:00", "2026-12-16T00:05:00+00:00"],
+    );
+}
+
+#[test]
+fn an_interval_is_as_long_as_it_says() {
+    runs("@90s", "UTC", "2026-12-15T00:00:00Z", &["2026-12-15T00:01:30+00:00", "2026-12-15T00:03:00+00:00"]);
 }
 
 #[test]

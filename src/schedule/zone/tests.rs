@@ -168,6 +168,30 @@ fn file_with_change(at: i64) -> Vec<u8> {
 }
 
 #[test]
+fn a_file_that_counts_leap_seconds_is_read_without_them() {
+    let mut file = file_with_change(100_000_001);
+    // The number of leap seconds in the second header, and behind the names the first one, of 1972.
+    file[82..86].copy_from_slice(&1_u32.to_be_bytes());
+    let end = file.len() - 2;
+    file.splice(end..end, [78_796_800_i64.to_be_bytes().as_slice(), &1_i32.to_be_bytes()].concat());
+    let zone = Zone::from_tzif("right/Away", &file).unwrap();
+    assert_eq!([99_999_999, 100_000_000].map(|at| zone.offset_at(Timestamp(at))), [0, 3600]);
+}
+
+#[test]
+fn an_offset_is_as_large_as_the_format_allows() {
+    for (offset, is_read) in [(93_600, true), (-93_600, true), (93_601, false), (-93_601, false)] {
+        let mut file = file_with_change(0);
+        let at = file.windows(4).position(|bytes| bytes == 3_600_i32.to_be_bytes()).unwrap();
+        file[at..at + 4].copy_from_slice(&i32::to_be_bytes(offset));
+        match Zone::from_tzif("Far/Away", &file) {
+            Ok(zone) => assert_eq!((is_read, zone.offset_at(Timestamp(0))), (true, offset)),
+            Err(refused) => assert!(!is_read && refused.to_string().contains("26 hours"), "{offset}: {refused}"),
+        }
+    }
+}
+
+#[test]
 fn a_change_is_as_far_away_as_sums_allow() {
     // The last one is that of old files: when the universe began.
     for at in [0, 1 << 59, -(1 << 59)] {

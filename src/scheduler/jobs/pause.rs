@@ -245,3 +245,36 @@ impl Pauses {
 fn scopes_of(owner: Option<u32>) -> impl Iterator<Item = PauseScope> {
     [Some(PauseScope::Everybody), owner.map(PauseScope::User)].into_iter().flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause(from: i64, until: i64) -> Pause {
+        let (from, until) = (Timestamp(from), Timestamp(until));
+        Pause { from, until, by: String::new(), note: String::new(), is_by_root: false, source: None }
+    }
+
+    #[test]
+    fn a_pause_holds_up_to_its_end_and_of_those_that_are_over_the_last_are_remembered() {
+        let (mut pauses, id) = (Pauses::default(), JobId::named("alice", "job"));
+        for begin in (0..1_000).step_by(10) {
+            pauses.insert(id.clone(), pause(begin, begin + 5));
+            let is_paused = [0, 4, 5].map(|after| pauses.is_paused(&id, Timestamp(begin + after)));
+            assert_eq!(is_paused, [true, true, false], "{begin}");
+            assert_eq!(pauses.take_ended(Timestamp(begin + 5)), [id.clone()]);
+        }
+        let remembered: Vec<i64> = (0..1_000).filter(|at| pauses.was_paused(&id, Timestamp(*at))).collect();
+        assert_eq!((remembered.len(), remembered.last()), (5 * PAST, Some(&994)));
+    }
+
+    #[test]
+    fn only_root_takes_jobs_out_of_a_pause_of_root_and_only_so_many() {
+        let (mut pauses, scope) = (Pauses::default(), PauseScope::Everybody);
+        pauses.pause_all(scope, Pause { is_by_root: true, ..pause(0, 9) });
+        let job = |number: usize| JobId::named("alice", &number.to_string());
+        assert!(pauses.exempt(&job(0), None, false).is_empty());
+        let taken_out = (0..1_000).filter(|number| pauses.exempt(&job(*number), None, true) == [scope]).count();
+        assert_eq!(taken_out, MOST_LEFT_OUT);
+    }
+}
