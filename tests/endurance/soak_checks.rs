@@ -22,7 +22,7 @@ const SHORT_RUN_S: i64 = 40;
 /// more for a moment, which a sample meets or not. In the executor that may stay until the next peak: the heap shrinks only at its end, and one block
 /// there that is in use keeps what the waiting starts before it took, 2,048 at most. So it is the least that shows a leak there.
 const RSS_GROWTH_KIB: [(&str, u64, u64); 3] =
-    [("main", 4096, 4096), ("executor", 1024, 16_384), ("recorder", 16_384, 16_384)];
+    [("main", 4096, 4096), ("executor", 4096, 16_384), ("recorder", 16_384, 16_384)];
 /// By how much the number of descriptors may do so, in moments with few jobs.
 const DESCRIPTOR_GROWTH: usize = 16;
 /// A moment with few jobs has at most so many.
