@@ -9,17 +9,20 @@ use std::fs;
 
 const DATABASE: &str = "/var/lib/cronwheel/history/history.db";
 
-/// A correction of less than so many seconds repeats nothing, and one forward of not more than so many skips nothing.
+/// A correction of less than so many seconds repeats nothing, and one forward to not more than so many minutes after the latest one skips nothing
+/// that comes after that.
 const SMALL_BACK_S: i64 = 60;
-const SMALL_FORWARD_S: i64 = 300;
+const FEW_MINUTES: i64 = 5;
 /// The pause before a retry, and a second for what is rounded.
 const RETRY_S: i64 = 3;
 /// A first attempt that is retried takes less than so many seconds, on a busy machine, too.
 const SHORT_RUN_S: i64 = 40;
 
-/// By how much the median of the resident set in the last quarter may exceed the one in the second quarter, in KiB. A peak needs more for a
-/// moment, which a sample meets or not.
-const RSS_GROWTH_KIB: [(&str, u64); 3] = [("main", 4096), ("executor", 4096), ("recorder", 16_384)];
+/// By how much the least resident set in the last quarter may exceed the one in the second quarter, and its median that one, in KiB. A peak needs
+/// more for a moment, which a sample meets or not. In the executor that may stay until the next peak: the heap shrinks only at its end, and one block
+/// there that is in use keeps what the waiting starts before it took, 2,048 at most. So it is the least that shows a leak there.
+const RSS_GROWTH_KIB: [(&str, u64, u64); 3] =
+    [("main", 4096, 4096), ("executor", 4096, 16_384), ("recorder", 16_384, 16_384)];
 /// By how much the number of descriptors may do so, in moments with few jobs.
 const DESCRIPTOR_GROWTH: usize = 16;
 /// A moment with few jobs has at most so many.
@@ -101,20 +104,25 @@ impl Minutes {
 
     /// The clock was set by so many seconds (less than three hours), and shows that.
     pub fn step(&mut self, by: i64, shown: i64) {
-        let before = shown - by;
-        let is_small = by > -SMALL_BACK_S && by <= SMALL_FORWARD_S;
-        let due_after = if is_small { before } else { shown.div_euclid(60) * 60 - 1 };
+        let (before, now) = (shown - by, shown.div_euclid(60));
+        let changes_nothing = (by < 0 && by > -SMALL_BACK_S) || (by > 0 && now <= self.last);
+        // What counts is how far the clock had come before: while it has been set back, a step forward makes up for nothing up to there.
+        let skips_nothing = by > 0 && (1..=FEW_MINUTES).contains(&(now - self.highest));
+        let due_after = match (changes_nothing, skips_nothing) {
+            (true, _) => before,
+            (false, true) => before.max(self.highest * 60),
+            (false, false) => now * 60 - 1,
+        };
         self.epochs.last_mut().unwrap().until = before;
-        let ledger = fs::metadata(LEDGER).unwrap().len();
+        let ledger = fs::metadata(LEDGER).map_or(0, |ledger| ledger.len());
         self.epochs.push(Epoch { due_after, from: shown, until: i64::MAX, ledger });
-        if is_small {
-            self.go_on(shown);
-        } else {
-            let now = shown.div_euclid(60);
-            self.wildcard.push(now);
-            self.fix(now);
-            self.last = now;
+        if changes_nothing {
+            return self.go_on(shown);
         }
+        let first = if skips_nothing { self.highest + 1 } else { now };
+        self.wildcard.extend(first..=now);
+        self.fix(now);
+        self.last = now;
     }
 
     fn fix(&mut self, now: i64) {
@@ -248,9 +256,9 @@ impl Samples {
     /// Compares the second quarter with the last one.
     pub fn check(&self, checks: &mut Checks) {
         let end = self.taken.last().map_or(0, |sample| sample.second);
-        let titles = ["RSS KiB 2nd/4", "4th/4", "peak 2nd/4", "4th/4", "fds 2nd/4", "4th/4"];
+        let titles = ["RSS KiB 2nd/4", "4th/4", "least 2nd/4", "4th/4", "peak 2nd/4", "4th/4", "fds 2nd/4", "4th/4"];
         println!("{}", row("process", titles.into_iter(), "threads"));
-        for (nth, (name, growth)) in RSS_GROWTH_KIB.into_iter().enumerate() {
+        for (nth, (name, least_growth, growth)) in RSS_GROWTH_KIB.into_iter().enumerate() {
             let quarter = |number: u64| {
                 let range = end * (number - 1) / 4..=end * number / 4;
                 self.taken.iter().filter(move |sample| range.contains(&sample.second))
@@ -261,7 +269,7 @@ impl Samples {
                 let mut sizes: Vec<u64> =
                     quarter(number).filter_map(|sample| Some(sample.usage[nth]?.rss_kib)).collect();
                 sizes.sort_unstable();
-                (sizes.get(sizes.len() / 2).copied().unwrap_or(0), sizes.last().copied().unwrap_or(0))
+                [sizes.first(), sizes.get(sizes.len() / 2), sizes.last()].map(|size| size.copied().unwrap_or(0))
             };
             let descriptors = |number| {
                 let quiet = quarter(number).filter(|sample| sample.jobs <= FEW_JOBS);
@@ -269,12 +277,15 @@ impl Samples {
             };
             let threads: BTreeSet<u64> =
                 self.taken.iter().filter_map(|sample| Some(sample.usage[nth]?.threads)).collect();
-            let ((early, early_peak), (late, late_peak)) = (rss(2), rss(4));
+            let ([early_least, early, early_peak], [late_least, late, late_peak]) = (rss(2), rss(4));
             let (few, many) = (descriptors(2), descriptors(4));
-            let numbers = [early, late, early_peak, late_peak].map(|kib| kib.to_string());
+            let numbers = [early, late, early_least, late_least, early_peak, late_peak].map(|kib| kib.to_string());
             let quiet = [few, many].map(|count| count.unwrap_or(0).to_string());
             println!("{}", row(name, numbers.iter().chain(&quiet).map(String::as_str), &format!("{threads:?}")));
             checks.require(late <= early + growth, || format!("{name}: grew from {early} to {late} KiB"));
+            checks.require(late_least <= early_least + least_growth, || {
+                format!("{name}: the least grew from {early_least} to {late_least} KiB")
+            });
             if let (Some(few), Some(many)) = (few, many) {
                 checks.require(many <= few + DESCRIPTOR_GROWTH, || format!("{name}: from {few} to {many} descriptors"));
             }
@@ -832,4 +843,23 @@ fn what_comes_and_goes_does_so_among_the_minutes_of_its_kind() {
         [18, 19, 21, 22].map(|index| presence(&toggles, Kind::Fixed, index)),
         [(true, true), (false, true), (false, true), (false, false)]
     );
+}
+
+#[test]
+fn a_small_step_forward_makes_up_for_what_comes_after_the_latest_minute() {
+    let mut minutes = Minutes::from(10 * 60);
+    minutes.go_on(13 * 60);
+    minutes.step(240, 17 * 60 + 5);
+    assert_eq!(minutes.wildcard, [11, 12, 13, 14, 15, 16, 17]);
+    minutes.step(-600, 7 * 60 + 5);
+    minutes.step(240, 11 * 60 + 5);
+    minutes.go_on(12 * 60);
+    assert_eq!(minutes.wildcard[7..], [7, 11, 12]);
+    minutes.step(-45, 11 * 60 + 15);
+    minutes.step(20, 11 * 60 + 35);
+    minutes.step(500, 19 * 60 + 55);
+    assert_eq!(minutes.wildcard[10..], [18, 19]);
+    minutes.step(1200, 39 * 60 + 55);
+    assert_eq!(minutes.wildcard[12..], [39]);
+    assert_eq!(minutes.fixed, (11..=39).collect());
 }

@@ -1,10 +1,12 @@
 //! Tables that come, change and go; runs in progress; delays and intervals.
 
+use crate::outcomes::line;
 use crate::setup::{Machine, commands, ended, set_delay, source, started, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, Event, Now, Owner, Pause, RunId, RunOutcome, Scheduler, SkipReason, Source, Trigger,
 };
+use std::collections::VecDeque;
 
 const TEN: &str = "2026-05-01T10:00:00Z";
 
@@ -454,6 +456,53 @@ fn a_last_attempt_in_the_start_queue_that_is_given_up_with_its_entry_runs_the_ho
         };
         assert_eq!(follow_ups(&removed), final_failure("alice:a"), "{after:?}");
     }
+}
+
+#[test]
+fn each_slot_that_waits_after_a_step_has_one_outcome_when_its_entry_goes_and_comes_back() {
+    // The other jobs take all places that their owner has.
+    let without = "* * * * * other\n".repeat(40);
+    let with = format!("{without}CRON_NAME=v\n* * * * * v\n");
+    for is_back_at_once in [true, false] {
+        let mut machine = Machine::with_table(&without, TEN);
+        machine.scheduler.limit_handover();
+        machine.scheduler.record_all(true);
+        let mut actions = machine.load("/spool/alice", &with);
+        actions.extend(machine.run(90));
+        machine.now.utc.0 += 240;
+        actions.extend(machine.tell(Event::Tick));
+        assert!(!commands(&actions).contains(&"v".to_owned()), "{actions:?}");
+        // It has waited since 10:01, and it is 10:05:30.
+        let removed = machine.load("/spool/alice", &without);
+        assert_eq!(outcomes_of("v", &removed), ["v 10:01 skipped entry removed x5 to 10:05"]);
+        if is_back_at_once {
+            actions.extend(machine.load("/spool/alice", &with));
+        }
+        actions.extend(machine.run(60));
+        if !is_back_at_once {
+            actions.extend(machine.load("/spool/alice", &with));
+        }
+        actions.extend(machine.run(60));
+        let mut runs: VecDeque<RunId> = started(&actions).iter().map(|start| start.run).collect();
+        while let Some(run) = runs.pop_front() {
+            let after = machine.tell(ended(run, RunOutcome::Code(0)));
+            runs.extend(started(&after).iter().map(|start| start.run));
+            actions.extend(after);
+        }
+        let expected: &[&str] = if is_back_at_once { &["v 10:06", "v 10:07"] } else { &["v 10:07"] };
+        let found = outcomes_of("v", &actions);
+        let slots: Vec<&str> = found.iter().map(|line| line.split(" schedule#1 ").next().unwrap()).collect();
+        assert_eq!(slots, expected, "{found:?}");
+    }
+}
+
+/// The outcomes of a job among some actions, one a line.
+fn outcomes_of(job: &str, actions: &[Action]) -> Vec<String> {
+    let records = actions.iter().filter_map(|action| match action {
+        Action::Record(record) if record.job.name() == job => Some(line(record)),
+        _ => None,
+    });
+    records.collect()
 }
 
 #[test]
