@@ -126,7 +126,6 @@ fn a_table_that_finds_no_memory_is_left_out_until_there_is_some() {
     // The next scan finds the memory that it needs.
     world.run(&format!("prlimit --pid {} --as=unlimited", daemon.0.id())).ok();
     world.run(&format!("kill -HUP {}", daemon.0.id())).ok();
-    // Each of its lines is searched for a year that has such a date: ten seconds and more of a busy machine.
     Deadline::seconds(120).wait_for("the table", || {
         world.run(&format!("kill -USR1 {}", daemon.0.id())).ok();
         world.log.lines().iter().any(|line| line.contains("2000001 entries")).then_some(())
