@@ -262,7 +262,7 @@ mod tests {
             pauses.insert(id.clone(), pause(begin, begin + 5));
             let is_paused = [0, 4, 5].map(|after| pauses.is_paused(&id, Timestamp(begin + after)));
             assert_eq!(is_paused, [true, true, false], "{begin}");
-            assert_eq!(pauses.take_ended(Timestamp(begin + 5)), [id.clone()]);
+            assert_eq!(pauses.take_ended(Timestamp(begin + 5)), std::slice::from_ref(&id));
         }
         let remembered: Vec<i64> = (0..1_000).filter(|at| pauses.was_paused(&id, Timestamp(*at))).collect();
         assert_eq!((remembered.len(), remembered.last()), (5 * PAST, Some(&994)));
