@@ -467,7 +467,7 @@ impl Fleet {
         self.reports.insert((job, report.claim.number), report);
     }
 
-    /// Makes room for a report at the cost of the user who has most of them.
+    /// Removes a report of the user who has most of them.
     fn remove_report_of_busiest_user(&mut self) {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for (job, _) in self.reports.keys() {
