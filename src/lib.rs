@@ -43,7 +43,7 @@
 //! | child, executor | `executor::exec_spec`: `Failure` | stage and errno over a pipe |
 //! | executor, `cronctl call-url` | `cli::cronctl::call_url` | URL and slot in a line each, then the body; one line back if it failed |
 //! | lookup child, executor | `users::cache`: `LookUpAnswer` | postcard over a pipe |
-//! | lookup child, main | `users::look_up_child`: `NamedUser`; without SELinux the lines of getent(1) | lines of JSON over a pipe |
+//! | lookup child, main | `users::look_up_child`: `NamedUser` | lines of JSON over a pipe |
 //! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
 //! | main, `crond --execute-as` | `daemon::execute_as` | arguments; back the `NotStarted` message of the program that it should have executed |
 //! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |

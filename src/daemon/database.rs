@@ -112,7 +112,7 @@ impl CrontabDatabase {
             stamps: settings.config.anacron_stamps.clone(),
             is_changed: false,
         });
-        let users = tables.new_users();
+        let users = DaemonUsers::default();
         let zones = SystemZones::open();
         let fleet = settings.config.fleet.clone().map(|fleet| {
             let place = fleet.place(&zones);

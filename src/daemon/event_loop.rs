@@ -34,6 +34,29 @@ const STATE_LOG_MS: i64 = 1_000;
 /// How long the end of the program waits for the state of jobs to be on the disk.
 const STATE_FLUSH: Duration = Duration::from_secs(5);
 
+/// Something that the loop does at moments of its own, without an event source.
+struct Timed {
+    /// When there is something to do next (milliseconds of the monotonic clock).
+    next_ms: fn(&Daemon) -> Option<i64>,
+    /// Does what is due at a moment of that clock. It is called in each turn of the loop.
+    run: fn(&mut Daemon, i64),
+}
+
+/// Everything that has deadlines, in the order in which it is done. Something new has a row here, and no other place in the loop.
+const TIMED: [Timed; 11] = [
+    Timed { next_ms: |daemon| Some(daemon.database.next_deadline_ms()), run: Daemon::run_database },
+    Timed { next_ms: |daemon| daemon.timers.watchdog_at, run: Daemon::feed_watchdog },
+    Timed { next_ms: |daemon| daemon.timers.log_state_at, run: Daemon::log_requested_state },
+    Timed { next_ms: |daemon| daemon.timers.log_retry_at, run: Daemon::flush_log },
+    Timed { next_ms: |daemon| daemon.driver.scheduler.wake_at_elapsed_ms(), run: Daemon::wake_scheduler },
+    Timed { next_ms: |daemon| daemon.control.next_deadline_ms(), run: Daemon::advance_control },
+    Timed { next_ms: |daemon| daemon.history.deadline_ms(), run: Daemon::run_history },
+    Timed { next_ms: Daemon::fleet_deadline_ms, run: Daemon::run_fleet },
+    Timed { next_ms: |daemon| daemon.executors.old.check_at_ms(), run: Daemon::check_old_executors },
+    Timed { next_ms: |daemon| daemon.files.wake_ups.resume_at(), run: Daemon::resume_wake_ups },
+    Timed { next_ms: |daemon| daemon.stopping.as_ref().and_then(Stopping::next), run: Daemon::advance_stop },
+];
+
 /// Forwards load events to the scheduler and the log.
 struct LoadEventForwarder<'a> {
     driver: &'a mut SchedulerDriver,
@@ -147,7 +170,7 @@ impl Daemon {
     /// The executor is lost, or a system call fails without which the loop cannot go on.
     pub fn run(&mut self) -> Result<(), Fatal> {
         loop {
-            self.run_timers()?;
+            self.run_timers();
             if self.driver.actions.is_empty() && self.driver.scheduler.has_more() {
                 self.driver.handle(Event::Tick);
             }
@@ -194,53 +217,50 @@ impl Daemon {
         if self.driver.has_work() {
             return Some(0);
         }
-        let deadlines = [
-            self.timers.log_retry_at,
-            self.timers.watchdog_at,
-            self.timers.log_state_at,
-            self.stopping.as_ref().and_then(Stopping::next),
-            self.executors.old.check_at_ms(),
-            self.files.wake_ups.resume_at(),
-            self.driver.scheduler.wake_at_elapsed_ms(),
-            self.control.next_deadline_ms(),
-            self.history.deadline_ms(),
-            self.fleet_deadline_ms(),
-        ];
-        let at = deadlines.into_iter().flatten().fold(self.database.next_deadline_ms(), i64::min);
+        let at = TIMED.iter().filter_map(|timed| (timed.next_ms)(self)).min()?;
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
-    fn run_timers(&mut self) -> Result<(), Fatal> {
-        let now = clock::monotonic_ms();
-        if self.database.next_deadline_ms() <= now {
+    fn run_timers(&mut self) {
+        let now_ms = clock::monotonic_ms();
+        TIMED.iter().for_each(|timed| (timed.run)(self, now_ms));
+    }
+
+    fn run_database(&mut self, now_ms: i64) {
+        if self.database.next_deadline_ms() <= now_ms {
             let mut reloaded = false;
             self.with_database(|database, events| reloaded = database.run_timers(events));
             if reloaded {
                 self.report_status("READY=1\n");
             }
         }
-        if self.timers.watchdog_at.is_some_and(|at| at <= now) {
+    }
+
+    fn feed_watchdog(&mut self, now_ms: i64) {
+        if self.timers.watchdog_at.is_some_and(|at| at <= now_ms) {
             self.files.manager.send("WATCHDOG=1");
-            self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now.checked_add_unsigned(ms));
+            self.timers.watchdog_at = self.files.manager.watchdog_ms().and_then(|ms| now_ms.checked_add_unsigned(ms));
         }
-        if self.timers.log_state_at.is_some_and(|at| at <= now) {
-            (self.timers.log_state_at, self.timers.state_logged_at) = (None, now);
+    }
+
+    fn log_requested_state(&mut self, now_ms: i64) {
+        if self.timers.log_state_at.is_some_and(|at| at <= now_ms) {
+            (self.timers.log_state_at, self.timers.state_logged_at) = (None, now_ms);
             self.log_state();
         }
-        if self.timers.log_retry_at.is_none_or(|at| at <= now) {
+    }
+
+    fn flush_log(&mut self, now_ms: i64) {
+        if self.timers.log_retry_at.is_none_or(|at| at <= now_ms) {
             self.log.flush();
-            self.timers.log_retry_at = self.log.retry_ms().map(|ms| now.saturating_add(ms));
+            self.timers.log_retry_at = self.log.retry_ms().map(|ms| now_ms.saturating_add(ms));
         }
-        if self.driver.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now) {
+    }
+
+    fn wake_scheduler(&mut self, now_ms: i64) {
+        if self.driver.scheduler.wake_at_elapsed_ms().is_some_and(|at| at <= now_ms) {
             self.driver.handle(Event::Tick);
         }
-        self.advance_control(now);
-        self.run_history(now);
-        self.run_fleet(now);
-        self.check_old_executors(now);
-        self.resume_wake_ups(now);
-        self.advance_stop(now);
-        Ok(())
     }
 
     /// Reads messages of `crontab`, and no more of them for a moment.

@@ -56,14 +56,6 @@ impl CrontabFiles {
         }
     }
 
-    /// The users that these crontabs need and that have not been looked up yet.
-    pub fn new_users(&self) -> DaemonUsers {
-        match &self.origin {
-            Origin::System(finder) if finder.has_label_check() => DaemonUsers::with_contexts(),
-            Origin::System(_) | Origin::StandaloneFiles(_) => DaemonUsers::default(),
-        }
-    }
-
     /// The directories in which crontabs are, or that links to crontabs lead through.
     pub fn directories(&self) -> BTreeSet<PathBuf> {
         let mut directories: BTreeSet<PathBuf> = self.cache.link_directories().cloned().collect();

@@ -141,10 +141,6 @@ impl Finder {
         self.policy = Policy::of_machine();
         self
     }
-    /// Whether the SELinux labels of crontabs are checked.
-    pub fn has_label_check(&self) -> bool {
-        self.policy.is_some()
-    }
     /// The paths that it scans.
     pub fn places(&self) -> &Places {
         &self.places

@@ -1,10 +1,10 @@
-//! Users for the daemon, which does not wait for a directory server to look up a user: /etc/passwd is read here; for other names a child runs
-//! getent(1), whose answer arrives through a pipe. The daemon has threads, so a mere fork could not ask libc. With SELinux the child is one that looks
-//! up the contexts of their jobs, too; see [`DaemonUsers::context`] for those of the users of /etc/passwd.
+//! Users for the daemon, which does not wait for a directory server to look up a user: /etc/passwd is read here; other names are looked up by a child,
+//! see [`look_up_child`], whose answer arrives through a pipe. With SELinux it looks up the contexts of their jobs, too; see [`DaemonUsers::context`]
+//! for those of the users of /etc/passwd.
 
 use super::look_up_child::{self, NamedUser};
 use super::lookup::{LIMIT_MS, Lookup, Users};
-use super::passwd_file::{PasswdFile, name_and_uid};
+use super::passwd_file::PasswdFile;
 use crate::sys::clock;
 use crate::sys::selinux::Policy;
 use std::collections::{BTreeSet, HashMap};
@@ -18,19 +18,32 @@ const LARGEST_ANSWER: usize = 4 << 20;
 /// Limit of the names that are looked up at once.
 const NAMES_AT_ONCE: usize = 500;
 
-/// The program is part of libc. The daemon's PATH, which an administrator may have extended, does not select it.
-const GETENT: &str = "/usr/bin/getent";
-
 /// The users as the daemon knows them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct DaemonUsers {
     file: PasswdFile,
+    /// What children have found.
     answers: HashMap<String, Lookup>,
-    /// Whether the contexts of users' jobs are looked up with them, and those of the users in `answers`.
-    wants_contexts: bool,
+    /// The contexts of the jobs of users that children have found, if there is a policy.
     contexts: HashMap<String, Result<CString, String>>,
     wanted: BTreeSet<String>,
     query: Option<Query>,
+    /// Makes the command of a child, without the names.
+    child: fn() -> Command,
+}
+
+impl Default for DaemonUsers {
+    /// No user has been looked up.
+    fn default() -> DaemonUsers {
+        DaemonUsers {
+            file: PasswdFile::default(),
+            answers: HashMap::new(),
+            contexts: HashMap::new(),
+            wanted: BTreeSet::new(),
+            query: None,
+            child: look_up_child::command,
+        }
+    }
 }
 
 /// A child that is looking names up.
@@ -53,11 +66,6 @@ pub enum Progress {
 }
 
 impl DaemonUsers {
-    /// Users whose SELinux contexts will be asked for.
-    pub fn with_contexts() -> DaemonUsers {
-        DaemonUsers { wants_contexts: true, ..DaemonUsers::default() }
-    }
-
     /// Forgets the answers of the name service, and reads /etc/passwd again if it has changed.
     pub fn refresh(&mut self) {
         self.answers.clear();
@@ -87,8 +95,7 @@ impl DaemonUsers {
         }
         let names: Vec<String> = self.wanted.iter().take(NAMES_AT_ONCE).cloned().collect();
         self.wanted.retain(|name| !names.contains(name));
-        let mut command = if self.wants_contexts { look_up_child::command() } else { getent() };
-        let started = command
+        let started = (self.child)()
             .args(&names)
             .current_dir("/")
             .stdin(Stdio::null())
@@ -97,7 +104,7 @@ impl DaemonUsers {
             .spawn();
         let started = started.ok().and_then(|mut child| child.stdout.take().map(|output| (child, output)));
         let Some((child, output)) = started else {
-            // Without getent the users are those of /etc/passwd.
+            // Without a child the users are those of /etc/passwd.
             self.answers.extend(names.into_iter().map(|name| (name, Lookup::Unknown)));
             return None;
         };
@@ -144,20 +151,10 @@ impl DaemonUsers {
 
     fn finish_query(&mut self) {
         let Some(query) = self.query.take() else { return };
-        let mut found: HashMap<&[u8], u32> = HashMap::new();
-        let users: Vec<NamedUser>;
-        if self.wants_contexts {
-            users = look_up_child::read(&query.answer).collect();
-            for NamedUser { name, uid, context } in &users {
-                found.insert(name.as_bytes(), *uid);
-                self.contexts.extend(context.clone().map(|context| (name.clone(), context)));
-            }
-        } else {
-            found = users_of(&query.answer);
-        }
-        for name in query.names {
-            let answer = found.get(name.as_bytes()).map_or(Lookup::Unknown, |uid| Lookup::Known(*uid));
-            self.answers.insert(name, answer);
+        self.answers.extend(query.names.into_iter().map(|name| (name, Lookup::Unknown)));
+        for NamedUser { name, uid, context } in look_up_child::read(&query.answer) {
+            self.contexts.extend(context.map(|context| (name.clone(), context)));
+            self.answers.insert(name, Lookup::Known(uid));
         }
     }
 }
@@ -184,20 +181,22 @@ impl Users for DaemonUsers {
     }
 }
 
-fn getent() -> Command {
-    let mut command = Command::new(GETENT);
-    command.env_clear().env("PATH", "/usr/bin:/bin").args(["passwd", "--"]);
-    command
-}
-
-/// The users in an answer of getent. It looks up a uid for a name of digits; only the name in the answer counts.
-fn users_of(answer: &[u8]) -> HashMap<&[u8], u32> {
-    answer.split(|byte| *byte == b'\n').filter_map(name_and_uid).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Users that are looked up by getent(1), as the program of this test is not crond. `tests/daemon.rs` runs the real child.
+    fn users_with_a_stand_in_for_the_child() -> DaemonUsers {
+        const LOOK_UP: &str = r#"getent passwd -- "$@" | while IFS=: read name _ uid _; do echo "{\"name\":\"$name\",\"uid\":$uid}"; done"#;
+        DaemonUsers {
+            child: || {
+                let mut command = Command::new("/bin/sh");
+                command.args(["-c", LOOK_UP, "look-up"]);
+                command
+            },
+            ..DaemonUsers::default()
+        }
+    }
 
     fn query_until_answered(users: &mut DaemonUsers) {
         assert!(users.start_query().is_some());
@@ -207,7 +206,7 @@ mod tests {
 
     #[test]
     fn root_is_known_at_once_and_a_stranger_after_asking() {
-        let mut users = DaemonUsers::default();
+        let mut users = users_with_a_stand_in_for_the_child();
         assert_eq!(users.uid("root"), Lookup::Known(0));
         assert_eq!(users.uid("nobody-has-this-name"), Lookup::NotYet);
         query_until_answered(&mut users);
@@ -218,7 +217,7 @@ mod tests {
 
     #[test]
     fn names_that_look_like_options_or_numbers_are_only_names() {
-        let mut users = DaemonUsers::default();
+        let mut users = users_with_a_stand_in_for_the_child();
         for name in ["-s", "0"] {
             assert_eq!(users.uid(name), Lookup::NotYet);
         }
@@ -229,14 +228,25 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_lines_of_passwd() {
-        let users = users_of(b"alice:x:1000:1000:Alice:/home/alice:/bin/sh\nbroken\nbob:x:n:1::/:\n");
-        assert_eq!(users.into_iter().collect::<Vec<_>>(), [(b"alice".as_slice(), 1000)]);
+    fn an_answer_names_users_and_what_is_no_answer_leaves_the_rest() {
+        let mut users = DaemonUsers::default();
+        users.child = || {
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", r#"echo '{"name":"alice","uid":1000,"context":{"Ok":[97]}}'; echo broken; echo '{"name":"bob","uid":2}'"#]);
+            command
+        };
+        for name in ["alice", "bob", "carol"] {
+            assert_eq!(users.uid(name), Lookup::NotYet);
+        }
+        query_until_answered(&mut users);
+        let answers = ["alice", "bob", "carol"].map(|name| users.uid(name));
+        assert_eq!(answers, [Lookup::Known(1000), Lookup::Known(2), Lookup::Unknown]);
+        assert_eq!(users.contexts.into_keys().collect::<Vec<_>>(), ["alice"]);
     }
 
     #[test]
     fn a_query_given_up_leaves_its_names_unknown() {
-        let mut users = DaemonUsers::default();
+        let mut users = users_with_a_stand_in_for_the_child();
         users.uid("nobody-has-this-name");
         users.start_query();
         users.give_up();

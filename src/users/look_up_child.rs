@@ -1,5 +1,6 @@
-//! Looks up users and the SELinux contexts of their jobs for the daemon: `crond --look-up-users NAME...`. libselinux asks the name service in
-//! getseuserbyname(3), which may hang. So the daemon spawns its own program for that, and ends it if the answer takes too long.
+//! Looks up users and the SELinux contexts of their jobs for the daemon: `crond --look-up-users NAME...`. The name service, which libselinux asks too
+//! in getseuserbyname(3), may hang, and a process with threads cannot ask it in a mere fork. So the daemon spawns its own program for that, and
+//! ends it if the answer takes too long.
 
 use super::user::User;
 use crate::sys::selinux::Policy;
