@@ -4,7 +4,7 @@ use super::cli::{self, EarlyOptions};
 use super::debug::Debug;
 use crate::config::sockets::sockets_of_standalone;
 use crate::config::{Config, ConfigError, ConfigFile, LogTarget, Values, WatchMode, parse_time};
-use crate::executor::{Config as ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
+use crate::executor::{ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT};
 use crate::profile::{ProfileName, shared};
 use crate::report::Target;
 use crate::spool::Finder;

@@ -1,6 +1,6 @@
 //! Main's end of the executor: spawns it, sends it requests, and receives its events.
 
-use super::config::{Config, JournalLocation};
+use super::config::{ExecutorConfig, JournalLocation};
 use super::link::{Link, WireError};
 use super::lost_processes::LostProcesses;
 use super::process::run;
@@ -40,7 +40,7 @@ pub struct Executor {
 impl Executor {
     /// Forks the executor. Must be called before any crontab is read and before the lock is taken. Signals are blocked
     /// already.
-    pub fn spawn(threads: &SingleThreaded, config: Config) -> Result<Executor, ExecutorLinkError> {
+    pub fn spawn(threads: &SingleThreaded, config: ExecutorConfig) -> Result<Executor, ExecutorLinkError> {
         let (ours, theirs) = descriptor::stream_pair().map_err(os("making the executor's socket"))?;
         let journal = match &config.journal {
             JournalLocation::Memory => Some(handover::memory_file().map_err(os("making the journal of runs"))?),

@@ -36,7 +36,7 @@ pub enum Mailer {
 
 /// Settings that main passes to an executor when it forks it.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct ExecutorConfig {
     /// Selects the behaviour of Debian's cron or of cronie.
     pub profile: ProfileName,
     /// The target of the log.
@@ -77,7 +77,7 @@ pub enum JournalLocation {
 }
 
 /// Whether output goes to the log because there is no mailer. cronie decides this once, when it starts, and logs it.
-pub fn falls_back_to_log(config: &Config) -> bool {
+pub fn falls_back_to_log(config: &ExecutorConfig) -> bool {
     let cronie = config.profile == ProfileName::Cronie && config.mailer == Mailer::Sendmail;
     cronie && !config.standalone && !config.output_to_log && !files::is_executable(SENDMAIL)
 }

@@ -1,6 +1,6 @@
 //! Log records about runs: those of the profile's reference implementation, and additional ones.
 
-use super::config::Config;
+use super::config::ExecutorConfig;
 use crate::config::zones::current_zone;
 use crate::crontab;
 use crate::profile::{Profile, ProfileName};
@@ -41,7 +41,7 @@ pub(super) struct JobLogger {
 }
 
 impl JobLogger {
-    pub(super) fn new(config: &Config) -> JobLogger {
+    pub(super) fn new(config: &ExecutorConfig) -> JobLogger {
         let profile = config.profile.profile();
         let mut log = Log::open(config.log, profile);
         log.stamp_in(Box::new(current_zone()));

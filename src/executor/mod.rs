@@ -47,7 +47,9 @@ mod test_request;
 mod wire;
 
 pub use client::{Executor, ExecutorLinkError};
-pub use config::{CALL_URL, Config, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log};
+pub use config::{
+    CALL_URL, ExecutorConfig, JournalLocation, MAILER_LIMIT, Mailer, STARTS_IN_FLIGHT, falls_back_to_log,
+};
 #[doc(hidden)]
 pub use journal::{JournalContent, JournalError, JournaledRun, compact as compact_journal, read as read_journal};
 pub use journal::{JournaledFollowUp, KEPT_STARTS};

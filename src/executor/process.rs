@@ -51,7 +51,7 @@ mod start_limiter;
 mod starts;
 mod state;
 
-use super::config::Config;
+use super::config::ExecutorConfig;
 use super::job::{Stream, usage_of};
 use super::job_log::JobLogger;
 use super::relay::Relay;
@@ -77,7 +77,7 @@ const RELAY_MS: i64 = 20;
 const READY_A_TURN: usize = 64;
 
 /// Runs the executor after its fork and returns its exit status.
-pub(super) fn run(child: FreshChild, config: Config, socket: OwnedFd, journal: Option<File>) -> i32 {
+pub(super) fn run(child: FreshChild, config: ExecutorConfig, socket: OwnedFd, journal: Option<File>) -> i32 {
     let left = leave_main(&child, config.profile.profile(), &socket, journal.as_ref());
     // The log is opened only now, since all descriptors of main have been closed.
     let mut log = JobLogger::new(&config);

@@ -2,7 +2,7 @@
 //!
 //! The lines are written as the jobs write them, since log collectors parse them; or with the job's name in front of each; or as JSON objects.
 
-use super::config::Config;
+use super::config::ExecutorConfig;
 use super::job::Stream;
 use crate::report::Target;
 use crate::schedule::Timestamp;
@@ -41,7 +41,7 @@ pub(super) enum LineFormat {
 
 impl LineFormat {
     /// The format that the settings ask for.
-    pub(super) fn of(config: &Config) -> LineFormat {
+    pub(super) fn of(config: &ExecutorConfig) -> LineFormat {
         match config.log {
             Target::Json => LineFormat::Json,
             _ if config.prefix_output => LineFormat::Prefixed,

@@ -15,6 +15,8 @@ pub(super) const ALL_HOURS: u32 = (1 << 24) - 1;
 pub(super) const ALL_DAYS: u32 = !1;
 /// All months: bit 1 to bit 12.
 pub(super) const ALL_MONTHS: u16 = 0x1ffe;
+/// A year in which February has 28 days.
+const COMMON_YEAR: i32 = 2001;
 /// A year in which February has 29 days.
 const LEAP_YEAR: i32 = 2000;
 /// All days of the week: bit 0 (Sunday) to bit 6.
@@ -143,14 +145,10 @@ impl Fields {
         self.days & days_up_to(28) == 0 && dates.next(0, extra).is_none()
     }
 
-    /// Whether some year has a day that matches. Each date of a leap year falls on each day of the week in one of the cycle's years.
-    fn has_possible_day(&self) -> bool {
-        let is_date = |month: &u32| self.days & days_up_to(civil::month_length(LEAP_YEAR, *month)) != 0;
-        let has_date = (1..=12).filter(|month| self.months >> month & 1 == 1).any(|month| is_date(&month));
-        match self.rule {
-            DayRule::Either => has_date || self.weekdays != 0,
-            DayRule::Every | DayRule::Weekly | DayRule::Both => has_date && self.weekdays != 0,
-        }
+    /// Whether some year has a day that matches. In the cycle of 400 years each month begins on each day of the week, February in common and leap years.
+    fn has_possible_day(&self, extra: Option<&Days>) -> bool {
+        let mut months = (1..=12).flat_map(|month| [(COMMON_YEAR, month), (LEAP_YEAR, month)]);
+        months.any(|(year, month)| (0..7).any(|first| self.days_in(year, month, first, extra) != 0))
     }
 
     /// The first matching local minute after `after` (exclusive). None if there is none in one 400-year cycle.
@@ -198,8 +196,8 @@ impl Fields {
         if later != 0 {
             return Some(self.first_on(first - 1 + later.trailing_zeros() as i32));
         }
-        // The whole cycle need not be searched for a date that no year has (`30 2`).
-        if extra.is_none() && self.days & days_up_to(28) == 0 && !self.has_possible_day() {
+        // The whole cycle need not be searched for a date that no year has (`30 2`, `L-30 2`).
+        if (extra.is_some() || self.days & days_up_to(28) == 0) && !self.has_possible_day(extra) {
             return None;
         }
         let last = i64::from(day) + CYCLE_DAYS;

@@ -3,7 +3,7 @@
 use crate::common::{Deadline, World};
 use cronwheel::crontab::Flags;
 use cronwheel::executor::{
-    Config, Executor, ExecutorEvent, ExecutorLinkError, JournalLocation, MAILER_LIMIT, Mailer, OutputStream,
+    Executor, ExecutorConfig, ExecutorEvent, ExecutorLinkError, JournalLocation, MAILER_LIMIT, Mailer, OutputStream,
     RunProcess, STARTS_IN_FLIGHT,
 };
 use cronwheel::profile::ProfileName;
@@ -16,8 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs;
 use std::process::{Child, Command};
 
-pub fn config(profile: ProfileName) -> Config {
-    Config {
+pub fn config(profile: ProfileName) -> ExecutorConfig {
+    ExecutorConfig {
         profile,
         log: Target::Syslog,
         mailer: Mailer::Sendmail,
@@ -34,7 +34,7 @@ pub fn config(profile: ProfileName) -> Config {
 }
 
 /// Forks an executor.
-pub fn spawn(config: Config) -> Result<Executor, ExecutorLinkError> {
+pub fn spawn(config: ExecutorConfig) -> Result<Executor, ExecutorLinkError> {
     // SAFETY: the test's process has no other thread but the harness's, which only waits for the test.
     let threads = unsafe { SingleThreaded::assume() };
     Executor::spawn(&threads, config)
@@ -107,7 +107,7 @@ pub struct KeptOutput {
 }
 
 impl Harness {
-    pub fn of(config: Config) -> Harness {
+    pub fn of(config: ExecutorConfig) -> Harness {
         Harness::with(spawn(config).unwrap())
     }
 

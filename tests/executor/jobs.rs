@@ -8,8 +8,8 @@ use crate::harness::{
 use crate::world;
 use cronwheel::crontab::{IoClass, ResourceLimits};
 use cronwheel::executor::{
-    Config, EndMethod, ExecutorLinkError, LostRunState, Mailer, OldExecutor, Predecessors, UnresponsiveExecutor,
-    find_predecessors,
+    EndMethod, ExecutorConfig, ExecutorLinkError, LostRunState, Mailer, OldExecutor, Predecessors,
+    UnresponsiveExecutor, find_predecessors,
 };
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{EndReason, MailResult, OutputCounts, Owner, RunId, RunOutcome, SkipReason};
@@ -418,7 +418,7 @@ fn standalone_a_job_is_the_callers_and_its_output_is_ours_line_by_line() {
     let kept = [nix::unistd::dup(std::io::stdout()).unwrap(), nix::unistd::dup(std::io::stderr()).unwrap()];
     nix::unistd::dup2_stdout(&out).unwrap();
     nix::unistd::dup2_stderr(&err).unwrap();
-    let spawned = spawn(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
+    let spawned = spawn(ExecutorConfig { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     nix::unistd::dup2_stdout(&kept[0]).unwrap();
     nix::unistd::dup2_stderr(&kept[1]).unwrap();
     let mut harness = Harness::with(spawned.unwrap());
@@ -439,7 +439,8 @@ fn standalone_a_job_begins_alike_whether_it_is_spawned_or_forked() {
     let (_, hard) = getrlimit(RLIMIT_NOFILE).unwrap();
     setrlimit(RLIMIT_NOFILE, 300, hard).unwrap();
     std::env::set_current_dir("/run").unwrap();
-    let mut harness = Harness::of(Config { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
+    let mut harness =
+        Harness::of(ExecutorConfig { standalone: true, mailer: Mailer::Off, ..config(ProfileName::Debian) });
     // Only an entry with limits is forked.
     let forked = ResourceLimits { nice: None, io: Some(IoClass::BestEffort(4)) };
     let order = |run, limits, variables: &[(&str, &[u8])]| {

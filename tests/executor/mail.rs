@@ -7,7 +7,7 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::crontab::MailRule;
-use cronwheel::executor::{Config, Mailer, read_journal};
+use cronwheel::executor::{ExecutorConfig, Mailer, read_journal};
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{Owner, RunId, RunOutcome, RunRequest, Trigger};
 use cronwheel::sys::host;
@@ -169,7 +169,7 @@ fn a_real_relay_takes_the_mail_as_it_is() {
     describe_services("");
     for profile in [ProfileName::Debian, ProfileName::Cronie] {
         let relay = format!("msmtp --host=127.0.0.1 --port={port} --from=cron@wheelbox.example -t");
-        let mut harness = Harness::of(Config { mailer: Mailer::Command(relay), ..config(profile) });
+        let mut harness = Harness::of(ExecutorConfig { mailer: Mailer::Command(relay), ..config(profile) });
         harness.start(&with_mailto(1, "cat%one%.%.two%From x%~!touch /tmp/pwn", "ops@example.org,bob@example.org"));
         assert_eq!(harness.end_of(1), RunOutcome::Code(0));
         let queued_mail = queued_mails.recv_timeout(Duration::from_secs(30)).unwrap();
@@ -217,7 +217,8 @@ fn no_more_than_eight_mailers_are_at_work_and_the_others_wait_their_turn() {
     let mailer =
         "cat >/tmp/sent/$$.part; while ! [ -e /tmp/go ]; do sleep 0.1; done; mv /tmp/sent/$$.part /tmp/sent/$$";
     describe_services("");
-    let mut harness = Harness::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Debian) });
+    let mut harness =
+        Harness::of(ExecutorConfig { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Debian) });
     for run in 0..20 {
         harness.start(&start(run, "alice", "echo x"));
     }
@@ -241,7 +242,7 @@ fn a_mailer_that_hangs_is_killed_with_all_that_it_started_and_holds_up_nobody() 
     describe_services("");
     let mailer = Mailer::Command("exec /tmp/mailer".into());
     let limit = Duration::from_secs(3);
-    let mut harness = Harness::of(Config { mailer, mailer_limit: limit, ..config(ProfileName::Debian) });
+    let mut harness = Harness::of(ExecutorConfig { mailer, mailer_limit: limit, ..config(ProfileName::Debian) });
     // More than a pipe takes, for a mailer that reads nothing.
     harness.start(&start(1, "alice", "yes | head -c 500000"));
     assert_eq!(harness.end_of(1), RunOutcome::Code(0));
@@ -262,7 +263,8 @@ fn a_mailer_that_reads_nothing_or_does_not_exist_is_logged_and_delays_nothing() 
         ("kill -9 $$", "(alice) MAIL (mailed 500000 bytes of output but got status 0x0009"),
         ("/no/such/mailer", "(alice) MAIL (mailed 500000 bytes of output but got status 0x7f00"),
     ] {
-        let mut harness = Harness::of(Config { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Cronie) });
+        let mut harness =
+            Harness::of(ExecutorConfig { mailer: Mailer::Command(mailer.into()), ..config(ProfileName::Cronie) });
         harness.start(&start(1, "alice", "yes | head -c 500000"));
         assert_eq!(harness.end_of(1), RunOutcome::Code(0));
         world.log.wait_for(told, Deadline::seconds(20));
@@ -276,7 +278,7 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
     // SAFETY: no other thread of this test reads the environment.
     unsafe { std::env::set_var("OPS", "ops@example.org") };
     let mailer = Mailer::Command("cat >/tmp/mail.part; mv /tmp/mail.part /tmp/mail".into());
-    let mut harness = Harness::of(Config { mailer, ..config(ProfileName::Cronie) });
+    let mut harness = Harness::of(ExecutorConfig { mailer, ..config(ProfileName::Cronie) });
     for (run, (mailto, to)) in
         [("$OPS", "ops@example.org"), ("bob,${OPS}", "bob,ops@example.org")].into_iter().enumerate()
     {
@@ -294,7 +296,7 @@ fn cronies_mailto_may_name_variables_of_the_daemon_and_its_own_mail_command_gets
 fn output_that_goes_to_the_log_is_a_record_for_each_line_and_long_ones_in_pieces() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
-    let mut harness = Harness::of(Config { output_to_log: true, ..config(ProfileName::Cronie) });
+    let mut harness = Harness::of(ExecutorConfig { output_to_log: true, ..config(ProfileName::Cronie) });
     harness.start(&start(1, "alice", "echo one; echo; echo two; head -c 2000 /dev/zero | tr -c y y"));
     assert_eq!(harness.end_of(1), RunOutcome::Code(0));
     assert_eq!(harness.run("bob", "true"), RunOutcome::Code(0));

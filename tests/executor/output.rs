@@ -6,7 +6,7 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::crontab::MailRule;
-use cronwheel::executor::{Config, Mailer, OutputStream};
+use cronwheel::executor::{ExecutorConfig, Mailer, OutputStream};
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::{HISTORY_OUTPUT, RunId, RunOutcome, RunRequest, RunRules};
 use nix::poll::PollFlags;
@@ -67,7 +67,8 @@ fn the_history_gets_the_output_whether_or_not_it_is_mailed() {
         }
         assert!(fs::exists("/tmp/mail").unwrap());
     }
-    for config in [Config { output_to_log: true, ..usual() }, Config { mailer: Mailer::Off, ..usual() }] {
+    for config in [ExecutorConfig { output_to_log: true, ..usual() }, ExecutorConfig { mailer: Mailer::Off, ..usual() }]
+    {
         let mut harness = Harness::of(config);
         harness.start(&start(1, "alice", "echo logged"));
         assert_eq!(harness.kept_of(1), whole(1, "logged\n"));

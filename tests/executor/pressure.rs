@@ -5,7 +5,7 @@ use crate::common::machine::Process;
 use crate::common::{Deadline, Implementation, World, stage};
 use crate::harness::{Harness, PERMISSIVE, config, describe_services, start};
 use crate::world;
-use cronwheel::executor::Config;
+use cronwheel::executor::ExecutorConfig;
 use cronwheel::profile::ProfileName;
 use cronwheel::scheduler::RunOutcome;
 use nix::poll::PollFlags;
@@ -62,7 +62,7 @@ fn what_is_due_beyond_the_bound_on_starts_waits_in_order_and_none_is_dropped() {
     let Some(_world) = world!(Implementation::OursDebian) else { return };
     describe_services("");
     let starts_in_flight = 2.try_into().unwrap();
-    let mut harness = Harness::of(Config { starts_in_flight, ..config(ProfileName::Debian) });
+    let mut harness = Harness::of(ExecutorConfig { starts_in_flight, ..config(ProfileName::Debian) });
     // Half of them stay until the last has started, so that the bound does not wait for anybody's end.
     let stays = |run| run % 2 == 0;
     for run in 1..=60 {

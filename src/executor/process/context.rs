@@ -1,6 +1,6 @@
 //! State that all parts of the executor process use: settings, log, epoll set, and what children need.
 
-use crate::executor::config::Config;
+use crate::executor::config::ExecutorConfig;
 use crate::executor::environment::{self, Inherited, Variables};
 use crate::executor::exec_spec::{ExecSpec, Identity, OriginalLimits, Reporter};
 use crate::executor::job::Job;
@@ -80,7 +80,7 @@ impl From<io::Error> for ExecutorError {
 pub(super) struct Context {
     /// Proof that this process has one thread.
     pub(super) threads: SingleThreaded,
-    pub(super) config: Config,
+    pub(super) config: ExecutorConfig,
     pub(super) profile: &'static Profile,
     pub(super) log: JobLogger,
     pub(super) poll: Poll,

@@ -14,7 +14,7 @@ use super::run_journal::RunJournal;
 use super::running::RunningJobs;
 use super::start_limiter::StartLimiter;
 use super::starts::Starts;
-use crate::executor::config::Config;
+use crate::executor::config::ExecutorConfig;
 use crate::executor::environment::Inherited;
 use crate::executor::exec_spec::{OriginalLimits, Reporter, Reports};
 use crate::executor::job_log::JobLogger;
@@ -62,7 +62,7 @@ pub(super) struct ExecutorState {
 impl ExecutorState {
     pub(super) fn new(
         threads: SingleThreaded,
-        config: Config,
+        config: ExecutorConfig,
         socket: OwnedFd,
         journal: Option<File>,
     ) -> Result<ExecutorState, ExecutorError> {
