@@ -29,9 +29,22 @@
 //! told the time and return values, and decide when jobs run. The other modules do I/O, and decide only how that is done: which files may be used, how many
 //! processes are started at once, which output is kept.
 //!
-//! A line of a crontab on its way: `spool` reads the file, `crontab` parses it, `scheduler` arms its timer and, when it is due, asks for a start;
-//! `daemon` hands the start to the executor process, which `executor` implements and which starts the job, through a PAM monitor where its PAM service
-//! opens a session; the end of the run comes back to `scheduler`; `report` formats the log and the mail, which `executor` sends.
+//! A crontab line on its way to a mail, in the order in which the files call each other:
+//!
+//! | step | file | what is done | what is passed on |
+//! |---|---|---|---|
+//! | 1 | `daemon/tables` (`scan_path`) | `spool/scan` finds the changed file and checks it | `spool::Found` |
+//! | 2 | `daemon/file_cache` (`update`) | `spool/read` reads the file, `crontab/parse` parses it | `crontab::Crontab` |
+//! | 3 | `daemon/event_loop` (`LoadEventForwarder`) | the table goes to the scheduler | `scheduler::Event::Load` |
+//! | 4 | `scheduler/loading` (`load`) | its timers are armed | a timer in `scheduler/wheel` |
+//! | 5 | `scheduler/handover` (`start`, `hand_over`) | the timer has expired, and the policy admits the run | `scheduler::Action::Start` |
+//! | 6 | `daemon/event_loop` (`start`) | the request goes to the executor process | `ExecutorRequest::Start` |
+//! | 7 | `executor/process/start` (`take_start`) | the user is looked up, the process created, by a PAM monitor where the service opens a session | a child |
+//! | 8 | `executor/exec_spec` (`run_child`) | the child becomes the user and executes the command | output, exit status |
+//! | 9 | `executor/process/finish` (`finish`) | the run has ended | `scheduler::RunResult`, to main too |
+//! | 10 | `executor/process/ended_output` (`finish_run`) | `report/mail` makes the text, `executor/process/mail` starts the mailer | the mail |
+//!
+//! With a policy the scheduler decides in step 10 whether there is a mail: main answers the `RunResult` with `ExecutorRequest::Conclude`.
 //!
 //! Messages between processes:
 //!

@@ -2,6 +2,7 @@
 
 use super::ended_run::{Delivery, EndedRun, MailDecision};
 use super::kept_output::{KeptRun, TAIL};
+use super::mail::MailContent;
 use super::state::ExecutorState;
 use crate::executor::job::Job;
 use crate::executor::owner::owner_of;
@@ -282,6 +283,15 @@ impl ExecutorState {
         run.output.release(&run.owner, &mut self.memory.output);
         self.send_mail(&run, content);
         self.memory.release_request(&run.start);
+    }
+
+    /// Queues the mail of a run, or records that there is none.
+    fn send_mail(&mut self, ended: &EndedRun, content: Option<MailContent>) {
+        let run = ended.run();
+        let Some(content) = content else { return self.report_mail(run, MailResult::NotWanted) };
+        if !self.mails.queue(&mut self.context, &mut self.memory, ended, content) {
+            self.report_mail(run, MailResult::Dropped);
+        }
     }
 
     fn discard_output(&mut self, mut run: EndedRun) {

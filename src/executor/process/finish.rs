@@ -1,10 +1,9 @@
-//! Reads the output of jobs, and logs, mails and reports their ends.
+//! Reads the output of jobs, and logs and reports their ends.
 
 use super::children::Child;
 use super::context::{EventSource, job_ref, token};
-use super::ended_run::EndedRun;
 use super::late_jobs::LateOutput;
-use super::mail::{self, MailContent};
+use super::mail;
 use super::running::{GRACE_MS, READ_SIZE};
 use super::state::ExecutorState;
 use crate::executor::exec_spec::{ExecStage, Failure};
@@ -12,7 +11,7 @@ use crate::executor::job::{Job, Stream};
 use crate::executor::output::{Output, OutputLimits};
 use crate::executor::relay::Relay;
 use crate::report::Level;
-use crate::scheduler::{MailResult, RunOutcome, RunResult, Usage};
+use crate::scheduler::{RunOutcome, RunResult, Usage};
 use crate::sys::clock;
 use crate::sys::descriptor;
 use crate::sys::files::reason;
@@ -231,15 +230,6 @@ impl ExecutorState {
 }
 
 impl ExecutorState {
-    /// Queues the mail of a run, or records that there is none.
-    pub(super) fn send_mail(&mut self, ended: &EndedRun, content: Option<MailContent>) {
-        let run = ended.run();
-        let Some(content) = content else { return self.report_mail(run, MailResult::NotWanted) };
-        if !self.mails.queue(&mut self.context, &mut self.memory, ended, content) {
-            self.report_mail(run, MailResult::Dropped);
-        }
-    }
-
     /// Handles the end of a mailer.
     pub(super) fn mailer_ended(&mut self, id: u64, status: Status) {
         if let Some((start, mail)) = self.mails.ended(&mut self.context, &mut self.memory, id, status) {
