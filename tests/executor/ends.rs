@@ -92,6 +92,26 @@ fn a_run_is_ended_on_request_and_others_go_on() {
 }
 
 #[test]
+fn a_further_request_to_end_a_run_does_not_prolong_its_grace() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    let mut harness = Harness::debian();
+    let rules = RunRules { grace: 2, ..RunRules::default() };
+    let command = script("trap '' TERM\ntouch ready\nwhile :; do sleep 0.1; done");
+    harness.start(&with_rules(start(1, "alice", &command), rules));
+    Deadline::seconds(20).wait_for("the process", || fs::exists("/home/alice/ready").unwrap().then_some(()));
+    // Requests come more often than the grace period ends. Were it prolonged by each, the run would outlast them all: for ten times its grace.
+    let mut requests = 0;
+    while harness.ended.is_empty() {
+        assert!(requests < 100, "the run has not ended");
+        harness.executor.end(RunId(1), EndReason::Killed("root".into()));
+        harness.executor.flush().unwrap();
+        requests += 1;
+        harness.hear_within(200);
+    }
+    assert_eq!(harness.end_of(1), RunOutcome::Signal { number: 9, core_dumped: false });
+}
+
+#[test]
 fn a_signal_reaches_all_processes_of_a_run_and_nothing_else_is_decided() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     for services in ["", PERMISSIVE] {

@@ -165,6 +165,14 @@ impl Harness {
         }
     }
 
+    /// Takes in what is told within so many milliseconds, if anything is.
+    pub fn hear_within(&mut self, milliseconds: u16) {
+        let mut asked = [PollFd::new(self.executor.descriptor(), PollFlags::POLLIN)];
+        if poll(&mut asked, PollTimeout::from(milliseconds)).unwrap() > 0 {
+            self.hear(PollFlags::POLLIN);
+        }
+    }
+
     /// Has what the executor and its children ask the kernel for written to /tmp/trace, or as these options say.
     pub fn traced(&self, options: &[&str]) -> Tracer {
         let pid = self.executor.pid();
