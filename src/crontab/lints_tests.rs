@@ -302,7 +302,7 @@ fn only_warnings_that_every_cron_would_need_are_logged() {
         ("0 0 1 1 * 2027 foo", true),
     ] {
         let parsed = parse_on(None, Form::User, &DEBIAN, &format!("{table}\n"));
-        assert_eq!(parsed.diagnostics.iter().map(|d| !d.aside).collect::<Vec<_>>(), [is_logged], "{table}");
+        assert_eq!(parsed.diagnostics.iter().map(|d| !d.is_not_logged).collect::<Vec<_>>(), [is_logged], "{table}");
     }
 }
 

@@ -66,9 +66,9 @@ pub(super) fn report_diagnostics(
         rest: String::new(),
         line,
     };
-    let diagnostics: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| !diagnostic.aside).collect();
+    let diagnostics: Vec<&Diagnostic> = diagnostics.iter().filter(|diagnostic| !diagnostic.is_not_logged).collect();
     for diagnostic in diagnostics.iter().take(MOST_REPORTED) {
-        lines.extend(diagnostic.bad.and_then(|bad| reference_line(profile, source, bad)));
+        lines.extend(diagnostic.reference_message.and_then(|message| reference_line(profile, source, message)));
         let (level, event) = match diagnostic.severity {
             Severity::Error => (Level::Error, "ERROR"),
             Severity::Warning => (Level::Warning, "WARNING"),
@@ -87,24 +87,24 @@ pub(super) fn report_diagnostics(
 
 /// The message of the profile's reference implementation about a faulty line (Debian's user.c, cronie's `log_it` of the same place), as far as it is
 /// true here: Debian's cron adds that it ignores the whole crontab.
-fn reference_line(profile: &Profile, source: &Source, bad: &'static str) -> Option<LogLine> {
+fn reference_line(profile: &Profile, source: &Source, message: &'static str) -> Option<LogLine> {
     let line = |level, user: &str, event: Cow<'static, str>, detail| {
         Some(LogLine { level, user: user.to_owned(), event, detail, rest: String::new(), line: None })
     };
     match (profile.profile, &source.owner) {
         (_, Owner::Caller) => None,
         // cronie takes the text for a user's name and then finds no command.
-        (ProfileName::Cronie, _) if bad == BAD_USER => {
+        (ProfileName::Cronie, _) if message == BAD_USER => {
             line(Level::Info, "CRON", "bad command".into(), source.path.clone())
         }
-        (ProfileName::Cronie, _) => line(Level::Info, "CRON", bad.into(), source.path.clone()),
-        (ProfileName::Debian, _) if bad == NO_NEWLINE => None,
+        (ProfileName::Cronie, _) => line(Level::Info, "CRON", message.into(), source.path.clone()),
+        (ProfileName::Debian, _) if message == NO_NEWLINE => None,
         (ProfileName::Debian, Owner::System) => {
-            let text = format!("Error: {bad}; while reading {}", source.path);
+            let text = format!("Error: {message}; while reading {}", source.path);
             line(Level::Error, "", text.into(), String::new())
         }
         (ProfileName::Debian, Owner::User { name, .. }) => {
-            let text = format!("Error: {bad}; while reading crontab for user {name}");
+            let text = format!("Error: {message}; while reading crontab for user {name}");
             line(Level::Error, "", text.into(), String::new())
         }
     }

@@ -90,7 +90,8 @@ pub fn check(
             has_more: parsed.unlisted.warnings > 0,
         }),
         Some(last) => {
-            let only_unfinished = last.bad == Some(NO_NEWLINE) && parsed.errors().all(|error| error.line == last.line);
+            let only_unfinished =
+                last.reference_message == Some(NO_NEWLINE) && parsed.errors().all(|error| error.line == last.line);
             let closing = if only_unfinished { session.words.unfinished } else { closing };
             let line = parsed.errors().map(|error| error.line).next();
             Err(Failure::Faulty { closing: closing.to_owned(), line })

@@ -1,7 +1,7 @@
 //! What buttons do: run, pause, resume, kill, check a line. Each is a POST with a JSON object.
 
 use super::app::{App, Shared};
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::check;
 use super::page::{sentence, shown, status_of};
 use crate::crontab::parse_duration;
@@ -86,7 +86,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
 pub async fn pause(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, Pause { job, length, note }| {
         let job = daemon.shown_job(job)?;
-        let seconds = length.map_or(Ok(USUAL_PAUSE), |length| parse_duration(&length)).map_err(Fault::Wrong)?;
+        let seconds = length.map_or(Ok(USUAL_PAUSE), |length| parse_duration(&length)).map_err(PageError::Wrong)?;
         let until = Time::from(Timestamp(clock::wall().seconds.saturating_add(i64::from(seconds)))).to_string();
         let arguments = PauseArguments { jobs: vec![job.clone()], all: None, until, note };
         let Paused { paused, warning } = daemon.call("Pause", &arguments)?;
@@ -153,7 +153,7 @@ pub async fn check_line(State(app): State<Shared>, body: Body) -> Response {
 async fn act<T: DeserializeOwned + Send + 'static>(
     app: &Shared,
     body: Body,
-    act: impl FnOnce(&mut Backend, T) -> Result<String, Fault> + Send + 'static,
+    act: impl FnOnce(&mut Backend, T) -> Result<String, PageError> + Send + 'static,
 ) -> Response {
     if app.is_read_only {
         return respond(StatusCode::FORBIDDEN, "this page is read-only");
