@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Most bytes of a request's body.
 const LONGEST: usize = 64 << 10;
 /// How long a client may take to send it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a pause is if nothing else is said, in seconds.
 const USUAL_PAUSE: u32 = 3_600;
 
@@ -170,7 +170,7 @@ async fn act<T: DeserializeOwned + Send + 'static>(
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let bytes = match tokio::time::timeout(PATIENCE, to_bytes(body, LONGEST)).await {
+    let bytes = match tokio::time::timeout(TIMEOUT, to_bytes(body, LONGEST)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return Err(respond(StatusCode::PAYLOAD_TOO_LARGE, "expected a body of at most 64 KiB")),
         Err(_) => return Err(respond(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),

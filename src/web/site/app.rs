@@ -23,7 +23,7 @@ const STREAMS_OF_ROOT: usize = 8;
 /// Most pages that follow events. With all of these and the outputs, a quarter of the connections is left for short requests.
 const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How clients connect and authenticate.
 #[derive(Debug)]
@@ -230,7 +230,7 @@ impl App {
 
 /// Waits for a place, not for ever.
 async fn turn<P>(place: impl Future<Output = Result<P, AcquireError>>) -> Result<P, PageError> {
-    match tokio::time::timeout(PATIENCE, place).await {
+    match tokio::time::timeout(TIMEOUT, place).await {
         Ok(Ok(permit)) => Ok(permit),
         Ok(Err(_)) | Err(_) => Err(PageError::Busy("too many pages are being made at once; try again".to_owned())),
     }

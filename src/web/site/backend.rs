@@ -17,7 +17,7 @@ use std::time::Duration;
 /// How long a reply is waited for.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the recorder may take to answer at all: a page says what else is known.
-const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
+const RECORDER_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Running jobs among which a run is searched for that the history does not have.
 pub const MOST_RUNNING: usize = 1_000;
 
@@ -153,7 +153,7 @@ impl Backend {
         if let Some(fault) = &self.no_history {
             return Err(fault.clone());
         }
-        let why = match Client::connect_answering(&self.directory.join(HISTORY), RECORDER_PATIENCE) {
+        let why = match Client::connect_answering(&self.directory.join(HISTORY), RECORDER_TIMEOUT) {
             Ok(client) => {
                 let history = Backend::new(client, &self.directory, history::INTERFACE)?;
                 return Ok(history.of_user(self.user.clone()));
