@@ -249,8 +249,9 @@ impl Anacron {
             let is_of_job = |number: &u32| self.ids.get(number) == Some(&earlier.job);
             let numbered = self.numbers.iter().zip(&table.jobs).find(|(number, _)| is_of_job(number));
             if let Some((_, job)) = numbered {
-                // The job was found due earlier than its start, by its delay.
-                let found_at = Timestamp(earlier.scheduled_at.0 - i64::from(job.delay));
+                // Unless it was run by hand, the job was found due earlier than its start, by its delay.
+                let delay = if earlier.is_by_hand() { 0 } else { i64::from(job.delay) };
+                let found_at = Timestamp(earlier.scheduled_at.0 - delay);
                 let day = Day::at(found_at, zone);
                 self.undelivered.push(RunningJob { run: earlier.run, id: job.id.clone(), day });
             }

@@ -70,10 +70,13 @@ pub(super) struct EarlierEnds {
 impl EarlierEnds {
     /// Notes which runs executors have begun.
     pub(super) fn note_starts(&mut self, starts: Vec<EarlierRun>) {
-        for EarlierRun { run, job, scheduled_at } in starts {
+        for start in starts {
+            let run = start.run;
             self.begun.insert(run);
-            let newest = self.newest.entry((job, scheduled_at)).or_insert(run);
-            *newest = run.max(*newest);
+            if !start.is_by_hand() {
+                let newest = self.newest.entry((start.job, start.scheduled_at)).or_insert(run);
+                *newest = run.max(*newest);
+            }
         }
     }
 }

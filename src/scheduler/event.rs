@@ -4,6 +4,7 @@ use super::fleet::FleetEvent;
 use super::job_id::JobId;
 use super::jobs::{Pause, PauseScope};
 use super::run_id::RunId;
+use super::run_record::RunCause;
 use super::run_result::RunResult;
 use super::saved::SavedState;
 use super::source::Source;
@@ -172,4 +173,13 @@ pub struct EarlierRun {
     pub job: JobId,
     /// The moment for which it was started.
     pub scheduled_at: Timestamp,
+    /// What has led to it. None: an executor of an older version has started it, or its journal cannot be read.
+    pub cause: Option<RunCause>,
+}
+
+impl EarlierRun {
+    /// Whether it is known that it does not stand for a slot.
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.cause.is_some_and(|cause| cause.trigger.is_manual())
+    }
 }

@@ -146,7 +146,7 @@ pub use jobs::{Killed, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
 pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
-pub use run_record::{EndReason, MissReason, OUTPUT_ON_STDERR, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_record::{EndReason, MissReason, OUTPUT_ON_STDERR, Outcome, RunCause, RunRecord, SkipReason, Trigger};
 pub use run_request::{FleetRun, HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};
