@@ -432,9 +432,7 @@ impl Daemon {
             cause: start.cause,
         };
         // An earlier daemon has received these results and was killed before it had saved what follows from them.
-        let is_unsaved = |start: &&EarlierStart| {
-            start.is_delivered && saved.lacks_end_of(&begun_run(start))
-        };
+        let is_unsaved = |start: &&EarlierStart| start.is_delivered && saved.lacks_end_of(&begun_run(start));
         let unsaved: Vec<&EarlierStart> = found.started.iter().filter(is_unsaved).collect();
         let unsaved_runs = unsaved.iter().map(|start| begun_run(start));
         self.driver.handle(Event::EarlierRuns(undelivered.chain(unsaved_runs).collect()));

@@ -538,6 +538,7 @@ fn shortened(result: &RunResult) -> RunResult {
 mod tests {
     use super::*;
     use crate::executor::test_request::request;
+    use crate::scheduler::Trigger;
 
     const NOW: i64 = 1_800_000_000;
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
@@ -586,6 +587,47 @@ mod tests {
             panic!("{runs:?}")
         };
         assert_eq!(why.len(), LONGEST_REASON);
+    }
+
+    #[test]
+    fn journals_with_and_without_the_causes_of_runs_are_read_by_all_versions() {
+        let triggers = [
+            Trigger::Schedule,
+            Trigger::CatchUp,
+            Trigger::Retry,
+            Trigger::Manual,
+            Trigger::After,
+            Trigger::Reboot,
+            Trigger::Anacron,
+            Trigger::Failover,
+        ];
+        let (file, mut journal) = journal();
+        for (number, trigger) in (0..).zip(triggers) {
+            journal.intend(&RunRequest { trigger, attempt: number + 1, ..start(u64::from(number)) }, NOW);
+        }
+        let intent = |cause| {
+            let (run, job) = (RunId(300), JobId::named("alice", "job"));
+            JournalRecord::Intent { run, job, scheduled_at: 60, begun_at: 61, at_reboot: false, cause }
+        };
+        // As an older version writes it.
+        journal.push(&intent(None));
+        journal.flush().unwrap();
+        let found = || runs(&file).into_values().map(|known| known.cause).collect::<Vec<_>>();
+        let cause = |(attempt, trigger)| Some(RunCause { trigger, attempt });
+        let expected: Vec<Option<RunCause>> = (1..).zip(triggers).map(cause).chain([None]).collect();
+        assert_eq!(found(), expected);
+        journal.rewrite(&journal.compacted(NOW).unwrap().bytes).unwrap();
+        assert_eq!(found(), expected);
+        for (attempt, trigger) in (1..).zip(triggers) {
+            let old = b"\x00\xac\x02\x09alice:job\x78\x7a\x00";
+            let new = [old, &[attempt as u8 - 1, attempt as u8][..]].concat();
+            assert_eq!(postcard::to_stdvec(&intent(cause((attempt, trigger)))).unwrap(), new);
+            assert_eq!(postcard::to_stdvec(&intent(None)).unwrap(), old);
+            // A trigger of a newer version is unknown.
+            let newer = [old, &[200, 1][..]].concat();
+            let record: JournalRecord = postcard::from_bytes(&newer).unwrap();
+            assert!(matches!(record, JournalRecord::Intent { at_reboot: false, cause: None, .. }));
+        }
     }
 
     #[test]

@@ -5,8 +5,7 @@ use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, OnlyUtc};
 use crate::scheduler::{
-    AtStop, Event, ManualStart, Now, Owner, Pause, PauseScope, Preparation, RunCause, RunRecord, RunResult,
-    Scheduler,
+    AtStop, Event, ManualStart, Now, Owner, Pause, PauseScope, Preparation, RunCause, RunRecord, RunResult, Scheduler,
 };
 use std::collections::VecDeque;
 

@@ -8,8 +8,8 @@ use crate::setup::{cause_of, source};
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunId, RunOutcome, RunRecord,
-    RunCause, RunRequest, RunResult, SavedState, Scheduler, Trigger,
+    Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunCause, RunId, RunOutcome, RunRecord,
+    RunRequest, RunResult, SavedState, Scheduler, Trigger,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -385,6 +385,11 @@ impl<'a> Machine<'a> {
             let Some(scheduler) = &mut self.scheduler else { return };
             let actions = scheduler.handle_all(events, now);
             self.perform(actions);
+            if let Some(scheduler) = &self.scheduler
+                && let Some(at) = scheduler.summary().next_due.filter(|at| *at <= now.utc)
+            {
+                self.fault(format!("what is due at {at} is left for later"));
+            }
             events = self.take_ended();
             if events.is_empty() {
                 return;

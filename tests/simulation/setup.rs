@@ -4,8 +4,8 @@ use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Severity, Timing};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::scheduler::{
-    Action, Event, JobScenario, Now, Owner, RunCause, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler, Simulated,
-    Source, simulate,
+    Action, Event, JobScenario, Now, Owner, RunCause, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler,
+    Simulated, Source, simulate,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -71,7 +71,10 @@ impl Jobs {
         turn.record(record.clone());
         turn.note_fleet_run_ended(&id);
         let ended_at = turn.end_of(ended);
-        let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
+        // A daemon that was killed before it saved the failure may have begun the next attempt.
+        let is_before = |later: &ActiveRun| active.item.is_earlier_attempt(later.item.scheduled_at, later.item.attempt);
+        let is_followed = job.state.running.iter().any(is_before);
+        let is_retried = is_followed || self.plan_retry(&id, &active, &record, ended, turn);
         if is_retried {
             self.note_failure(&id, turn);
         } else {

@@ -228,6 +228,11 @@ impl Item {
         !self.is_manual && !self.is_caught_up
     }
 
+    /// Whether it is an attempt for that slot before the one of that number.
+    pub(in crate::scheduler) fn is_earlier_attempt(&self, slot: Timestamp, attempt: u32) -> bool {
+        !self.is_manual && self.scheduled_at == slot && self.attempt < attempt
+    }
+
     /// Whether a run for that moment may be a start of it, by what is known of the run.
     pub(in crate::scheduler) fn may_be_of(&self, scheduled_at: Timestamp, cause: Option<RunCause>) -> bool {
         let is_like = |cause: RunCause| cause.trigger.is_manual() == self.is_manual && cause.attempt == self.attempt;
