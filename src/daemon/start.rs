@@ -23,14 +23,14 @@ use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
-    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, RunOfJob, falls_back_to_log,
-    find_predecessors, predecessors_of_journals,
+    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, falls_back_to_log, find_predecessors,
+    predecessors_of_journals,
 };
 use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{EarlierRun, Event, JobId, RunId, SavedState, Scheduler};
+use crate::scheduler::{EarlierRun, Event, RunId, SavedState, Scheduler};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};

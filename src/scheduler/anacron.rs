@@ -9,8 +9,8 @@
 //! the start of that line counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
 use super::action::{Action, StampCause};
+use super::earlier_run::EarlierRun;
 use super::environment::Environment;
-use super::event::EarlierRun;
 use super::job_id::JobId;
 use super::jobs::{GroupKey, JobSpec};
 use super::live_table::LiveCrontab;

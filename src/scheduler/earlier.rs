@@ -1,7 +1,7 @@
 //! The runs, ends, starts and saved state of earlier daemons.
 
 use super::action::Action;
-use super::event::EarlierRun;
+use super::earlier_run::EarlierRun;
 use super::job_id::JobId;
 use super::now::Now;
 use super::run_id::RunId;

@@ -1,10 +1,10 @@
 //! The events that the scheduler handles.
 
+use super::earlier_run::EarlierRun;
 use super::fleet::FleetEvent;
 use super::job_id::JobId;
 use super::jobs::{Pause, PauseScope};
 use super::run_id::RunId;
-use super::run_record::RunCause;
 use super::run_result::RunResult;
 use super::saved::SavedState;
 use super::source::Source;
@@ -162,24 +162,4 @@ pub enum Preparation {
     Failed,
     /// anacron itself has been installed, and runs the job.
     NotOurs,
-}
-
-/// A run of an earlier daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierRun {
-    /// The id of the run.
-    pub run: RunId,
-    /// The job that it is a run of.
-    pub job: JobId,
-    /// The moment for which it was started.
-    pub scheduled_at: Timestamp,
-    /// What has led to it. None: an executor of an older version has started it, or its journal cannot be read.
-    pub cause: Option<RunCause>,
-}
-
-impl EarlierRun {
-    /// Whether it is known that it does not stand for a slot.
-    pub(super) fn is_by_hand(&self) -> bool {
-        self.cause.is_some_and(|cause| cause.trigger.is_manual())
-    }
 }

@@ -11,6 +11,7 @@
 //! | `run_request`, `source`, `environment` | what describes a start, as the executor gets it |
 //! | `run_result` | what describes an end, as the executor sends it: a frozen wire format |
 //! | `run_record` | outcomes as they are recorded |
+//! | `earlier_run` | a run of an earlier daemon |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
 //! | `slot_claim` | the claim of a slot of a fleet job |
@@ -74,6 +75,7 @@ mod complaints;
 mod decide;
 mod due;
 mod earlier;
+mod earlier_run;
 mod entries;
 mod environment;
 mod event;
@@ -131,8 +133,9 @@ pub use crate::crontab::SharedBytes;
 pub use action::{Absence, Action, EntryComplaint, StampCause};
 pub use anacron::AnacronStatus;
 pub use coming::{ComingStarts, first_start};
+pub use earlier_run::EarlierRun;
 pub use environment::Environment;
-pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
+pub use event::{AtStop, Event, ManualStart, Preparation};
 pub use fleet::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetNodeView, FleetOutcome, FleetPause,
     FleetRequest, FleetSettings, LEASE_MS, MOST_NODE_JOBS, MOST_SLOTS_A_MINUTE, Mark, MarkState, NodeJobs, NodeRecord,

@@ -2,8 +2,9 @@
 
 use super::action::Action;
 use super::earlier::EarlierEnds;
+use super::earlier_run::EarlierRun;
 use super::entries::table_owner;
-use super::event::{EarlierRun, Event};
+use super::event::Event;
 use super::fleet::Fleet;
 use super::job_id::JobId;
 use super::jobs::{AdoptedRun, RunStart};

@@ -1,6 +1,6 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
-use super::event::EarlierRun;
+use super::earlier_run::EarlierRun;
 use super::fleet::SavedFleetJob;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause, PauseOfAll, PauseScope, PausesOfAll};

@@ -3,7 +3,7 @@
 use super::group::GroupKey;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
-use crate::scheduler::event::EarlierRun;
+use crate::scheduler::earlier_run::EarlierRun;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{EndReason, RunCause, RunRecord, SkipReason, Trigger};
@@ -228,11 +228,6 @@ impl Item {
         !self.is_manual && !self.is_caught_up
     }
 
-    /// Whether it is an attempt for that slot before the one of that number.
-    pub(in crate::scheduler) fn is_earlier_attempt(&self, slot: Timestamp, attempt: u32) -> bool {
-        !self.is_manual && self.scheduled_at == slot && self.attempt < attempt
-    }
-
     /// Whether a run for that moment may be a start of it, by what is known of the run.
     pub(in crate::scheduler) fn may_be_of(&self, scheduled_at: Timestamp, cause: Option<RunCause>) -> bool {
         let is_like = |cause: RunCause| cause.trigger.is_manual() == self.is_manual && cause.attempt == self.attempt;
@@ -252,6 +247,12 @@ impl JobState {
             self.accepted += 1;
             item.number = self.accepted;
         }
+    }
+
+    /// The number of the slot of which an attempt before this one is in progress; 0 if there is none.
+    pub(in crate::scheduler) fn number_of_earlier_attempt(&self, slot: Timestamp, attempt: u32) -> u64 {
+        let is_earlier = |item: &&Item| !item.is_manual && item.scheduled_at == slot && item.attempt < attempt;
+        self.running.iter().map(|active| &active.item).rfind(is_earlier).map_or(0, |item| item.number)
     }
 
     /// The newest run that it has: one in progress, or the last attempt of the slot that is retried.

@@ -255,13 +255,7 @@ impl Jobs {
             let RunCause { trigger, attempt } = cause.unwrap_or(RunCause { trigger: guess, attempt: 1 });
             let (is_caught_up, is_manual) = (trigger == Trigger::CatchUp, trigger.is_manual());
             // The failure before a further attempt may not have been saved either.
-            let earlier = job
-                .state
-                .running
-                .iter()
-                .map(|active| &active.item)
-                .find(|item| item.is_earlier_attempt(scheduled_at, attempt));
-            let number = earlier.map_or(0, |item| item.number);
+            let number = job.state.number_of_earlier_attempt(scheduled_at, attempt);
             (Item { scheduled_at, trigger, is_caught_up, is_manual, attempt, number, claim: None }, None)
         };
         turn.note_change(id);
