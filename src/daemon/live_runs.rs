@@ -77,7 +77,9 @@ impl LiveRuns {
 
     /// Notes a run of an earlier daemon, of a job that would be started by `like`.
     pub(super) fn add_earlier(&mut self, earlier: &RunOfJob, like: &RunRequest) {
-        self.add(&RunRequest { run: earlier.run, scheduled_at: earlier.scheduled_at, ..like.clone() });
+        let (trigger, attempt) = earlier.cause.map_or((like.trigger, like.attempt), |of| (of.trigger, of.attempt));
+        let scheduled_at = earlier.scheduled_at;
+        self.add(&RunRequest { run: earlier.run, scheduled_at, trigger, attempt, ..like.clone() });
     }
 
     fn insert(&mut self, id: RunId, run: LiveRun) {

@@ -23,14 +23,14 @@ use super::takeover::EarlierRuns;
 use super::wake_ups::WakeUps;
 use crate::config::zones::{SystemZones, current_zone};
 use crate::executor::{
-    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, RunOfJob, falls_back_to_log,
-    find_predecessors, predecessors_of_journals,
+    EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, falls_back_to_log, find_predecessors,
+    predecessors_of_journals,
 };
 use crate::history::event::DaemonBegun;
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
-use crate::scheduler::{EarlierRun, Event, JobId, RunId, SavedState, Scheduler};
+use crate::scheduler::{EarlierRun, Event, RunId, SavedState, Scheduler};
 use crate::sys::clock;
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
@@ -419,22 +419,24 @@ impl Daemon {
         let completed = self.completed_before().max(resumed_at);
         // Before the first starts, which may count as runs of anacron's jobs, and before results of runs that have no stamp yet.
         self.load_anacrontab();
-        let earlier = |run: &RunId, job: &JobId, scheduled_at: &i64| EarlierRun {
-            run: *run,
-            job: job.clone(),
-            scheduled_at: Timestamp(*scheduled_at),
+        let undelivered = found.undelivered.iter().map(|run| EarlierRun {
+            run: run.run,
+            job: run.job.clone(),
+            scheduled_at: Timestamp(run.scheduled_at),
+            cause: run.cause,
+        });
+        let begun_run = |start: &EarlierStart| EarlierRun {
+            run: start.run,
+            job: start.job.clone(),
+            scheduled_at: Timestamp(start.scheduled_at),
+            cause: start.cause,
         };
-        let undelivered = found.undelivered.iter();
-        let undelivered = undelivered.map(|RunOfJob { run, job, scheduled_at }| earlier(run, job, scheduled_at));
         // An earlier daemon has received these results and was killed before it had saved what follows from them.
-        let is_unsaved = |start: &&EarlierStart| {
-            start.is_delivered && saved.lacks_end_of(start.run, &start.job, Timestamp(start.scheduled_at))
-        };
+        let is_unsaved = |start: &&EarlierStart| start.is_delivered && saved.lacks_end_of(&begun_run(start));
         let unsaved: Vec<&EarlierStart> = found.started.iter().filter(is_unsaved).collect();
-        let unsaved_runs = unsaved.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
+        let unsaved_runs = unsaved.iter().map(|start| begun_run(start));
         self.driver.handle(Event::EarlierRuns(undelivered.chain(unsaved_runs).collect()));
-        let started = found.started.iter().map(|start| earlier(&start.run, &start.job, &start.scheduled_at));
-        self.driver.handle(Event::EarlierStarts(started.collect()));
+        self.driver.handle(Event::EarlierStarts(found.started.iter().map(begun_run).collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
         let begun = found.started.iter().map(|start| start.run.0).collect();
         self.record_begin(DaemonBegun {
@@ -466,7 +468,9 @@ impl Daemon {
             let first = unfinished.map_or(moment.utc, |jobs| jobs.first);
             self.record_reboot(RebootJobs { first, last: moment.utc });
         }
-        let started = started.into_iter().filter_map(|start| match start.at_reboot {
+        let is_by_hand = |start: &EarlierStart| start.cause.is_some_and(|cause| cause.trigger.is_manual());
+        let slots = started.into_iter().filter(|start| !is_by_hand(start));
+        let started = slots.filter_map(|start| match start.at_reboot {
             false => Some((start.job, Timestamp(start.scheduled_at))),
             // `@reboot` jobs are due when the scheduler begins.
             true => unfinished.map(|_| (start.job, moment.utc)),

@@ -374,7 +374,7 @@ impl Daemon {
     }
 
     fn log_old_run(&mut self, known: &HashMap<JobId, RunRequest>, of: &RunOfJob, event: &'static str, rest: &str) {
-        let RunOfJob { run, job, scheduled_at } = of;
+        let RunOfJob { run, job, scheduled_at, .. } = of;
         match known.get(job) {
             Some(start) => {
                 let start = RunRequest { run: *run, scheduled_at: *scheduled_at, ..start.clone() };

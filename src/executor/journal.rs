@@ -5,7 +5,7 @@
 //! incomplete. The journal contains identities and results only, no commands and no environments. Nothing is synced to disk, because it
 //! only has to survive the processes, not a crash of the machine.
 
-use crate::scheduler::{JobId, MailResult, RunId, RunOutcome, RunRequest, RunResult};
+use crate::scheduler::{JobId, MailResult, RunCause, RunId, RunOutcome, RunRequest, RunResult};
 use crate::sys::clock;
 use crate::sys::error::{self, os};
 use crate::sys::process::Pid;
@@ -55,11 +55,19 @@ pub enum JournalError {
 /// A step in the life of a run.
 ///
 /// Format of the journal (postcard), which a main of another version may read: fields and variants are neither removed nor reordered; see
-/// [`super::wire`].
+/// [`super::wire`]. A field may be added behind the last one of a record: see [`later_field`].
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.
-    Intent { run: RunId, job: JobId, scheduled_at: i64, begun_at: i64, at_reboot: bool },
+    Intent {
+        run: RunId,
+        job: JobId,
+        scheduled_at: i64,
+        begun_at: i64,
+        at_reboot: bool,
+        #[serde(with = "later_field")]
+        cause: Option<RunCause>,
+    },
     /// The run was not started.
     Withdrawn { run: RunId },
     /// The run has this process.
@@ -73,6 +81,23 @@ enum JournalRecord {
     Reported { run: RunId, mail: MailResult },
     /// A hook or a ping has ended. A main to which that was sent may have been killed before it had recorded it.
     FollowedUp(JournaledFollowUp),
+}
+
+/// The last field of a record, which journals of older versions do not have. Older versions do not read what is behind their own last field.
+mod later_field {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(field: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
+        match field {
+            Some(field) => field.serialize(to),
+            // Takes no bytes.
+            None => to.serialize_unit(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+        Ok(T::deserialize(from).ok())
+    }
 }
 
 /// What became of a hook or a ping.
@@ -110,6 +135,8 @@ pub struct JournaledRun {
     pub begun_at: i64,
     /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
+    /// What has led to the run. None: an executor of an older version has written the journal.
+    pub cause: Option<RunCause>,
     /// The process, once there is one.
     pub process: Option<ProcessId>,
     /// The result, once the run has ended.
@@ -237,12 +264,13 @@ fn beginning(text: &[u8], most: usize) -> &[u8] {
 fn take_up(content: &mut JournalContent, record: JournalRecord, now: i64, kept_starts: i64) {
     let runs = &mut content.runs;
     match record {
-        JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot } => {
+        JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot, cause } => {
             let known = JournaledRun {
                 job,
                 scheduled_at,
                 begun_at,
                 at_reboot,
+                cause,
                 process: None,
                 result: None,
                 is_delivered: false,
@@ -314,9 +342,9 @@ impl Journal {
 
     /// Records that the run is about to be started.
     pub(super) fn intend(&mut self, start: &RunRequest, now: i64) {
-        let RunRequest { run, scheduled_at, at_reboot, .. } = *start;
-        let job = start.job.clone();
-        self.push(&JournalRecord::Intent { run, job, scheduled_at, begun_at: now, at_reboot });
+        let RunRequest { run, scheduled_at, at_reboot, trigger, attempt, .. } = *start;
+        let (job, cause) = (start.job.clone(), Some(RunCause { trigger, attempt }));
+        self.push(&JournalRecord::Intent { run, job, scheduled_at, begun_at: now, at_reboot, cause });
     }
 
     /// Records that the run was not started.
@@ -419,8 +447,9 @@ impl Journal {
             append(&mut bytes, &JournalRecord::FollowedUp(follow_up));
         }
         for (run, known) in content.runs.into_iter().filter(|(_, known)| known.is_live(now, kept_starts)) {
-            let JournaledRun { job, scheduled_at, begun_at, at_reboot, process, result, is_delivered, mail } = known;
-            append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot });
+            let JournaledRun { job, scheduled_at, begun_at, at_reboot, cause, process, result, is_delivered, mail } =
+                known;
+            append(&mut bytes, &JournalRecord::Intent { run, job, scheduled_at, begun_at, at_reboot, cause });
             if let Some(process) = process.filter(|_| result.is_none()) {
                 append(&mut bytes, &JournalRecord::Process { run, process });
             }
@@ -509,6 +538,7 @@ fn shortened(result: &RunResult) -> RunResult {
 mod tests {
     use super::*;
     use crate::executor::test_request::request;
+    use crate::scheduler::Trigger;
 
     const NOW: i64 = 1_800_000_000;
     const BOOT_ID: &str = "4e3f27bb-1b62-4f7a-8d52-0123456789ab";
@@ -557,6 +587,47 @@ mod tests {
             panic!("{runs:?}")
         };
         assert_eq!(why.len(), LONGEST_REASON);
+    }
+
+    #[test]
+    fn journals_with_and_without_the_causes_of_runs_are_read_by_all_versions() {
+        let triggers = [
+            Trigger::Schedule,
+            Trigger::CatchUp,
+            Trigger::Retry,
+            Trigger::Manual,
+            Trigger::After,
+            Trigger::Reboot,
+            Trigger::Anacron,
+            Trigger::Failover,
+        ];
+        let (file, mut journal) = journal();
+        for (number, trigger) in (0..).zip(triggers) {
+            journal.intend(&RunRequest { trigger, attempt: number + 1, ..start(u64::from(number)) }, NOW);
+        }
+        let intent = |cause| {
+            let (run, job) = (RunId(300), JobId::named("alice", "job"));
+            JournalRecord::Intent { run, job, scheduled_at: 60, begun_at: 61, at_reboot: false, cause }
+        };
+        // As an older version writes it.
+        journal.push(&intent(None));
+        journal.flush().unwrap();
+        let found = || runs(&file).into_values().map(|known| known.cause).collect::<Vec<_>>();
+        let cause = |(attempt, trigger)| Some(RunCause { trigger, attempt });
+        let expected: Vec<Option<RunCause>> = (1..).zip(triggers).map(cause).chain([None]).collect();
+        assert_eq!(found(), expected);
+        journal.rewrite(&journal.compacted(NOW).unwrap().bytes).unwrap();
+        assert_eq!(found(), expected);
+        for (attempt, trigger) in (1..).zip(triggers) {
+            let old = b"\x00\xac\x02\x09alice:job\x78\x7a\x00";
+            let new = [old, &[attempt as u8 - 1, attempt as u8][..]].concat();
+            assert_eq!(postcard::to_stdvec(&intent(cause((attempt, trigger)))).unwrap(), new);
+            assert_eq!(postcard::to_stdvec(&intent(None)).unwrap(), old);
+            // A trigger of a newer version is unknown.
+            let newer = [old, &[200, 1][..]].concat();
+            let record: JournalRecord = postcard::from_bytes(&newer).unwrap();
+            assert!(matches!(record, JournalRecord::Intent { at_reboot: false, cause: None, .. }));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::lost_processes::{self, LostProcesses, Sessions};
 use super::run_directory::{ExecutorFiles, JournalState, RunDirectoryError, executors};
 use super::takeover::OldExecutor;
 use super::wire::RunOfJob;
-use crate::scheduler::{JobId, MailResult, RunId, RunResult};
+use crate::scheduler::{JobId, MailResult, RunCause, RunId, RunResult};
 use crate::sys::clock;
 use crate::sys::poll::Poll;
 use crate::sys::process::Pid;
@@ -31,6 +31,8 @@ pub struct EarlierStart {
     pub scheduled_at: i64,
     /// Whether this is an `@reboot` run.
     pub at_reboot: bool,
+    /// What has led to the run, if the journal has that.
+    pub cause: Option<RunCause>,
     /// The result of the run, if it has one: an earlier main may have received it just before it was killed.
     pub result: Option<RunResult>,
     /// Whether that result has been sent to an earlier main, so that it is not sent again.
@@ -276,7 +278,7 @@ impl OldExecutor {
 }
 
 fn run_of_job(run: RunId, known: &JournaledRun) -> RunOfJob {
-    RunOfJob { run, job: known.job.clone(), scheduled_at: known.scheduled_at }
+    RunOfJob { run, job: known.job.clone(), scheduled_at: known.scheduled_at, cause: known.cause }
 }
 
 fn now() -> i64 {
@@ -308,6 +310,7 @@ fn starts_of(content: &JournalContent) -> impl Iterator<Item = EarlierStart> {
         job: run.job.clone(),
         scheduled_at: run.scheduled_at,
         at_reboot: run.at_reboot,
+        cause: run.cause,
         result: run.result.clone(),
         is_delivered: run.is_delivered,
         mail: run.mail.clone(),
@@ -435,6 +438,8 @@ fn adopt_running(found: &mut Predecessors, mut executor: OldExecutor, boot_id: &
         found.errors.push(error);
         None
     });
+    let cause_of = |run| content.as_ref()?.runs.get(&run)?.cause;
+    executor.note_causes(cause_of);
     found.started.extend(content.iter().flat_map(starts_of));
     found.undelivered.extend(content.iter().flat_map(undelivered).chain(executor.running().cloned()));
     if !executor.has_listed() {

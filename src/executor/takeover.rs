@@ -6,7 +6,7 @@
 use super::link::Link;
 use super::run_directory::ExecutorFiles;
 use super::wire::{EndMethod, ExecutorEvent, ExecutorRequest, PROTOCOL, RunOfJob};
-use crate::scheduler::{EndReason, RunId, RunOutcome, RunResult};
+use crate::scheduler::{EndReason, RunCause, RunId, RunOutcome, RunResult};
 use crate::sys::clock;
 use crate::sys::local_socket;
 use crate::sys::process::{self, Pid};
@@ -89,6 +89,13 @@ impl OldExecutor {
     pub(super) fn add_expected_runs(&mut self, runs: impl Iterator<Item = RunOfJob>) {
         let unlisted = runs.filter(|run| !self.running.contains_key(&run.run));
         self.expected.extend(unlisted.map(|run| (run.run, run)));
+    }
+
+    /// Notes what has led to the runs in progress.
+    pub(super) fn note_causes(&mut self, cause_of: impl Fn(RunId) -> Option<RunCause>) {
+        for (run, known) in &mut self.running {
+            known.cause = cause_of(*run);
+        }
     }
 
     /// The runs in progress: listed by the executor, or expected.

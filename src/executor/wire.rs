@@ -6,7 +6,7 @@
 //! and a message that cannot be decoded is skipped.
 
 use super::lost_processes::LostProcesses;
-use crate::scheduler::{EndReason, FollowUp, JobId, MailResult, RunId, RunResult};
+use crate::scheduler::{EndReason, FollowUp, JobId, MailResult, RunCause, RunId, RunResult};
 
 /// The version that a `Hello` has. It changes when variants are added.
 pub(super) const PROTOCOL: u32 = 6;
@@ -211,6 +211,9 @@ pub struct RunOfJob {
     pub job: JobId,
     /// The scheduled time, in seconds of UTC.
     pub scheduled_at: i64,
+    /// What has led to the run, if the journal of its executor could be read and has that: it is no part of the message.
+    #[serde(skip)]
+    pub cause: Option<RunCause>,
 }
 
 #[cfg(test)]
@@ -229,7 +232,7 @@ mod tests {
             output: OutputCounts { bytes: 9, dropped_bytes: 8, stderr_bytes: 7 },
             ..RunResult::of_outcome(RunId(1), RunOutcome::Code(3), 5)
         };
-        let run = RunOfJob { run: RunId(300), job: JobId::named("alice", "job"), scheduled_at: 60 };
+        let run = RunOfJob { run: RunId(300), job: JobId::named("alice", "job"), scheduled_at: 60, cause: None };
         let events: [(ExecutorEvent, &[u8]); 14] = [
             (ExecutorEvent::Hello { protocol: 1 }, &[0, 1]),
             (ExecutorEvent::Running { run, pid: 7 }, b"\x01\xac\x02\x09alice:job\x78\x07"),

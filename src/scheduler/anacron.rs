@@ -9,8 +9,8 @@
 //! the start of that line counts as the job's run, and the job is due only if a moment of the line was missed since the day of the stamp.
 
 use super::action::{Action, StampCause};
+use super::earlier_run::EarlierRun;
 use super::environment::Environment;
-use super::event::EarlierRun;
 use super::job_id::JobId;
 use super::jobs::{GroupKey, JobSpec};
 use super::live_table::LiveCrontab;
@@ -249,8 +249,9 @@ impl Anacron {
             let is_of_job = |number: &u32| self.ids.get(number) == Some(&earlier.job);
             let numbered = self.numbers.iter().zip(&table.jobs).find(|(number, _)| is_of_job(number));
             if let Some((_, job)) = numbered {
-                // The job was found due earlier than its start, by its delay.
-                let found_at = Timestamp(earlier.scheduled_at.0 - i64::from(job.delay));
+                // Unless it was run by hand, the job was found due earlier than its start, by its delay.
+                let delay = if earlier.is_by_hand() { 0 } else { i64::from(job.delay) };
+                let found_at = Timestamp(earlier.scheduled_at.0 - delay);
                 let day = Day::at(found_at, zone);
                 self.undelivered.push(RunningJob { run: earlier.run, id: job.id.clone(), day });
             }

@@ -5,7 +5,7 @@ use crate::crontab::MailRule;
 use crate::crontab::{Context, Crontab, Dialect, Form, KnownNames, Limits};
 use crate::schedule::{HostKey, OnlyUtc};
 use crate::scheduler::{
-    AtStop, Event, ManualStart, Now, Owner, Pause, PauseScope, Preparation, RunRecord, RunResult, Scheduler,
+    AtStop, Event, ManualStart, Now, Owner, Pause, PauseScope, Preparation, RunCause, RunRecord, RunResult, Scheduler,
 };
 use std::collections::VecDeque;
 
@@ -348,7 +348,8 @@ fn jobs_run_one_after_the_other_by_their_delays() {
 }
 
 fn earlier(start: &RunRequest) -> EarlierRun {
-    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at) }
+    let cause = Some(RunCause { trigger: start.trigger, attempt: start.attempt });
+    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at), cause }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The runs, ends, starts and saved state of earlier daemons.
 
 use super::action::Action;
-use super::event::EarlierRun;
+use super::earlier_run::EarlierRun;
 use super::job_id::JobId;
 use super::now::Now;
 use super::run_id::RunId;
@@ -70,10 +70,13 @@ pub(super) struct EarlierEnds {
 impl EarlierEnds {
     /// Notes which runs executors have begun.
     pub(super) fn note_starts(&mut self, starts: Vec<EarlierRun>) {
-        for EarlierRun { run, job, scheduled_at } in starts {
+        for start in starts {
+            let run = start.run;
             self.begun.insert(run);
-            let newest = self.newest.entry((job, scheduled_at)).or_insert(run);
-            *newest = run.max(*newest);
+            if !start.is_by_hand() {
+                let newest = self.newest.entry((start.job, start.scheduled_at)).or_insert(run);
+                *newest = run.max(*newest);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The events that the scheduler handles.
 
+use super::earlier_run::EarlierRun;
 use super::fleet::FleetEvent;
 use super::job_id::JobId;
 use super::jobs::{Pause, PauseScope};
@@ -161,15 +162,4 @@ pub enum Preparation {
     Failed,
     /// anacron itself has been installed, and runs the job.
     NotOurs,
-}
-
-/// A run of an earlier daemon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarlierRun {
-    /// The id of the run.
-    pub run: RunId,
-    /// The job that it is a run of.
-    pub job: JobId,
-    /// The moment for which it was started.
-    pub scheduled_at: Timestamp,
 }

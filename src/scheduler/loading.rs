@@ -130,6 +130,9 @@ impl Scheduler {
         self.entries.timing.arm(new_timers, self.progress.upto);
         self.start_intervals(number, now.utc);
         self.catch_up_late_table(number, was_live, now, actions);
+        // An interval that has passed is due at once.
+        self.collect_waiting(now.utc);
+        self.start_collected(None, now, actions);
     }
 
     pub(super) fn unload(&mut self, path: &str, now: Now, actions: &mut Vec<Action>) {

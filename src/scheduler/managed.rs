@@ -9,6 +9,7 @@ use super::live::EntryCursor;
 use super::live_table::LiveCrontab;
 use super::naming::{NameChanges, NamedEntries};
 use super::now::Now;
+use super::run_record::RunCause;
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::StateChange;
 use super::state::{Phase, Scheduler};
@@ -235,13 +236,8 @@ impl Scheduler {
             return;
         }
         for (run, StartedRun { job, scheduled_at, trigger }) in self.starts.runs.plain_runs(added) {
-            let adopted = AdoptedRun {
-                run,
-                scheduled_at,
-                trigger: Some(trigger),
-                is_slot: !trigger.is_manual(),
-                is_unknown: true,
-            };
+            let cause = Some(RunCause { trigger, attempt: 1 });
+            let adopted = AdoptedRun { run, scheduled_at, cause, is_slot: true, is_unknown: true };
             if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &job, turn)) {
                 self.starts.runs.insert(run, RunOrigin::Managed { trigger, attempt: 1 });
             }

@@ -11,6 +11,7 @@
 //! | `run_request`, `source`, `environment` | what describes a start, as the executor gets it |
 //! | `run_result` | what describes an end, as the executor sends it: a frozen wire format |
 //! | `run_record` | outcomes as they are recorded |
+//! | `earlier_run` | a run of an earlier daemon |
 //! | `follow_up` | hooks and pings that follow from a notice or an end |
 //! | `job_id`, `run_id` | the identities of jobs and runs |
 //! | `slot_claim` | the claim of a slot of a fleet job |
@@ -73,6 +74,7 @@ mod coming;
 mod decide;
 mod due;
 mod earlier;
+mod earlier_run;
 mod entries;
 mod entry_warnings;
 mod environment;
@@ -131,8 +133,9 @@ pub use crate::crontab::SharedBytes;
 pub use action::{Absence, Action, EntryWarning, StampCause};
 pub use anacron::AnacronStatus;
 pub use coming::{ComingStarts, first_start};
+pub use earlier_run::EarlierRun;
 pub use environment::Environment;
-pub use event::{AtStop, EarlierRun, Event, ManualStart, Preparation};
+pub use event::{AtStop, Event, ManualStart, Preparation};
 pub use fleet::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetNodeView, FleetOutcome, FleetPause,
     FleetRequest, FleetSettings, LEASE_MS, MOST_NODE_JOBS, MOST_SLOTS_A_MINUTE, Mark, MarkState, NodeJobs, NodeRecord,
@@ -146,7 +149,7 @@ pub use jobs::{Killed, Notice, NoticeEvent, Pause, PauseScope, RefusedRun};
 pub use live::{EntryCursor, Live};
 pub use now::Now;
 pub use run_id::RunId;
-pub use run_record::{EndReason, MissReason, OUTPUT_ON_STDERR, Outcome, RunRecord, SkipReason, Trigger};
+pub use run_record::{EndReason, MissReason, OUTPUT_ON_STDERR, Outcome, RunCause, RunRecord, SkipReason, Trigger};
 pub use run_request::{FleetRun, HISTORY_OUTPUT, RunRequest, RunRules};
 pub use run_result::{MailResult, OutputCounts, RunOutcome, RunResult, Usage};
 pub use saved::{SavedState, StateChange};

@@ -2,8 +2,9 @@
 
 use super::action::Action;
 use super::earlier::EarlierEnds;
+use super::earlier_run::EarlierRun;
 use super::entries::table_owner;
-use super::event::{EarlierRun, Event};
+use super::event::Event;
 use super::fleet::Fleet;
 use super::job_id::JobId;
 use super::jobs::{AdoptedRun, RunStart};
@@ -11,7 +12,7 @@ use super::late_tables::save_missed_since;
 use super::managed::save_first_seen;
 use super::now::Now;
 use super::run_id::RunId;
-use super::run_record::Trigger;
+use super::run_record::{RunCause, Trigger};
 use super::run_result::{RunOutcome, RunResult};
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::{SavedState, StateChange};
@@ -301,7 +302,7 @@ impl Scheduler {
             runs.extend(waiting.filter_map(|slot| {
                 let run = newest_starts.get(&slot).copied().filter(is_after_state)?;
                 let (job, scheduled_at) = slot;
-                Some(EarlierRun { run, job, scheduled_at })
+                Some(EarlierRun { run, job, scheduled_at, cause: None })
             }));
         }
         self.adopt(running, &runs, (completed.or(handled), newest), now, actions);
@@ -336,12 +337,12 @@ impl Scheduler {
         actions: &mut Vec<Action>,
     ) {
         let still_running: BTreeSet<RunId> = running.iter().map(|(run, _)| *run).collect();
-        let mut runs: BTreeMap<RunId, (JobId, Option<Timestamp>)> =
-            running.into_iter().map(|(run, id)| (run, (id, None))).collect();
-        for EarlierRun { run, job, scheduled_at } in known {
-            runs.insert(*run, (job.clone(), Some(*scheduled_at)));
+        let mut runs: BTreeMap<RunId, (JobId, Option<Timestamp>, Option<RunCause>)> =
+            running.into_iter().map(|(run, id)| (run, (id, None, None))).collect();
+        for EarlierRun { run, job, scheduled_at, cause } in known {
+            runs.insert(*run, (job.clone(), Some(*scheduled_at), *cause));
         }
-        for (run, (id, slot)) in runs {
+        for (run, (id, slot, cause)) in runs {
             let is_slot =
                 slot.is_none_or(|slot| self.jobs.entry(&id).is_none_or(|key| self.entries.is_slot(key, slot)));
             let moment = slot.unwrap_or(now.utc);
@@ -351,14 +352,15 @@ impl Scheduler {
             let is_after_record = completed.is_some_and(|completed| moment > completed);
             let is_unknown =
                 still_running.contains(&run) || (is_after_record && newest.is_none_or(|newest| run > newest));
-            let adopted = AdoptedRun { run, scheduled_at: moment, trigger: None, is_slot, is_unknown };
+            let adopted = AdoptedRun { run, scheduled_at: moment, cause, is_slot, is_unknown };
+            let RunCause { trigger, attempt } = cause.unwrap_or(RunCause { trigger: Trigger::Schedule, attempt: 1 });
             if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &id, turn)) {
-                if let Some(slot) = slot {
+                if let Some(slot) = slot.filter(|_| !trigger.is_manual()) {
                     self.earlier.already_started.entry((id, slot)).or_insert(1);
                 }
-                self.starts.runs.insert(run, RunOrigin::Managed { trigger: Trigger::Schedule, attempt: 1 });
+                self.starts.runs.insert(run, RunOrigin::Managed { trigger, attempt });
             } else if still_running.contains(&run) {
-                let start = StartedRun { job: id, scheduled_at: moment, trigger: Trigger::Schedule };
+                let start = StartedRun { job: id, scheduled_at: moment, trigger };
                 self.starts.runs.insert(run, RunOrigin::Plain(Some(Box::new(start))));
             }
             // The request may have been lost with the daemon.

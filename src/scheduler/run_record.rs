@@ -64,6 +64,15 @@ pub enum Trigger {
     Failover,
 }
 
+/// What has led to a run. Part of the format of the executor's journal: fields and triggers are neither removed nor reordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCause {
+    /// The reason for which it was started.
+    pub trigger: Trigger,
+    /// The attempt for the slot, from 1.
+    pub attempt: u32,
+}
+
 /// Why a run failed whose exit status counts as success, in the words of log, mail and history.
 pub const OUTPUT_ON_STDERR: &str = "output on standard error";
 

@@ -1,5 +1,6 @@
 //! The state of jobs that a daemon leaves to the next one, as a whole and as changes.
 
+use super::earlier_run::EarlierRun;
 use super::fleet::SavedFleetJob;
 use super::job_id::JobId;
 use super::jobs::{JobState, Pause, PauseOfAll, PauseScope, PausesOfAll};
@@ -98,8 +99,8 @@ impl SavedState {
 
     /// Whether it was written before it had the end of that run: an earlier daemon that had received the result was killed before the end was
     /// saved. The next one must pass it on again ([`super::Event::RunEnded`]), or the run counts as lost.
-    pub fn lacks_end_of(&self, run: RunId, job: &JobId, scheduled_at: Timestamp) -> bool {
-        self.jobs.get(job).is_some_and(|state| state.lacks_end_of(run, scheduled_at))
+    pub fn lacks_end_of(&self, run: &EarlierRun) -> bool {
+        self.jobs.get(&run.job).is_some_and(|state| state.lacks_end_of(run))
     }
 
     /// The newest of all runs that it has.

@@ -252,7 +252,8 @@ impl Scheduler {
             Event::AnacronJobPrepared(preparation) => self.start_prepared(preparation, now, actions),
             Event::EarlierStarts(starts) => {
                 if let Some(fleet) = &mut self.fleet {
-                    fleet.begun_here.extend(starts.iter().map(|run| (run.job.clone(), run.scheduled_at)));
+                    let slots = starts.iter().filter(|run| !run.is_by_hand());
+                    fleet.begun_here.extend(slots.map(|run| (run.job.clone(), run.scheduled_at)));
                 }
                 self.earlier.ends.note_starts(starts);
             }

@@ -1,6 +1,8 @@
 //! Restarts, `@reboot`, and the record of what was handed out.
 
-use crate::setup::{Machine, clock, command, commands, ended, set_delay, source, started, starts, table, time, zone};
+use crate::setup::{
+    Machine, cause_of, clock, command, commands, ended, set_delay, source, started, starts, table, time, zone,
+};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, AtStop, EarlierRun, Event, JobId, NoticeEvent, Now, Outcome, RunId, RunOutcome, RunRequest, SavedState,
@@ -505,7 +507,8 @@ fn saved_and_read(machine: &Machine) -> Box<SavedState> {
 
 /// A start as an executor's journal has it.
 fn journaled(start: &RunRequest) -> EarlierRun {
-    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at) }
+    let scheduled_at = Timestamp(start.scheduled_at);
+    EarlierRun { run: start.run, job: start.job.clone(), scheduled_at, cause: cause_of(start) }
 }
 
 /// The daemon that follows a machine's at once, after executors have begun these runs.
@@ -586,7 +589,7 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
     let text = "CRON_RETRY=2,30s\n0 4 * * * again\n";
     let mut first = Machine::with_table(text, "2026-05-01T03:59:30Z");
     let run = journaled(started(&first.run(40)).first().expect("a start"));
-    let lacks = |saved: &SavedState, run: &EarlierRun| saved.lacks_end_of(run.run, &run.job, run.scheduled_at);
+    let lacks = |saved: &SavedState, run: &EarlierRun| saved.lacks_end_of(run);
     let saved = saved_and_read(&first);
     assert!(lacks(&saved, &run));
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };

@@ -1,6 +1,6 @@
 //! Faults that random histories have found, each as its smallest case: crashes, clock steps and edits.
 
-use crate::machine::{Happening, History, Line, Machine, Version};
+use crate::machine::{Found, Happening, History, Line, Machine, Version};
 use crate::outcomes::{line, moment};
 use crate::setup::table;
 use cronwheel::schedule::Zone;
@@ -29,16 +29,15 @@ fn version(text: &str) -> Version {
     Version { text: text.to_owned(), table: table(text), lines: names.map(line).collect() }
 }
 
-/// What is recorded without the notices. `happenings` with the time of the day.
+/// What a history leads to. `happenings` with the time of the day.
 #[track_caller]
-fn expect(
+fn found(
     tables: &[&str],
     durations: &[(&str, i64)],
     exits: &[(&str, &[i32])],
     happenings: &[(&str, Happening)],
     until: &str,
-    expected: &[&str],
-) {
+) -> Found {
     let history = History {
         records_all: true,
         versions: tables.iter().map(|text| version(text)).collect(),
@@ -49,6 +48,20 @@ fn expect(
     };
     let found = Machine::new(&history, &Zone::utc(), moment("00:00")).run();
     assert!(found.faults.is_empty(), "{:?}\n{}", found.faults, found.text(0));
+    found
+}
+
+/// What is recorded without the notices.
+#[track_caller]
+fn expect(
+    tables: &[&str],
+    durations: &[(&str, i64)],
+    exits: &[(&str, &[i32])],
+    happenings: &[(&str, Happening)],
+    until: &str,
+    expected: &[&str],
+) {
+    let found = found(tables, durations, exits, happenings, until);
     let records: Vec<String> = found.records().map(line).collect();
     assert_eq!(records, expected, "\nfound:\n{}\n", records.join("\n"));
 }
@@ -516,4 +529,53 @@ fn a_run_keeps_its_place_in_a_group_although_its_entry_goes_while_it_runs() {
             &["b 00:10 schedule#1 00:25-00:35 ok 0", "a 00:05 schedule#1 00:05-00:25 ok 0"],
         );
     }
+}
+
+#[test]
+fn a_run_by_hand_is_not_taken_for_a_slot_after_a_crash() {
+    // In the second of a slot.
+    let crontab = "CRON_NAME=a\n10,20 0 * * * a\n";
+    let at_slot = [("00:10", Happening::Run(id("a"))), ("00:10", unwritten(0))];
+    let both = ["a 00:10 schedule#1 00:10-00:11 ok 0", "a 00:10 manual#1 00:10-00:11 ok 0"];
+    expect(&[crontab], &[("a", 60)], &[], &at_slot, "00:15", &both);
+    // Of an entry without a calendar each moment may be a slot.
+    for (schedule, overlap) in [("@30m", "replace"), ("@30m", "skip"), ("@after b", "replace"), ("@after b", "allow")] {
+        let crontab =
+            format!("CRON_NAME=b\n0 2 * * * b\nCRON_NAME=a\nCRON_OVERLAP={overlap}\nCRON_RETRY=2,30s\n{schedule} a\n");
+        for down in [0, 40] {
+            let by_hand = [("00:10", Happening::Run(id("a"))), ("00:10", unwritten(down))];
+            let expected = ["a 00:10 manual#1 00:10-00:11 failed 1"];
+            expect(&[&crontab], &[("a", 60)], &[("a", &[1])], &by_hand, "00:15", &expected);
+        }
+    }
+}
+
+#[test]
+fn an_interval_that_has_passed_when_its_entry_is_enabled_is_due_in_that_second() {
+    let text = |is_enabled| format!("CRON_NAME=a\nCRON_ENABLED={is_enabled}\n@20m a\n");
+    for also in [crash(0), Happening::Start] {
+        expect(
+            &[&text("no"), &text("yes")],
+            &[("a", 60)],
+            &[],
+            &[("00:51", Happening::Edit(1)), ("00:51", also)],
+            "01:15",
+            &["a 00:51 schedule#1 00:51-00:52 ok 0", "a 01:12 schedule#1 01:12-01:13 ok 0"],
+        );
+    }
+}
+
+#[test]
+fn an_attempt_that_follows_at_once_is_no_further_slot_after_a_crash() {
+    let crontab = "CRON_NAME=a\nCRON_RETRY=2,0s\n10 0 * * * a\n";
+    let lost = Happening::Crash { is_complete: false, is_written: false, sent: 8, down: 0 };
+    let found = found(&[crontab], &[("a", 30)], &[("a", &[1])], &[("00:10:30", lost)], "00:20");
+    let expected = [
+        "a 00:10 schedule#1 00:10-00:10:30 failed 1",
+        "a 00:10 retry#2 00:10:30-00:11 failed 1",
+        "a 00:10 retry#3 00:11-00:11:30 failed 1",
+    ];
+    let notice = format!("notice failure alice:a 1 {:?} None", Some(expected[2]));
+    let expected: Vec<&str> = expected.into_iter().chain([notice.as_str()]).collect();
+    assert_eq!(found.text(0).lines().collect::<Vec<_>>(), expected);
 }

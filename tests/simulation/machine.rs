@@ -4,11 +4,11 @@
 //! which knows which runs it has begun. A machine watches the rules that hold for every start, and counts the slots that must have an
 //! outcome.
 
-use crate::setup::source;
+use crate::setup::{cause_of, source};
 use cronwheel::crontab::Crontab;
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
-    Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunId, RunOutcome, RunRecord,
+    Action, AtStop, EarlierRun, Event, JobId, ManualStart, Notice, Now, Pause, RunCause, RunId, RunOutcome, RunRecord,
     RunRequest, RunResult, SavedState, Scheduler, Trigger,
 };
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -79,6 +79,7 @@ pub struct History {
 struct Run {
     job: JobId,
     slot: Timestamp,
+    cause: Option<RunCause>,
     started: i64,
     ends: i64,
     outcome: RunOutcome,
@@ -298,14 +299,17 @@ impl<'a> Machine<'a> {
         let mut earlier: Vec<EarlierRun> = self
             .running
             .iter()
-            .map(|(run, of)| EarlierRun { run: *run, job: of.job.clone(), scheduled_at: of.slot })
+            .map(|(run, of)| EarlierRun { run: *run, job: of.job.clone(), scheduled_at: of.slot, cause: of.cause })
             .collect();
         let recent = self.begun.iter().rev().take_while(|begun| self.at - begun.at < 500);
         let (mut known, mut started) = (Vec::new(), Vec::new());
         for begun in recent {
             let (job, slot) = (begun.request.job.clone(), Timestamp(begun.request.scheduled_at));
-            known.push(EarlierRun { run: begun.run, job: job.clone(), scheduled_at: slot });
-            started.push((job, slot));
+            let cause = cause_of(&begun.request);
+            known.push(EarlierRun { run: begun.run, job: job.clone(), scheduled_at: slot, cause });
+            if begun.request.trigger != Trigger::Manual {
+                started.push((job, slot));
+            }
         }
         let redelivered = std::mem::take(&mut self.redelivered);
         earlier.extend(redelivered.iter().map(|(run, _)| run.clone()));
@@ -381,6 +385,11 @@ impl<'a> Machine<'a> {
             let Some(scheduler) = &mut self.scheduler else { return };
             let actions = scheduler.handle_all(events, now);
             self.perform(actions);
+            if let Some(scheduler) = &self.scheduler
+                && let Some(at) = scheduler.summary().next_due.filter(|at| *at <= now.utc)
+            {
+                self.fault(format!("what is due at {at} is left for later"));
+            }
             events = self.take_ended();
             if events.is_empty() {
                 return;
@@ -477,6 +486,7 @@ impl<'a> Machine<'a> {
         let run = Run {
             job: start.job.clone(),
             slot: Timestamp(start.scheduled_at),
+            cause: cause_of(&start),
             started: self.at,
             ends: self.at + timeout.unwrap_or(duration),
             outcome: match timeout {
@@ -642,7 +652,8 @@ impl<'a> Machine<'a> {
             let Event::RunEnded(result) = event else { continue };
             let Some(begun) = self.begun.iter().find(|begun| begun.run == result.run) else { continue };
             let (job, scheduled_at) = (begun.request.job.clone(), Timestamp(begun.request.scheduled_at));
-            self.redelivered.push((EarlierRun { run: result.run, job, scheduled_at }, (**result).clone()));
+            let run = EarlierRun { run: result.run, job, scheduled_at, cause: cause_of(&begun.request) };
+            self.redelivered.push((run, (**result).clone()));
         }
     }
 

@@ -4,8 +4,8 @@ use cronwheel::crontab::{Context, Crontab, Form, KnownNames, Severity, Timing};
 use cronwheel::profile::DEBIAN;
 use cronwheel::schedule::{HostKey, Timestamp, Zone, Zones};
 use cronwheel::scheduler::{
-    Action, Event, JobScenario, Now, Owner, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler, Simulated,
-    Source, simulate,
+    Action, Event, JobScenario, Now, Owner, RunCause, RunId, RunOutcome, RunRequest, RunResult, Scenario, Scheduler,
+    Simulated, Source, simulate,
 };
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -187,6 +187,11 @@ pub fn commands(actions: &[Action]) -> Vec<String> {
 }
 
 /// A run ended in this way; nothing else is known of it.
+/// What an executor keeps of the cause of a run.
+pub fn cause_of(start: &RunRequest) -> Option<RunCause> {
+    Some(RunCause { trigger: start.trigger, attempt: start.attempt })
+}
+
 pub fn ended(run: RunId, outcome: RunOutcome) -> Event {
     Event::RunEnded(Box::new(RunResult::of_outcome(run, outcome, 0)))
 }

@@ -132,7 +132,7 @@ impl ExecutorState {
             self.journal.flush(&mut self.context);
             let running = self.jobs.running.values().filter(|job| job.result.is_none()).map(|job| {
                 let RunRequest { run, scheduled_at, .. } = *job.start;
-                (RunOfJob { run, job: job.start.job.clone(), scheduled_at }, job.pid.unwrap_or(0))
+                (RunOfJob { run, job: job.start.job.clone(), scheduled_at, cause: None }, job.pid.unwrap_or(0))
             });
             // A main whose greeting fails connects again.
             let _ = self.mains.greet(&self.context, socket, running);

@@ -71,7 +71,10 @@ impl Jobs {
         turn.record(record.clone());
         turn.note_fleet_run_ended(&id);
         let ended_at = turn.end_of(ended);
-        let is_retried = self.plan_retry(&id, &active, &record, ended, turn);
+        // A daemon that was killed before it saved the failure may have begun the next attempt.
+        let is_next = |item: &Item| item.number == active.item.number && item.attempt > active.item.attempt;
+        let is_followed = job.state.running.iter().any(|other| is_next(&other.item));
+        let is_retried = is_followed || self.plan_retry(&id, &active, &record, ended, turn);
         if is_retried {
             self.note_failure(&id, turn);
         } else {

@@ -3,9 +3,10 @@
 use super::group::GroupKey;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
+use crate::scheduler::earlier_run::EarlierRun;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{EndReason, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, RunCause, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::RunResult;
 use crate::scheduler::slot_claim::SlotClaim;
 use crate::scheduler::start_queue::EntryKey;
@@ -226,6 +227,12 @@ impl Item {
     pub(in crate::scheduler) fn is_regular_slot(&self) -> bool {
         !self.is_manual && !self.is_caught_up
     }
+
+    /// Whether a run for that moment may be a start of it, by what is known of the run.
+    pub(in crate::scheduler) fn may_be_of(&self, scheduled_at: Timestamp, cause: Option<RunCause>) -> bool {
+        let is_like = |cause: RunCause| cause.trigger.is_manual() == self.is_manual && cause.attempt == self.attempt;
+        self.scheduled_at == scheduled_at && cause.is_none_or(is_like)
+    }
 }
 
 impl JobState {
@@ -242,6 +249,12 @@ impl JobState {
         }
     }
 
+    /// The number of the slot of which an attempt before this one is in progress; 0 if there is none.
+    pub(in crate::scheduler) fn number_of_earlier_attempt(&self, slot: Timestamp, attempt: u32) -> u64 {
+        let is_earlier = |item: &&Item| !item.is_manual && item.scheduled_at == slot && item.attempt < attempt;
+        self.running.iter().map(|active| &active.item).rfind(is_earlier).map_or(0, |item| item.number)
+    }
+
     /// The newest run that it has: one in progress, or the last attempt of the slot that is retried.
     pub(in crate::scheduler) fn newest_run(&self) -> Option<RunId> {
         let failed = self.retry.as_ref().and_then(|retry| retry.failure.record.run);
@@ -255,13 +268,11 @@ impl JobState {
 
     /// Whether this state was saved before the end of the run was known: the run is still in it, or the start or retry for which the run was
     /// started still waits.
-    pub(in crate::scheduler) fn lacks_end_of(&self, run: RunId, scheduled_at: Timestamp) -> bool {
-        let is_retry = |retry: &PendingRetry| {
-            retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
-        };
+    pub(in crate::scheduler) fn lacks_end_of(&self, earlier: &EarlierRun) -> bool {
+        let &EarlierRun { run, scheduled_at, cause, .. } = earlier;
         self.has_open_run(run)
-            || self.waiting.iter().any(|waiting| waiting.item.scheduled_at == scheduled_at)
-            || self.retry.as_ref().is_some_and(is_retry)
+            || self.waiting.iter().any(|waiting| waiting.item.may_be_of(scheduled_at, cause))
+            || self.retry.as_ref().is_some_and(|retry| retry.may_have_become(run, scheduled_at, cause))
     }
 
     /// The slots of its runs, of what waits, of its retry, and the last one that was skipped.
@@ -287,6 +298,17 @@ impl JobState {
 }
 
 impl PendingRetry {
+    /// Whether a run for that moment may be a start of it, by what is known of the run.
+    pub(in crate::scheduler) fn may_have_become(
+        &self,
+        run: RunId,
+        scheduled_at: Timestamp,
+        cause: Option<RunCause>,
+    ) -> bool {
+        let is_later = self.failure.record.run.is_none_or(|failed| failed < run);
+        is_later && self.item.may_be_of(scheduled_at, cause)
+    }
+
     /// The ticket of the retry in the group's queue, if it waits there.
     pub(in crate::scheduler) fn ticket(&self) -> Option<u64> {
         match self.stage {

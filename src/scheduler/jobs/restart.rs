@@ -8,7 +8,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::now::Now;
 use crate::scheduler::run_id::RunId;
-use crate::scheduler::run_record::{EndReason, Outcome, RunRecord, SkipReason, Trigger};
+use crate::scheduler::run_record::{EndReason, Outcome, RunCause, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::{RunOutcome, RunResult};
 use crate::scheduler::start_queue::{ANACRON, EntryKey};
 use crate::scheduler::turn::Turn;
@@ -30,9 +30,9 @@ pub(in crate::scheduler) struct RunStart {
 pub(in crate::scheduler) struct AdoptedRun {
     pub(in crate::scheduler) run: RunId,
     pub(in crate::scheduler) scheduled_at: Timestamp,
-    /// None: it follows from the entry.
-    pub(in crate::scheduler) trigger: Option<Trigger>,
-    /// Whether that moment is a slot of the entry; if not, the run was started by hand.
+    /// None: it is unknown, and the run counts as the first attempt for a slot, or as one by hand.
+    pub(in crate::scheduler) cause: Option<RunCause>,
+    /// Whether that moment is a slot of the entry, in case the cause is unknown.
     pub(in crate::scheduler) is_slot: bool,
     /// Whether the state of the job may lack the run. If not, only what waits or will be retried can have become it.
     pub(in crate::scheduler) is_unknown: bool,
@@ -223,18 +223,16 @@ impl Jobs {
     }
 
     /// Takes over a run that is still in progress. Returns at once if the saved state has it. A run that the state does not have was started by a
-    /// daemon that was killed before it saved the state. It then is, in this order: the pending retry or the waiting start of that slot; a new
-    /// slot; a manual run, if its moment is no slot of the entry.
+    /// daemon that was killed before it saved the state. It then is, in this order: the pending retry or the waiting start of that slot; what
+    /// its cause says; a new slot; a manual run, if its moment is no slot of the entry.
     pub(in crate::scheduler) fn adopt(&mut self, adopted: &AdoptedRun, id: &JobId, turn: &mut Turn<'_>) -> bool {
-        let AdoptedRun { run, scheduled_at, trigger, is_slot, is_unknown } = *adopted;
+        let AdoptedRun { run, scheduled_at, cause, is_slot, is_unknown } = *adopted;
         if self.runs.contains_key(&run) {
             return true;
         }
         let Some(job) = self.jobs.get_mut(id) else { return false };
-        let is_retry = |retry: &mut PendingRetry| {
-            retry.item.scheduled_at == scheduled_at && retry.failure.record.run.is_none_or(|failed| failed < run)
-        };
-        let waiting = job.state.waiting.iter().position(|waiting| waiting.item.scheduled_at == scheduled_at);
+        let is_retry = |retry: &mut PendingRetry| retry.may_have_become(run, scheduled_at, cause);
+        let waiting = job.state.waiting.iter().position(|waiting| waiting.item.may_be_of(scheduled_at, cause));
         let (mut item, failure) = if let Some(retry) = job.state.retry.take_if(is_retry) {
             self.retries.remove(retry.due_ms, id);
             if let (Some(ticket), Some(group)) = (retry.ticket(), &job.spec.group) {
@@ -249,13 +247,16 @@ impl Jobs {
             return false;
         } else {
             let is_of_anacron = job.spec.entry.is_some_and(|entry| entry.0 == ANACRON);
-            let trigger = trigger.unwrap_or(match is_slot {
+            let guess = match is_slot {
                 true if is_of_anacron => Trigger::Anacron,
                 true => Trigger::Schedule,
                 false => Trigger::Manual,
-            });
-            let is_manual = !is_slot;
-            (Item { scheduled_at, trigger, is_caught_up: false, is_manual, attempt: 1, number: 0, claim: None }, None)
+            };
+            let RunCause { trigger, attempt } = cause.unwrap_or(RunCause { trigger: guess, attempt: 1 });
+            let (is_caught_up, is_manual) = (trigger == Trigger::CatchUp, trigger.is_manual());
+            // The failure before a further attempt may not have been saved either.
+            let number = job.state.number_of_earlier_attempt(scheduled_at, attempt);
+            (Item { scheduled_at, trigger, is_caught_up, is_manual, attempt, number, claim: None }, None)
         };
         turn.note_change(id);
         if !item.is_manual && item.attempt == 1 {

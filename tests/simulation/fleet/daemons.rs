@@ -30,12 +30,13 @@ impl Fleet {
                 run: *run,
                 job: of.request.job.clone(),
                 scheduled_at: Timestamp(of.request.scheduled_at),
+                cause: cause_of(&of.request),
             })
             .collect();
         let mut undelivered = std::mem::take(&mut of.undelivered);
         // An earlier daemon was told of these, and has not saved what follows.
         let saved = &of.saved;
-        let is_unsaved = |end: &&(EarlierRun, RunResult)| saved.lacks_end_of(end.0.run, &end.0.job, end.0.scheduled_at);
+        let is_unsaved = |end: &&(EarlierRun, RunResult)| saved.lacks_end_of(&end.0);
         undelivered.extend(of.delivered.iter().filter(is_unsaved).cloned());
         of.delivered.extend(undelivered.iter().cloned());
         earlier.extend(undelivered.iter().map(|(run, _)| run.clone()));
@@ -184,7 +185,8 @@ impl Fleet {
             return self.push(at, What::Begins(node, boot, start, start_by, end_by));
         }
         let run = start.run;
-        let known = EarlierRun { run, job: start.job.clone(), scheduled_at: Timestamp(start.scheduled_at) };
+        let scheduled_at = Timestamp(start.scheduled_at);
+        let known = EarlierRun { run, job: start.job.clone(), scheduled_at, cause: cause_of(&start) };
         of.begun.push((self.at, known));
         self.turn(node, vec![Event::Begun(vec![run])]);
         if self.at > start_by || end_by.is_some_and(|end_by| self.at >= end_by) {
@@ -249,7 +251,7 @@ impl Fleet {
         result.is_timeout = is_over;
         let of = &mut self.nodes[node];
         let scheduled_at = Timestamp(request.scheduled_at);
-        let run = EarlierRun { run: request.run, job: request.job.clone(), scheduled_at };
+        let run = EarlierRun { run: request.run, job: request.job.clone(), scheduled_at, cause: cause_of(request) };
         if of.plan.is_some() {
             of.delivered.push((run, result.clone()));
             return self.turn(node, vec![Event::RunEnded(Box::new(result))]);

@@ -13,7 +13,7 @@ mod rules;
 
 use crate::fleet_engine::Engine;
 use crate::histories::first_history;
-use crate::setup::{source, table, time};
+use crate::setup::{cause_of, source, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
 use cronwheel::scheduler::{
     Action, EarlierRun, Event, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetOutcome, FleetRequest, FleetRun,
