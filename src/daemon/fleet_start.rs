@@ -172,6 +172,7 @@ pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool
     };
     Ok(AgentSettings {
         protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         name: config.name.clone(),
         node: node.to_owned(),
         endpoints: config.endpoints.clone(),

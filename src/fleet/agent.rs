@@ -8,7 +8,7 @@ use super::connection::{Connection, Read, Task, write};
 use super::etcd::{Etcd, KeyValue, StreamMessage, WatchAnswer, end_of_prefix};
 use super::fault;
 use super::http::{RequestError, Stream};
-use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE, PROTOCOL, protocol_of};
+use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE, MainVersion, PROTOCOL};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetRequest, LEASE_MS};
 use crate::sys::clock;
 use crate::sys::descriptor;
@@ -77,10 +77,15 @@ pub fn prepare(main: OwnedFd) -> Result<Prepared, AgentError> {
     descriptor::set_nonblocking(main.as_fd(), false)?;
     let mut requests = BufReader::new(UnixStream::from(main.try_clone()?));
     let line = read_line(&mut requests)?.ok_or(AgentError::NotStartedByMain)?;
-    let protocol = protocol_of(&line).ok_or(AgentError::NotStartedByMain)?;
+    let MainVersion { protocol, version } = MainVersion::of_settings(&line).ok_or(AgentError::NotStartedByMain)?;
     if protocol != PROTOCOL {
-        let why = "cronctl on the disk is of another version than the running daemon: restart the daemon";
-        write(&main, &AgentMessage::NotStarted(why.to_owned()))?;
+        let theirs = if version.is_empty() { "unknown" } else { &version };
+        let why = format!(
+            "the installed cronctl has version {} (agent protocol {PROTOCOL}), the running daemon version {theirs} \
+             (protocol {protocol}): restart the daemon",
+            env!("CARGO_PKG_VERSION")
+        );
+        write(&main, &AgentMessage::NotStarted(why))?;
         return Err(AgentError::OtherVersion { protocol });
     }
     let settings = serde_json::from_slice(&line).map_err(|_| AgentError::NotStartedByMain)?;

@@ -25,6 +25,7 @@ struct Agent {
 fn settings(endpoints: &[&str]) -> AgentSettings {
     AgentSettings {
         protocol: PROTOCOL,
+        version: "0.1".into(),
         name: "prod".into(),
         node: "web1".into(),
         endpoints: endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect(),
@@ -325,7 +326,10 @@ fn an_agent_of_another_version_than_the_daemon_says_so_and_ends() {
     let Some(_world) = world!(Implementation::OursDebian, NEEDS) else { return };
     let mut agent = Agent::start(&AgentSettings { protocol: PROTOCOL + 1, ..settings(&["http://127.0.0.1:9"]) });
     match agent.next() {
-        Some(AgentMessage::NotStarted(why)) => assert!(why.contains("restart the daemon"), "{why}"),
+        Some(AgentMessage::NotStarted(why)) => assert!(
+            why.contains("the running daemon version 0.1 (protocol") && why.contains("restart the daemon"),
+            "{why}"
+        ),
         other => panic!("{other:?}"),
     }
     assert_eq!(agent.next(), None);
