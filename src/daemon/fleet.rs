@@ -214,7 +214,8 @@ impl Fleet {
             Some(FleetEvent::Answered { id: request.id, answer })
         };
         let is_claim = is_claim(request);
-        if !running.check.has_room() || running.link.push(&AgentRequest::Transact(request.clone())).is_err() {
+        if !running.check.has_room_for(request) || running.link.push(&AgentRequest::Transact(request.clone())).is_err()
+        {
             open.counts.failed += u64::from(is_claim);
             return failed("more requests wait for the engine than are kept; it is too slow for this fleet");
         }

@@ -4,7 +4,9 @@ use super::fleet::FleetNews;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
-use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, MOST_SLOTS_A_MINUTE};
+use crate::scheduler::{
+    Event, FleetEvent, FleetExcess, FleetRequest, FleetSettings, MOST_FLEET_JOBS, MOST_FLEET_NODES, MOST_SLOTS_A_MINUTE,
+};
 use crate::sys::{clock, files};
 use crate::varlink::cron;
 
@@ -34,10 +36,14 @@ impl Daemon {
         let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
         self.take_fleet_news(news);
         self.flush_fleet();
-        if self.driver.scheduler.take_fleet_load_warning() {
-            self.warn(&format!(
+        match self.driver.scheduler.take_fleet_excess() {
+            Some(FleetExcess::Slots) => self.warn(&format!(
                 "more than {MOST_SLOTS_A_MINUTE} slots of fleet jobs are due in one minute, so that starts are late: set RANDOM_DELAY, or divide the fleet (cronwheel-fleet(7), Large sites)"
-            ));
+            )),
+            Some(FleetExcess::Keys) => self.warn(&format!(
+                "the fleet has more than {MOST_FLEET_JOBS} jobs or {MOST_FLEET_NODES} nodes, or their keys are too large: this node does not run the jobs beyond; divide the fleet (cronwheel-fleet(7), Large sites)"
+            )),
+            None => {}
         }
     }
 

@@ -8,7 +8,9 @@ use super::connection::{Connection, Read, Task, write};
 use super::etcd::{Etcd, KeyValue, StreamMessage, WatchAnswer, end_of_prefix};
 use super::fault;
 use super::http::{RequestError, Stream};
-use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE, MainVersion, PROTOCOL};
+use super::message::{
+    AgentMessage, AgentRequest, AgentSettings, LONGEST_KEY, LONGEST_LINE, LONGEST_WATCHED, MainVersion, PROTOCOL,
+};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetRequest, LEASE_MS};
 use crate::sys::clock;
 use crate::sys::descriptor;
@@ -253,15 +255,21 @@ fn list(connection: &Connection, sent_ms: i64) -> Result<u64, RequestError> {
     Ok(revision)
 }
 
-/// A key as main knows it. None: it is not one of those that are watched.
+/// A key as main knows it. None: it is not one of those that are watched, or longer than any that a node writes.
 fn entry(connection: &Connection, kv: KeyValue, is_deleted: bool) -> Option<FleetEntry> {
-    let key = connection.own_key(&kv.key)?;
-    let is_watched = FleetKey::WATCHED.iter().any(|kind| key.starts_with(kind));
-    is_watched.then(|| FleetEntry {
-        key: key.to_owned(),
-        value: (!is_deleted).then(|| batch::text(kv.value)),
-        revision: kv.mod_revision,
-    })
+    let key = connection.own_key(&kv.key).filter(|key| key.len() <= LONGEST_KEY)?;
+    if !FleetKey::WATCHED.iter().any(|kind| key.starts_with(kind)) {
+        return None;
+    }
+    if kv.value.len() > LONGEST_WATCHED {
+        connection.say(&AgentMessage::Warning(format!(
+            "the key {}{key} has a value of {} bytes, which no node writes: it is not used, and its job is not run",
+            connection.prefix,
+            kv.value.len()
+        )));
+    }
+    let value = (!is_deleted).then(|| batch::watched_text(kv.value));
+    Some(FleetEntry { key: key.to_owned(), value, revision: kv.mod_revision })
 }
 
 /// Writes the clock of this node under its lease. Returns the revision.
@@ -296,8 +304,7 @@ fn work(connection: &Connection) {
         match task {
             Task::Transact(requests) => transact(connection, requests),
             Task::Read(Read { id, prefix, limit }) => {
-                let entries = read(connection, &prefix, limit);
-                connection.say(&AgentMessage::Found { id, entries });
+                connection.say_found(id, read(connection, &prefix, limit));
             }
         }
     }
@@ -309,7 +316,7 @@ fn read(connection: &Connection, prefix: &str, limit: u32) -> Option<Vec<FleetEn
     let range = |_| connection.engine.range(&begin, &end, limit.clamp(1, MOST_READ), 0).ok();
     let found = (0..=connection.engine.members.count()).find_map(range)?;
     let entry = |kv: KeyValue| {
-        let key = connection.own_key(&kv.key)?.to_owned();
+        let key = connection.own_key(&kv.key).filter(|key| key.len() <= LONGEST_KEY)?.to_owned();
         Some(FleetEntry { key, value: Some(batch::text(kv.value)), revision: kv.mod_revision })
     };
     Some(found.kvs.into_iter().filter_map(entry).collect())

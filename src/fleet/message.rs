@@ -16,6 +16,8 @@ pub const LONGEST_LINE: usize = 4 << 20;
 pub const LONGEST_KEY: usize = 4 << 10;
 /// Most bytes of a value. etcd takes no request of more than 1.5 MiB, unless it is configured to.
 pub const LONGEST_VALUE: usize = 1_400_000;
+/// Most bytes of the value of a key that every node keeps. No node writes a longer one.
+pub const LONGEST_WATCHED: usize = 8 << 10;
 
 /// The version of these messages, raised with each change of them. After an upgrade of the package the agent that is started may be newer than
 /// main.

@@ -21,6 +21,10 @@ pub(super) const REQUEST_MS: i64 = 30_000;
 const RETRY_MS: i64 = 5_000;
 /// Within this time after a connection missed slots are caught up, so that not all jobs of all nodes begin at once. Milliseconds.
 const SPREAD_MS: u64 = 5_000;
+/// Most bytes of the list of jobs that a node publishes: etcd refuses a request of more than 1.5 MiB, and the node would be in no fleet.
+const MOST_NODE_BYTES: usize = 1_200_000;
+/// Bytes of a job in that list besides its name: the digest and the punctuation of JSON.
+const NODE_JOB_BYTES: usize = 20;
 
 impl Scheduler {
     /// Makes the machine a node of a fleet, before tables are loaded.
@@ -86,10 +90,16 @@ impl Scheduler {
             FleetEvent::Entries(entries) => {
                 let changed: Vec<FleetKey> =
                     entries.iter().filter_map(|entry| fleet.cache.apply(entry, now.elapsed_ms)).collect();
+                if fleet.cache.take_refusal() {
+                    fleet.excess_keys.note(now.utc.0);
+                }
                 self.note_fleet_keys(changed, now, actions);
             }
             FleetEvent::Listed => {
                 fleet.cache.end_listing();
+                if fleet.cache.take_refusal() {
+                    fleet.excess_keys.note(now.utc.0);
+                }
                 fleet.link.note_listed();
                 self.publish_node(actions, now);
             }
@@ -214,7 +224,7 @@ impl Scheduler {
         let zone = self.entries.timing.zones.system();
         let mut jobs = NodeJobs::new();
         let mut all = SipHasher24::new();
-        let mut count = 0_u32;
+        let (mut count, mut bytes) = (0_u32, 0);
         for (id, policy) in self.jobs.fleet_jobs() {
             let Some((number, entry)) = self.jobs.entry(id) else { continue };
             let Some(table) = self.entries.tables.get(number) else { continue };
@@ -226,7 +236,9 @@ impl Scheduler {
             let digest = hasher.finish();
             (id, digest).hash(&mut all);
             count = count.saturating_add(1);
-            if jobs.len() < MOST_NODE_JOBS {
+            // What does not fit is not compared with the tables of the others.
+            bytes += json(id).len() + NODE_JOB_BYTES;
+            if jobs.len() < MOST_NODE_JOBS && bytes <= MOST_NODE_BYTES {
                 jobs.insert(id.clone(), format!("{digest:016x}"));
             }
         }

@@ -53,6 +53,16 @@ impl FleetKey {
     }
 }
 
+impl FleetKey {
+    /// The job that it belongs to.
+    pub(super) fn into_job(self) -> Option<JobId> {
+        match self {
+            FleetKey::Mark(job) | FleetKey::Run(job) | FleetKey::Pause(job) | FleetKey::Outcome(job, _) => Some(job),
+            FleetKey::Node(_) | FleetKey::Jobs(_) | FleetKey::Clock(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for FleetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -53,7 +53,8 @@ impl Fleet {
         if start.trigger.is_manual() {
             return self.plan_hand_run(start, lease, is_active);
         }
-        if self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot) {
+        let is_over = self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot);
+        if is_over || self.cache.has_no_space_for(job) {
             return ClaimPlan::Taken;
         }
         let mark_key = FleetKey::Mark(job.clone());

@@ -5,7 +5,7 @@ use super::cache::{FleetCache, Known};
 use super::claims::{PendingClaim, PendingClaims};
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::link::FleetLink;
-use super::load::FleetLoad;
+use super::load::{DailyWarning, FleetLoad};
 use super::message::{Change, FleetAnswer, FleetEntry, FleetRequest, Transaction};
 use super::rank::rank;
 use super::settings::FleetSettings;
@@ -77,6 +77,8 @@ pub(in crate::scheduler) struct Fleet {
     /// Runs by hand that are started whatever goes on.
     pub(in crate::scheduler) forced: BTreeSet<RunId>,
     pub(in crate::scheduler) load: FleetLoad,
+    /// That there are more keys than are kept.
+    pub(in crate::scheduler) excess_keys: DailyWarning,
     pub(in crate::scheduler) sweep: Sweep,
 }
 
@@ -255,6 +257,7 @@ impl Fleet {
             has_new_jobs: true,
             forced: BTreeSet::new(),
             load: FleetLoad::default(),
+            excess_keys: DailyWarning::default(),
             sweep: Sweep::default(),
         }
     }
