@@ -115,6 +115,15 @@ impl Daemon {
     }
 }
 
+/// A random number. Should the kernel have none, the time makes copies of this machine differ.
+pub(super) fn random_number() -> u64 {
+    let mut random = [0; 8];
+    match files::randomize(&mut random) {
+        Ok(()) => u64::from_ne_bytes(random),
+        Err(_) => clock::wall_ms().unsigned_abs(),
+    }
+}
+
 /// The place of this machine in its fleet, for the scheduler.
 ///
 /// # Errors

@@ -46,7 +46,8 @@ impl Scheduler {
     pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
-        fleet.claims.insert(run, PendingClaim::new(start, now.elapsed_ms));
+        let token = (fleet.random)();
+        fleet.claims.insert(run, PendingClaim::new(start, token, now.elapsed_ms));
         self.drive_claim(run, now, actions);
     }
 
@@ -107,7 +108,7 @@ impl Scheduler {
         }
         if claim.request.is_some() {
             // The watch may show the claim before the answer does.
-            let shown = fleet.shown_claim(&claim.start).filter(|_| fleet.link.is_up(now.elapsed_ms));
+            let shown = fleet.shown_claim(claim).filter(|_| fleet.link.is_up(now.elapsed_ms));
             return match shown {
                 Some(found) => self.start_claimed(run, Some(found), now, actions),
                 None => fleet_wake_at(&mut self.fleet, &id, expires_ms),
@@ -143,7 +144,7 @@ impl Scheduler {
         let lost_before_ms = now.elapsed_ms.saturating_sub(Scheduler::lost_after_ms(policy));
         let needs_key = runs_alone(policy);
         let is_active = |run| self.jobs.owns(run);
-        match fleet.plan_claim(&claim.start, earlier, needs_key, lost_before_ms, is_active) {
+        match fleet.plan_claim(claim, earlier, needs_key, lost_before_ms, is_active) {
             ClaimPlan::Ours(found) => self.start_claimed(run, Some(found), now, actions),
             ClaimPlan::Taken => self.drop_claim(run, now, actions),
             ClaimPlan::Busy => self.drop_busy(run, now, actions),

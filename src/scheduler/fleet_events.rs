@@ -27,10 +27,11 @@ const MOST_NODE_BYTES: usize = 1_200_000;
 const NODE_JOB_BYTES: usize = 20;
 
 impl Scheduler {
-    /// Makes the machine a node of a fleet, before tables are loaded.
-    pub fn set_fleet(&mut self, settings: FleetSettings) {
+    /// Makes the machine a node of a fleet, before tables are loaded. `random` draws a random number, which must differ also between copies of
+    /// this process, as those of the kernel do in a virtual machine that was copied while it ran.
+    pub fn set_fleet(&mut self, settings: FleetSettings, random: fn() -> u64) {
         let instance = settings.fresh_instance.clone();
-        self.fleet = Some(Fleet::new(settings, instance, self.progress.last.elapsed_ms));
+        self.fleet = Some(Fleet::new(settings, instance, random, self.progress.last.elapsed_ms));
         self.jobs.set_in_fleet();
     }
 

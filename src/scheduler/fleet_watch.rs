@@ -133,11 +133,12 @@ impl Scheduler {
     pub(super) fn adopt_claims(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
-        let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
+        let claims = open.filter_map(|(id, known)| Some((id.clone(), fleet.own_claim(known)?)));
         // Those of this daemon are not started yet.
-        let claims: Vec<SlotClaim> = claims.filter(|claim| fleet.claims.get(claim.run).is_none()).collect();
+        let claims: Vec<(JobId, SlotClaim)> =
+            claims.filter(|(_, claim)| fleet.claims.get(claim.run).is_none()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
-            claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
+            claims.iter().for_each(|(id, claim)| jobs.adopt_claim(id, *claim, turn));
         });
     }
 

@@ -40,6 +40,8 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) settings: FleetSettings,
     /// The instance of this node, the same for all daemons of a boot.
     pub(in crate::scheduler) instance: String,
+    /// Draws random numbers, which must differ also between copies of this process.
+    pub(in crate::scheduler) random: fn() -> u64,
     pub(in crate::scheduler) cache: FleetCache,
     pub(in crate::scheduler) link: FleetLink,
     /// Jobs of which slots wait for their turn, or for which this node has to do something at a known moment.
@@ -232,10 +234,16 @@ fn order_of_loss(report: &Report) -> (bool, u64) {
 
 impl Fleet {
     /// A node without a connection.
-    pub(in crate::scheduler) fn new(settings: FleetSettings, instance: String, now_ms: i64) -> Fleet {
+    pub(in crate::scheduler) fn new(
+        settings: FleetSettings,
+        instance: String,
+        random: fn() -> u64,
+        now_ms: i64,
+    ) -> Fleet {
         Fleet {
             settings,
             instance,
+            random,
             cache: FleetCache::default(),
             link: FleetLink::new(now_ms),
             jobs: BTreeMap::new(),
@@ -375,14 +383,18 @@ impl Fleet {
         now.utc.0.saturating_mul(1_000).saturating_sub(self.median_ms(now)).saturating_abs() > MOST_SKEW_MS
     }
 
-    /// The nonce of a run of this node.
-    pub(in crate::scheduler) fn nonce(&self, run: RunId) -> String {
-        format!("{}-{}", self.instance, run.0)
+    /// The nonce of a run of this node. With the token of its claim, no copy of this machine has the same.
+    pub(in crate::scheduler) fn nonce(&self, run: RunId, token: Option<u64>) -> String {
+        match token {
+            Some(token) => format!("{}-{token:016x}-{}", self.instance, run.0),
+            None => format!("{}-{}", self.instance, run.0),
+        }
     }
 
-    /// The run of this machine with that nonce, also from before it was renamed. None: it is another machine's.
+    /// The run of this machine with that nonce, also from before it was renamed, and whatever its token is. None: it is another machine's.
     pub(in crate::scheduler) fn own_run(&self, nonce: &str) -> Option<RunId> {
         let run = nonce.strip_prefix(self.instance.as_str())?.strip_prefix('-')?;
+        let run = run.split_once('-').map_or(run, |(_, run)| run);
         run.parse().ok().map(RunId)
     }
 

@@ -16,7 +16,8 @@ pub struct Mark {
     pub slot: i64,
     /// The node that has claimed it.
     pub node: String,
-    /// `INSTANCE-RUN`: the instance of the node, and the id of the run there.
+    /// `INSTANCE-TOKEN-RUN`: the instance of the node, a random number of the claim, and the id of the run there. Without a token of what is no claim
+    /// for a run.
     pub nonce: String,
     /// What has become of it.
     pub state: MarkState,

@@ -49,13 +49,14 @@ impl Node {
         let now = Node::moment(at);
         let mut plan = Scheduler::new(Zone::utc(), now);
         plan.set_caller("alice");
-        plan.set_fleet(FleetSettings {
+        let settings = FleetSettings {
             node: name.to_owned(),
             labels: Vec::new(),
             weight: 1,
             version: "1".to_owned(),
             fresh_instance: format!("{name}{at}"),
-        });
+        };
+        plan.set_fleet(settings, crate::fleet_engine::next_number);
         plan.reserve_runs_from(RunId(1 + 1_000 * at.unsigned_abs()));
         plan.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
         let (started, records, asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -130,15 +131,30 @@ impl Node {
     fn run_until(&mut self, at: i64, engine: &mut Engine) {
         while self.at < at {
             self.at += 1;
-            if self.is_connected && self.at % 5 == 0 {
-                let sent_ms = Node::moment(self.at).elapsed_ms;
-                self.tell(Event::Fleet(FleetEvent::Renewed { sent_ms }), engine);
-            }
-            if self.is_connected {
-                self.tell(Event::Fleet(FleetEvent::Entries(engine.list())), engine);
-            }
+            self.renew(engine);
+            self.watch(engine);
             self.tell(Event::Tick, engine);
         }
+    }
+
+    fn renew(&mut self, engine: &mut Engine) {
+        if self.is_connected && self.at % 5 == 0 {
+            let sent_ms = Node::moment(self.at).elapsed_ms;
+            self.tell(Event::Fleet(FleetEvent::Renewed { sent_ms }), engine);
+        }
+    }
+
+    fn watch(&mut self, engine: &mut Engine) {
+        if self.is_connected {
+            self.tell(Event::Fleet(FleetEvent::Entries(engine.list())), engine);
+        }
+    }
+
+    /// Goes on by a second, and does not see what the watch shows.
+    fn run_unseen(&mut self, engine: &mut Engine) {
+        self.at += 1;
+        self.renew(engine);
+        self.tell(Event::Tick, engine);
     }
 
     fn end(&mut self, run: RunId, engine: &mut Engine) {
@@ -343,4 +359,44 @@ fn a_full_engine_is_away_and_its_slots_are_not_lost_from_the_record() {
     node.run_until(130, engine);
     assert_eq!(outcomes(engine, slot(1)), ["skipped fleet away"]);
     assert_eq!(node.started.len(), 2);
+}
+
+#[test]
+fn a_slot_is_started_by_one_of_two_copies_of_a_machine() {
+    for settings in ["", "CRON_OVERLAP=skip\n", "CRON_FLEET=one,failover\nCRON_OVERLAP=skip\n"] {
+        let engine = &mut Engine::default();
+        // The same instance, and the same numbers of runs.
+        let mut copies = [Node::new("n1", settings), Node::new("n1", settings)];
+        copies.iter_mut().for_each(|node| node.connect(engine));
+        for at in 1..=200 {
+            // Both claim before either sees the claim of the other.
+            copies.iter_mut().for_each(|node| node.run_unseen(engine));
+            copies.iter_mut().for_each(|node| node.watch(engine));
+            // A run ends after ten seconds.
+            for node in &mut copies {
+                if let Some(run) = node.started.last().filter(|run| run.scheduled_at == begin().0 + at - 9) {
+                    node.end(run.run, engine);
+                }
+            }
+        }
+        let mut slots: Vec<i64> =
+            copies.iter().flat_map(|node| node.started.iter().map(|start| start.scheduled_at)).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2, 3].map(slot), "{settings}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_set_back_starts_nothing_that_it_has_claimed_since() {
+    let engine = &mut Engine::default();
+    let (mut node, mut earlier) = (Node::new("n1", ""), Node::new("n1", ""));
+    node.connect(engine);
+    // As it was before the first slot, with its connection and its clock.
+    earlier.connect(engine);
+    node.run_until(70, engine);
+    assert_eq!(node.started.len(), 2);
+    (0..70).for_each(|_| earlier.run_unseen(engine));
+    assert_eq!(earlier.started.len(), 0);
+    earlier.run_until(130, engine);
+    assert_eq!(earlier.started.iter().map(|start| start.scheduled_at).collect::<Vec<_>>(), [slot(2)]);
 }
