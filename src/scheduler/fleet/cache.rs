@@ -207,6 +207,11 @@ impl FleetCache {
         self.marks.get(job).is_some_and(|known| known.value.is_none())
     }
 
+    /// Whether this version cannot read the pause of a job.
+    pub(in crate::scheduler) fn is_pause_unreadable(&self, job: &JobId) -> bool {
+        self.pauses.get(job).is_some_and(|known| known.value.is_none())
+    }
+
     /// What the mark of a job was before the engine was restored from a snapshot.
     pub(in crate::scheduler) fn minimum_mark(&self, job: &JobId) -> Option<&Mark> {
         self.minimum_marks.get(job)

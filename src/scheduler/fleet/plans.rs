@@ -9,7 +9,6 @@ use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{MissReason, Trigger};
-use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::{BY_HAND, SlotClaim};
 
 impl Fleet {
@@ -54,7 +53,7 @@ impl Fleet {
         let nonce = self.nonce(start.run, Some(claim.token));
         let (job, slot, run) = (&start.job, start.scheduled_at, start.run);
         if start.trigger.is_manual() {
-            return self.plan_hand_run(start, nonce, lease, is_active);
+            return self.plan_hand_run(claim, nonce, lease, is_active);
         }
         let is_over = self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot);
         if is_over || self.cache.has_no_space_for(job) {
@@ -122,8 +121,8 @@ impl Fleet {
         if needs_key {
             let run_key = FleetKey::Run(job.clone());
             let other = self.cache.run(job);
-            if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
-                return ClaimPlan::Busy;
+            if let Some(active) = other.filter(|other| !self.is_own_ended(other, &is_active)) {
+                return self.plan_busy(&run_key, active, claim);
             }
             compares.push(Fleet::compare(&run_key, other.map(|other| other.text.as_str())));
             changes.push(put(&run_key, self.run_key(slot, nonce), Some(lease)));
@@ -131,24 +130,36 @@ impl Fleet {
         ClaimPlan::Send { transaction: Transaction { compares, changes }, number: new_number }
     }
 
+    /// A run of the job goes on as far as is known. That of another node may have ended, and the watch may not have shown that yet: the engine is
+    /// asked before the slot counts as skipped.
+    fn plan_busy(&self, run_key: &FleetKey, active: &Known<RunKey>, claim: &PendingClaim) -> ClaimPlan {
+        let is_own = active.value.as_ref().is_some_and(|key| self.own_run(&key.nonce).is_some());
+        if is_own || claim.tries > 0 {
+            return ClaimPlan::Busy;
+        }
+        let compares = vec![Fleet::compare(run_key, Some(&active.text))];
+        ClaimPlan::Send { transaction: Transaction { compares, changes: Vec::new() }, number: None }
+    }
+
     /// What is to be done before a run by hand is started of which no other may go on: it takes the run key.
     fn plan_hand_run(
         &self,
-        start: &RunRequest,
+        claim: &PendingClaim,
         nonce: String,
         lease: u64,
         is_active: impl Fn(RunId) -> bool,
     ) -> ClaimPlan {
+        let start = &claim.start;
         let (job, run) = (&start.job, start.run);
         let other = self.cache.run(job);
         let is_this_run = |known: &&Known<RunKey>| known.value.as_ref().is_some_and(|key| key.nonce == nonce);
         if let Some(own) = other.filter(is_this_run) {
             return ClaimPlan::Ours(SlotClaim { fence: own.revision, ..SlotClaim::by_hand(run) });
         }
-        if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
-            return ClaimPlan::Busy;
-        }
         let key = FleetKey::Run(job.clone());
+        if let Some(active) = other.filter(|other| !self.is_own_ended(other, &is_active)) {
+            return self.plan_busy(&key, active, claim);
+        }
         let compares = vec![Fleet::compare(&key, other.map(|other| other.text.as_str()))];
         let changes = vec![put(&key, self.run_key(start.scheduled_at, nonce), Some(lease))];
         ClaimPlan::Send { transaction: Transaction { compares, changes }, number: None }
@@ -393,7 +404,8 @@ impl Fleet {
         })
     }
 
-    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later.
+    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later. Not where this version
+    /// cannot read the pause ([`super::cache::FleetCache::is_pause_unreadable`]).
     pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
         let wanted = self.wanted_pauses.get(job)?;
         let known = self.cache.pause(job);
@@ -401,7 +413,8 @@ impl Fleet {
             Some(known) => Some(known.value.as_ref()?),
             None => None,
         };
-        let number = old.map_or(0, |old| old.number);
+        // Where somebody has deleted the key, the numbers go on behind the one that was known.
+        let number = old.map_or(wanted.known, |old| old.number);
         let changed_at = old.map(|old| if old.is_ended { old.until } else { old.from });
         // What the user has seen is changed whatever the clocks say.
         if number != wanted.known && changed_at.is_some_and(|at| at > wanted.at) {
