@@ -57,8 +57,8 @@ struct OpenFleet {
     logged_ends: BTreeSet<EndKind>,
     counts: FleetCounts,
     last_read: u64,
-    /// What agents have said for the log.
-    told: BTreeSet<String>,
+    /// The lines of agents that were logged.
+    logged_lines: BTreeSet<String>,
 }
 
 /// What is counted of a fleet since the start of the daemon.
@@ -123,9 +123,9 @@ impl ConnectionEnd {
     }
 }
 
-/// What has come of the agent.
+/// What the agent has sent, once it is checked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FleetNews {
+pub(super) enum FleetOutput {
     /// For the scheduler.
     Event(FleetEvent),
     /// Keys that were read. None: they could not be.
@@ -161,7 +161,7 @@ impl Fleet {
                     logged_ends: BTreeSet::new(),
                     counts: FleetCounts::default(),
                     last_read: 0,
-                    told: BTreeSet::new(),
+                    logged_lines: BTreeSet::new(),
                 };
                 let fault = Some("it is not connected yet".to_owned());
                 Fleet { open: Some(open), node, fault, lines: Vec::new() }
@@ -226,7 +226,7 @@ impl Fleet {
         None
     }
 
-    /// Has keys read. Returns the number that [`FleetNews::Found`] will have. None: there is no connection, or too much to do.
+    /// Has keys read. Returns the number that [`FleetOutput::Found`] will have. None: there is no connection, or too much to do.
     pub(super) fn read(&mut self, prefix: &str, limit: u32) -> Option<u64> {
         let open = self.open.as_mut()?;
         let Agent::Running(running) = &mut open.agent else { return None };
@@ -249,7 +249,12 @@ impl Fleet {
     }
 
     /// Starts the agent, has the lease renewed, and ends a connection whose lease is gone. `handler` is called when the agent has sent something.
-    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Vec<FleetNews> {
+    pub(super) fn run_timers<H: Copy>(
+        &mut self,
+        now_ms: i64,
+        reactor: &mut Reactor<H>,
+        handler: H,
+    ) -> Vec<FleetOutput> {
         let Some(open) = &mut self.open else { return Vec::new() };
         match &mut open.agent {
             Agent::Waiting(at) if *at <= now_ms => {
@@ -286,10 +291,10 @@ impl Fleet {
     }
 
     /// Sends what waits for the agent.
-    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetOutput> {
         let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
         if let Err(why) = running.link.flush() {
-            // What the agent has said about its end is worth more than that.
+            // The reason that the agent gives is better than that.
             let reported = running.link.receive().ok().and_then(reported_end);
             let end = reported.unwrap_or_else(|| ConnectionEnd::away(format!("the agent: {why}")));
             return self.lose(now_ms, reactor, end);
@@ -304,24 +309,24 @@ impl Fleet {
     }
 
     /// Reads what the agent has sent.
-    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetOutput> {
         let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
         let messages = match running.link.receive() {
             Ok(messages) => messages,
             Err(LinkError::Closed) => return self.lose(now_ms, reactor, ConnectionEnd::away("the agent has ended")),
             Err(why) => return self.lose(now_ms, reactor, ConnectionEnd::away(format!("the agent: {why}"))),
         };
-        let mut news = Vec::new();
+        let mut outputs = Vec::new();
         for message in messages {
-            match self.handle_message(now_ms, message, &mut news) {
+            match self.handle_message(now_ms, message, &mut outputs) {
                 Ok(()) => {}
                 Err(end) => {
-                    news.extend(self.lose(now_ms, reactor, end));
-                    return news;
+                    outputs.extend(self.lose(now_ms, reactor, end));
+                    return outputs;
                 }
             }
         }
-        news
+        outputs
     }
 
     /// Handles a message. Fails with the reason why the connection ends.
@@ -329,7 +334,7 @@ impl Fleet {
         &mut self,
         now_ms: i64,
         message: AgentMessage,
-        news: &mut Vec<FleetNews>,
+        outputs: &mut Vec<FleetOutput>,
     ) -> Result<(), ConnectionEnd> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Agent::Running(running) = &mut open.agent else { return Ok(()) };
@@ -366,16 +371,16 @@ impl Fleet {
                     },
                     FleetEvent::Answered { .. } | FleetEvent::Entries(_) | FleetEvent::Away => {}
                 }
-                news.push(FleetNews::Event(event));
+                outputs.push(FleetOutput::Event(event));
             }
-            AgentMessage::Found { id, entries } => news.push(FleetNews::Found(id, entries)),
+            AgentMessage::Found { id, entries } => outputs.push(FleetOutput::Found(id, entries)),
             AgentMessage::Member { endpoint, microseconds } => {
                 running.member = Some((one_line(&endpoint), microseconds));
             }
             AgentMessage::Info(text) | AgentMessage::Warning(text) => {
                 // The next agent says the same.
                 let text = one_line(&text);
-                if open.told.len() < MOST_LINES && open.told.insert(text.clone()) {
+                if open.logged_lines.len() < MOST_LINES && open.logged_lines.insert(text.clone()) {
                     self.lines.push((Level::Info, text));
                 }
             }
@@ -386,7 +391,7 @@ impl Fleet {
     }
 
     /// Ends the connection, and has the scheduler know if it knows of it.
-    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, end: ConnectionEnd) -> Vec<FleetNews> {
+    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, end: ConnectionEnd) -> Vec<FleetOutput> {
         let Some(open) = &mut self.open else { return Vec::new() };
         let Agent::Running(running) = std::mem::replace(&mut open.agent, Agent::Waiting(i64::MAX)) else {
             return Vec::new();
@@ -397,7 +402,7 @@ impl Fleet {
         self.fault = Some(end.why);
         // The agent ends when its socket is closed.
         match running.check.has_lease() {
-            true => vec![FleetNews::Event(FleetEvent::Away)],
+            true => vec![FleetOutput::Event(FleetEvent::Away)],
             false => Vec::new(),
         }
     }
@@ -514,7 +519,7 @@ mod tests {
             logged_ends: BTreeSet::new(),
             counts: FleetCounts::default(),
             last_read: 0,
-            told: BTreeSet::new(),
+            logged_lines: BTreeSet::new(),
         };
         let mut lose = |end: &ConnectionEnd| {
             let line = open.note_loss(0, end).map(|(_, text)| text);

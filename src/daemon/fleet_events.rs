@@ -1,6 +1,6 @@
 //! What the event loop does with the fleet: it passes requests of the scheduler to the agent, and what the agent says to the scheduler.
 
-use super::fleet::FleetNews;
+use super::fleet::FleetOutput;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
@@ -12,8 +12,8 @@ use crate::varlink::cron;
 
 impl Daemon {
     fn handle_fleet_agent(&mut self) -> Result<(), Fatal> {
-        let news = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_outputs(outputs);
         Ok(())
     }
 
@@ -33,8 +33,8 @@ impl Daemon {
             return;
         }
         let handler: Handler = |daemon, _| daemon.handle_fleet_agent();
-        let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
+        self.take_fleet_outputs(outputs);
         self.flush_fleet();
         match self.driver.scheduler.take_fleet_excess() {
             Some(FleetExcess::Slots) => self.warn(&format!(
@@ -56,8 +56,8 @@ impl Daemon {
 
     /// Sends what waits for the agent.
     pub(super) fn flush_fleet(&mut self) {
-        let news = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_outputs(outputs);
     }
 
     /// Has keys of the fleet read that begin with `prefix`. The answer comes to [`Daemon::take_fleet_keys`] with this number. None: the engine is away,
@@ -93,23 +93,23 @@ impl Daemon {
         self.fleet.fault()
     }
 
-    fn take_fleet_news(&mut self, news: Vec<FleetNews>) {
+    fn take_fleet_outputs(&mut self, outputs: Vec<FleetOutput>) {
         for (level, text) in self.fleet.take_lines() {
             match level {
                 Level::Info => self.log_event("INFO", &text),
                 _ => self.warn(&text),
             }
         }
-        for item in news {
+        for item in outputs {
             match item {
-                FleetNews::Event(event) => {
+                FleetOutput::Event(event) => {
                     let is_end = event == FleetEvent::Away;
                     self.driver.handle(Event::Fleet(event));
                     if is_end {
                         self.end_fleet_reads();
                     }
                 }
-                FleetNews::Found(id, entries) => self.take_fleet_keys(id, entries),
+                FleetOutput::Found(id, entries) => self.take_fleet_keys(id, entries),
             }
         }
     }

@@ -47,7 +47,7 @@ pub enum AgentError {
     /// Main has not sent what it begins with.
     #[error("this is started by crond")]
     NotStartedByMain,
-    /// Main is of another version, and was told so.
+    /// Main is of another version, which the agent has reported to it.
     #[error("this agent uses version {PROTOCOL} of the protocol, the daemon version {protocol}")]
     OtherVersion {
         /// The version of main.
@@ -332,7 +332,7 @@ struct Pending {
 /// Executes transactions until there is an answer to each, or the time for it is over.
 ///
 /// A request without an answer may still be executed later. It is sent again as it is, since main makes each so that a second execution changes
-/// nothing. What failed is said to have failed only if no execution of it can have happened.
+/// nothing. What failed is reported as failed only if no execution of it can have happened.
 fn transact(connection: &Connection, requests: Vec<FleetRequest>) {
     let pending = |request| Pending { request, is_uncertain: false };
     let mut groups: VecDeque<Vec<Pending>> = [requests.into_iter().map(pending).collect()].into();

@@ -16,7 +16,7 @@ enum Stage {
     Listed,
 }
 
-/// What was asked of an agent, and what it has said.
+/// What was asked of an agent, and how far the connection has come.
 #[derive(Debug)]
 pub struct AgentCheck {
     stage: Stage,

@@ -191,7 +191,7 @@ impl Scheduler {
         self.note_fleet_keys(changed, now, actions);
     }
 
-    /// Lets a job be looked at after the answer to a request: a request that has changed nothing is not made again at once.
+    /// Sets the timer of a job after the answer to a request: a request that has changed nothing is not made again at once.
     fn wake_after_answer(&mut self, id: &JobId, is_done: bool, now: Now) {
         let pause_ms = if is_done { 0 } else { RETRY_MS };
         if let Some(fleet) = &mut self.fleet {
@@ -255,7 +255,7 @@ impl Scheduler {
         fleet.published = (json(&record), json(&jobs));
     }
 
-    /// The node key is there: this node acts for the fleet from now on. What has waited is looked at.
+    /// The node key is there: this node acts for the fleet from now on. Jobs that have waited are driven.
     fn note_published(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.adopt_claims(now, actions);
         self.raise_marks(now, actions);
@@ -287,7 +287,7 @@ impl Scheduler {
         self.send_reports(now, actions);
     }
 
-    /// Looks at what depends on keys that have changed.
+    /// Drives what depends on keys that have changed.
     fn note_fleet_keys(&mut self, changed: Vec<FleetKey>, now: Now, actions: &mut Vec<Action>) {
         let mut has_new_nodes = false;
         for key in changed {
@@ -364,7 +364,7 @@ impl Scheduler {
     }
 }
 
-/// Lets a job be looked at now.
+/// Has a job driven now.
 pub(super) fn fleet_wake(fleet: &mut Option<Fleet>, id: &JobId, now: Now) {
     if let Some(fleet) = fleet {
         fleet.wake(id, now.elapsed_ms);

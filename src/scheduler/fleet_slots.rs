@@ -22,7 +22,7 @@ const SKIP_RETRY_MS: i64 = 5_000;
 const IN_PROGRESS: i64 = 60;
 /// Missed slots of one job that `CRON_CATCHUP=all` makes up for.
 const CAUGHT_UP: usize = 1_000;
-/// A node whose clock is wrong looks again after this time. Milliseconds.
+/// A node whose clock is wrong checks it again after this time. Milliseconds.
 const SKEWED_MS: i64 = 5_000;
 
 impl Scheduler {
@@ -36,21 +36,21 @@ impl Scheduler {
         fleet.load.note(slot);
         fleet.take_back_away_slots(id, slot);
         fleet.add_slot(id, slot, now.elapsed_ms);
-        self.look_at_fleet_job(id, now, actions);
+        self.drive_fleet_job(id, now, actions);
     }
 
-    /// Looks at the jobs for which it is time.
+    /// Drives the jobs whose timers have expired.
     pub(super) fn run_fleet_timers(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.phase != Phase::Running {
             return;
         }
         while let Some(id) = self.fleet.as_mut().and_then(|fleet| fleet.take_due(now.elapsed_ms)) {
-            self.look_at_fleet_job(&id, now, actions);
+            self.drive_fleet_job(&id, now, actions);
         }
     }
 
-    /// Does what can be done now for a job, and sees to it that it is looked at again in time.
-    fn look_at_fleet_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+    /// Does what can be done now for a job, and schedules when it is to be driven again.
+    fn drive_fleet_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         self.drive_claims(id, now, actions);
         self.drive_skips(id, now, actions);
         self.settle_away(id, now, actions);
@@ -187,7 +187,7 @@ impl Scheduler {
         let Some(known) = fleet.cache.mark(id) else { return false };
         let is_open = known.value.as_ref().is_some_and(|mark| mark.is_open());
         let is_asked = fleet.has_older(id, Timestamp(i64::MAX)) || fleet.claims.of_job(id).next().is_some();
-        // The end of a run, an answer or another mark lets it be looked at again.
+        // The end of a run, an answer or another mark drives it again.
         if is_busy || is_open || is_asked {
             return false;
         }

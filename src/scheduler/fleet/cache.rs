@@ -150,8 +150,8 @@ impl FleetCache {
                 let old = self.pauses.get(job).and_then(|known| known.value.clone());
                 let is_changed = space.set(&mut self.pauses, MOST_JOBS, job, entry, now_ms, json);
                 let new = self.pauses.get(job).and_then(|known| known.value.as_ref());
-                let goes_on = |old: &FleetPause| new.is_some_and(|new| new.is_same(old) && !new.is_ended);
-                if let Some(old) = old.filter(|old| is_changed && !goes_on(old)) {
+                let continues = |old: &FleetPause| new.is_some_and(|new| new.is_same(old) && !new.is_ended);
+                if let Some(old) = old.filter(|old| is_changed && !continues(old)) {
                     self.ended_pauses.push((job.clone(), old));
                 }
                 is_changed
@@ -238,12 +238,12 @@ impl FleetCache {
         self.marks.iter()
     }
 
-    /// The runs that go on.
+    /// The runs in progress.
     pub(in crate::scheduler) fn runs(&self) -> impl Iterator<Item = (&JobId, &Known<RunKey>)> {
         self.runs.iter()
     }
 
-    /// The run of a job that goes on.
+    /// The run of a job that is in progress.
     pub(in crate::scheduler) fn run(&self, job: &JobId) -> Option<&Known<RunKey>> {
         self.runs.get(job)
     }

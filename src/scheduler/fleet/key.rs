@@ -20,7 +20,7 @@ pub enum FleetKey {
     Clock(String),
     /// The watermark of a job ([`super::Mark`]).
     Mark(JobId),
-    /// The run of a job that goes on ([`super::RunKey`]): of a job with overlap `skip` or with `failover`. Under the lease of its node.
+    /// The run of a job that is in progress ([`super::RunKey`]): of a job with overlap `skip` or with `failover`. Under the lease of its node.
     Run(JobId),
     /// The pause of a job for the whole fleet ([`super::FleetPause`]).
     Pause(JobId),

@@ -39,7 +39,7 @@ impl Fleet {
     }
 
     /// What is to be done about the claim of a run. `needs_key`: overlap is forbidden, or the run fails over. A
-    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node goes on.
+    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node is in progress.
     pub(in crate::scheduler) fn plan_claim(
         &self,
         claim: &PendingClaim,
@@ -130,7 +130,7 @@ impl Fleet {
         ClaimPlan::Send { transaction: Transaction { compares, changes }, number: new_number }
     }
 
-    /// A run of the job goes on as far as is known. That of another node may have ended, and the watch may not have shown that yet: the engine is
+    /// A run of the job is in progress as far as is known. That of another node may have ended, and the watch may not have shown that yet: the engine is
     /// asked before the slot counts as skipped.
     fn plan_busy(&self, run_key: &FleetKey, active: &Known<RunKey>, claim: &PendingClaim) -> ClaimPlan {
         let is_own = active.value.as_ref().is_some_and(|key| self.own_run(&key.nonce).is_some());
@@ -141,7 +141,7 @@ impl Fleet {
         ClaimPlan::Send { transaction: Transaction { compares, changes: Vec::new() }, number: None }
     }
 
-    /// What is to be done before a run by hand is started of which no other may go on: it takes the run key.
+    /// What is to be done before a run by hand is started of which no other may be in progress: it takes the run key.
     fn plan_hand_run(
         &self,
         claim: &PendingClaim,
@@ -175,7 +175,7 @@ impl Fleet {
         self.own_claim(known)
     }
 
-    /// Whether a slot that this machine has claimed before its last boot is looked after by the others: they take it over, or call it lost.
+    /// Whether a slot that this machine has claimed before its last boot is handled by the others: they take it over, or record it as lost.
     pub(in crate::scheduler) fn is_left_to_others(&self, job: &JobId, report: &Report) -> bool {
         let is_of_report = |mark: &Mark| {
             mark.is_open()
@@ -282,7 +282,7 @@ impl Fleet {
         let SlotClaim { run, number, .. } = report.claim;
         let key = FleetKey::Mark(job.clone());
         let own = self.cache.mark(job).and_then(|known| Some((known.value.as_ref()?, known)));
-        // What is known of a run from before the last boot counts, too. If it is lost, the others look after it.
+        // What is known of a run from before the last boot counts, too. If it is lost, the others handle it.
         let is_of_report = |mark: &Mark| match mark.instance() == self.instance {
             true => mark.run() == Some(run.0),
             false => mark.run() == Some(run.0) && mark.node == self.settings.node && report.state != MarkState::Lost,
@@ -350,7 +350,7 @@ impl Fleet {
         Some(Transaction { compares, changes })
     }
 
-    /// The run key of a run that goes on is written again under the lease of this connection. None: it is another's.
+    /// The run key of a run in progress is written again under the lease of this connection. None: it is another's.
     pub(in crate::scheduler) fn plan_keep_key(
         &self,
         job: &JobId,
@@ -413,7 +413,7 @@ impl Fleet {
             Some(known) => Some(known.value.as_ref()?),
             None => None,
         };
-        // Where somebody has deleted the key, the numbers go on behind the one that was known.
+        // Where somebody has deleted the key, the numbers continue behind the one that was known.
         let number = old.map_or(wanted.known, |old| old.number);
         let changed_at = old.map(|old| if old.is_ended { old.until } else { old.from });
         // What the user has seen is changed whatever the clocks say.

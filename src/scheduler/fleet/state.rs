@@ -50,7 +50,7 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) random: fn() -> u64,
     pub(in crate::scheduler) cache: FleetCache,
     pub(in crate::scheduler) link: FleetLink,
-    /// Jobs of which slots wait for their turn, or for which this node has to do something at a known moment.
+    /// Jobs of which slots wait for their turn, or that have a timer.
     pub(in crate::scheduler) jobs: BTreeMap<JobId, FleetJob>,
     wakes: BTreeSet<(i64, JobId)>,
     /// Runs that wait for their claims.
@@ -84,7 +84,7 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) examined: usize,
     /// Whether the fleet jobs of the tables have changed since.
     pub(in crate::scheduler) has_new_jobs: bool,
-    /// Runs by hand that are started whatever goes on.
+    /// Runs by hand that are started although others are in progress.
     pub(in crate::scheduler) forced: BTreeSet<RunId>,
     pub(in crate::scheduler) load: FleetLoad,
     /// That there are more keys than are kept.
@@ -186,7 +186,7 @@ pub(in crate::scheduler) enum Purpose {
     Pause(JobId),
 }
 
-/// Which keys of runs that go on are written again.
+/// Which keys of runs in progress are written again.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) enum RunKeys<'a> {
     /// All: the connection is a new one.
@@ -221,7 +221,7 @@ pub(in crate::scheduler) enum ClaimPlan {
     Ours(SlotClaim),
     /// The slot is another node's, or over.
     Taken,
-    /// A run goes on, and overlap is forbidden.
+    /// A run is in progress, and overlap is forbidden.
     Busy,
 }
 
@@ -286,8 +286,8 @@ impl Fleet {
         }
     }
 
-    /// A turn begins: other jobs may be looked at. Notes a sleep of the machine: leases and claims have gone on meanwhile, and the monotonic clock
-    /// has not.
+    /// A turn begins. Notes a sleep of the machine: leases and claims have aged meanwhile, and the monotonic clock has
+    /// not advanced.
     pub(in crate::scheduler) fn begin_turn(&mut self, now_ms: i64) {
         self.examined = 0;
         let slept_ms = std::mem::take(&mut self.unnoted_sleep_ms);
@@ -308,7 +308,7 @@ impl Fleet {
         at_ms.saturating_sub(since.map(|(_, slept_ms)| slept_ms).sum())
     }
 
-    /// Lets a job be looked at at that moment, unless it is looked at earlier.
+    /// Sets the timer of a job, unless it expires earlier.
     pub(in crate::scheduler) fn wake(&mut self, id: &JobId, at_ms: i64) {
         let job = self.jobs.entry(id.clone()).or_default();
         if job.wake_ms.is_some_and(|known| known <= at_ms) {
@@ -320,7 +320,7 @@ impl Fleet {
         self.wakes.insert((at_ms, id.clone()));
     }
 
-    /// Takes out a job that is to be looked at. None: there is none, or enough was done in this turn, and the next one follows at once.
+    /// Takes a job whose timer has expired. None: there is none, or enough was done in this turn, and the next one follows at once.
     pub(in crate::scheduler) fn take_due(&mut self, now_ms: i64) -> Option<JobId> {
         if self.examined >= MOST_EXAMINED {
             return None;
@@ -332,7 +332,7 @@ impl Fleet {
         Some(id)
     }
 
-    /// When the next job is to be looked at.
+    /// When the next timer of a job expires.
     pub(in crate::scheduler) fn next_wake_ms(&self) -> Option<i64> {
         self.wakes.first().map(|(at, _)| *at)
     }
