@@ -37,6 +37,16 @@ fn what_does_not_go_with_a_fleet_is_told() {
 }
 
 #[test]
+fn a_users_table_has_a_limited_number_of_entries_of_a_fleet_and_the_rest_of_it_runs() {
+    let text = format!("CRON_FLEET=one\n{}CRON_FLEET=each\n1 2 3 4 5 y\n", "1 2 3 4 5 x\n".repeat(1_002));
+    let parsed = parse(Form::User, &DEBIAN, text.as_bytes());
+    let lines: Vec<usize> = parsed.errors().map(|error| error.line).collect();
+    assert_eq!((lines, parsed.table.entries.len()), (vec![1_002, 1_003], 1_001));
+    let system = text.replace(" 5 ", " 5 root ");
+    assert_eq!(parse(Form::System, &DEBIAN, system.as_bytes()).errors().count(), 0);
+}
+
+#[test]
 fn an_entry_of_a_fleet_is_drawn_for_the_fleet_and_has_its_zone() {
     let zone = Embedded.named("Asia/Tokyo").expect("the zone");
     let schedules = |host: u64, text: &str| {

@@ -99,6 +99,9 @@ const LONGEST_SETTING: usize = 131_071;
 /// Most bytes of a SHELL that are kept for the warnings below it.
 const LONGEST_SHELL: usize = 4096;
 
+/// Most entries of a user's table of which one machine of a fleet runs each slot: all users of all machines share the fleet's engine.
+const MOST_FLEET_ENTRIES: usize = 1_000;
+
 /// What the reference implementations say of a line that is neither setting nor entry: they read it as one that begins with a minute.
 const NO_ENTRY: &str = "bad minute";
 
@@ -152,6 +155,8 @@ pub struct Parser<'a> {
     is_too_large: bool,
     /// Entries and faulty lines so far: the limit is on them (cronie's user.c, load_user).
     entry_lines: usize,
+    /// Entries so far of which one machine of a fleet runs each slot.
+    fleet_entries: usize,
     setting_lines: usize,
     /// Whether there is a NUL in this piece.
     has_nul: bool,
@@ -220,6 +225,7 @@ impl<'a> Parser<'a> {
             is_full: false,
             is_too_large: false,
             entry_lines: 0,
+            fleet_entries: 0,
             setting_lines: 0,
             has_nul: false,
             has_warned_of_crlf: false,
@@ -508,6 +514,15 @@ impl<'a> Parser<'a> {
             );
             return self
                 .fault(line, problem.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
+        }
+        if self.jobs.is_of_fleet() && self.context.form == Form::User {
+            self.fleet_entries += 1;
+            if self.fleet_entries > MOST_FLEET_ENTRIES {
+                let message = format!(
+                    "expected at most {MOST_FLEET_ENTRIES} entries with CRON_FLEET=one in a user's table, found more"
+                );
+                return self.fault(line, LineProblem::new(schedule_place(&job), message));
+            }
         }
         self.count_entry(line)?;
         let shell = self.shell.as_deref();

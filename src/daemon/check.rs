@@ -9,7 +9,7 @@ use super::standalone_files::StandaloneFiles;
 use crate::config::FleetPlace;
 use crate::config::calendars::SystemCalendars;
 use crate::config::zones::SystemZones;
-use crate::crontab::KnownNames;
+use crate::crontab::{Entry, FleetMode, KnownNames};
 use crate::profile::shared;
 use crate::report::format_count;
 use crate::schedule::HostKey;
@@ -147,6 +147,14 @@ impl Checker<'_> {
             self.diagnostics.extend_from_slice(diagnostic.picture(&source.path).as_bytes());
         }
         self.diagnostics.extend_from_slice(parsed.unlisted.line(&source.path).unwrap_or_default().as_bytes());
+        let is_of_fleet = |entry: &Entry| entry.policy().fleet.mode != FleetMode::Each;
+        if self.settings.config.fleet.is_none() && parsed.table.entries.iter().any(is_of_fleet) {
+            self.warn(&format!(
+                "{}: entries with CRON_FLEET=one run on this machine in any case, as there is no section [fleet] in {}",
+                source.path,
+                shared::CONFIG
+            ));
+        }
     }
 
     fn refuse_table(&mut self, source: &Source, refusal: &Refusal) {

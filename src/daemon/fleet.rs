@@ -22,6 +22,8 @@ use std::path::PathBuf;
 /// How soon the agent is started again, in milliseconds: doubled from one to the other.
 const FIRST_PAUSE_MS: i64 = 1_000;
 const LONGEST_PAUSE_MS: i64 = 15_000;
+/// The same for an agent that cannot work on this machine until somebody changes something, as one of another version.
+const LONGEST_UNUSABLE_PAUSE_MS: i64 = 300_000;
 /// The lease counts as gone so long before its end, in milliseconds.
 const MARGIN_MS: i64 = 1_000;
 /// How long an agent may take until it has listed all keys.
@@ -51,12 +53,12 @@ struct OpenFleet {
     pause_ms: i64,
     /// Since when the engine has been away, milliseconds of the monotonic clock. None: it is there.
     away_since_ms: Option<i64>,
-    /// Whether that was logged.
-    is_away_logged: bool,
+    /// Which ends of connections were logged since the engine went away.
+    logged_ends: BTreeSet<EndKind>,
     counts: FleetCounts,
     last_read: u64,
-    /// What agents have said for the log.
-    told: BTreeSet<String>,
+    /// The lines of agents that were logged.
+    logged_lines: BTreeSet<String>,
 }
 
 /// What is counted of a fleet since the start of the daemon.
@@ -96,9 +98,34 @@ struct RunningAgent {
     member: Option<(String, u64)>,
 }
 
-/// What has come of the agent.
+/// Why a connection ends.
+#[derive(Debug)]
+struct ConnectionEnd {
+    kind: EndKind,
+    why: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum EndKind {
+    /// The engine cannot be reached, or the agent has failed.
+    EngineAway,
+    /// The agent cannot be started, or does not work with this daemon.
+    AgentUnusable,
+}
+
+impl ConnectionEnd {
+    fn away(why: impl Into<String>) -> ConnectionEnd {
+        ConnectionEnd { kind: EndKind::EngineAway, why: why.into() }
+    }
+
+    fn unusable(why: String) -> ConnectionEnd {
+        ConnectionEnd { kind: EndKind::AgentUnusable, why }
+    }
+}
+
+/// What the agent has sent, once it is checked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum FleetNews {
+pub(super) enum FleetOutput {
     /// For the scheduler.
     Event(FleetEvent),
     /// Keys that were read. None: they could not be.
@@ -131,10 +158,10 @@ impl Fleet {
                     agent: Agent::Waiting(0),
                     pause_ms: FIRST_PAUSE_MS,
                     away_since_ms: Some(clock::monotonic_ms()),
-                    is_away_logged: false,
+                    logged_ends: BTreeSet::new(),
                     counts: FleetCounts::default(),
                     last_read: 0,
-                    told: BTreeSet::new(),
+                    logged_lines: BTreeSet::new(),
                 };
                 let fault = Some("it is not connected yet".to_owned());
                 Fleet { open: Some(open), node, fault, lines: Vec::new() }
@@ -187,7 +214,8 @@ impl Fleet {
             Some(FleetEvent::Answered { id: request.id, answer })
         };
         let is_claim = is_claim(request);
-        if !running.check.has_room() || running.link.push(&AgentRequest::Transact(request.clone())).is_err() {
+        if !running.check.has_room_for(request) || running.link.push(&AgentRequest::Transact(request.clone())).is_err()
+        {
             open.counts.failed += u64::from(is_claim);
             return failed("more requests wait for the engine than are kept; it is too slow for this fleet");
         }
@@ -198,7 +226,7 @@ impl Fleet {
         None
     }
 
-    /// Has keys read. Returns the number that [`FleetNews::Found`] will have. None: there is no connection, or too much to do.
+    /// Has keys read. Returns the number that [`FleetOutput::Found`] will have. None: there is no connection, or too much to do.
     pub(super) fn read(&mut self, prefix: &str, limit: u32) -> Option<u64> {
         let open = self.open.as_mut()?;
         let Agent::Running(running) = &mut open.agent else { return None };
@@ -221,17 +249,22 @@ impl Fleet {
     }
 
     /// Starts the agent, has the lease renewed, and ends a connection whose lease is gone. `handler` is called when the agent has sent something.
-    pub(super) fn run_timers<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, handler: H) -> Vec<FleetNews> {
+    pub(super) fn run_timers<H: Copy>(
+        &mut self,
+        now_ms: i64,
+        reactor: &mut Reactor<H>,
+        handler: H,
+    ) -> Vec<FleetOutput> {
         let Some(open) = &mut self.open else { return Vec::new() };
         match &mut open.agent {
             Agent::Waiting(at) if *at <= now_ms => {
                 match open.spawn(now_ms, reactor, handler) {
                     Ok(running) => open.agent = Agent::Running(Box::new(running)),
                     Err(why) => {
-                        let why = format!("starting the agent: {why}");
-                        let line = open.note_loss(now_ms, &why);
+                        let end = ConnectionEnd::unusable(why);
+                        let line = open.note_loss(now_ms, &end);
                         self.lines.extend(line);
-                        self.fault = Some(why);
+                        self.fault = Some(end.why);
                     }
                 }
                 Vec::new()
@@ -243,7 +276,7 @@ impl Fleet {
                     None => (running.since_ms + BEGIN_MS <= now_ms).then_some("the agent does not connect"),
                 };
                 if let Some(why) = end {
-                    return self.lose(now_ms, reactor, why);
+                    return self.lose(now_ms, reactor, ConnectionEnd::away(why));
                 }
                 if running.renew_at_ms <= now_ms && running.check.has_lease() {
                     running.renew_at_ms = now_ms + RENEW_MS;
@@ -258,12 +291,13 @@ impl Fleet {
     }
 
     /// Sends what waits for the agent.
-    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+    pub(super) fn flush<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetOutput> {
         let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
         if let Err(why) = running.link.flush() {
-            // What the agent has said about its end is worth more than that.
-            let why = running.link.receive().ok().and_then(last_words).unwrap_or_else(|| format!("the agent: {why}"));
-            return self.lose(now_ms, reactor, &why);
+            // The reason that the agent gives is better than that.
+            let reported = running.link.receive().ok().and_then(reported_end);
+            let end = reported.unwrap_or_else(|| ConnectionEnd::away(format!("the agent: {why}")));
+            return self.lose(now_ms, reactor, end);
         }
         let wants_to_write = running.link.wants_to_write();
         if wants_to_write != running.is_writing
@@ -275,31 +309,36 @@ impl Fleet {
     }
 
     /// Reads what the agent has sent.
-    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetNews> {
+    pub(super) fn handle_agent<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>) -> Vec<FleetOutput> {
         let Some(Agent::Running(running)) = self.open.as_mut().map(|open| &mut open.agent) else { return Vec::new() };
         let messages = match running.link.receive() {
             Ok(messages) => messages,
-            Err(LinkError::Closed) => return self.lose(now_ms, reactor, "the agent has ended"),
-            Err(why) => return self.lose(now_ms, reactor, &format!("the agent: {why}")),
+            Err(LinkError::Closed) => return self.lose(now_ms, reactor, ConnectionEnd::away("the agent has ended")),
+            Err(why) => return self.lose(now_ms, reactor, ConnectionEnd::away(format!("the agent: {why}"))),
         };
-        let mut news = Vec::new();
+        let mut outputs = Vec::new();
         for message in messages {
-            match self.handle_message(now_ms, message, &mut news) {
+            match self.handle_message(now_ms, message, &mut outputs) {
                 Ok(()) => {}
-                Err(why) => {
-                    news.extend(self.lose(now_ms, reactor, &why));
-                    return news;
+                Err(end) => {
+                    outputs.extend(self.lose(now_ms, reactor, end));
+                    return outputs;
                 }
             }
         }
-        news
+        outputs
     }
 
     /// Handles a message. Fails with the reason why the connection ends.
-    fn handle_message(&mut self, now_ms: i64, message: AgentMessage, news: &mut Vec<FleetNews>) -> Result<(), String> {
+    fn handle_message(
+        &mut self,
+        now_ms: i64,
+        message: AgentMessage,
+        outputs: &mut Vec<FleetOutput>,
+    ) -> Result<(), ConnectionEnd> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Agent::Running(running) = &mut open.agent else { return Ok(()) };
-        running.check.accept(&message, now_ms).map_err(|why| format!("the agent: {why}"))?;
+        running.check.accept(&message, now_ms).map_err(|why| ConnectionEnd::away(format!("the agent: {why}")))?;
         match message {
             AgentMessage::Event(event) => {
                 match &event {
@@ -312,7 +351,7 @@ impl Fleet {
                         let since = open.away_since_ms.take();
                         let member = running.member.as_ref().map_or("", |(endpoint, _)| endpoint);
                         let after = match since {
-                            Some(since) if std::mem::take(&mut open.is_away_logged) => {
+                            Some(since) if !std::mem::take(&mut open.logged_ends).is_empty() => {
                                 format!(" again after {} s", (now_ms - since) / 1000)
                             }
                             _ => String::new(),
@@ -332,37 +371,38 @@ impl Fleet {
                     },
                     FleetEvent::Answered { .. } | FleetEvent::Entries(_) | FleetEvent::Away => {}
                 }
-                news.push(FleetNews::Event(event));
+                outputs.push(FleetOutput::Event(event));
             }
-            AgentMessage::Found { id, entries } => news.push(FleetNews::Found(id, entries)),
+            AgentMessage::Found { id, entries } => outputs.push(FleetOutput::Found(id, entries)),
             AgentMessage::Member { endpoint, microseconds } => {
                 running.member = Some((one_line(&endpoint), microseconds));
             }
             AgentMessage::Info(text) | AgentMessage::Warning(text) => {
                 // The next agent says the same.
                 let text = one_line(&text);
-                if open.told.len() < MOST_LINES && open.told.insert(text.clone()) {
+                if open.logged_lines.len() < MOST_LINES && open.logged_lines.insert(text.clone()) {
                     self.lines.push((Level::Info, text));
                 }
             }
-            AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => return Err(one_line(&why)),
+            AgentMessage::Lost(why) => return Err(ConnectionEnd::away(one_line(&why))),
+            AgentMessage::NotStarted(why) => return Err(ConnectionEnd::unusable(one_line(&why))),
         }
         Ok(())
     }
 
     /// Ends the connection, and has the scheduler know if it knows of it.
-    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, why: &str) -> Vec<FleetNews> {
+    fn lose<H: Copy>(&mut self, now_ms: i64, reactor: &mut Reactor<H>, end: ConnectionEnd) -> Vec<FleetOutput> {
         let Some(open) = &mut self.open else { return Vec::new() };
         let Agent::Running(running) = std::mem::replace(&mut open.agent, Agent::Waiting(i64::MAX)) else {
             return Vec::new();
         };
         reactor.remove(&running.link, running.token);
-        let line = open.note_loss(now_ms, why);
+        let line = open.note_loss(now_ms, &end);
         self.lines.extend(line);
-        self.fault = Some(why.to_owned());
+        self.fault = Some(end.why);
         // The agent ends when its socket is closed.
         match running.check.has_lease() {
-            true => vec![FleetNews::Event(FleetEvent::Away)],
+            true => vec![FleetOutput::Event(FleetEvent::Away)],
             false => Vec::new(),
         }
     }
@@ -410,23 +450,28 @@ impl OpenFleet {
         })
     }
 
-    /// Has the agent started later. The first loss of an incident is a line for the log.
-    fn note_loss(&mut self, now_ms: i64, why: &str) -> Option<(Level, String)> {
+    /// Has the agent started later. The first end of each kind in an incident is a line for the log.
+    fn note_loss(&mut self, now_ms: i64, end: &ConnectionEnd) -> Option<(Level, String)> {
         // All nodes may have lost the engine at once, and are not to come back at once.
         let mut random = [0; 2];
         // Without random numbers they do.
         let _ = files::randomize(&mut random);
         let jitter_ms = self.pause_ms * i64::from(u16::from_ne_bytes(random)) / i64::from(u16::MAX);
         self.agent = Agent::Waiting(now_ms + self.pause_ms / 2 + jitter_ms);
-        self.pause_ms = (self.pause_ms * 2).min(LONGEST_PAUSE_MS);
+        let longest_ms = match end.kind {
+            EndKind::EngineAway => LONGEST_PAUSE_MS,
+            EndKind::AgentUnusable => LONGEST_UNUSABLE_PAUSE_MS,
+        };
+        self.pause_ms = (self.pause_ms * 2).min(longest_ms);
         self.counts.losses += u64::from(self.away_since_ms.is_none());
         self.away_since_ms.get_or_insert(now_ms);
-        (!std::mem::replace(&mut self.is_away_logged, true)).then(|| {
-            let fleet = &self.config.name;
-            let text = format!(
-                "the engine of the fleet {fleet} is away: {why}; jobs of the fleet run as CRON_FLEET_AWAY says"
-            );
-            (Level::Warning, text)
+        self.logged_ends.insert(end.kind).then(|| {
+            let (fleet, why) = (&self.config.name, &end.why);
+            let what = match end.kind {
+                EndKind::EngineAway => format!("the engine of the fleet {fleet} is away"),
+                EndKind::AgentUnusable => format!("the agent of the fleet {fleet} does not start"),
+            };
+            (Level::Warning, format!("{what}: {why}; jobs of the fleet run as CRON_FLEET_AWAY says"))
         })
     }
 }
@@ -437,10 +482,60 @@ fn is_claim(request: &FleetRequest) -> bool {
     request.transaction.changes.iter().filter(|change| change.key.starts_with("mark/")).any(claimed)
 }
 
-/// What an agent says of its end.
-fn last_words(messages: Vec<AgentMessage>) -> Option<String> {
+/// The reason that an agent gives for its end.
+fn reported_end(messages: Vec<AgentMessage>) -> Option<ConnectionEnd> {
     messages.into_iter().find_map(|message| match message {
-        AgentMessage::Lost(why) | AgentMessage::NotStarted(why) => Some(one_line(&why)),
+        AgentMessage::Lost(why) => Some(ConnectionEnd::away(one_line(&why))),
+        AgentMessage::NotStarted(why) => Some(ConnectionEnd::unusable(one_line(&why))),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_cannot_work_is_logged_with_its_reason_and_started_less_and_less_often() {
+        let config = FleetConfig {
+            name: "prod".into(),
+            endpoints: vec!["http://a:1".into()],
+            ca: None,
+            identity: None,
+            login: None,
+            node: None,
+            labels: Vec::new(),
+            weight: 1,
+            zone: "UTC".into(),
+        };
+        let mut open = OpenFleet {
+            config,
+            node: "web1".into(),
+            program: "/bin/cronctl".into(),
+            account: None,
+            agent: Agent::Waiting(0),
+            pause_ms: FIRST_PAUSE_MS,
+            away_since_ms: None,
+            logged_ends: BTreeSet::new(),
+            counts: FleetCounts::default(),
+            last_read: 0,
+            logged_lines: BTreeSet::new(),
+        };
+        let mut lose = |end: &ConnectionEnd| {
+            let line = open.note_loss(0, end).map(|(_, text)| text);
+            let Agent::Waiting(at_ms) = open.agent else { panic!("it waits") };
+            (line, at_ms)
+        };
+        let away = ConnectionEnd::away("no connection");
+        let begin = "the engine of the fleet prod is away: no connection; ";
+        assert!(lose(&away).0.is_some_and(|line| line.starts_with(begin)));
+        let most = |lose: &mut dyn FnMut() -> i64| (0..20).map(|_| lose()).max().unwrap();
+        assert!(most(&mut || lose(&away).1) <= LONGEST_PAUSE_MS * 3 / 2);
+        let unusable = reported_end(vec![AgentMessage::NotStarted("restart the daemon".into())]).unwrap();
+        let begin = "the agent of the fleet prod does not start: restart the daemon; ";
+        assert!(lose(&unusable).0.is_some_and(|line| line.starts_with(begin)), "although the engine was away before");
+        assert!(most(&mut || lose(&unusable).1) > LONGEST_UNUSABLE_PAUSE_MS / 2);
+        assert_eq!((lose(&unusable).0, lose(&away).0), (None, None), "each once in an incident");
+        assert!(lose(&away).1 <= LONGEST_PAUSE_MS * 3 / 2);
+    }
 }

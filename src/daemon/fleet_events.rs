@@ -1,17 +1,19 @@
 //! What the event loop does with the fleet: it passes requests of the scheduler to the agent, and what the agent says to the scheduler.
 
-use super::fleet::FleetNews;
+use super::fleet::FleetOutput;
 use super::settings::Settings;
 use super::state::{Daemon, Fatal, Handler, now};
 use crate::report::Level;
-use crate::scheduler::{Event, FleetEvent, FleetRequest, FleetSettings, MOST_SLOTS_A_MINUTE};
+use crate::scheduler::{
+    Event, FleetEvent, FleetExcess, FleetRequest, FleetSettings, MOST_FLEET_JOBS, MOST_FLEET_NODES, MOST_SLOTS_A_MINUTE,
+};
 use crate::sys::{clock, files};
 use crate::varlink::cron;
 
 impl Daemon {
     fn handle_fleet_agent(&mut self) -> Result<(), Fatal> {
-        let news = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.handle_agent(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_outputs(outputs);
         Ok(())
     }
 
@@ -31,13 +33,17 @@ impl Daemon {
             return;
         }
         let handler: Handler = |daemon, _| daemon.handle_fleet_agent();
-        let news = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.run_timers(now_ms, &mut self.reactor, handler);
+        self.take_fleet_outputs(outputs);
         self.flush_fleet();
-        if self.driver.scheduler.take_fleet_load_warning() {
-            self.warn(&format!(
+        match self.driver.scheduler.take_fleet_excess() {
+            Some(FleetExcess::Slots) => self.warn(&format!(
                 "more than {MOST_SLOTS_A_MINUTE} slots of fleet jobs are due in one minute, so that starts are late: set RANDOM_DELAY, or divide the fleet (cronwheel-fleet(7), Large sites)"
-            ));
+            )),
+            Some(FleetExcess::Keys) => self.warn(&format!(
+                "the fleet has more than {MOST_FLEET_JOBS} jobs or {MOST_FLEET_NODES} nodes, or their keys are too large: this node does not run the jobs beyond; divide the fleet (cronwheel-fleet(7), Large sites)"
+            )),
+            None => {}
         }
     }
 
@@ -50,8 +56,8 @@ impl Daemon {
 
     /// Sends what waits for the agent.
     pub(super) fn flush_fleet(&mut self) {
-        let news = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
-        self.take_fleet_news(news);
+        let outputs = self.fleet.flush(clock::monotonic_ms(), &mut self.reactor);
+        self.take_fleet_outputs(outputs);
     }
 
     /// Has keys of the fleet read that begin with `prefix`. The answer comes to [`Daemon::take_fleet_keys`] with this number. None: the engine is away,
@@ -87,25 +93,34 @@ impl Daemon {
         self.fleet.fault()
     }
 
-    fn take_fleet_news(&mut self, news: Vec<FleetNews>) {
+    fn take_fleet_outputs(&mut self, outputs: Vec<FleetOutput>) {
         for (level, text) in self.fleet.take_lines() {
             match level {
                 Level::Info => self.log_event("INFO", &text),
                 _ => self.warn(&text),
             }
         }
-        for item in news {
+        for item in outputs {
             match item {
-                FleetNews::Event(event) => {
+                FleetOutput::Event(event) => {
                     let is_end = event == FleetEvent::Away;
                     self.driver.handle(Event::Fleet(event));
                     if is_end {
                         self.end_fleet_reads();
                     }
                 }
-                FleetNews::Found(id, entries) => self.take_fleet_keys(id, entries),
+                FleetOutput::Found(id, entries) => self.take_fleet_keys(id, entries),
             }
         }
+    }
+}
+
+/// A random number. Should the kernel have none, the time makes copies of this machine differ.
+pub(super) fn random_number() -> u64 {
+    let mut random = [0; 8];
+    match files::randomize(&mut random) {
+        Ok(()) => u64::from_ne_bytes(random),
+        Err(_) => clock::wall_ms().unsigned_abs(),
     }
 }
 

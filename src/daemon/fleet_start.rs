@@ -12,8 +12,10 @@ use crate::sys::files::{self, reason};
 use crate::sys::process::own_uid;
 use crate::sys::{clock, descriptor};
 use crate::users::local_account;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -105,10 +107,33 @@ pub(super) fn find_problems(settings: &Settings, config: &FleetConfig, zones: &d
         Ok(message) => message,
         Err(why) => return no_part(&why),
     };
+    let mut problems = readable_secrets(config);
     match ask_agent(&start, &message) {
-        Ok(problems) => problems.into_iter().map(|problem| format!("fleet {}: {problem}", config.name)).collect(),
-        Err(why) => no_part(&format!("the agent cannot be asked: {}", reason(&why))),
+        Ok(found) => {
+            problems.extend(found.into_iter().map(|problem| format!("fleet {}: {problem}", config.name)));
+        }
+        Err(why) => problems.extend(no_part(&format!("the agent cannot be asked: {}", reason(&why)))),
     }
+    problems
+}
+
+/// The files with the private key and the password that others than root can read.
+fn readable_secrets(config: &FleetConfig) -> Vec<String> {
+    const OF_GROUP: u32 = 0o040;
+    const OF_OTHERS: u32 = 0o004;
+    let key = config.identity.as_ref().map(|(_, key)| key);
+    let password = config.login.as_ref().map(|(_, file)| file);
+    let fault = |path: &PathBuf| {
+        // One that cannot be read is reported elsewhere.
+        let found = fs::metadata(path).ok()?;
+        let is_of_group = found.mode() & OF_GROUP != 0 && found.gid() != 0;
+        let is_readable = is_of_group || found.mode() & OF_OTHERS != 0 || found.uid() != own_uid();
+        let (shown, mode) = (path.display(), found.mode() & 0o7777);
+        is_readable.then(|| {
+            format!("{shown}: others can read this secret (mode {mode:04o}): chown root {shown} && chmod 600 {shown}")
+        })
+    };
+    key.into_iter().chain(password).filter_map(fault).collect()
 }
 
 /// Starts an agent that only checks, and reads what it finds.
@@ -172,6 +197,7 @@ pub(super) fn agent_settings(config: &FleetConfig, node: &str, only_checks: bool
     };
     Ok(AgentSettings {
         protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
         name: config.name.clone(),
         node: node.to_owned(),
         endpoints: config.endpoints.clone(),

@@ -8,6 +8,7 @@
 
 use super::job_state_file::{Content, Item, LineWriter, NewerVersion, decode};
 use super::stamps::{StampResult, StampStep, StampTask};
+use crate::report::format_count;
 use crate::schedule::{Day, Timestamp};
 use crate::scheduler::{RunId, SavedState, StateChange};
 use crate::sys::created::{self, CreatedFile, FoundDirectory, UNTRUSTED};
@@ -259,6 +260,10 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     if let Some(line) = content.damaged_at {
         let kept = put_aside(directory);
         warn(format!("{} is damaged from line {line} on{kept}; the lines before it are used", path.display()));
+    }
+    if content.left_out > 0 {
+        let items = format_count(content.left_out, "item", "items");
+        warn(format!("{} has {items} that only a later version knows: left out", path.display()));
     }
     let Content { mut saved, reserved, .. } = content;
     // The thread writes it as a state of this boot.
@@ -763,7 +768,7 @@ mod tests {
         assert!(store.is_written());
         assert_eq!(
             content(dir.path()),
-            Content { saved: expected.clone(), reserved: Some(RunId(5)), damaged_at: None }
+            Content { saved: expected.clone(), reserved: Some(RunId(5)), damaged_at: None, left_out: 0 }
         );
         drop(store);
         let opened = open(dir.path(), "boot");

@@ -7,6 +7,7 @@ use crate::schedule::Timestamp;
 use crate::scheduler::{RunId, SavedState, StateChange};
 use crate::sys::record_file::checksum;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 const FORMAT: &str = "cronwheel state";
 /// Files with a greater version are left alone.
@@ -40,6 +41,8 @@ pub(super) struct Content {
     pub(super) reserved: Option<RunId>,
     /// The line, from 1, from which on the file is not what was written.
     pub(super) damaged_at: Option<usize>,
+    /// How many items were left out, as they are of a kind that only a later version knows.
+    pub(super) left_out: usize,
 }
 
 /// A file of a version that is not known here.
@@ -139,7 +142,7 @@ fn read_header(json: &[u8], boot: &str, content: &mut Content) -> Result<bool, N
 }
 
 fn read_record(json: &[u8], content: &mut Content) -> bool {
-    let Ok(items) = serde_json::from_slice::<Vec<Item>>(json) else { return false };
+    let Some(items) = items_of(json, &mut content.left_out) else { return false };
     for item in items {
         match item {
             Item::Change(change) => content.saved.apply(change),
@@ -148,6 +151,36 @@ fn read_record(json: &[u8], content: &mut Content) -> bool {
         }
     }
     true
+}
+
+/// The items of a record, without those of kinds that are not known here: a later version has written them before this one was installed again.
+/// None: it is no record.
+fn items_of(json: &[u8], left_out: &mut usize) -> Option<Vec<Item>> {
+    if let Ok(items) = serde_json::from_slice(json) {
+        return Some(items);
+    }
+    let mut known = Vec::new();
+    for item in serde_json::from_slice::<Vec<Value>>(json).ok()? {
+        if is_unknown(&item) {
+            *left_out += 1;
+        } else {
+            known.push(serde_json::from_value(item).ok()?);
+        }
+    }
+    Some(known)
+}
+
+/// Whether a later version has another kind of item, or of part of a job's state.
+fn is_unknown(item: &Value) -> bool {
+    let kind = |value: &Value| value.as_object().and_then(|object| object.keys().next().cloned());
+    match kind(item).as_deref() {
+        Some("change") => item
+            .pointer("/change/part")
+            .and_then(|part| part.as_str().map(str::to_owned).or_else(|| kind(part)))
+            .is_some_and(|part| !StateChange::PARTS.contains(&part.as_str())),
+        Some("handled" | "reserved") | None => false,
+        Some(_) => true,
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +217,28 @@ mod tests {
 
     fn whole_lines(bytes: &[u8]) -> usize {
         bytes.iter().filter(|byte| **byte == b'\n').count()
+    }
+
+    #[test]
+    fn what_only_a_later_version_knows_is_left_out_and_the_rest_is_used() {
+        let mut writer = LineWriter::default();
+        let mut text = writer.header(BOOT).unwrap();
+        let items = [
+            r#"{"change":{"job":"alice:a","part":{"later":{"x":[1]}}}}"#.to_owned(),
+            r#"{"change":{"job":"alice:a","part":"nothing"}}"#.to_owned(),
+            r#"{"later":5}"#.to_owned(),
+            first_seen("alice:a", 1),
+        ];
+        text += &writer.record(items.iter().map(String::as_str));
+        text += &writer.record([r#"{"handled":60}"#].into_iter());
+        let content = decode(text.as_bytes(), BOOT).unwrap();
+        assert_eq!((content.left_out, content.damaged_at, content.saved.len()), (3, None, 1));
+        assert_eq!(content.saved.handled(), Some(Timestamp(60)));
+        for wrong in [r#"{"change":{"job":"alice:a","part":{"first-seen":"x"}}}"#, r#"{"handled":"x"}"#, "5"] {
+            let mut writer = LineWriter::default();
+            let text = writer.header(BOOT).unwrap() + &writer.record([wrong].into_iter());
+            assert_eq!(decode(text.as_bytes(), BOOT).unwrap().damaged_at, Some(2), "{wrong}");
+        }
     }
 
     #[test]

@@ -77,7 +77,8 @@ fn due_this_minute(events: Vec<LoadEvent>, known: KnownNames<'_>, is_node: bool,
     let before = Now { utc: Timestamp(minute - 1), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(known.zones.system(), before);
     if is_node {
-        scheduler.set_fleet(FleetSettings::default());
+        // Nothing is claimed here.
+        scheduler.set_fleet(FleetSettings::default(), || 0);
     }
     if let Some(calendars) = known.calendars {
         scheduler.handle(Event::Calendars(calendars.clone()), before);

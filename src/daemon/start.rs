@@ -6,7 +6,7 @@ use super::control_socket;
 use super::database::CrontabDatabase;
 use super::execution::{Execution, Resumed};
 use super::fleet::Fleet;
-use super::fleet_events::settings_of_node;
+use super::fleet_events::{random_number, settings_of_node};
 use super::history::{History, run_numbers};
 use super::job_state::{self, OpenedState};
 use super::live_runs::LiveRuns;
@@ -151,7 +151,7 @@ fn start_as_caller(
     if settings.config.fleet.is_some() {
         // Before tables are loaded.
         let random = os("asking the kernel for random numbers");
-        scheduler.set_fleet(settings_of_node(&settings, fleet.node()).map_err(random)?);
+        scheduler.set_fleet(settings_of_node(&settings, fleet.node()).map_err(random)?, random_number);
     }
     scheduler.limit_handover();
     if settings.is_standalone() {

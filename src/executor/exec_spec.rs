@@ -5,6 +5,7 @@ use super::selinux::Label;
 use crate::crontab::{IoClass, ResourceLimits};
 use crate::profile::ProfileName;
 use crate::sys::cgroup::CgroupDescriptor;
+use crate::sys::clock;
 use crate::sys::contract::{FreshChild, SingleThreaded};
 use crate::sys::descriptor;
 use crate::sys::descriptor::StandardStream;
@@ -15,6 +16,9 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// Why a fleet job is not started whose claim is too old.
+pub(super) const CLAIM_EXPIRED: &str = "claim expired";
 
 /// The step of the child that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +44,11 @@ pub(super) enum ExecStage {
     IoPriority,
     /// The job could not enter a cgroup of its own. It runs in that of the executor.
     Cgroup,
+    /// The claim of a fleet job has expired.
+    Claim,
 }
 
-const STEPS: [ExecStage; 17] = [
+const STEPS: [ExecStage; 18] = [
     ExecStage::Fork,
     ExecStage::Session,
     ExecStage::Label,
@@ -60,6 +66,7 @@ const STEPS: [ExecStage; 17] = [
     ExecStage::Nice,
     ExecStage::IoPriority,
     ExecStage::Cgroup,
+    ExecStage::Claim,
 ];
 
 impl ExecStage {
@@ -106,6 +113,7 @@ impl Failure {
             ExecStage::Signals => "unblocking signals".to_owned(),
             ExecStage::Nice | ExecStage::IoPriority => format!("setting {}", spec.limit_text(self.step)),
             ExecStage::Cgroup => "entering the cgroup".to_owned(),
+            ExecStage::Claim => return CLAIM_EXPIRED.to_owned(),
             ExecStage::Exec => format!("exec {}", spec.program.path().to_string_lossy()),
         };
         format!("{doing}: {}", reason(&self.source))
@@ -145,6 +153,9 @@ pub(super) struct ExecSpec {
     pub(super) original_limits: OriginalLimits,
     /// The limits that the entry sets (`CRON_LIMITS`).
     pub(super) limits: ResourceLimits,
+    /// The program is not executed later than this, in milliseconds of CLOCK_BOOTTIME: the claim of a fleet job has expired then. None: at any
+    /// time.
+    pub(super) start_by_ms: Option<i64>,
 }
 
 /// The limits of the daemon's process when it was started, read once when the executor starts.
@@ -178,6 +189,7 @@ impl ExecSpec {
             sets_defaults: true,
             original_limits,
             limits: ResourceLimits::default(),
+            start_by_ms: None,
         }
     }
 
@@ -198,10 +210,10 @@ impl ExecSpec {
     }
 
     /// Executes the program in a new process that keeps this process's identity, by posix_spawn(3), which costs less than a fork. None if that is
-    /// not possible: a fork can enter a cgroup and set an entry's limits, and reports which step fails.
+    /// not possible: a fork can enter a cgroup, set an entry's limits and check the claim of a fleet job, and reports which step fails.
     pub(super) fn spawn(&self, threads: &SingleThreaded, stdio: Stdio<'_>) -> Option<Pid> {
         let needs_fork = self.identity.is_some() || self.label.is_some() || self.cgroup_descriptor.is_some();
-        if needs_fork || self.limits != ResourceLimits::default() {
+        if needs_fork || self.limits != ResourceLimits::default() || self.start_by_ms.is_some() {
             return None;
         }
         let stdio = [stdio.input, stdio.output, stdio.error];
@@ -252,6 +264,10 @@ impl ExecSpec {
     fn exec_program(&self, reporter: &Reporter) -> Result<Infallible, Failure> {
         self.enter_directory(reporter)?;
         process::unblock_signals().map_err(at(ExecStage::Signals))?;
+        // As late as possible: a PAM session may have taken long to open, and the machine may have slept.
+        if self.start_by_ms.is_some_and(|start_by_ms| clock::boot_ms() >= start_by_ms) {
+            return Err(at(ExecStage::Claim)(io::ErrorKind::TimedOut.into()));
+        }
         Err(at(ExecStage::Exec)(self.program.exec()))
     }
 

@@ -68,6 +68,8 @@ pub(super) struct MonitorRequest {
     pub(super) runs_without_home: bool,
     pub(super) original_limits: OriginalLimits,
     pub(super) limits: ResourceLimits,
+    /// The deadline of a fleet job's claim, see [`ExecSpec::start_by_ms`].
+    pub(super) start_by_ms: Option<i64>,
 }
 
 /// A message from the PAM monitor to the executor.
@@ -315,6 +317,7 @@ pub(super) fn spec(request: &MonitorRequest, pam: &Variables, identity: Identity
     spec.runs_without_home = request.runs_without_home;
     spec.sets_defaults = false;
     spec.limits = request.limits;
+    spec.start_by_ms = request.start_by_ms;
     if let Some(path) = &request.call_url_program {
         let arguments = vec![c"cronctl".to_owned(), CALL_URL.to_owned()];
         spec.program = Program::new(path.clone(), arguments, ping_variables(&variables).strings());

@@ -8,7 +8,9 @@ use super::connection::{Connection, Read, Task, write};
 use super::etcd::{Etcd, KeyValue, StreamMessage, WatchAnswer, end_of_prefix};
 use super::fault;
 use super::http::{RequestError, Stream};
-use super::message::{AgentMessage, AgentRequest, AgentSettings, LONGEST_LINE, PROTOCOL, protocol_of};
+use super::message::{
+    AgentMessage, AgentRequest, AgentSettings, LONGEST_KEY, LONGEST_LINE, LONGEST_WATCHED, MainVersion, PROTOCOL,
+};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetRequest, LEASE_MS};
 use crate::sys::clock;
 use crate::sys::descriptor;
@@ -45,7 +47,7 @@ pub enum AgentError {
     /// Main has not sent what it begins with.
     #[error("this is started by crond")]
     NotStartedByMain,
-    /// Main is of another version, and was told so.
+    /// Main is of another version, which the agent has reported to it.
     #[error("this agent uses version {PROTOCOL} of the protocol, the daemon version {protocol}")]
     OtherVersion {
         /// The version of main.
@@ -77,10 +79,15 @@ pub fn prepare(main: OwnedFd) -> Result<Prepared, AgentError> {
     descriptor::set_nonblocking(main.as_fd(), false)?;
     let mut requests = BufReader::new(UnixStream::from(main.try_clone()?));
     let line = read_line(&mut requests)?.ok_or(AgentError::NotStartedByMain)?;
-    let protocol = protocol_of(&line).ok_or(AgentError::NotStartedByMain)?;
+    let MainVersion { protocol, version } = MainVersion::of_settings(&line).ok_or(AgentError::NotStartedByMain)?;
     if protocol != PROTOCOL {
-        let why = "cronctl on the disk is of another version than the running daemon: restart the daemon";
-        write(&main, &AgentMessage::NotStarted(why.to_owned()))?;
+        let theirs = if version.is_empty() { "unknown" } else { &version };
+        let why = format!(
+            "the installed cronctl has version {} (agent protocol {PROTOCOL}), the running daemon version {theirs} \
+             (protocol {protocol}): restart the daemon",
+            env!("CARGO_PKG_VERSION")
+        );
+        write(&main, &AgentMessage::NotStarted(why))?;
         return Err(AgentError::OtherVersion { protocol });
     }
     let settings = serde_json::from_slice(&line).map_err(|_| AgentError::NotStartedByMain)?;
@@ -248,15 +255,21 @@ fn list(connection: &Connection, sent_ms: i64) -> Result<u64, RequestError> {
     Ok(revision)
 }
 
-/// A key as main knows it. None: it is not one of those that are watched.
+/// A key as main knows it. None: it is not one of those that are watched, or longer than any that a node writes.
 fn entry(connection: &Connection, kv: KeyValue, is_deleted: bool) -> Option<FleetEntry> {
-    let key = connection.own_key(&kv.key)?;
-    let is_watched = FleetKey::WATCHED.iter().any(|kind| key.starts_with(kind));
-    is_watched.then(|| FleetEntry {
-        key: key.to_owned(),
-        value: (!is_deleted).then(|| batch::text(kv.value)),
-        revision: kv.mod_revision,
-    })
+    let key = connection.own_key(&kv.key).filter(|key| key.len() <= LONGEST_KEY)?;
+    if !FleetKey::WATCHED.iter().any(|kind| key.starts_with(kind)) {
+        return None;
+    }
+    if kv.value.len() > LONGEST_WATCHED {
+        connection.say(&AgentMessage::Warning(format!(
+            "the key {}{key} has a value of {} bytes, which no node writes: it is not used, and its job is not run",
+            connection.prefix,
+            kv.value.len()
+        )));
+    }
+    let value = (!is_deleted).then(|| batch::watched_text(kv.value));
+    Some(FleetEntry { key: key.to_owned(), value, revision: kv.mod_revision })
 }
 
 /// Writes the clock of this node under its lease. Returns the revision.
@@ -291,8 +304,7 @@ fn work(connection: &Connection) {
         match task {
             Task::Transact(requests) => transact(connection, requests),
             Task::Read(Read { id, prefix, limit }) => {
-                let entries = read(connection, &prefix, limit);
-                connection.say(&AgentMessage::Found { id, entries });
+                connection.say_found(id, read(connection, &prefix, limit));
             }
         }
     }
@@ -304,7 +316,7 @@ fn read(connection: &Connection, prefix: &str, limit: u32) -> Option<Vec<FleetEn
     let range = |_| connection.engine.range(&begin, &end, limit.clamp(1, MOST_READ), 0).ok();
     let found = (0..=connection.engine.members.count()).find_map(range)?;
     let entry = |kv: KeyValue| {
-        let key = connection.own_key(&kv.key)?.to_owned();
+        let key = connection.own_key(&kv.key).filter(|key| key.len() <= LONGEST_KEY)?.to_owned();
         Some(FleetEntry { key, value: Some(batch::text(kv.value)), revision: kv.mod_revision })
     };
     Some(found.kvs.into_iter().filter_map(entry).collect())
@@ -320,7 +332,7 @@ struct Pending {
 /// Executes transactions until there is an answer to each, or the time for it is over.
 ///
 /// A request without an answer may still be executed later. It is sent again as it is, since main makes each so that a second execution changes
-/// nothing. What failed is said to have failed only if no execution of it can have happened.
+/// nothing. What failed is reported as failed only if no execution of it can have happened.
 fn transact(connection: &Connection, requests: Vec<FleetRequest>) {
     let pending = |request| Pending { request, is_uncertain: false };
     let mut groups: VecDeque<Vec<Pending>> = [requests.into_iter().map(pending).collect()].into();

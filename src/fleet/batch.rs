@@ -1,23 +1,25 @@
 //! Several transactions as one request: each is a transaction of its own inside of that, so that some may be done and others refused.
 
 use super::etcd::{OperationAnswer, TransactionAnswer, encode};
+use super::message::LONGEST_WATCHED;
+use super::queue::TransactionQueue;
 use crate::scheduler::{Change, Compare, FleetAnswer, FleetEntry, FleetRequest, Transaction};
 use serde_json::{Value, json};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 /// Most transactions of one request. etcd takes 128 operations.
 const MOST_TRANSACTIONS: usize = 100;
 /// Most bytes of the keys and values of a request with several transactions. etcd takes 1.5 MiB.
 const MOST_BYTES: usize = 512 << 10;
 
-/// Takes transactions that do not touch each other from the front of the queue. The others stay in their order.
+/// Takes transactions that do not touch each other, as their users have their turns. The others of each user stay in their order.
 ///
 /// etcd refuses a request that changes a key twice, and makes all comparisons before all changes.
-pub(super) fn take(queue: &mut VecDeque<FleetRequest>) -> Vec<FleetRequest> {
-    let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+pub(super) fn take(queue: &mut TransactionQueue) -> Vec<FleetRequest> {
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
     let (mut changed, mut compared): (HashSet<String>, HashSet<String>) = (HashSet::new(), HashSet::new());
     let mut bytes = 0;
-    while let Some(request) = queue.pop_front() {
+    while let Some(request) = queue.pop() {
         let Transaction { compares, changes } = &request.transaction;
         let size = size_of(&request.transaction);
         let is_apart = changes.iter().all(|change| !changed.contains(&change.key) && !compared.contains(&change.key))
@@ -30,14 +32,13 @@ pub(super) fn take(queue: &mut VecDeque<FleetRequest>) -> Vec<FleetRequest> {
             bytes += size;
             taken.push(request);
         } else {
-            left.push_back(request);
+            left.push(request);
         }
         if taken.len() == MOST_TRANSACTIONS || left.len() == MOST_TRANSACTIONS {
             break;
         }
     }
-    left.append(queue);
-    *queue = left;
+    left.into_iter().rev().for_each(|request| queue.put_back(request));
     taken
 }
 
@@ -107,8 +108,15 @@ fn entry(key: &str, found: OperationAnswer) -> Option<FleetEntry> {
     Some(FleetEntry {
         key: key.to_owned(),
         revision: found.as_ref().map_or(0, |found| found.mod_revision),
-        value: found.map(|found| text(found.value)),
+        value: found.map(|found| watched_text(found.value)),
     })
+}
+
+/// The text of a value of which every node keeps a copy. One that is too long is cut, so that it means nothing and equals nothing that a node
+/// has written.
+pub(super) fn watched_text(mut value: Vec<u8>) -> String {
+    value.truncate(LONGEST_WATCHED + 1);
+    text(value)
 }
 
 /// The text of a value.
@@ -139,10 +147,12 @@ mod tests {
     #[test]
     fn transactions_that_touch_the_same_keys_are_not_in_one_request() {
         let claim = |id, job: &str| request_of(id, &[(job, None)], &[(job, Some("x"))]);
-        let mut queue: VecDeque<FleetRequest> =
-            [claim(1, "a"), claim(2, "b"), claim(3, "a"), claim(4, "c"), request_of(5, &[("b", None)], &[])].into();
+        let mut queue = TransactionQueue::default();
+        [claim(1, "a"), claim(2, "b"), claim(3, "a"), claim(4, "c"), request_of(5, &[("b", None)], &[])]
+            .into_iter()
+            .for_each(|request| queue.push(request));
         // 6 compares what 3 changes, which stays behind.
-        queue.push_back(request_of(6, &[("a", Some("x"))], &[("d", None)]));
+        queue.push(request_of(6, &[("a", Some("x"))], &[("d", None)]));
         assert_eq!(ids(&take(&mut queue)), [1, 2, 4]);
         assert_eq!(ids(&take(&mut queue)), [3, 5]);
         assert_eq!(ids(&take(&mut queue)), [6]);
@@ -151,14 +161,13 @@ mod tests {
 
     #[test]
     fn requests_are_limited_in_number_and_size() {
-        let mut queue: VecDeque<FleetRequest> =
-            (0..250).map(|id| request_of(id, &[(&format!("k{id}"), None)], &[])).collect();
+        let mut queue = TransactionQueue::default();
+        (0..250).for_each(|id| queue.push(request_of(id, &[(&format!("k{id}"), None)], &[])));
         let counts: Vec<usize> = (0..4).map(|_| take(&mut queue).len()).collect();
         assert_eq!(counts, [100, 100, 50, 0]);
         let long = "x".repeat(MOST_BYTES);
-        let mut queue: VecDeque<FleetRequest> =
-            (0..3).map(|id| request_of(id, &[], &[(&format!("k{id}"), Some(&long))])).collect();
-        queue.push_front(request_of(9, &[("small", None)], &[]));
+        queue.push(request_of(9, &[("small", None)], &[]));
+        (0..3).for_each(|id| queue.push(request_of(id, &[], &[(&format!("k{id}"), Some(&long))])));
         let taken: Vec<Vec<u64>> = (0..4).map(|_| ids(&take(&mut queue))).collect();
         assert_eq!(taken, [vec![9], vec![0], vec![1], vec![2]]);
     }

@@ -2,12 +2,11 @@
 
 use super::message::{AgentMessage, LONGEST_KEY, LONGEST_VALUE};
 use crate::scheduler::{FleetAnswer, FleetEntry, FleetEvent, FleetRequest, Transaction};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-/// Most requests that wait for an answer.
+/// Most transactions and reads that wait for an answer, and of these transactions for the jobs of one user.
 const MOST_REQUESTS: usize = 20_000;
-/// Most keys of a fleet: three for each job and two for each node, of 100,000 jobs and 1,000 nodes.
-const MOST_KEYS: u64 = 500_000;
+const MOST_REQUESTS_OF_USER: usize = 10_000;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +16,18 @@ enum Stage {
     Listed,
 }
 
-/// What was asked of an agent, and what it has said.
+/// What was asked of an agent, and how far the connection has come.
 #[derive(Debug)]
 pub struct AgentCheck {
     stage: Stage,
     /// When the agent was started, milliseconds of the monotonic clock.
     since_ms: i64,
-    /// How many keys the listing has had.
-    listed: u64,
     /// When the renewal was asked for that has not been answered.
     renewal_ms: Option<i64>,
-    /// The transactions that have not been answered.
-    transactions: BTreeMap<u64, Transaction>,
+    /// The transactions that have not been answered, with their users.
+    transactions: BTreeMap<u64, (String, Transaction)>,
+    /// How many there are of each user.
+    of_users: HashMap<String, usize>,
     /// The keys that are being read, with their beginnings.
     reads: BTreeMap<u64, String>,
 }
@@ -44,16 +43,21 @@ impl AgentCheck {
         AgentCheck {
             stage: Stage::Connecting,
             since_ms,
-            listed: 0,
             renewal_ms: None,
             transactions: BTreeMap::new(),
+            of_users: HashMap::new(),
             reads: BTreeMap::new(),
         }
     }
 
-    /// Whether another request may be sent.
+    /// Whether another read may be sent.
     pub fn has_room(&self) -> bool {
         self.transactions.len() + self.reads.len() < MOST_REQUESTS
+    }
+
+    /// Whether a transaction may be sent: neither all users nor its own have too many that wait.
+    pub fn has_room_for(&self, request: &FleetRequest) -> bool {
+        self.has_room() && self.of_users.get(&request.user()).is_none_or(|count| *count < MOST_REQUESTS_OF_USER)
     }
 
     /// How many transactions have not been answered.
@@ -73,7 +77,9 @@ impl AgentCheck {
 
     /// Notes that a transaction is asked for.
     pub fn note_transaction(&mut self, request: &FleetRequest) {
-        self.transactions.insert(request.id, request.transaction.clone());
+        let user = request.user();
+        *self.of_users.entry(user.clone()).or_default() += 1;
+        self.transactions.insert(request.id, (user, request.transaction.clone()));
     }
 
     /// Notes that keys are read.
@@ -120,11 +126,9 @@ impl AgentCheck {
                 Ok(())
             }
             FleetEvent::Entries(entries) => {
-                if self.stage == Stage::Listing {
-                    self.listed += entries.len() as u64;
-                }
-                if self.stage == Stage::Connecting || self.listed > MOST_KEYS {
-                    return Err(Unexpected("keys without a listing, or too many of them"));
+                // How many of them are kept is limited by the scheduler.
+                if self.stage == Stage::Connecting {
+                    return Err(Unexpected("keys without a listing"));
                 }
                 let are_sound = entries.iter().all(is_sound);
                 are_sound.then_some(()).ok_or(Unexpected("a key or value that is too long"))
@@ -142,7 +146,14 @@ impl AgentCheck {
                 is_in_time.then_some(()).ok_or(Unexpected("a renewal at a wrong time"))
             }
             FleetEvent::Answered { id, answer } => {
-                let asked = self.transactions.remove(id).ok_or(Unexpected("an answer that was not asked for"))?;
+                let (user, asked) =
+                    self.transactions.remove(id).ok_or(Unexpected("an answer that was not asked for"))?;
+                if let Some(count) = self.of_users.get_mut(&user) {
+                    *count -= 1;
+                    if *count == 0 {
+                        self.of_users.remove(&user);
+                    }
+                }
                 accept_answer(&asked, answer)
             }
             FleetEvent::Away => Err(Unexpected("the word of main")),
@@ -254,7 +265,26 @@ mod tests {
             assert_eq!(check.accept(&answered(id, answer.clone()), 0).is_ok(), is_good, "{answer:?}");
             assert!(check.accept(&answered(id, answer), 0).is_err(), "twice");
         }
-        assert_eq!(check.waiting(), 0);
+        assert_eq!((check.waiting(), check.of_users.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_user_who_asks_for_too_much_leaves_room_for_others() {
+        let mut check = connected();
+        let request = |id: u64, user: &str| {
+            let compares = vec![Compare { key: format!("mark/{user}:job"), value: None }];
+            FleetRequest { id, expires_ms: 0, transaction: Transaction { compares, changes: Vec::new() } }
+        };
+        let sent = (0..30_000).take_while(|id| {
+            let request = request(*id, "mallory");
+            let has_room = check.has_room_for(&request);
+            if has_room {
+                check.note_transaction(&request);
+            }
+            has_room
+        });
+        assert_eq!(sent.count(), MOST_REQUESTS_OF_USER);
+        assert!(check.has_room_for(&request(30_000, "alice")) && check.has_room());
     }
 
     #[test]

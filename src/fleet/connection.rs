@@ -3,6 +3,7 @@
 use super::batch;
 use super::etcd::Etcd;
 use super::message::{AgentMessage, LONGEST_LINE};
+use super::queue::TransactionQueue;
 use crate::scheduler::{FleetEntry, FleetEvent, FleetRequest};
 use crate::sys::descriptor;
 use std::collections::VecDeque;
@@ -10,8 +11,8 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Most bytes of the keys and values of one message.
-const MOST_BYTES: usize = 1 << 20;
+/// Most bytes of the keys and values of one message. As JSON they are six times as long at most.
+const MOST_BYTES: usize = LONGEST_LINE / 8;
 
 /// What the threads work on.
 pub(super) struct Connection {
@@ -30,7 +31,7 @@ pub(super) struct Connection {
 /// What main has asked for.
 #[derive(Default)]
 struct Waiting {
-    transactions: VecDeque<FleetRequest>,
+    transactions: TransactionQueue,
     reads: VecDeque<Read>,
     is_renewal_wanted: bool,
     has_ended: bool,
@@ -72,6 +73,24 @@ impl Connection {
     pub(super) fn say(&self, message: &AgentMessage) {
         let mut is_open = locked(&self.is_open);
         if *is_open && write(&self.main, message).is_err() {
+            *is_open = false;
+            self.end();
+        }
+    }
+
+    /// Answers a read. Keys that are too long for one message count as not read.
+    pub(super) fn say_found(&self, id: u64, entries: Option<Vec<FleetEntry>>) {
+        let mut is_open = locked(&self.is_open);
+        if !*is_open {
+            return;
+        }
+        let written = match write(&self.main, &AgentMessage::Found { id, entries }) {
+            Err(why) if why.kind() == io::ErrorKind::InvalidData => {
+                write(&self.main, &AgentMessage::Found { id, entries: None })
+            }
+            written => written,
+        };
+        if written.is_err() {
             *is_open = false;
             self.end();
         }
@@ -121,7 +140,7 @@ impl Connection {
     }
 
     pub(super) fn add_transaction(&self, request: FleetRequest) {
-        locked(&self.waiting).transactions.push_back(request);
+        locked(&self.waiting).transactions.push(request);
         self.changed.notify_all();
     }
 
@@ -169,11 +188,14 @@ impl Connection {
 }
 
 /// Writes a message to main.
+///
+/// # Errors
+/// `InvalidData`: the message is too long, and nothing of it was written. Else main is gone.
 pub(super) fn write(main: &OwnedFd, message: &AgentMessage) -> io::Result<()> {
     let mut line = serde_json::to_vec(message).map_err(io::Error::from)?;
     line.push(b'\n');
     if line.len() > LONGEST_LINE {
-        // Main would end the connection. Only a value that is longer than etcd takes comes here.
+        // Main would end the connection.
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut rest = &line[..];

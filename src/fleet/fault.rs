@@ -1,15 +1,16 @@
 //! What `crond --check` reports of the engine: members that do not answer, a login that is refused, clocks that differ.
 
-use super::etcd::{Etcd, end_of_prefix};
+use super::etcd::{Etcd, encode, end_of_prefix};
 use super::http::RequestError;
 use super::message::AgentSettings;
 use crate::sys::clock;
 use chrono::DateTime;
+use serde_json::json;
 
 /// How much the clock of a member may differ from that of this machine, in seconds. The header `Date` has whole seconds.
 const MOST_SECONDS: i64 = 2;
 
-/// What is wrong with the engine, a line each. Nothing is written to it.
+/// What is wrong with the engine, a line each. Nothing in it is changed.
 pub(super) fn find_problems(engine: &Etcd, settings: &AgentSettings, prefix: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let is_open = settings.endpoints.iter().any(|endpoint| endpoint.starts_with("http:"));
@@ -40,14 +41,35 @@ pub(super) fn find_problems(engine: &Etcd, settings: &AgentSettings, prefix: &st
     {
         problems.push(format!("the keys below {prefix} cannot be read: {why}"));
     }
+    if answering > 0
+        && let Err(why) = write_nothing(engine, prefix)
+    {
+        problems.push(format!("the keys below {prefix} cannot be written: {why}"));
+    }
     problems
 }
 
 /// Reads a key from any member.
 fn read_any(engine: &Etcd, prefix: &[u8]) -> Result<(), RequestError> {
+    ask_any(engine, || engine.range(prefix, &end_of_prefix(prefix), 1, 0).map(drop))
+}
+
+/// Asks for a write whose condition never holds. etcd decides about rights, space and the leader as for any other, and changes nothing.
+fn write_nothing(engine: &Etcd, prefix: &str) -> Result<(), RequestError> {
+    let key = encode(format!("{prefix}check").as_bytes());
+    let request = json!({
+        "compare": [{ "key": key, "target": "VERSION", "result": "LESS", "version": "0" }],
+        "success": [{ "request_put": { "key": key, "value": encode(b"x") } }],
+        "failure": [],
+    });
+    ask_any(engine, || engine.transact(&request).map(drop))
+}
+
+/// Asks one member after the other until one answers.
+fn ask_any(engine: &Etcd, ask: impl Fn() -> Result<(), RequestError>) -> Result<(), RequestError> {
     let mut last = Ok(());
     for _ in 0..engine.members.count() {
-        last = engine.range(prefix, &end_of_prefix(prefix), 1, 0).map(drop);
+        last = ask();
         if last.as_ref().is_ok() || last.as_ref().is_err_and(RequestError::is_definite) {
             break;
         }

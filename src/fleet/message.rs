@@ -16,16 +16,20 @@ pub const LONGEST_LINE: usize = 4 << 20;
 pub const LONGEST_KEY: usize = 4 << 10;
 /// Most bytes of a value. etcd takes no request of more than 1.5 MiB, unless it is configured to.
 pub const LONGEST_VALUE: usize = 1_400_000;
+/// Most bytes of the value of a key that every node keeps. No node writes a longer one.
+pub const LONGEST_WATCHED: usize = 8 << 10;
 
 /// The version of these messages, raised with each change of them. After an upgrade of the package the agent that is started may be newer than
 /// main.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the agent has to know. It has secrets, so that it is not printed.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSettings {
     /// [`PROTOCOL`] of main. An agent of another version only sends [`AgentMessage::NotStarted`], which is the same in all versions.
     pub protocol: u32,
+    /// The version of main's program, for the message of an agent of another version.
+    pub version: String,
     /// The name of the fleet.
     pub name: String,
     /// The name of this node.
@@ -42,15 +46,22 @@ pub struct AgentSettings {
     pub only_checks: bool,
 }
 
-/// The version of the settings in a line. It can be read of those that another version sends. None: it is no line of settings.
-pub fn protocol_of(settings: &[u8]) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct Protocol {
-        // A version before the first number.
-        #[serde(default)]
-        protocol: u32,
+/// What can be read of the settings that main sends, whatever its version is.
+#[derive(Debug, Deserialize)]
+pub struct MainVersion {
+    /// The version of the messages. 0: it is older than the first number.
+    #[serde(default)]
+    pub protocol: u32,
+    /// The version of the program. Empty: it does not say.
+    #[serde(default)]
+    pub version: String,
+}
+
+impl MainVersion {
+    /// Reads the version in a line of settings. None: it is no line of settings.
+    pub fn of_settings(settings: &[u8]) -> Option<MainVersion> {
+        serde_json::from_slice(settings).ok()
     }
-    Some(serde_json::from_slice::<Protocol>(settings).ok()?.protocol)
 }
 
 /// What main asks for.

@@ -14,6 +14,7 @@
 //! | [`check`] | main | what an agent may say, and when |
 //! | `http` | agent | requests to the members of the engine: addresses, TLS, limits |
 //! | `etcd` | agent | etcd's operations as JSON |
+//! | `queue` | agent | transactions that wait, in turn by user |
 //! | `batch` | agent | several transactions as one request |
 //! | `connection` | agent | what the threads of an agent share |
 //! | `agent` | agent | the agent itself |
@@ -35,6 +36,8 @@ mod etcd;
 mod fault;
 #[cfg(feature = "fleet")]
 mod http;
+#[cfg(feature = "fleet")]
+mod queue;
 
 #[cfg(feature = "fleet")]
 pub use agent::{AgentError, Prepared, prepare};

@@ -25,7 +25,7 @@ const CLAIM_RETRY_MS: i64 = 1_000;
 const MOST_TRIES: u32 = 20;
 
 impl Scheduler {
-    /// Whether a start needs a claim: it is a slot of a fleet job, or a run by hand of one of which no other run may go on.
+    /// Whether a start needs a claim: it is a slot of a fleet job, or a run by hand of one that allows no other run at the same time.
     pub(super) fn needs_claim(&mut self, start: &RunRequest) -> bool {
         if !self.jobs.is_of_fleet(&start.job) || !self.jobs.owns(start.run) {
             return false;
@@ -46,11 +46,12 @@ impl Scheduler {
     pub(super) fn begin_claim(&mut self, start: Box<RunRequest>, now: Now, actions: &mut Vec<Action>) {
         let run = start.run;
         let Some(fleet) = &mut self.fleet else { return };
-        fleet.claims.insert(run, PendingClaim::new(start, now.elapsed_ms));
+        let token = (fleet.random)();
+        fleet.claims.insert(run, PendingClaim::new(start, token, now.elapsed_ms));
         self.drive_claim(run, now, actions);
     }
 
-    /// Goes on with the claims of a job that wait for something.
+    /// Continues the claims of a job that wait for something.
     pub(super) fn drive_claims(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         let claims = self.fleet.iter().flat_map(|fleet| fleet.claims.of_job(id));
         let runs: Vec<RunId> = claims.map(|(run, _)| run).collect();
@@ -89,7 +90,7 @@ impl Scheduler {
         }
     }
 
-    /// Goes on with a claim, by what is known of the keys.
+    /// Continues a claim, by what is known of the keys.
     fn drive_claim(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         if self.phase != Phase::Running {
             return;
@@ -107,7 +108,7 @@ impl Scheduler {
         }
         if claim.request.is_some() {
             // The watch may show the claim before the answer does.
-            let shown = fleet.shown_claim(&claim.start).filter(|_| fleet.link.is_up(now.elapsed_ms));
+            let shown = fleet.shown_claim(claim).filter(|_| fleet.link.is_up(now.elapsed_ms));
             return match shown {
                 Some(found) => self.start_claimed(run, Some(found), now, actions),
                 None => fleet_wake_at(&mut self.fleet, &id, expires_ms),
@@ -143,7 +144,7 @@ impl Scheduler {
         let lost_before_ms = now.elapsed_ms.saturating_sub(Scheduler::lost_after_ms(policy));
         let needs_key = runs_alone(policy);
         let is_active = |run| self.jobs.owns(run);
-        match fleet.plan_claim(&claim.start, earlier, needs_key, lost_before_ms, is_active) {
+        match fleet.plan_claim(claim, earlier, needs_key, lost_before_ms, is_active) {
             ClaimPlan::Ours(found) => self.start_claimed(run, Some(found), now, actions),
             ClaimPlan::Taken => self.drop_claim(run, now, actions),
             ClaimPlan::Busy => self.drop_busy(run, now, actions),
@@ -205,7 +206,7 @@ impl Scheduler {
         let Some(claim) = self.fleet.as_mut().and_then(|fleet| fleet.give_up_claim(run)) else { return };
         self.starts.drop_claimed(run);
         self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
-        // What was taken over is not looked at again at once.
+        // What was taken over is not driven again at once.
         let pause_ms = if claim.start.trigger == Trigger::Failover { RANK_MS } else { 0 };
         fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
     }
@@ -229,7 +230,7 @@ impl Scheduler {
         is_first.then(|| (start.job.clone(), Timestamp(start.scheduled_at), start.trigger))
     }
 
-    /// Drops a run because a run of the job goes on in the fleet.
+    /// Drops a run because a run of the job is in progress in the fleet.
     fn drop_busy(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         if self.drop_by_hand(run, SkipReason::StillRunning, now, actions) {
             return;
@@ -303,7 +304,7 @@ impl Scheduler {
         actions.extend(request.map(|request| Action::Fleet(Box::new(request))));
     }
 
-    /// The lease was renewed: runs that fail over may go on as long.
+    /// The lease was renewed: runs that fail over may continue as long.
     pub(super) fn extend_runs(&mut self, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         if !fleet.link.is_published() {

@@ -21,12 +21,17 @@ pub(super) const REQUEST_MS: i64 = 30_000;
 const RETRY_MS: i64 = 5_000;
 /// Within this time after a connection missed slots are caught up, so that not all jobs of all nodes begin at once. Milliseconds.
 const SPREAD_MS: u64 = 5_000;
+/// Most bytes of the list of jobs that a node publishes: etcd refuses a request of more than 1.5 MiB, and the node would be in no fleet.
+const MOST_NODE_BYTES: usize = 1_200_000;
+/// Bytes of a job in that list besides its name: the digest and the punctuation of JSON.
+const NODE_JOB_BYTES: usize = 20;
 
 impl Scheduler {
-    /// Makes the machine a node of a fleet, before tables are loaded.
-    pub fn set_fleet(&mut self, settings: FleetSettings) {
+    /// Makes the machine a node of a fleet, before tables are loaded. `random` draws a random number, which must differ also between copies of
+    /// this process, as those of the kernel do in a virtual machine that was copied while it ran.
+    pub fn set_fleet(&mut self, settings: FleetSettings, random: fn() -> u64) {
         let instance = settings.fresh_instance.clone();
-        self.fleet = Some(Fleet::new(settings, instance, self.progress.last.elapsed_ms));
+        self.fleet = Some(Fleet::new(settings, instance, random, self.progress.last.elapsed_ms));
         self.jobs.set_in_fleet();
     }
 
@@ -86,10 +91,16 @@ impl Scheduler {
             FleetEvent::Entries(entries) => {
                 let changed: Vec<FleetKey> =
                     entries.iter().filter_map(|entry| fleet.cache.apply(entry, now.elapsed_ms)).collect();
+                if fleet.cache.take_refusal() {
+                    fleet.excess_keys.note(now.utc.0);
+                }
                 self.note_fleet_keys(changed, now, actions);
             }
             FleetEvent::Listed => {
                 fleet.cache.end_listing();
+                if fleet.cache.take_refusal() {
+                    fleet.excess_keys.note(now.utc.0);
+                }
                 fleet.link.note_listed();
                 self.publish_node(actions, now);
             }
@@ -180,7 +191,7 @@ impl Scheduler {
         self.note_fleet_keys(changed, now, actions);
     }
 
-    /// Lets a job be looked at after the answer to a request: a request that has changed nothing is not made again at once.
+    /// Sets the timer of a job after the answer to a request: a request that has changed nothing is not made again at once.
     fn wake_after_answer(&mut self, id: &JobId, is_done: bool, now: Now) {
         let pause_ms = if is_done { 0 } else { RETRY_MS };
         if let Some(fleet) = &mut self.fleet {
@@ -214,7 +225,7 @@ impl Scheduler {
         let zone = self.entries.timing.zones.system();
         let mut jobs = NodeJobs::new();
         let mut all = SipHasher24::new();
-        let mut count = 0_u32;
+        let (mut count, mut bytes) = (0_u32, 0);
         for (id, policy) in self.jobs.fleet_jobs() {
             let Some((number, entry)) = self.jobs.entry(id) else { continue };
             let Some(table) = self.entries.tables.get(number) else { continue };
@@ -226,7 +237,9 @@ impl Scheduler {
             let digest = hasher.finish();
             (id, digest).hash(&mut all);
             count = count.saturating_add(1);
-            if jobs.len() < MOST_NODE_JOBS {
+            // What does not fit is not compared with the tables of the others.
+            bytes += json(id).len() + NODE_JOB_BYTES;
+            if jobs.len() < MOST_NODE_JOBS && bytes <= MOST_NODE_BYTES {
                 jobs.insert(id.clone(), format!("{digest:016x}"));
             }
         }
@@ -242,7 +255,7 @@ impl Scheduler {
         fleet.published = (json(&record), json(&jobs));
     }
 
-    /// The node key is there: this node acts for the fleet from now on. What has waited is looked at.
+    /// The node key is there: this node acts for the fleet from now on. Jobs that have waited are driven.
     fn note_published(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.adopt_claims(now, actions);
         self.raise_marks(now, actions);
@@ -274,7 +287,7 @@ impl Scheduler {
         self.send_reports(now, actions);
     }
 
-    /// Looks at what depends on keys that have changed.
+    /// Drives what depends on keys that have changed.
     fn note_fleet_keys(&mut self, changed: Vec<FleetKey>, now: Now, actions: &mut Vec<Action>) {
         let mut has_new_nodes = false;
         for key in changed {
@@ -351,7 +364,7 @@ impl Scheduler {
     }
 }
 
-/// Lets a job be looked at now.
+/// Has a job driven now.
 pub(super) fn fleet_wake(fleet: &mut Option<Fleet>, id: &JobId, now: Now) {
     if let Some(fleet) = fleet {
         fleet.wake(id, now.elapsed_ms);

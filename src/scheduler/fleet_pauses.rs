@@ -54,7 +54,8 @@ impl Scheduler {
     pub(super) fn send_pause(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
         let purpose = Purpose::Pause(id.clone());
-        if fleet.is_asked(&purpose) {
+        // What a later version has written stays, and what was asked for is kept until it can be read.
+        if fleet.is_asked(&purpose) || fleet.cache.is_pause_unreadable(id) {
             return;
         }
         let Some(transaction) = fleet.plan_pause(id) else {

@@ -18,13 +18,11 @@ use crate::schedule::Timestamp;
 pub(super) const RANK_MS: i64 = 3_000;
 /// Before a skip that the engine has refused is asked for again. Milliseconds.
 const SKIP_RETRY_MS: i64 = 5_000;
-/// Most slots that wait until the engine knows that they are skipped. It gets to know of others as unclaimed.
-const MOST_SKIPS: usize = 10_000;
 /// Slots of this age are not missed yet, as far as no newer one is due. Seconds.
 const IN_PROGRESS: i64 = 60;
 /// Missed slots of one job that `CRON_CATCHUP=all` makes up for.
 const CAUGHT_UP: usize = 1_000;
-/// A node whose clock is wrong looks again after this time. Milliseconds.
+/// A node whose clock is wrong checks it again after this time. Milliseconds.
 const SKEWED_MS: i64 = 5_000;
 
 impl Scheduler {
@@ -38,21 +36,21 @@ impl Scheduler {
         fleet.load.note(slot);
         fleet.take_back_away_slots(id, slot);
         fleet.add_slot(id, slot, now.elapsed_ms);
-        self.look_at_fleet_job(id, now, actions);
+        self.drive_fleet_job(id, now, actions);
     }
 
-    /// Looks at the jobs for which it is time.
+    /// Drives the jobs whose timers have expired.
     pub(super) fn run_fleet_timers(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.phase != Phase::Running {
             return;
         }
         while let Some(id) = self.fleet.as_mut().and_then(|fleet| fleet.take_due(now.elapsed_ms)) {
-            self.look_at_fleet_job(&id, now, actions);
+            self.drive_fleet_job(&id, now, actions);
         }
     }
 
-    /// Does what can be done now for a job, and sees to it that it is looked at again in time.
-    fn look_at_fleet_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
+    /// Does what can be done now for a job, and schedules when it is to be driven again.
+    fn drive_fleet_job(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         self.drive_claims(id, now, actions);
         self.drive_skips(id, now, actions);
         self.settle_away(id, now, actions);
@@ -136,7 +134,7 @@ impl Scheduler {
     }
 
     /// The slot that is to be caught up next: one after the mark and before the slots in progress. None: none, or the job catches up none.
-    fn missed_by_fleet(&self, id: &JobId, before: Option<Timestamp>, now: Now) -> Option<Timestamp> {
+    fn missed_by_fleet(&mut self, id: &JobId, before: Option<Timestamp>, now: Now) -> Option<Timestamp> {
         let catch_up = self.jobs.policy(id)?.catch_up;
         if catch_up.mode == CatchUpMode::None {
             return None;
@@ -155,8 +153,8 @@ impl Scheduler {
         }
     }
 
-    /// The slots of a job between two moments, both excluded, since it has had its schedule.
-    fn unclaimed_slots(&self, id: &JobId, from: Timestamp, to: Timestamp) -> MissedSlots {
+    /// The slots of a job between two moments, both excluded, since it has had its schedule. What that costs counts in this turn.
+    fn unclaimed_slots(&mut self, id: &JobId, from: Timestamp, to: Timestamp) -> MissedSlots {
         let none = MissedSlots { slots: Vec::new(), older: None };
         let Some(key) = self.jobs.entry(id) else { return none };
         let Some((_, first_seen)) = self.first_seen.get(id) else { return none };
@@ -165,8 +163,12 @@ impl Scheduler {
             return none;
         }
         let mut missed = self.missed_slots(id, key, from, to, &mut SlotBudget::default());
-        if let Some(fleet) = self.fleet.as_ref().filter(|fleet| !fleet.begun_here.is_empty()) {
-            missed.slots.retain(|slot| !fleet.begun_here.contains(&(id.clone(), *slot)));
+        if let Some(fleet) = &mut self.fleet {
+            let older = missed.older.as_ref().map_or(0, |older| usize::try_from(older.count).unwrap_or(usize::MAX));
+            fleet.examined = fleet.examined.saturating_add(missed.slots.len()).saturating_add(older);
+            if !fleet.begun_here.is_empty() {
+                missed.slots.retain(|slot| !fleet.begun_here.contains(&(id.clone(), *slot)));
+            }
         }
         missed
     }
@@ -185,7 +187,7 @@ impl Scheduler {
         let Some(known) = fleet.cache.mark(id) else { return false };
         let is_open = known.value.as_ref().is_some_and(|mark| mark.is_open());
         let is_asked = fleet.has_older(id, Timestamp(i64::MAX)) || fleet.claims.of_job(id).next().is_some();
-        // The end of a run, an answer or another mark lets it be looked at again.
+        // The end of a run, an answer or another mark drives it again.
         if is_busy || is_open || is_asked {
             return false;
         }
@@ -357,9 +359,7 @@ impl Scheduler {
         let (has_failed, retry_ms, request) = (false, since_ms, None);
         let after = fleet.cache.last_slot(id);
         let skip = PendingSkip { what, trigger, first, count, after, run, since_ms, has_failed, retry_ms, request };
-        if fleet.skips.len() < MOST_SKIPS {
-            fleet.skips.entry((id.clone(), last)).or_insert(skip);
-        }
+        fleet.add_skip(id, last, skip);
         self.drive_skip(id, last, false, now, actions);
     }
 

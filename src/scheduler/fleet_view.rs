@@ -1,7 +1,7 @@
 //! The fleet as this node sees it, for those who ask, and the repair of a watermark.
 
 use super::action::Action;
-use super::fleet::{AHEAD_MS, FleetNodeView, FleetPause, Mark, NodeJobs, Purpose};
+use super::fleet::{AHEAD_MS, FleetExcess, FleetNodeView, FleetPause, Mark, NodeJobs, Purpose};
 use super::fleet_events::REQUEST_MS;
 use super::job_id::JobId;
 use super::now::Now;
@@ -88,9 +88,13 @@ impl Scheduler {
         })
     }
 
-    /// Whether more slots of fleet jobs are due in one minute than a fleet is made for. True only once in a day.
-    pub fn take_fleet_load_warning(&mut self) -> bool {
-        self.fleet.as_mut().is_some_and(|fleet| fleet.load.take_warning())
+    /// What is larger than a fleet is made for, and has not been warned of today.
+    pub fn take_fleet_excess(&mut self) -> Option<FleetExcess> {
+        let fleet = self.fleet.as_mut()?;
+        if fleet.load.take_warning() {
+            return Some(FleetExcess::Slots);
+        }
+        fleet.excess_keys.take().then_some(FleetExcess::Keys)
     }
 
     /// The nodes that may run a job, the first to try first.

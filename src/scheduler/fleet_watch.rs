@@ -1,5 +1,5 @@
 //! Claimed slots of which nobody will report the end: their node was lost, or an earlier daemon of this node has never started them. And the
-//! keys of runs that go on.
+//! keys of runs in progress.
 
 use super::action::Action;
 use super::fleet::{Fleet, LEASE_MS, MarkState, Purpose, RunKeys, Transaction};
@@ -23,7 +23,7 @@ impl Scheduler {
         LEASE_MS.saturating_add(i64::from(policy.grace).saturating_mul(1_000)).saturating_add(MARGIN_MS)
     }
 
-    /// Looks at the mark of a job: whether the run that it names is lost.
+    /// Checks whether the run that the mark of a job names is lost.
     pub(super) fn watch_fleet_mark(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &mut self.fleet else { return };
         if !fleet.link.is_up(now.elapsed_ms) {
@@ -133,15 +133,16 @@ impl Scheduler {
     pub(super) fn adopt_claims(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         let open = fleet.cache.marks().filter(|(_, known)| known.value.as_ref().is_some_and(|mark| mark.is_open()));
-        let claims = open.filter_map(|(_, known)| fleet.own_claim(known));
+        let claims = open.filter_map(|(id, known)| Some((id.clone(), fleet.own_claim(known)?)));
         // Those of this daemon are not started yet.
-        let claims: Vec<SlotClaim> = claims.filter(|claim| fleet.claims.get(claim.run).is_none()).collect();
+        let claims: Vec<(JobId, SlotClaim)> =
+            claims.filter(|(_, claim)| fleet.claims.get(claim.run).is_none()).collect();
         self.with_jobs(now, actions, |jobs, turn| {
-            claims.into_iter().for_each(|claim| jobs.adopt_claim(claim.run, claim, turn));
+            claims.iter().for_each(|(id, claim)| jobs.adopt_claim(id, *claim, turn));
         });
     }
 
-    /// Writes keys of runs that go on under the lease of this connection.
+    /// Writes keys of runs in progress under the lease of this connection.
     pub(super) fn keep_run_keys(&mut self, keys: RunKeys<'_>, now: Now, actions: &mut Vec<Action>) {
         let Some(fleet) = &self.fleet else { return };
         let is_wanted = |run: &FleetActiveRun<'_>| match keys {

@@ -137,9 +137,9 @@ pub use earlier_run::EarlierRun;
 pub use environment::Environment;
 pub use event::{AtStop, Event, ManualStart, Preparation};
 pub use fleet::{
-    CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetKey, FleetNodeView, FleetOutcome, FleetPause,
-    FleetRequest, FleetSettings, LEASE_MS, MOST_NODE_JOBS, MOST_SLOTS_A_MINUTE, Mark, MarkState, NodeJobs, NodeRecord,
-    OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
+    CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetExcess, FleetKey, FleetNodeView, FleetOutcome,
+    FleetPause, FleetRequest, FleetSettings, LEASE_MS, MOST_FLEET_JOBS, MOST_FLEET_NODES, MOST_NODE_JOBS,
+    MOST_SLOTS_A_MINUTE, Mark, MarkState, NodeJobs, NodeRecord, OUTCOMES_KEPT, RENEW_MS, RunKey, Transaction,
 };
 pub use fleet_view::{FleetJobView, FleetRepair, FleetView};
 pub use follow_up::{FollowUp, FollowUpTask};

@@ -60,6 +60,13 @@ pub struct FleetRun {
     pub end_by_ms: Option<i64>,
 }
 
+impl FleetRun {
+    /// From when on the run is not executed any more, in milliseconds of the clock of its times: what has expired then is the claim or the lease.
+    pub fn latest_start_ms(self) -> i64 {
+        self.end_by_ms.map_or(self.start_by_ms, |end_by_ms| end_by_ms.min(self.start_by_ms))
+    }
+}
+
 /// The part of a job's policy that the executor carries out, also while the daemon is away.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RunRules {

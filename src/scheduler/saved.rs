@@ -157,6 +157,10 @@ impl SavedState {
 }
 
 impl StateChange {
+    /// The names of all parts, as [`StateChange::key`] has them.
+    pub const PARTS: [&'static str; 8] =
+        ["state", "first-seen", "owed-since", "pause", "pause-of-all", "steps-back", "fleet-instance", "fleet-job"];
+
     pub(super) fn state(job: JobId, state: Option<JobState>) -> StateChange {
         StateChange { job, part: Part::State(state.map(Box::new)) }
     }

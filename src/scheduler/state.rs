@@ -186,7 +186,7 @@ impl Scheduler {
     /// Follows the clocks to the moment of an event. Returns the time in which slots passed unseen.
     pub(super) fn follow_time(&mut self, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         if let Some(fleet) = &mut self.fleet {
-            fleet.note_sleep(now.elapsed_ms);
+            fleet.begin_turn(now.elapsed_ms);
         }
         let mut gap = None;
         match self.phase {

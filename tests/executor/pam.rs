@@ -6,7 +6,8 @@ use crate::harness::{
 };
 use crate::world;
 use cronwheel::profile::ProfileName;
-use cronwheel::scheduler::{Owner, RunOutcome};
+use cronwheel::scheduler::{FleetRun, Owner, RunOutcome, RunRequest};
+use cronwheel::sys::clock;
 use std::fs;
 use std::path::Path;
 
@@ -264,6 +265,28 @@ fn a_module_that_does_not_return_holds_up_only_the_job_whose_session_it_is() {
     fs::write("/run/go", "").unwrap();
     assert_eq!(harness.end_of(1), RunOutcome::Code(0));
     assert!(!world.wait_for_file("/home/bob/out", Deadline::seconds(1)).is_empty());
+}
+
+#[test]
+fn a_claim_that_expires_while_a_session_is_opened_starts_nothing() {
+    let Some(_world) = world!(Implementation::OursDebian) else { return };
+    install("/usr/local/bin/tarry", ">/run/tarries\nwhile ! [ -e /run/go ]; do sleep 0.1; done");
+    describe_services(&format!("{PERMISSIVE}session required pam_exec.so /usr/local/bin/tarry\n"));
+    let mut harness = Harness::of(config(ProfileName::Debian));
+    let claimed = |run: u64, left_ms: i64| {
+        let fleet = FleetRun { fence: Some(run), start_by_ms: clock::boot_ms() + left_ms, end_by_ms: None };
+        RunRequest { fleet: Some(fleet), ..start(run, "bob", "echo $CRON_FENCE >>out") }
+    };
+    let late = claimed(1, 1_500);
+    harness.start(&late);
+    Deadline::seconds(20).wait_for("the module", || Path::new("/run/tarries").exists().then_some(()));
+    let start_by_ms = late.fleet.map(|fleet| fleet.start_by_ms);
+    Deadline::seconds(20).wait_for("the end of the claim", || (Some(clock::boot_ms()) > start_by_ms).then_some(()));
+    fs::write("/run/go", "").unwrap();
+    assert_eq!(not_started(harness.end_of(1)), "claim expired");
+    harness.start(&claimed(2, 20_000));
+    assert_eq!(harness.end_of(2), RunOutcome::Code(0));
+    assert_eq!(read("/home/bob/out"), "2\n");
 }
 
 /// The name of the process that a job's shell was forked by.

@@ -25,6 +25,7 @@ struct Agent {
 fn settings(endpoints: &[&str]) -> AgentSettings {
     AgentSettings {
         protocol: PROTOCOL,
+        version: "0.1".into(),
         name: "prod".into(),
         node: "web1".into(),
         endpoints: endpoints.iter().map(|endpoint| (*endpoint).to_owned()).collect(),
@@ -325,7 +326,10 @@ fn an_agent_of_another_version_than_the_daemon_says_so_and_ends() {
     let Some(_world) = world!(Implementation::OursDebian, NEEDS) else { return };
     let mut agent = Agent::start(&AgentSettings { protocol: PROTOCOL + 1, ..settings(&["http://127.0.0.1:9"]) });
     match agent.next() {
-        Some(AgentMessage::NotStarted(why)) => assert!(why.contains("restart the daemon"), "{why}"),
+        Some(AgentMessage::NotStarted(why)) => assert!(
+            why.contains("the running daemon version 0.1 (protocol") && why.contains("restart the daemon"),
+            "{why}"
+        ),
         other => panic!("{other:?}"),
     }
     assert_eq!(agent.next(), None);
@@ -367,6 +371,26 @@ fn tls_with_certificates_of_both_sides_and_a_login_work_and_a_wrong_password_is_
     assert!(why.contains("authentication failed"), "{why}");
     let why = Agent::start(&settings(&[&plain.endpoint])).loss();
     assert!(why.contains("user name is empty") || why.contains("permission"), "{why}");
+    // Rights to read only.
+    for line in [
+        &["--user", "root:root", "role", "add", "reader"][..],
+        &["--user", "root:root", "role", "grant-permission", "reader", "--prefix=true", "read", "/cronwheel/prod/"],
+        &["--user", "root:root", "user", "add", "reader:secret"],
+        &["--user", "root:root", "user", "grant-role", "reader", "reader"],
+    ] {
+        etcdctl(&plain.endpoint, line);
+    }
+    let mut agent = Agent::start(&AgentSettings {
+        login: Some(("reader".into(), "secret".into())),
+        only_checks: true,
+        ..settings(&[&plain.endpoint])
+    });
+    let warnings: Vec<AgentMessage> = std::iter::from_fn(|| agent.next()).collect();
+    let is_told = |part: &str| {
+        warnings.iter().any(|warning| matches!(warning, AgentMessage::Warning(text) if text.contains(part)))
+    };
+    assert!(warnings.len() == 2 && is_told("the password is sent without encryption"), "{warnings:?}");
+    assert!(is_told("the keys below /cronwheel/prod/ cannot be written") && is_told("permission"), "{warnings:?}");
     drop(plain);
 
     let files = [
@@ -437,6 +461,20 @@ fn crond_check_tells_what_keeps_this_machine_out_of_its_fleet() {
     assert_eq!(
         check(&good, "UTC", "ca = '/etc/missing.pem'\n"),
         "warning: this machine takes no part in the fleet prod: reading /etc/missing.pem: No such file or directory\n"
+    );
+    std::fs::write("/etc/cron.d/report", "CRON_FLEET=one\n1 2 * * * root true\n").unwrap();
+    assert_eq!(check(&good, "UTC", ""), "");
+    world.run("echo secret >/etc/password && chmod 640 /etc/password && chgrp daemon /etc/password").ok();
+    let said = check(&good, "UTC", "user = 'cron'\npassword-file = '/etc/password'\n");
+    let warned = "warning: /etc/password: others can read this secret (mode 0640): chown root /etc/password && chmod 600 /etc/password\n";
+    assert!(said.starts_with(warned), "{said}");
+    world.run("chmod 600 /etc/password").ok();
+    let said = check(&good, "UTC", "user = 'cron'\npassword-file = '/etc/password'\n");
+    assert!(!said.contains("secret") && said.contains("fleet prod: the login of cron fails"), "{said}");
+    std::fs::write("/etc/cronwheel.toml", "").unwrap();
+    assert_eq!(
+        world.run("cron --check 2>&1 >/dev/null").stdout,
+        "warning: /etc/cron.d/report: entries with CRON_FLEET=one run on this machine in any case, as there is no section [fleet] in /etc/cronwheel.toml\n"
     );
     // Nothing was written.
     assert_eq!(etcdctl(&etcd.endpoint, &["get", "--prefix", "--keys-only", "/cronwheel/"]), "");

@@ -2,6 +2,13 @@
 
 use cronwheel::scheduler::{FleetAnswer, FleetEntry, FleetKey, LEASE_MS, Transaction};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that no other claim of this process has.
+pub fn next_number() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed)
+}
 
 #[derive(Clone)]
 struct Value {

@@ -93,7 +93,7 @@ impl Daemon {
                 version: node.version.clone(),
                 clock_offset: node.offset_ms.map(|ms| ms as f64 / 1e3),
                 jobs: node.jobs as usize,
-                contact: node.heard_ms.map(at),
+                contact: node.last_contact_ms.map(at),
             };
             (view.nodes.iter().map(node).collect(), warnings(view, groups))
         } else {

@@ -7,7 +7,7 @@ use crate::executor::job::Job;
 use crate::executor::job_log::{JobLogger, JobRef};
 use crate::executor::link::WireError;
 use crate::profile::Profile;
-use crate::scheduler::RunRequest;
+use crate::scheduler::{FleetRun, RunRequest};
 use crate::sys::contract::SingleThreaded;
 use crate::sys::error::{self, os};
 use crate::sys::poll::Poll;
@@ -122,6 +122,7 @@ impl Context {
         let mut spec = ExecSpec::of_shell(command, &self.job_environment(start, user), self.original_limits);
         self.set_identity(&mut spec, user);
         spec.limits = start.rules.limits;
+        spec.start_by_ms = start.fleet.map(FleetRun::latest_start_ms);
         spec
     }
 

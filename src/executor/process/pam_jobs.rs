@@ -14,7 +14,7 @@ use crate::executor::pam_monitor::{MonitorEvent, MonitorRequest};
 use crate::executor::selinux::Label;
 use crate::profile::ProfileName;
 use crate::report::Level;
-use crate::scheduler::{Owner, RunRequest, Usage};
+use crate::scheduler::{FleetRun, Owner, RunRequest, Usage};
 use crate::sys::clock;
 use crate::sys::process::Status;
 use crate::users::{User, UserWithGroups};
@@ -48,6 +48,7 @@ impl ExecutorState {
             run: Some(start.run),
             context,
             limits: start.rules.limits,
+            start_by_ms: start.fleet.map(FleetRun::latest_start_ms),
             runs_without_home: self.context.profile.runs_without_home,
             ..self.monitor_request(&user, &variables, &command.shell)
         };
@@ -93,6 +94,7 @@ impl ExecutorState {
             runs_without_home: true,
             original_limits: self.context.original_limits,
             limits: ResourceLimits::default(),
+            start_by_ms: None,
         }
     }
 

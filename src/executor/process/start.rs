@@ -8,7 +8,7 @@ use super::starts::QueuedStart;
 use super::state::ExecutorState;
 use crate::crontab::{Command, MailRule};
 use crate::executor::config::RETRY_MS;
-use crate::executor::exec_spec::{ExecSpec, run_child};
+use crate::executor::exec_spec::{CLAIM_EXPIRED, ExecSpec, run_child};
 use crate::executor::job::{Feed, Job, Pipes};
 use crate::executor::job_log::JobRef;
 use crate::executor::journal::ProcessId;
@@ -40,10 +40,7 @@ const PROCESSES_UNREPORTED_MS: i64 = 1_000;
 
 /// Whether the claim of a fleet job is too old, as the machine has slept since or the start was held up, or its lease is at its end.
 fn is_claim_expired(start: &RunRequest) -> bool {
-    start.fleet.is_some_and(|fleet| {
-        let now_ms = clock::boot_ms();
-        now_ms > fleet.start_by_ms || fleet.end_by_ms.is_some_and(|end_by_ms| now_ms >= end_by_ms)
-    })
+    start.fleet.is_some_and(|fleet| clock::boot_ms() >= fleet.latest_start_ms())
 }
 
 impl ExecutorState {
@@ -199,7 +196,7 @@ impl ExecutorState {
         let (mut to_fork, mut failed, mut put_back) = (Vec::with_capacity(resolved.len()), None, Vec::new());
         for ResolvedStart { queued, user, label, has_monitor } in resolved {
             if is_claim_expired(&queued.start) {
-                self.not_started(queued.start, "claim expired".into(), Some(user));
+                self.not_started(queued.start, CLAIM_EXPIRED.into(), Some(user));
                 continue;
             }
             if has_monitor && self.monitors_are_behind() {

@@ -7,9 +7,13 @@ use crate::scheduler::job_id::JobId;
 use std::collections::BTreeMap;
 
 /// Most nodes of a fleet. Those beyond are ignored.
-const MOST_NODES: usize = 1_000;
+pub const MOST_NODES: usize = 1_000;
 /// Most jobs of a fleet of which keys are kept. Those beyond are not claimed.
-const MOST_JOBS: usize = 200_000;
+pub const MOST_JOBS: usize = 200_000;
+/// Most bytes of all keys and values that are kept. Those of 100,000 jobs are 30 MB.
+const MOST_BYTES: usize = 256 << 20;
+/// What a key takes besides its text and its value, in bytes.
+const KEY_SIZE: usize = 200;
 /// Most instances of nodes that are gone and remembered.
 const MOST_GONE: usize = 4_000;
 /// The begin of the year 10000, in milliseconds of UTC.
@@ -44,6 +48,7 @@ pub(in crate::scheduler) struct FleetCache {
     minimum_marks: BTreeMap<JobId, Mark>,
     /// Open marks that a later claim has replaced.
     replaced: Vec<(JobId, Known<Mark>)>,
+    space: Space,
     /// The keys that have come with the listing in progress. None: there is none in progress.
     listing: Option<Box<FleetCache>>,
 }
@@ -60,6 +65,7 @@ impl FleetCache {
         // A node that was gone may have been back meanwhile: that counts anew from now on.
         listed.gone.clear();
         let old = std::mem::replace(self, *listed);
+        self.space.has_refused |= old.space.has_refused;
         self.ended_pauses = old.ended_pauses;
         for (job, known) in &self.pauses {
             // Perhaps this node has not seen its end.
@@ -107,12 +113,11 @@ impl FleetCache {
             return None;
         }
         let key = FleetKey::of_text(&entry.key)?;
-        let value = entry.value.as_deref();
+        let space = &mut self.space;
         let is_changed = match &key {
             FleetKey::Node(node) => {
                 let old = self.nodes.get(node).and_then(|known| known.value.as_ref()).map(|old| old.instance.clone());
-                let is_full = self.nodes.len() >= MOST_NODES && old.is_none();
-                let is_changed = !is_full && set(&mut self.nodes, node, value, entry.revision, now_ms, json);
+                let is_changed = space.set(&mut self.nodes, MOST_NODES, node, entry, now_ms, json);
                 let new = self.nodes.get(node).and_then(|known| known.value.as_ref()).map(|new| new.instance.clone());
                 if let Some(old) = old.filter(|_| is_changed) {
                     self.note_gone(node, &old, now_ms);
@@ -122,14 +127,10 @@ impl FleetCache {
                 }
                 is_changed
             }
-            FleetKey::Clock(node) => {
-                let is_full = self.clocks.len() >= MOST_NODES && !self.clocks.contains_key(node);
-                !is_full && set(&mut self.clocks, node, value, entry.revision, now_ms, clock)
-            }
+            FleetKey::Clock(node) => space.set(&mut self.clocks, MOST_NODES, node, entry, now_ms, clock),
             FleetKey::Mark(job) => {
-                let is_full = self.marks.len() >= MOST_JOBS && !self.marks.contains_key(job);
                 let old = self.marks.get(job).filter(|known| known.value.as_ref().is_some_and(Mark::is_open)).cloned();
-                let is_changed = !is_full && set(&mut self.marks, job, value, entry.revision, now_ms, Mark::of_text);
+                let is_changed = space.set(&mut self.marks, MOST_JOBS, job, entry, now_ms, Mark::of_text);
                 let new = self.marks.get(job).and_then(|known| known.value.as_ref());
                 if self
                     .minimum_marks
@@ -144,17 +145,13 @@ impl FleetCache {
                 }
                 is_changed
             }
-            FleetKey::Run(job) => {
-                let is_full = self.runs.len() >= MOST_JOBS && !self.runs.contains_key(job);
-                !is_full && set(&mut self.runs, job, value, entry.revision, now_ms, json)
-            }
+            FleetKey::Run(job) => space.set(&mut self.runs, MOST_JOBS, job, entry, now_ms, json),
             FleetKey::Pause(job) => {
-                let is_full = self.pauses.len() >= MOST_JOBS && !self.pauses.contains_key(job);
                 let old = self.pauses.get(job).and_then(|known| known.value.clone());
-                let is_changed = !is_full && set(&mut self.pauses, job, value, entry.revision, now_ms, json);
+                let is_changed = space.set(&mut self.pauses, MOST_JOBS, job, entry, now_ms, json);
                 let new = self.pauses.get(job).and_then(|known| known.value.as_ref());
-                let goes_on = |old: &FleetPause| new.is_some_and(|new| new.is_same(old) && !new.is_ended);
-                if let Some(old) = old.filter(|old| is_changed && !goes_on(old)) {
+                let continues = |old: &FleetPause| new.is_some_and(|new| new.is_same(old) && !new.is_ended);
+                if let Some(old) = old.filter(|old| is_changed && !continues(old)) {
                     self.ended_pauses.push((job.clone(), old));
                 }
                 is_changed
@@ -190,6 +187,16 @@ impl FleetCache {
         self.gone.values().map(|(node, since_ms)| (node, *since_ms))
     }
 
+    /// Whether keys were refused since that was last asked for, as more would have been kept than are.
+    pub(in crate::scheduler) fn take_refusal(&mut self) -> bool {
+        std::mem::take(&mut self.space.has_refused)
+    }
+
+    /// Whether the mark of a job would not be kept, so that the job cannot be claimed.
+    pub(in crate::scheduler) fn has_no_space_for(&self, job: &JobId) -> bool {
+        !self.marks.contains_key(job) && (self.marks.len() >= MOST_JOBS || self.space.bytes >= MOST_BYTES)
+    }
+
     /// The mark of a job.
     pub(in crate::scheduler) fn mark(&self, job: &JobId) -> Option<&Known<Mark>> {
         self.marks.get(job)
@@ -198,6 +205,11 @@ impl FleetCache {
     /// Whether this version cannot read the mark of a job.
     pub(in crate::scheduler) fn is_mark_unreadable(&self, job: &JobId) -> bool {
         self.marks.get(job).is_some_and(|known| known.value.is_none())
+    }
+
+    /// Whether this version cannot read the pause of a job.
+    pub(in crate::scheduler) fn is_pause_unreadable(&self, job: &JobId) -> bool {
+        self.pauses.get(job).is_some_and(|known| known.value.is_none())
     }
 
     /// What the mark of a job was before the engine was restored from a snapshot.
@@ -226,12 +238,12 @@ impl FleetCache {
         self.marks.iter()
     }
 
-    /// The runs that go on.
+    /// The runs in progress.
     pub(in crate::scheduler) fn runs(&self) -> impl Iterator<Item = (&JobId, &Known<RunKey>)> {
         self.runs.iter()
     }
 
-    /// The run of a job that goes on.
+    /// The run of a job that is in progress.
     pub(in crate::scheduler) fn run(&self, job: &JobId) -> Option<&Known<RunKey>> {
         self.runs.get(job)
     }
@@ -276,31 +288,73 @@ fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
     serde_json::from_str(text).ok()
 }
 
-/// Sets or removes a key, unless a newer value is known. False: nothing has changed.
-fn set<K: Ord + Clone, T>(
-    map: &mut BTreeMap<K, Known<T>>,
-    key: &K,
-    value: Option<&str>,
-    revision: u64,
-    now_ms: i64,
-    read: impl Fn(&str) -> Option<T>,
-) -> bool {
-    if map.get(key).is_some_and(|known| known.revision >= revision) {
-        return false;
-    }
-    match value {
-        Some(text) => {
-            let known = Known { text: text.to_owned(), value: read(text), revision, seen_ms: now_ms };
-            map.insert(key.clone(), known);
-            true
+/// The memory that the keys take.
+#[derive(Debug, Default)]
+struct Space {
+    /// Bytes of all keys and values.
+    bytes: usize,
+    /// Whether a key or value was not kept.
+    has_refused: bool,
+}
+
+impl Space {
+    /// Sets or removes a key, unless a newer value is known, or it would be one too many. False: nothing has changed.
+    fn set<K: Ord + Clone, T>(
+        &mut self,
+        map: &mut BTreeMap<K, Known<T>>,
+        most: usize,
+        key: &K,
+        entry: &FleetEntry,
+        now_ms: i64,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> bool {
+        let old = map.get(key);
+        if old.is_some_and(|known| known.revision >= entry.revision) {
+            return false;
         }
-        None => map.remove(key).is_some(),
+        let size = |text: &str| KEY_SIZE + entry.key.len() + text.len();
+        let rest = self.bytes.saturating_sub(old.map_or(0, |known| size(&known.text)));
+        let Some(text) = &entry.value else {
+            self.bytes = rest;
+            return map.remove(key).is_some();
+        };
+        let bytes = rest.saturating_add(size(text));
+        if (old.is_none() && map.len() >= most) || (bytes > MOST_BYTES && bytes > self.bytes) {
+            self.has_refused = true;
+            return false;
+        }
+        self.bytes = bytes;
+        let known = Known { text: text.clone(), value: read(text), revision: entry.revision, seen_ms: now_ms };
+        map.insert(key.clone(), known);
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_exceeds_a_limit_is_refused_and_the_rest_is_kept() {
+        let (mut map, mut space) = (BTreeMap::new(), Space::default());
+        let entry = |key: &str, value: Option<usize>, revision| FleetEntry {
+            key: key.to_owned(),
+            value: value.map(|length| "x".repeat(length)),
+            revision,
+        };
+        let mut set = |key: &str, value: Option<usize>, revision| {
+            let is_set =
+                space.set(&mut map, 2, &key.to_owned(), &entry(key, value, revision), 0, |text| Some(text.len()));
+            (is_set, std::mem::take(&mut space.has_refused))
+        };
+        assert_eq!([set("a", Some(1), 1), set("b", Some(1), 2)], [(true, false); 2]);
+        assert_eq!(set("c", Some(1), 3), (false, true), "one too many");
+        assert_eq!(set("a", Some(2), 4), (true, false), "one that is there changes");
+        assert_eq!(set("a", Some(MOST_BYTES), 5), (false, true), "too long");
+        assert_eq!([set("a", None, 6), set("c", Some(1), 7)], [(true, false); 2]);
+        assert_eq!([set("b", None, 8), set("c", None, 9)], [(true, false); 2]);
+        assert_eq!(space.bytes, 0);
+    }
 
     #[test]
     fn a_clock_is_in_the_years_1970_to_9999() {

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(in crate::scheduler) struct PendingClaim {
     pub(in crate::scheduler) start: Box<RunRequest>,
+    /// A random number that makes the claim differ from one of a copy of this machine, which has the same instance and the same runs.
+    pub(in crate::scheduler) token: u64,
     /// When it was first asked for, in milliseconds of the monotonic clock.
     pub(in crate::scheduler) since_ms: i64,
     /// The request that has not been answered.
@@ -37,9 +39,10 @@ pub(in crate::scheduler) struct PendingClaims {
 
 impl PendingClaim {
     /// A run that is to be claimed.
-    pub(in crate::scheduler) fn new(start: Box<RunRequest>, since_ms: i64) -> PendingClaim {
+    pub(in crate::scheduler) fn new(start: Box<RunRequest>, token: u64, since_ms: i64) -> PendingClaim {
         PendingClaim {
             start,
+            token,
             since_ms,
             request: None,
             tries: 0,

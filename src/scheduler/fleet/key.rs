@@ -20,7 +20,7 @@ pub enum FleetKey {
     Clock(String),
     /// The watermark of a job ([`super::Mark`]).
     Mark(JobId),
-    /// The run of a job that goes on ([`super::RunKey`]): of a job with overlap `skip` or with `failover`. Under the lease of its node.
+    /// The run of a job that is in progress ([`super::RunKey`]): of a job with overlap `skip` or with `failover`. Under the lease of its node.
     Run(JobId),
     /// The pause of a job for the whole fleet ([`super::FleetPause`]).
     Pause(JobId),
@@ -50,6 +50,16 @@ impl FleetKey {
             }
             _ => return None,
         })
+    }
+}
+
+impl FleetKey {
+    /// The job that it belongs to.
+    pub(super) fn into_job(self) -> Option<JobId> {
+        match self {
+            FleetKey::Mark(job) | FleetKey::Run(job) | FleetKey::Pause(job) | FleetKey::Outcome(job, _) => Some(job),
+            FleetKey::Node(_) | FleetKey::Jobs(_) | FleetKey::Clock(_) => None,
+        }
     }
 }
 

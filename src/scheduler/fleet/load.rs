@@ -1,4 +1,4 @@
-//! How many slots of fleet jobs are due in a minute, for the warning that they are too many.
+//! Warnings of a fleet that is larger than it is made for: too many slots of fleet jobs in a minute, too many keys.
 
 use crate::schedule::Timestamp;
 
@@ -7,13 +7,42 @@ pub const MOST_SLOTS_A_MINUTE: u32 = 2_000;
 /// A warning is not repeated within this time. Seconds.
 const PAUSE: i64 = 86_400;
 
+/// What is larger than a fleet is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetExcess {
+    /// More than [`MOST_SLOTS_A_MINUTE`] slots are due in one minute.
+    Slots,
+    /// More keys than a node keeps: some jobs are not run by this node.
+    Keys,
+}
+
+/// A warning that is given at most once a day.
+#[derive(Debug, Default)]
+pub(in crate::scheduler) struct DailyWarning {
+    warned_at: Option<i64>,
+    is_due: bool,
+}
+
+impl DailyWarning {
+    /// What is warned of is so, at this moment in seconds of UTC.
+    pub(in crate::scheduler) fn note(&mut self, at: i64) {
+        if self.warned_at.is_none_or(|warned_at| at >= warned_at.saturating_add(PAUSE)) {
+            (self.warned_at, self.is_due) = (Some(at), true);
+        }
+    }
+
+    /// Whether a warning is due. Only once.
+    pub(in crate::scheduler) fn take(&mut self) -> bool {
+        std::mem::take(&mut self.is_due)
+    }
+}
+
 /// The slots of the current minute.
 #[derive(Debug, Default)]
 pub(in crate::scheduler) struct FleetLoad {
     minute: i64,
     slots: u32,
-    warned_at: Option<i64>,
-    is_warning_due: bool,
+    warning: DailyWarning,
 }
 
 impl FleetLoad {
@@ -24,14 +53,14 @@ impl FleetLoad {
             (self.minute, self.slots) = (minute, 0);
         }
         self.slots = self.slots.saturating_add(1);
-        if self.slots > MOST_SLOTS_A_MINUTE && self.warned_at.is_none_or(|at| slot.0 >= at.saturating_add(PAUSE)) {
-            (self.warned_at, self.is_warning_due) = (Some(slot.0), true);
+        if self.slots > MOST_SLOTS_A_MINUTE {
+            self.warning.note(slot.0);
         }
     }
 
     /// Whether a warning is due. Only once.
     pub(in crate::scheduler) fn take_warning(&mut self) -> bool {
-        std::mem::take(&mut self.is_warning_due)
+        self.warning.take()
     }
 }
 

@@ -11,6 +11,7 @@
 //! watch was silent for too long, or the agent has died, the scheduler gets [`FleetEvent::Away`], and a later connection begins anew with
 //! another lease and another listing.
 
+use super::key::FleetKey;
 use serde::{Deserialize, Serialize};
 
 /// How long a lease lasts after its last renewal. Milliseconds.
@@ -34,6 +35,16 @@ pub struct FleetRequest {
     pub expires_ms: i64,
     /// What is to be done.
     pub transaction: Transaction,
+}
+
+impl FleetRequest {
+    /// The user whose job it is about. Empty: it is about no job.
+    pub fn user(&self) -> String {
+        let Transaction { compares, changes } = &self.transaction;
+        let keys = compares.iter().map(|compare| &compare.key).chain(changes.iter().map(|change| &change.key));
+        let job = keys.into_iter().find_map(|key| FleetKey::of_text(key)?.into_job());
+        job.map(|job| job.user().to_owned()).unwrap_or_default()
+    }
 }
 
 /// If all comparisons hold, all changes are made, at once.

@@ -12,7 +12,7 @@
 //! | `rank` | which node tries first |
 //! | `view` | what is shown of the nodes; the repair of a mark |
 //! | `plans` | the transactions |
-//! | `load` | how many slots are due in a minute |
+//! | `load` | warnings of a fleet that is too large |
 //! | `sweep` | jobs that no node has any more |
 //! | `saved` | what a daemon leaves to the next one |
 //! | `state` | all of it, with what waits for answers |
@@ -43,8 +43,9 @@ pub(super) use state::{
     AHEAD_MS, AWAY_MS, ClaimPlan, Fleet, FleetTask, PendingSkip, Purpose, Report, RunKeys, WantedPause, WithoutRun,
 };
 
+pub use cache::{MOST_JOBS as MOST_FLEET_JOBS, MOST_NODES as MOST_FLEET_NODES};
 pub use key::{FleetKey, OUTCOMES_KEPT};
-pub use load::MOST_SLOTS_A_MINUTE;
+pub use load::{FleetExcess, MOST_SLOTS_A_MINUTE};
 pub use message::{
     CLAIM_MS, Change, Compare, FleetAnswer, FleetEntry, FleetEvent, FleetRequest, LEASE_MS, RENEW_MS, Transaction,
 };

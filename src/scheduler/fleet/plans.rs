@@ -1,6 +1,7 @@
 //! The transactions that a node asks for, each made so that a second execution changes nothing.
 
 use super::cache::Known;
+use super::claims::PendingClaim;
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::message::{Change, Compare, Transaction};
 use super::state::{ClaimPlan, Fleet, PendingSkip, Report, WithoutRun};
@@ -8,7 +9,6 @@ use super::value::{FleetOutcome, FleetPause, Mark, MarkState, NodeRecord, RunKey
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{MissReason, Trigger};
-use crate::scheduler::run_request::RunRequest;
 use crate::scheduler::slot_claim::{BY_HAND, SlotClaim};
 
 impl Fleet {
@@ -39,21 +39,24 @@ impl Fleet {
     }
 
     /// What is to be done about the claim of a run. `needs_key`: overlap is forbidden, or the run fails over. A
-    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node goes on.
+    /// node that is gone counts as lost if that was known at `lost_before_ms`. `is_active` says whether a run of this node is in progress.
     pub(in crate::scheduler) fn plan_claim(
         &self,
-        start: &RunRequest,
+        claim: &PendingClaim,
         earlier: Option<SlotClaim>,
         needs_key: bool,
         lost_before_ms: i64,
         is_active: impl Fn(RunId) -> bool,
     ) -> ClaimPlan {
         let Some(lease) = self.link.lease() else { return ClaimPlan::Taken };
+        let start = &claim.start;
+        let nonce = self.nonce(start.run, Some(claim.token));
         let (job, slot, run) = (&start.job, start.scheduled_at, start.run);
         if start.trigger.is_manual() {
-            return self.plan_hand_run(start, lease, is_active);
+            return self.plan_hand_run(claim, nonce, lease, is_active);
         }
-        if self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot) {
+        let is_over = self.cache.minimum_mark(job).is_some_and(|minimum_mark| minimum_mark.slot >= slot);
+        if is_over || self.cache.has_no_space_for(job) {
             return ClaimPlan::Taken;
         }
         let mark_key = FleetKey::Mark(job.clone());
@@ -65,6 +68,8 @@ impl Fleet {
         let own = known.and_then(|known| self.own_claim(known));
         let is_open = mark.is_some_and(Mark::is_open);
         let is_same_slot = mark.is_some_and(|mark| mark.slot == slot);
+        // Not that of a copy of this machine, which has the same runs.
+        let is_this_claim = mark.is_some_and(|mark| mark.nonce == nonce);
         let mut compares = vec![Fleet::compare(&mark_key, known.map(|known| known.text.as_str()))];
         let mut changes = Vec::new();
         let mut new_number = None;
@@ -86,7 +91,7 @@ impl Fleet {
             (None, Trigger::Failover) => {
                 let Some(lost) = mark.filter(|_| is_same_slot && is_open) else { return ClaimPlan::Taken };
                 if let Some(own) = own {
-                    return if own.run == run { ClaimPlan::Ours(own) } else { ClaimPlan::Taken };
+                    return if is_this_claim { ClaimPlan::Ours(own) } else { ClaimPlan::Taken };
                 }
                 let node = self.cache.node(&lost.node);
                 let gone_ms = self.cache.gone_ms(lost.instance());
@@ -96,12 +101,12 @@ impl Fleet {
                 let node_key = FleetKey::Node(lost.node.clone());
                 compares.push(Fleet::compare(&node_key, node.map(|known| known.text.as_str())));
                 new_number = Some(lost.number);
-                let second = Mark { state: MarkState::Second, ..self.mark_of(slot, run, lost.number) };
+                let second = Mark { state: MarkState::Second, ..self.mark_of(slot, nonce.clone(), lost.number) };
                 changes.push(put(&mark_key, second.to_string(), None));
                 changes.push(self.running_outcome(job, slot, run, lost.number));
             }
             (None, _) => {
-                if let Some(own) = own.filter(|own| own.run == run && is_same_slot && is_open) {
+                if let Some(own) = own.filter(|_| is_this_claim && is_same_slot && is_open) {
                     return ClaimPlan::Ours(own);
                 }
                 if mark.is_some_and(|mark| mark.slot >= slot) {
@@ -109,47 +114,68 @@ impl Fleet {
                 }
                 let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
                 new_number = Some(number);
-                changes.push(put(&mark_key, self.mark_of(slot, run, number).to_string(), None));
+                changes.push(put(&mark_key, self.mark_of(slot, nonce.clone(), number).to_string(), None));
                 changes.push(self.running_outcome(job, slot, run, number));
             }
         }
         if needs_key {
             let run_key = FleetKey::Run(job.clone());
             let other = self.cache.run(job);
-            if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
-                return ClaimPlan::Busy;
+            if let Some(active) = other.filter(|other| !self.is_own_ended(other, &is_active)) {
+                return self.plan_busy(&run_key, active, claim);
             }
             compares.push(Fleet::compare(&run_key, other.map(|other| other.text.as_str())));
-            changes.push(put(&run_key, self.run_key(slot, run), Some(lease)));
+            changes.push(put(&run_key, self.run_key(slot, nonce), Some(lease)));
         }
         ClaimPlan::Send { transaction: Transaction { compares, changes }, number: new_number }
     }
 
-    /// What is to be done before a run by hand is started of which no other may go on: it takes the run key.
-    fn plan_hand_run(&self, start: &RunRequest, lease: u64, is_active: impl Fn(RunId) -> bool) -> ClaimPlan {
-        let (job, run) = (&start.job, start.run);
-        let other = self.cache.run(job);
-        if let Some(own) = other.filter(|_| self.has_run_key(job, run)) {
-            return ClaimPlan::Ours(SlotClaim { fence: own.revision, ..SlotClaim::by_hand(run) });
-        }
-        if other.is_some_and(|other| !self.is_own_ended(other, &is_active)) {
+    /// A run of the job is in progress as far as is known. That of another node may have ended, and the watch may not have shown that yet: the engine is
+    /// asked before the slot counts as skipped.
+    fn plan_busy(&self, run_key: &FleetKey, active: &Known<RunKey>, claim: &PendingClaim) -> ClaimPlan {
+        let is_own = active.value.as_ref().is_some_and(|key| self.own_run(&key.nonce).is_some());
+        if is_own || claim.tries > 0 {
             return ClaimPlan::Busy;
         }
+        let compares = vec![Fleet::compare(run_key, Some(&active.text))];
+        ClaimPlan::Send { transaction: Transaction { compares, changes: Vec::new() }, number: None }
+    }
+
+    /// What is to be done before a run by hand is started of which no other may be in progress: it takes the run key.
+    fn plan_hand_run(
+        &self,
+        claim: &PendingClaim,
+        nonce: String,
+        lease: u64,
+        is_active: impl Fn(RunId) -> bool,
+    ) -> ClaimPlan {
+        let start = &claim.start;
+        let (job, run) = (&start.job, start.run);
+        let other = self.cache.run(job);
+        let is_this_run = |known: &&Known<RunKey>| known.value.as_ref().is_some_and(|key| key.nonce == nonce);
+        if let Some(own) = other.filter(is_this_run) {
+            return ClaimPlan::Ours(SlotClaim { fence: own.revision, ..SlotClaim::by_hand(run) });
+        }
         let key = FleetKey::Run(job.clone());
+        if let Some(active) = other.filter(|other| !self.is_own_ended(other, &is_active)) {
+            return self.plan_busy(&key, active, claim);
+        }
         let compares = vec![Fleet::compare(&key, other.map(|other| other.text.as_str()))];
-        let changes = vec![put(&key, self.run_key(start.scheduled_at, run), Some(lease))];
+        let changes = vec![put(&key, self.run_key(start.scheduled_at, nonce), Some(lease))];
         ClaimPlan::Send { transaction: Transaction { compares, changes }, number: None }
     }
 
     /// The claim of a start, as the mark shows it before the answer has come.
-    pub(in crate::scheduler) fn shown_claim(&self, start: &RunRequest) -> Option<SlotClaim> {
+    pub(in crate::scheduler) fn shown_claim(&self, claim: &PendingClaim) -> Option<SlotClaim> {
+        let start = &claim.start;
         let known = self.cache.mark(&start.job)?;
-        let is_of_start = |mark: &&Mark| mark.slot == start.scheduled_at && mark.is_open();
+        let nonce = self.nonce(start.run, Some(claim.token));
+        let is_of_start = |mark: &&Mark| mark.slot == start.scheduled_at && mark.is_open() && mark.nonce == nonce;
         known.value.as_ref().filter(is_of_start)?;
-        self.own_claim(known).filter(|own| own.run == start.run)
+        self.own_claim(known)
     }
 
-    /// Whether a slot that this machine has claimed before its last boot is looked after by the others: they take it over, or call it lost.
+    /// Whether a slot that this machine has claimed before its last boot is handled by the others: they take it over, or record it as lost.
     pub(in crate::scheduler) fn is_left_to_others(&self, job: &JobId, report: &Report) -> bool {
         let is_of_report = |mark: &Mark| {
             mark.is_open()
@@ -167,13 +193,12 @@ impl Fleet {
         Report { claim: SlotClaim { run, number, fence: 0 }, outcome, state: MarkState::Lost, request: None }
     }
 
-    fn mark_of(&self, slot: i64, run: RunId, number: u64) -> Mark {
-        let (node, nonce) = (self.settings.node.clone(), self.nonce(run));
-        Mark { slot, node, nonce, state: MarkState::Claimed, number }
+    fn mark_of(&self, slot: i64, nonce: String, number: u64) -> Mark {
+        Mark { slot, node: self.settings.node.clone(), nonce, state: MarkState::Claimed, number }
     }
 
-    fn run_key(&self, slot: i64, run: RunId) -> String {
-        json(&RunKey { node: self.settings.node.clone(), nonce: self.nonce(run), slot })
+    fn run_key(&self, slot: i64, nonce: String) -> String {
+        json(&RunKey { node: self.settings.node.clone(), nonce, slot })
     }
 
     /// Whether the run key of a job is that of a run.
@@ -230,7 +255,7 @@ impl Fleet {
             return None;
         }
         let number = mark.map_or(0, |mark| mark.number).saturating_add(1);
-        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, skip.run, number) };
+        let new = Mark { state: MarkState::Ended, ..self.mark_of(slot, self.nonce(skip.run, None), number) };
         let words = match skip.what {
             WithoutRun::Skipped(reason) => Some(("skipped", reason.as_str())),
             WithoutRun::Unclaimed => Some(("missed", MissReason::NoNode.as_str())),
@@ -257,7 +282,7 @@ impl Fleet {
         let SlotClaim { run, number, .. } = report.claim;
         let key = FleetKey::Mark(job.clone());
         let own = self.cache.mark(job).and_then(|known| Some((known.value.as_ref()?, known)));
-        // What is known of a run from before the last boot counts, too. If it is lost, the others look after it.
+        // What is known of a run from before the last boot counts, too. If it is lost, the others handle it.
         let is_of_report = |mark: &Mark| match mark.instance() == self.instance {
             true => mark.run() == Some(run.0),
             false => mark.run() == Some(run.0) && mark.node == self.settings.node && report.state != MarkState::Lost,
@@ -325,7 +350,7 @@ impl Fleet {
         Some(Transaction { compares, changes })
     }
 
-    /// The run key of a run that goes on is written again under the lease of this connection. None: it is another's.
+    /// The run key of a run in progress is written again under the lease of this connection. None: it is another's.
     pub(in crate::scheduler) fn plan_keep_key(
         &self,
         job: &JobId,
@@ -346,7 +371,7 @@ impl Fleet {
             own.filter(|_| mark.value.as_ref().is_some_and(Mark::is_open))?;
             compares.push(Fleet::compare(&FleetKey::Mark(job.clone()), Some(&mark.text)));
         }
-        Some(Transaction { compares, changes: vec![put(&key, self.run_key(slot, run), Some(lease))] })
+        Some(Transaction { compares, changes: vec![put(&key, self.run_key(slot, self.nonce(run, None)), Some(lease))] })
     }
 
     /// A mark that the engine has lost, as it was restored from a snapshot, is set to the slot that this node has seen. None: it is not so.
@@ -359,7 +384,7 @@ impl Fleet {
         };
         let number = minimum_mark.number.max(mark.map_or(0, |mark| mark.number)).saturating_add(1);
         let slot = minimum_mark.slot.max(mark.map_or(minimum_mark.slot, |mark| mark.slot));
-        let raised = Mark { state: MarkState::Ended, ..self.mark_of(slot, RunId(0), number) };
+        let raised = Mark { state: MarkState::Ended, ..self.mark_of(slot, self.nonce(RunId(0), None), number) };
         let key = FleetKey::Mark(job.clone());
         Some(Transaction {
             compares: vec![Fleet::compare(&key, known.map(|known| known.text.as_str()))],
@@ -379,7 +404,8 @@ impl Fleet {
         })
     }
 
-    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later.
+    /// What makes the pause of a job as somebody has asked for it. None: it is so, or somebody else has changed it later. Not where this version
+    /// cannot read the pause ([`super::cache::FleetCache::is_pause_unreadable`]).
     pub(in crate::scheduler) fn plan_pause(&self, job: &JobId) -> Option<Transaction> {
         let wanted = self.wanted_pauses.get(job)?;
         let known = self.cache.pause(job);
@@ -387,7 +413,8 @@ impl Fleet {
             Some(known) => Some(known.value.as_ref()?),
             None => None,
         };
-        let number = old.map_or(0, |old| old.number);
+        // Where somebody has deleted the key, the numbers continue behind the one that was known.
+        let number = old.map_or(wanted.known, |old| old.number);
         let changed_at = old.map(|old| if old.is_ended { old.until } else { old.from });
         // What the user has seen is changed whatever the clocks say.
         if number != wanted.known && changed_at.is_some_and(|at| at > wanted.at) {

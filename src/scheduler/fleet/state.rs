@@ -5,7 +5,7 @@ use super::cache::{FleetCache, Known};
 use super::claims::{PendingClaim, PendingClaims};
 use super::key::{FleetKey, OUTCOMES_KEPT};
 use super::link::FleetLink;
-use super::load::FleetLoad;
+use super::load::{DailyWarning, FleetLoad};
 use super::message::{Change, FleetAnswer, FleetEntry, FleetRequest, Transaction};
 use super::rank::rank;
 use super::settings::FleetSettings;
@@ -33,6 +33,12 @@ pub(super) const MOST_SKEW_MS: i64 = 30_000;
 const MOST_SLEEPS: usize = 64;
 /// Most ends that wait for the engine.
 const MOST_REPORTS: usize = 10_000;
+/// Most skips that wait for the engine. It gets to know of others as unclaimed.
+const MOST_SKIPS: usize = 10_000;
+/// So many skips of one user are removed at once where there are more, so that the user is not searched for with each new one.
+const SKIPS_REMOVED: usize = 100;
+/// Where so many slots were examined in a turn, further jobs have to wait for the next one. Some 50 ns each.
+const MOST_EXAMINED: usize = 200_000;
 
 /// A node of a fleet.
 #[derive(Debug)]
@@ -40,9 +46,11 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) settings: FleetSettings,
     /// The instance of this node, the same for all daemons of a boot.
     pub(in crate::scheduler) instance: String,
+    /// Draws random numbers, which must differ also between copies of this process.
+    pub(in crate::scheduler) random: fn() -> u64,
     pub(in crate::scheduler) cache: FleetCache,
     pub(in crate::scheduler) link: FleetLink,
-    /// Jobs of which slots wait for their turn, or for which this node has to do something at a known moment.
+    /// Jobs of which slots wait for their turn, or that have a timer.
     pub(in crate::scheduler) jobs: BTreeMap<JobId, FleetJob>,
     wakes: BTreeSet<(i64, JobId)>,
     /// Runs that wait for their claims.
@@ -72,11 +80,15 @@ pub(in crate::scheduler) struct Fleet {
     pub(in crate::scheduler) unnoted_sleep_ms: i64,
     /// The last sleeps: by when each had ended, and how long it was, in milliseconds.
     sleeps: VecDeque<(i64, i64)>,
+    /// How many slots were examined in this turn, to find those that nobody has claimed.
+    pub(in crate::scheduler) examined: usize,
     /// Whether the fleet jobs of the tables have changed since.
     pub(in crate::scheduler) has_new_jobs: bool,
-    /// Runs by hand that are started whatever goes on.
+    /// Runs by hand that are started although others are in progress.
     pub(in crate::scheduler) forced: BTreeSet<RunId>,
     pub(in crate::scheduler) load: FleetLoad,
+    /// That there are more keys than are kept.
+    pub(in crate::scheduler) excess_keys: DailyWarning,
     pub(in crate::scheduler) sweep: Sweep,
 }
 
@@ -174,7 +186,7 @@ pub(in crate::scheduler) enum Purpose {
     Pause(JobId),
 }
 
-/// Which keys of runs that go on are written again.
+/// Which keys of runs in progress are written again.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::scheduler) enum RunKeys<'a> {
     /// All: the connection is a new one.
@@ -209,7 +221,7 @@ pub(in crate::scheduler) enum ClaimPlan {
     Ours(SlotClaim),
     /// The slot is another node's, or over.
     Taken,
-    /// A run goes on, and overlap is forbidden.
+    /// A run is in progress, and overlap is forbidden.
     Busy,
 }
 
@@ -223,6 +235,13 @@ impl WithoutRun {
     }
 }
 
+/// The user who has most of these jobs.
+fn busiest_user<'a>(jobs: impl Iterator<Item = &'a JobId>) -> Option<&'a str> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    jobs.for_each(|job| *counts.entry(job.user()).or_default() += 1);
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(user, _)| user)
+}
+
 /// The order in which reports are given up: those of claims that were perhaps never made come first, then the oldest.
 fn order_of_loss(report: &Report) -> (bool, u64) {
     (!report.claim.is_unsure(), report.claim.number)
@@ -230,10 +249,16 @@ fn order_of_loss(report: &Report) -> (bool, u64) {
 
 impl Fleet {
     /// A node without a connection.
-    pub(in crate::scheduler) fn new(settings: FleetSettings, instance: String, now_ms: i64) -> Fleet {
+    pub(in crate::scheduler) fn new(
+        settings: FleetSettings,
+        instance: String,
+        random: fn() -> u64,
+        now_ms: i64,
+    ) -> Fleet {
         Fleet {
             settings,
             instance,
+            random,
             cache: FleetCache::default(),
             link: FleetLink::new(now_ms),
             jobs: BTreeMap::new(),
@@ -252,15 +277,19 @@ impl Fleet {
             published: (String::new(), String::new()),
             unnoted_sleep_ms: 0,
             sleeps: VecDeque::new(),
+            examined: 0,
             has_new_jobs: true,
             forced: BTreeSet::new(),
             load: FleetLoad::default(),
+            excess_keys: DailyWarning::default(),
             sweep: Sweep::default(),
         }
     }
 
-    /// Notes a sleep of the machine: leases and claims have gone on meanwhile, and the monotonic clock has not.
-    pub(in crate::scheduler) fn note_sleep(&mut self, now_ms: i64) {
+    /// A turn begins. Notes a sleep of the machine: leases and claims have aged meanwhile, and the monotonic clock has
+    /// not advanced.
+    pub(in crate::scheduler) fn begin_turn(&mut self, now_ms: i64) {
+        self.examined = 0;
         let slept_ms = std::mem::take(&mut self.unnoted_sleep_ms);
         if slept_ms == 0 {
             return;
@@ -279,7 +308,7 @@ impl Fleet {
         at_ms.saturating_sub(since.map(|(_, slept_ms)| slept_ms).sum())
     }
 
-    /// Lets a job be looked at at that moment, unless it is looked at earlier.
+    /// Sets the timer of a job, unless it expires earlier.
     pub(in crate::scheduler) fn wake(&mut self, id: &JobId, at_ms: i64) {
         let job = self.jobs.entry(id.clone()).or_default();
         if job.wake_ms.is_some_and(|known| known <= at_ms) {
@@ -291,8 +320,11 @@ impl Fleet {
         self.wakes.insert((at_ms, id.clone()));
     }
 
-    /// Takes out a job that is to be looked at.
+    /// Takes a job whose timer has expired. None: there is none, or enough was done in this turn, and the next one follows at once.
     pub(in crate::scheduler) fn take_due(&mut self, now_ms: i64) -> Option<JobId> {
+        if self.examined >= MOST_EXAMINED {
+            return None;
+        }
         let (_, id) = self.wakes.first().is_some_and(|(at, _)| *at <= now_ms).then(|| self.wakes.pop_first())??;
         if let Some(job) = self.jobs.get_mut(&id) {
             job.wake_ms = None;
@@ -300,7 +332,7 @@ impl Fleet {
         Some(id)
     }
 
-    /// When the next job is to be looked at.
+    /// When the next timer of a job expires.
     pub(in crate::scheduler) fn next_wake_ms(&self) -> Option<i64> {
         self.wakes.first().map(|(at, _)| *at)
     }
@@ -372,14 +404,18 @@ impl Fleet {
         now.utc.0.saturating_mul(1_000).saturating_sub(self.median_ms(now)).saturating_abs() > MOST_SKEW_MS
     }
 
-    /// The nonce of a run of this node.
-    pub(in crate::scheduler) fn nonce(&self, run: RunId) -> String {
-        format!("{}-{}", self.instance, run.0)
+    /// The nonce of a run of this node. With the token of its claim, no copy of this machine has the same.
+    pub(in crate::scheduler) fn nonce(&self, run: RunId, token: Option<u64>) -> String {
+        match token {
+            Some(token) => format!("{}-{token:016x}-{}", self.instance, run.0),
+            None => format!("{}-{}", self.instance, run.0),
+        }
     }
 
-    /// The run of this machine with that nonce, also from before it was renamed. None: it is another machine's.
+    /// The run of this machine with that nonce, also from before it was renamed, and whatever its token is. None: it is another machine's.
     pub(in crate::scheduler) fn own_run(&self, nonce: &str) -> Option<RunId> {
         let run = nonce.strip_prefix(self.instance.as_str())?.strip_prefix('-')?;
+        let run = run.split_once('-').map_or(run, |(_, run)| run);
         run.parse().ok().map(RunId)
     }
 
@@ -467,13 +503,26 @@ impl Fleet {
         self.reports.insert((job, report.claim.number), report);
     }
 
+    /// Keeps slots that pass without a run, by the last of them, until the engine knows that. Where there are too many, some of the user who has
+    /// most are removed: then a job of another user never waits for these.
+    pub(in crate::scheduler) fn add_skip(&mut self, job: &JobId, last: Timestamp, skip: PendingSkip) {
+        if self.skips.len() >= MOST_SKIPS
+            && let Some(user) = busiest_user(self.skips.keys().map(|(job, _)| job)).map(str::to_owned)
+        {
+            let of_user = self.skips.iter().filter(|((job, _), skip)| job.user() == user && skip.request.is_none());
+            let removed: Vec<_> = of_user.map(|(key, _)| key.clone()).take(SKIPS_REMOVED).collect();
+            for key in removed {
+                self.skips.remove(&key);
+            }
+        }
+        if self.skips.len() < MOST_SKIPS {
+            self.skips.entry((job.clone(), last)).or_insert(skip);
+        }
+    }
+
     /// Removes a report of the user who has most of them.
     fn remove_report_of_busiest_user(&mut self) {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for (job, _) in self.reports.keys() {
-            *counts.entry(job.user()).or_default() += 1;
-        }
-        let Some((user, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { return };
+        let Some(user) = busiest_user(self.reports.keys().map(|(job, _)| job)) else { return };
         let of_user = self.reports.iter().filter(|((job, _), _)| job.user() == user);
         let key = of_user.min_by_key(|(_, report)| order_of_loss(report)).map(|(key, _)| key);
         if let Some((job, number)) = key.cloned() {
@@ -532,5 +581,51 @@ impl Fleet {
     /// Whether the end of a slot has not reached the engine yet.
     pub(in crate::scheduler) fn has_report(&self, job: &JobId, slot: i64) -> bool {
         self.reports_of(job).any(|report| report.outcome.slot == slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet() -> Fleet {
+        Fleet::new(FleetSettings::default(), "a".to_owned(), || 0, 0)
+    }
+
+    #[test]
+    fn skips_of_a_user_who_has_too_many_leave_room_for_those_of_others() {
+        let mut fleet = fleet();
+        let skip = |run: u64, request: Option<u64>| PendingSkip {
+            what: WithoutRun::Unclaimed,
+            trigger: Trigger::Schedule,
+            first: Timestamp(0),
+            count: 1,
+            after: None,
+            run: RunId(run),
+            since_ms: 0,
+            has_failed: false,
+            retry_ms: 0,
+            request,
+        };
+        let (mallory, alice) = (JobId::named("mallory", "a"), JobId::named("alice", "a"));
+        for slot in 0..10_000 {
+            // One has been asked for.
+            fleet.add_skip(&mallory, Timestamp(slot), skip(1, (slot == 0).then_some(7)));
+        }
+        fleet.add_skip(&alice, Timestamp(5), skip(2, None));
+        assert!(fleet.skips.contains_key(&(alice, Timestamp(5))) && fleet.skips.contains_key(&(mallory, Timestamp(0))));
+        assert_eq!(fleet.skips.len(), MOST_SKIPS - SKIPS_REMOVED + 1);
+    }
+
+    #[test]
+    fn jobs_wait_for_the_next_turn_where_much_was_examined_in_this_one() {
+        let mut fleet = fleet();
+        let jobs = ["a", "b"].map(|name| JobId::named("alice", name));
+        jobs.iter().for_each(|job| fleet.wake(job, 10));
+        assert_eq!(fleet.take_due(10), Some(jobs[0].clone()));
+        fleet.examined = MOST_EXAMINED;
+        assert_eq!((fleet.take_due(10), fleet.next_wake_ms()), (None, Some(10)));
+        fleet.begin_turn(10);
+        assert_eq!(fleet.take_due(10), Some(jobs[1].clone()));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 const OLD_S: i64 = 30 * 86_400;
 /// and it is known for so long that no node has the job, in milliseconds.
 const ABSENT_MS: i64 = 86_400_000;
-/// How often that is looked at. Milliseconds.
+/// How often that is checked. Milliseconds.
 const EVERY_MS: i64 = 3_600_000;
 
 /// The jobs in question.

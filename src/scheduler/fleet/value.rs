@@ -16,7 +16,8 @@ pub struct Mark {
     pub slot: i64,
     /// The node that has claimed it.
     pub node: String,
-    /// `INSTANCE-RUN`: the instance of the node, and the id of the run there.
+    /// `INSTANCE-TOKEN-RUN`: the instance of the node, a random number of the claim, and the id of the run there. Without a token of what is no claim
+    /// for a run.
     pub nonce: String,
     /// What has become of it.
     pub state: MarkState,
@@ -113,10 +114,10 @@ pub type NodeJobs = BTreeMap<JobId, String>;
 /// Most fleet jobs that a node publishes.
 pub const MOST_NODE_JOBS: usize = 20_000;
 
-/// A run that goes on, for overlap `skip` and for `failover` (JSON).
+/// A run in progress, for overlap `skip` and for `failover` (JSON).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunKey {
-    /// The node on which it goes on.
+    /// The node that runs it.
     pub node: String,
     /// The nonce of its claim.
     pub nonce: String,

@@ -31,8 +31,8 @@ pub struct FleetNodeView {
     pub offset_ms: Option<i64>,
     /// Whether the clock differs so much that the node is not in the fleet.
     pub is_skewed: bool,
-    /// When it was last heard of, in milliseconds of the monotonic clock.
-    pub heard_ms: Option<i64>,
+    /// When it was last in contact with the engine as far as is known, in milliseconds of the monotonic clock.
+    pub last_contact_ms: Option<i64>,
 }
 
 impl Fleet {
@@ -54,7 +54,7 @@ impl Fleet {
         for (node, record) in self.cache.nodes() {
             let is_own = *node == self.settings.node && record.instance == self.instance;
             let offset_ms = clocks.get(node).map(|at| at.saturating_sub(median_ms));
-            let heard_ms = self.cache.clock_seen_ms(node);
+            let last_contact_ms = self.cache.clock_seen_ms(node);
             let view = FleetNodeView {
                 node: node.clone(),
                 is_alive: true,
@@ -65,15 +65,16 @@ impl Fleet {
                 digest: record.digest.clone(),
                 offset_ms,
                 is_skewed: offset_ms.is_some_and(|offset| offset.abs() > MOST_SKEW_MS),
-                heard_ms: if is_own { Some(now.elapsed_ms) } else { heard_ms },
+                last_contact_ms: if is_own { Some(now.elapsed_ms) } else { last_contact_ms },
             };
             views.insert(node.clone(), view);
         }
         for (node, since_ms) in self.cache.gone() {
-            let gone = || FleetNodeView { node: node.clone(), heard_ms: Some(since_ms), ..FleetNodeView::default() };
+            let gone =
+                || FleetNodeView { node: node.clone(), last_contact_ms: Some(since_ms), ..FleetNodeView::default() };
             let view = views.entry(node.clone()).or_insert_with(gone);
             if !view.is_alive {
-                view.heard_ms = view.heard_ms.max(Some(since_ms));
+                view.last_contact_ms = view.last_contact_ms.max(Some(since_ms));
             }
         }
         views.into_values().collect()

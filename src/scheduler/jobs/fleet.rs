@@ -62,13 +62,12 @@ impl Jobs {
     }
 
     /// A mark shows that the slot of a run is claimed for it. An earlier daemon may have written it, and not its state.
-    pub(in crate::scheduler) fn adopt_claim(&mut self, run: RunId, claim: SlotClaim, turn: &mut Turn<'_>) {
-        let Some(id) = self.runs.get(&run).cloned() else { return };
-        let Some(job) = self.jobs.get_mut(&id) else { return };
-        let active = job.state.running.iter_mut().find(|active| active.run == run);
+    pub(in crate::scheduler) fn adopt_claim(&mut self, id: &JobId, claim: SlotClaim, turn: &mut Turn<'_>) {
+        let Some(job) = self.jobs.get_mut(id) else { return };
+        let active = job.state.running.iter_mut().find(|active| active.run == claim.run);
         if let Some(active) = active.filter(|active| active.item.claim.is_none_or(SlotClaim::is_unsure)) {
             (active.item.claim, active.is_queued) = (Some(claim), false);
-            turn.note_change(&id);
+            turn.note_change(id);
         }
     }
 

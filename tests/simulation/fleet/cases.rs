@@ -49,13 +49,14 @@ impl Node {
         let now = Node::moment(at);
         let mut plan = Scheduler::new(Zone::utc(), now);
         plan.set_caller("alice");
-        plan.set_fleet(FleetSettings {
+        let settings = FleetSettings {
             node: name.to_owned(),
             labels: Vec::new(),
             weight: 1,
             version: "1".to_owned(),
             fresh_instance: format!("{name}{at}"),
-        });
+        };
+        plan.set_fleet(settings, crate::fleet_engine::next_number);
         plan.reserve_runs_from(RunId(1 + 1_000 * at.unsigned_abs()));
         plan.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
         let (started, records, asked) = (Vec::new(), Vec::new(), Vec::new());
@@ -130,15 +131,30 @@ impl Node {
     fn run_until(&mut self, at: i64, engine: &mut Engine) {
         while self.at < at {
             self.at += 1;
-            if self.is_connected && self.at % 5 == 0 {
-                let sent_ms = Node::moment(self.at).elapsed_ms;
-                self.tell(Event::Fleet(FleetEvent::Renewed { sent_ms }), engine);
-            }
-            if self.is_connected {
-                self.tell(Event::Fleet(FleetEvent::Entries(engine.list())), engine);
-            }
+            self.renew(engine);
+            self.watch(engine);
             self.tell(Event::Tick, engine);
         }
+    }
+
+    fn renew(&mut self, engine: &mut Engine) {
+        if self.is_connected && self.at % 5 == 0 {
+            let sent_ms = Node::moment(self.at).elapsed_ms;
+            self.tell(Event::Fleet(FleetEvent::Renewed { sent_ms }), engine);
+        }
+    }
+
+    fn watch(&mut self, engine: &mut Engine) {
+        if self.is_connected {
+            self.tell(Event::Fleet(FleetEvent::Entries(engine.list())), engine);
+        }
+    }
+
+    /// Goes on by a second, and does not see what the watch shows.
+    fn run_unseen(&mut self, engine: &mut Engine) {
+        self.at += 1;
+        self.renew(engine);
+        self.tell(Event::Tick, engine);
     }
 
     fn end(&mut self, run: RunId, engine: &mut Engine) {
@@ -343,4 +359,104 @@ fn a_full_engine_is_away_and_its_slots_are_not_lost_from_the_record() {
     node.run_until(130, engine);
     assert_eq!(outcomes(engine, slot(1)), ["skipped fleet away"]);
     assert_eq!(node.started.len(), 2);
+}
+
+#[test]
+fn a_slot_is_started_by_one_of_two_copies_of_a_machine() {
+    for settings in ["", "CRON_OVERLAP=skip\n", "CRON_FLEET=one,failover\nCRON_OVERLAP=skip\n"] {
+        let engine = &mut Engine::default();
+        // The same instance, and the same numbers of runs.
+        let mut copies = [Node::new("n1", settings), Node::new("n1", settings)];
+        copies.iter_mut().for_each(|node| node.connect(engine));
+        for at in 1..=200 {
+            // Both claim before either sees the claim of the other.
+            copies.iter_mut().for_each(|node| node.run_unseen(engine));
+            copies.iter_mut().for_each(|node| node.watch(engine));
+            // A run ends after ten seconds.
+            for node in &mut copies {
+                if let Some(run) = node.started.last().filter(|run| run.scheduled_at == begin().0 + at - 9) {
+                    node.end(run.run, engine);
+                }
+            }
+        }
+        let mut slots: Vec<i64> =
+            copies.iter().flat_map(|node| node.started.iter().map(|start| start.scheduled_at)).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2, 3].map(slot), "{settings}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_set_back_starts_nothing_that_it_has_claimed_since() {
+    let engine = &mut Engine::default();
+    let (mut node, mut earlier) = (Node::new("n1", ""), Node::new("n1", ""));
+    node.connect(engine);
+    // As it was before the first slot, with its connection and its clock.
+    earlier.connect(engine);
+    node.run_until(30, engine);
+    assert_eq!(node.started.len(), 1);
+    (0..30).for_each(|_| earlier.run_unseen(engine));
+    assert_eq!(earlier.started.len(), 0);
+    earlier.run_until(70, engine);
+    assert_eq!(earlier.started.iter().map(|start| start.scheduled_at).collect::<Vec<_>>(), [slot(1)]);
+}
+
+#[test]
+fn a_slot_is_not_skipped_for_a_run_whose_end_the_watch_has_not_shown_yet() {
+    let engine = &mut Engine::default();
+    let settings = "CRON_OVERLAP=skip\nCRON_FLEET_NODES=n2,n1\nCRON_FLEET_ORDER=first\n";
+    let (mut one, mut other) = (Node::new("n1", settings), Node::new("n2", settings));
+    one.connect(engine);
+    one.run_until(50, engine);
+    other.run_until(50, engine);
+    other.connect(engine);
+    for at in 51..=59 {
+        one.run_until(at, engine);
+        other.run_until(at, engine);
+    }
+    one.end(one.started[0].run, engine);
+    (0..2).for_each(|_| other.run_unseen(engine));
+    assert_eq!(other.started.iter().map(|start| start.scheduled_at).collect::<Vec<_>>(), [slot(1)]);
+    // This one goes on.
+    for at in 62..=125 {
+        one.run_until(at, engine);
+        other.run_until(at, engine);
+    }
+    assert_eq!((one.started.len(), other.started.len()), (1, 1));
+    let (now, rows) = (Node::moment(125), [&mut one, &mut other]);
+    let rows = rows.map(|node| node.plan.flush_rows(now));
+    let is_skip = |action: &&Action| matches!(action, Action::Record(record) if record.scheduled_at.0 == slot(2));
+    assert_eq!(rows.iter().flatten().filter(is_skip).count(), 1);
+}
+
+#[test]
+fn a_pause_that_was_asked_for_is_kept_while_the_one_in_etcd_cannot_be_read() {
+    let engine = &mut Engine::default();
+    let key = FleetKey::Pause(job());
+    engine.put(&key, "{\"later\":1}");
+    let mut node = Node::new("n1", "");
+    node.connect(engine);
+    let (from, until) = (Timestamp(slot(0)), Timestamp(slot(10)));
+    let (by, note) = ("alice".to_owned(), String::new());
+    node.run_until(1, engine);
+    let asked = Pause { from, until, by, note, is_by_root: false, source: None };
+    node.tell(Event::Pause { job: job(), pause: asked }, engine);
+    node.run_until(20, engine);
+    assert_eq!(engine.get(&key), Some("{\"later\":1}"));
+    let mut node = node.restart();
+    node.connect(engine);
+    let ended = FleetPause {
+        from: slot(0) - 100,
+        until: slot(0) - 50,
+        by: "bob".to_owned(),
+        note: String::new(),
+        is_by_root: false,
+        node: "n2".to_owned(),
+        is_ended: true,
+        number: 4,
+    };
+    engine.put(&key, &serde_json::to_string(&ended).expect("JSON"));
+    node.run_until(30, engine);
+    let pause = pause(engine).expect("a pause");
+    assert_eq!((pause.by.as_str(), pause.number), ("alice", 5));
 }

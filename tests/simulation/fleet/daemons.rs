@@ -14,13 +14,14 @@ impl Fleet {
         let now = of.now(self.at);
         let mut plan = Scheduler::new(Zone::utc(), now);
         plan.set_caller("alice");
-        plan.set_fleet(FleetSettings {
+        let settings = FleetSettings {
             node: of.name.clone(),
             labels: Vec::new(),
             weight: 1,
             version: "1".to_owned(),
             fresh_instance: format!("{node:x}b{:x}d{:x}", of.boot, of.daemons),
-        });
+        };
+        plan.set_fleet(settings, next_number);
         plan.reserve_runs_from(RunId(of.next_run));
         let loaded = plan.handle(Event::Load { source: source("/spool/alice"), table: table(&self.text) }, now);
         let mut earlier: Vec<EarlierRun> = of

@@ -11,7 +11,7 @@ mod daemons;
 mod network;
 mod rules;
 
-use crate::fleet_engine::Engine;
+use crate::fleet_engine::{Engine, next_number};
 use crate::histories::first_history;
 use crate::setup::{cause_of, source, table, time};
 use cronwheel::schedule::{Timestamp, Zone};
