@@ -107,8 +107,8 @@ impl Calendar {
         Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None, groups: Vec::new() }
     }
 
-    /// Asks a daemon for the starts of a day, as often as it takes, and adds them. Returns them if they are `wanted`, and whether the calendar
-    /// takes a further day.
+    /// Asks a daemon for the starts of a day, as often as it takes, and adds them. Returns those that were added if they are `wanted`, and whether the
+    /// calendar takes a further day.
     ///
     /// A further question for the starts behind the last one would mostly be answered with those of jobs that run often, of which 25 are enough.
     /// So each question is for other jobs.
@@ -134,8 +134,7 @@ impl Calendar {
             let starts = daemon.starts(&arguments(None))?;
             if starts.len() < MOST_ANSWERED {
                 let told = if wanted { starts.clone() } else { Vec::new() };
-                let takes_more = self.add_day(range, starts);
-                return Ok((told, takes_more));
+                return Ok(self.add_told(range, told, events_of(range, starts), true));
             }
             self.groups = daemon.jobs(filter)?.chunks(ASKED_TOGETHER).map(<[String]>::to_vec).collect();
         }
@@ -149,14 +148,28 @@ impl Calendar {
                 told.extend_from_slice(&starts);
             }
             events.extend(events_of(range, starts));
-            if events.len() > MOST_EVENTS {
+            // The day does not fit, whatever the others have.
+            if self.events.len() + events.len() > MOST_EVENTS {
                 is_all = false;
                 break;
             }
         }
         told.sort_by_key(|start| start.at);
         events.sort_by_key(|event: &Event| event.start.at);
-        Ok((told, self.add_events(range, events, is_all)))
+        Ok(self.add_told(range, told, events, is_all))
+    }
+
+    /// Adds the events of a day. Returns its starts, none if the day does not fit, and whether the calendar takes a further day.
+    fn add_told(
+        &mut self,
+        range: DayRange,
+        told: Vec<NextStart>,
+        events: Vec<Event>,
+        is_all: bool,
+    ) -> (Vec<NextStart>, bool) {
+        let is_first = self.events.is_empty();
+        let takes_more = self.add_events(range, events, is_all);
+        (if takes_more || is_first { told } else { Vec::new() }, takes_more)
     }
 
     /// Adds the starts of a day, of each job at most [`ASKED_OF_DAY`]. Returns whether the calendar takes a further day.
@@ -492,6 +505,22 @@ mod tests {
         assert_eq!((calendar.cut_at(), daemon.questions), (None, 1 + 5 * 2));
         let text = calendar.text(&HashMap::new());
         assert_eq!((text.matches("VALUE=DATE:").count(), text.matches("BEGIN:VEVENT").count()), (450 * 5, 451 * 5));
+    }
+
+    #[test]
+    fn a_day_that_does_not_fit_is_not_asked_for_to_its_end() {
+        // Of 9,000 jobs that run often, each day has an event of each.
+        let jobs = (0..9_000).map(|number| format!("a:{number}")).collect();
+        let mut daemon = Many { jobs, questions: 0 };
+        let mut calendar = Calendar::new("host", NOON);
+        let mut ranges = days(NOON, 5, &Zone::utc());
+        let mut ask =
+            |daemon: &mut Many| calendar.ask_day(ranges.next().unwrap(), &Filter::default(), true, daemon).unwrap();
+        let (told, takes_more) = ask(&mut daemon);
+        assert!((told.len(), takes_more) == (9_000 * ASKED_OF_DAY, true) && daemon.questions == 1 + 23);
+        let (told, takes_more) = ask(&mut daemon);
+        assert!((told.len(), takes_more) == (0, false) && daemon.questions == 1 + 23 + 3);
+        assert!(calendar.cut_at().is_some());
     }
 
     #[test]

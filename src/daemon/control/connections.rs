@@ -1,7 +1,8 @@
 //! Connections, and which method answers which call.
 
+use super::search::Searches;
 use super::state::{
-    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk,
+    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Walk,
 };
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
@@ -271,8 +272,7 @@ impl Daemon {
             let (peer, more) = (self.peer(token)?, call.more);
             return self.go_on_with(token, &peer, more, None, false, then);
         }
-        let texts = texts.into_iter().map(|text| Search { text, ..Search::default() }).collect();
-        self.walk(token, call, Purpose::Find { texts, then })
+        self.walk(token, call, Purpose::Find { texts: Searches::new(texts), then })
     }
 
     /// Finds the jobs with these names, or all that the client may pause.
