@@ -141,11 +141,16 @@ impl Daemon {
 
     /// Sends a reply. After the last one the next call is answered.
     pub(super) fn reply(&mut self, token: Token, reply: &Reply) {
+        self.reply_all(token, std::slice::from_ref(reply));
+    }
+
+    /// Sends several replies at once.
+    pub(super) fn reply_all(&mut self, token: Token, replies: &[Reply]) {
         let Some(server) = &mut self.control.server else { return };
-        if !server.reply(token.number(), reply, clock::monotonic_ms()) {
+        if !server.reply_all(token.number(), replies, clock::monotonic_ms()) {
             return self.close_client(token);
         }
-        if !reply.continues {
+        if replies.last().is_some_and(|last| !last.continues) {
             self.control.requests.remove(&token);
         }
         self.wait_for_client(token);

@@ -225,8 +225,9 @@ impl Daemon {
         if !is_end {
             self.begin_walk(token, walk);
         }
-        replies.iter().for_each(|start| self.reply(token, &Reply::continued(start)));
-        self.reply(token, &if is_end { Reply::of(&last) } else { Reply::continued(&last) });
+        let last = if is_end { Reply::of(&last) } else { Reply::continued(&last) };
+        let replies: Vec<Reply> = replies.iter().map(Reply::continued).chain([last]).collect();
+        self.reply_all(token, &replies);
     }
 
     /// Reads the arguments of `Next`.
