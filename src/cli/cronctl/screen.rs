@@ -16,7 +16,7 @@ const GAP: usize = 2;
 /// The narrowest that a column is made.
 const NARROWEST: usize = 6;
 /// What is left of a column that is cut before others.
-const BEGINNING: usize = 20;
+const BEGINNING: usize = 12;
 
 /// Where and when something is shown.
 #[derive(Clone, Debug)]
@@ -350,7 +350,7 @@ mod tests {
         assert_eq!(drawn(&screen(Some(20), true)), "alice:a-ver…  \x1b[31mfailed\x1b[0m\nb\\x1b[2J      日本\n");
         // What is cut first loses the most, and no more than what the others need.
         let rows = [vec![Cell::of("alice:a-long-name-of-a-job"), Cell::of("a command of twenty-eight cells")]];
-        for (width, expected) in [(60, [26, 31]), (50, [26, 22]), (48, [26, 20]), (44, [22, 20])] {
+        for (width, expected) in [(60, [26, 31]), (50, [26, 22]), (44, [26, 16]), (38, [24, 12])] {
             assert_eq!(widths(&columns, &rows, Some(width), Some(1)), expected, "{width}");
         }
     }
