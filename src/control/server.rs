@@ -16,7 +16,7 @@ const OF_ONE: usize = 8;
 const ALL: usize = 256;
 const FOR_ROOT: usize = 64;
 /// How long a request may take to arrive, and how long a client may leave replies unread. Milliseconds.
-const PATIENCE_MS: i64 = 10_000;
+const TIMEOUT_MS: i64 = 10_000;
 /// Bytes of replies that may wait for a client where it gets what happens as it happens.
 const UNREAD: usize = 256 << 10;
 /// Most bytes that are read at once.
@@ -68,7 +68,7 @@ impl Connection {
     /// When its client has taken too long. A request that arrived ahead waits for the one before it, which takes no time of the client.
     fn deadline_ms(&self) -> Option<i64> {
         let request = self.request_since.filter(|_| !self.is_answering);
-        Some(request.into_iter().chain(self.unread_since).min()? + PATIENCE_MS)
+        Some(request.into_iter().chain(self.unread_since).min()? + TIMEOUT_MS)
     }
 
     fn flush(&mut self, now_ms: i64) -> io::Result<()> {
@@ -354,7 +354,7 @@ mod tests {
             assert_eq!(server.next_call(1, second * 1_000), Ok(None));
             assert!(server.overdue(second * 1_000).is_empty());
         }
-        assert_eq!(server.next_deadline_ms(), Some(PATIENCE_MS));
+        assert_eq!(server.next_deadline_ms(), Some(TIMEOUT_MS));
         assert_eq!(server.overdue(10_000), [1]);
     }
 

@@ -1,6 +1,6 @@
 //! `@after`: the jobs that an entry waits for. That they exist and do not wait for each other is known at the end of the table.
 
-use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, LineProblem, Severity};
 use super::form::Form;
 use super::line::Line;
 use super::memory::{OutOfMemory, append, push};
@@ -86,8 +86,8 @@ impl Dependencies {
         most_cycles: usize,
         mut list: impl FnMut(Severity, &dyn Fn() -> Diagnostic),
     ) {
-        for (entry, complaint) in self.cycles(most_cycles) {
-            list(Severity::Error, &|| entry.diagnostic(Severity::Error, complaint.clone()));
+        for (entry, problem) in self.cycles(most_cycles) {
+            list(Severity::Error, &|| entry.diagnostic(Severity::Error, problem.clone()));
         }
         let severity = if form == Form::User && !is_installed { Severity::Error } else { Severity::Warning };
         for entry in &self.waiting {
@@ -95,15 +95,15 @@ impl Dependencies {
             for job in entry.jobs.iter().filter(|job| !is_known(job)) {
                 // A daemon, which knows all tables, says it itself.
                 let aside = severity == Severity::Warning;
-                list(severity, &|| entry.diagnostic(severity, Complaint { aside, ..self.unknown(job, form) }));
+                list(severity, &|| entry.diagnostic(severity, LineProblem { aside, ..self.unknown(job, form) }));
             }
         }
     }
 
     #[cold]
-    fn unknown(&self, job: &Dependency, form: Form) -> Complaint {
+    fn unknown(&self, job: &Dependency, form: Form) -> LineProblem {
         let name = &job.job;
-        let complaint = Complaint::new(
+        let problem = LineProblem::new(
             job.place.clone(),
             match form {
                 Form::User => format!("expected the CRON_NAME of an entry of this table, found {name}"),
@@ -117,16 +117,16 @@ impl Dependencies {
         };
         let few = Some(&self.names).filter(|names| names.len() <= MOST_COMPARED);
         match few.and_then(|names| names.keys().filter(is_like).min()) {
-            Some(meant) => complaint.help(format!("did you mean {meant}?")),
+            Some(meant) => problem.help(format!("did you mean {meant}?")),
             None => {
                 let bare = name.rsplit_once(':').map_or(&**name, |(_, bare)| bare);
-                complaint.help(format!("write CRON_NAME={bare} above the entry that is meant"))
+                problem.help(format!("write CRON_NAME={bare} above the entry that is meant"))
             }
         }
     }
 
-    /// Returns one complaint for each entry that closes a cycle, but at most `most`. The search follows each edge once.
-    fn cycles(&self, most: usize) -> Vec<(&WaitingEntry, Complaint)> {
+    /// Returns one problem for each entry that closes a cycle, but at most `most`. The search follows each edge once.
+    fn cycles(&self, most: usize) -> Vec<(&WaitingEntry, LineProblem)> {
         let named: HashMap<&str, usize> = self
             .waiting
             .iter()
@@ -134,7 +134,7 @@ impl Dependencies {
             .filter_map(|(index, entry)| entry.name.as_deref().map(|name| (name, index)))
             .collect();
         let mut states = vec![State::New; self.waiting.len()];
-        let mut found: Vec<(&WaitingEntry, Complaint)> = Vec::new();
+        let mut found: Vec<(&WaitingEntry, LineProblem)> = Vec::new();
         for start in 0..self.waiting.len() {
             if found.len() >= most {
                 break;
@@ -177,9 +177,9 @@ impl Dependencies {
         found
     }
 
-    /// The complaint about the job that closes the cycle of these entries.
+    /// The problem about the job that closes the cycle of these entries.
     #[cold]
-    fn cycle(&self, entries: &[(usize, usize)], job: &Dependency) -> Complaint {
+    fn cycle(&self, entries: &[(usize, usize)], job: &Dependency) -> LineProblem {
         let names = entries.iter().filter_map(|(index, _)| self.waiting.get(*index)?.name.as_deref());
         let words: Vec<&str> = names.take(MOST_SHOWN).collect();
         let more = match entries.len().saturating_sub(MOST_SHOWN) {
@@ -190,7 +190,7 @@ impl Dependencies {
         let chain = words.join(" after ");
         let message =
             format!("expected jobs that do not wait for each other, found a cycle: {chain}{more} after {last}");
-        Complaint::new(job.place.clone(), message).help("none of these entries would ever run")
+        LineProblem::new(job.place.clone(), message).help("none of these entries would ever run")
     }
 }
 
@@ -204,8 +204,8 @@ enum State {
 }
 
 impl WaitingEntry {
-    fn diagnostic(&self, severity: Severity, complaint: Complaint) -> Diagnostic {
+    fn diagnostic(&self, severity: Severity, problem: LineProblem) -> Diagnostic {
         let line = Line { number: self.line, text: &self.text, length: self.text.len(), ended: true };
-        complaint.at(severity, &line)
+        problem.at(severity, &line)
     }
 }

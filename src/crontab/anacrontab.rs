@@ -4,7 +4,7 @@
 //! A line is `PERIOD DELAY NAME COMMAND` or `NAME=VALUE`; a backslash at its end joins the next line to it, with a blank
 //! between them (anacrontab(5); cronie's anacron/readtab.c). Unlike in a crontab, `%` and quotes mean nothing here.
 
-use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, LineProblem, Severity};
 use super::form::Form;
 use super::job_scope::{JobScope, Variant};
 use super::job_setting;
@@ -106,8 +106,8 @@ impl Anacrontab {
             diagnostics: Vec::new(),
         };
         for line in join(source) {
-            if let Err(complaint) = reader.line(&line) {
-                reader.report(Severity::Error, &line, complaint);
+            if let Err(problem) = reader.line(&line) {
+                reader.report(Severity::Error, &line, problem);
             }
         }
         (reader.tab, reader.diagnostics)
@@ -154,7 +154,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn line(&mut self, line: &Joined<'_>) -> Result<(), Complaint> {
+    fn line(&mut self, line: &Joined<'_>) -> Result<(), LineProblem> {
         let text = line.text.as_slice();
         let mut cursor = Cursor::new(text);
         cursor.skip_blanks();
@@ -162,7 +162,7 @@ impl Reader<'_> {
             return Ok(());
         }
         if let Some(at) = memchr::memchr(0, text) {
-            return Err(Complaint::new(at..at + 1, "expected text, found a NUL byte"));
+            return Err(LineProblem::new(at..at + 1, "expected text, found a NUL byte"));
         }
         match assignment(cursor) {
             Some((name, value)) => self.setting(line, name, value),
@@ -170,10 +170,10 @@ impl Reader<'_> {
         }
     }
 
-    fn setting(&mut self, line: &Joined<'_>, name: Range<usize>, value: Range<usize>) -> Result<(), Complaint> {
+    fn setting(&mut self, line: &Joined<'_>, name: Range<usize>, value: Range<usize>) -> Result<(), LineProblem> {
         let text = line.text.as_slice();
         let (place, name, bytes) = (name.clone(), &text[name], &text[value.clone()]);
-        let here = |complaint: Complaint| complaint.moved(value.start);
+        let here = |problem: LineProblem| problem.moved(value.start);
         match name {
             b"RANDOM_DELAY" => {
                 self.random_minutes = 0;
@@ -184,16 +184,16 @@ impl Reader<'_> {
             b"START_HOURS_RANGE" => self.tab.hours.range = Some(hours_range(bytes).map_err(here)?),
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
             b"MAILTO" if !bytes.contains(&b'$') => {
-                if let Some((_, complaint)) = setting::mailto_complaint(bytes, ADDRESS_MARKS) {
-                    self.report(Severity::Warning, line, here(complaint));
+                if let Some((_, problem)) = setting::mailto_complaint(bytes, ADDRESS_MARKS) {
+                    self.report(Severity::Warning, line, here(problem));
                 }
             }
             _ => {
-                let complaint = match job_setting::row(name) {
+                let problem = match job_setting::row(name) {
                     Some(row) if row.applies.anacron => self.jobs.set(row, bytes, Form::System, None).map(here),
                     Some(row) if bytes != b"default" => {
                         let message = format!("{} has no effect on the jobs of anacron", row.name);
-                        Some(Complaint::new(place, message))
+                        Some(LineProblem::new(place, message))
                     }
                     Some(_) => None,
                     None => {
@@ -211,8 +211,8 @@ impl Reader<'_> {
                         .map(here)
                     }
                 };
-                if let Some(complaint) = complaint {
-                    self.report(Severity::Warning, line, complaint);
+                if let Some(problem) = problem {
+                    self.report(Severity::Warning, line, problem);
                 }
             }
         }
@@ -220,31 +220,31 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn job(&mut self, line: &Joined<'_>, mut cursor: Cursor<'_>) -> Result<(), Complaint> {
+    fn job(&mut self, line: &Joined<'_>, mut cursor: Cursor<'_>) -> Result<(), LineProblem> {
         let next = self.jobs.take_next();
         let (at, period) = next_word(&mut cursor);
-        if let Some(complaint) = odd_period(period, at.clone()) {
-            self.report(Severity::Warning, line, complaint);
+        if let Some(problem) = odd_period(period, at.clone()) {
+            self.report(Severity::Warning, line, problem);
         }
         let period = read_period(period, at)?;
         let (at, minutes) = next_word(&mut cursor);
         let delay = number(minutes).filter(|minutes| *minutes <= LONGEST_DELAY).ok_or_else(|| {
             let message = format!("expected a delay of 0 to {LONGEST_DELAY} minutes, found {}", found(minutes));
-            Complaint::new(at, message)
+            LineProblem::new(at, message)
         })?;
         let (at, id) = next_word(&mut cursor);
-        if let Some(complaint) = name_complaint(id, at.clone()) {
-            return Err(complaint);
+        if let Some(problem) = name_complaint(id, at.clone()) {
+            return Err(problem);
         }
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
             let message = format!("the name {} is already used in line {}", found(id), other.line);
             let help = "both have the same stamp, so a run of one counts as a run of the other";
-            self.report(Severity::Warning, line, Complaint::new(at, message).help(help));
+            self.report(Severity::Warning, line, LineProblem::new(at, message).help(help));
         }
         cursor.skip_blanks();
         let command = cursor.rest();
         if command.is_empty() {
-            return Err(Complaint::new(cursor.at()..cursor.at(), "expected a command, found the end of the line"));
+            return Err(LineProblem::new(cursor.at()..cursor.at(), "expected a command, found the end of the line"));
         }
         self.tab.jobs.push(AnacronJob {
             id: id.to_vec(),
@@ -258,12 +258,12 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Keeps a complaint, with the file's own line and column.
-    fn report(&mut self, severity: Severity, line: &Joined<'_>, mut complaint: Complaint) {
-        let at = complaint.span.start;
+    /// Keeps a problem, with the file's own line and column.
+    fn report(&mut self, severity: Severity, line: &Joined<'_>, mut problem: LineProblem) {
+        let at = problem.span.start;
         if let Some((start, line)) = line.pieces.iter().rev().find(|(start, _)| *start <= at) {
-            complaint.span = at - start..complaint.span.end.saturating_sub(*start);
-            self.diagnostics.push(complaint.at(severity, line));
+            problem.span = at - start..problem.span.end.saturating_sub(*start);
+            self.diagnostics.push(problem.at(severity, line));
         }
     }
 }
@@ -293,19 +293,19 @@ fn number(text: &[u8]) -> Option<u32> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-fn read_period(text: &[u8], at: Range<usize>) -> Result<Period, Complaint> {
+fn read_period(text: &[u8], at: Range<usize>) -> Result<Period, LineProblem> {
     let named = PERIODS.iter().find(|(name, _)| name.as_bytes() == text).map(|(_, period)| *period);
     named.or_else(|| number(text).map(|days| Period::Days(days.max(1)))).ok_or_else(|| {
-        Complaint::new(at, format!("expected a period in days, found {}", found(text)))
+        LineProblem::new(at, format!("expected a period in days, found {}", found(text)))
             .help("a number, or one of @daily @weekly @monthly @yearly")
     })
 }
 
-fn odd_period(text: &[u8], at: Range<usize>) -> Option<Complaint> {
-    (number(text) == Some(0)).then(|| Complaint::new(at, "a period of 0 days counts as 1"))
+fn odd_period(text: &[u8], at: Range<usize>) -> Option<LineProblem> {
+    (number(text) == Some(0)).then(|| LineProblem::new(at, "a period of 0 days counts as 1"))
 }
 
-fn name_complaint(id: &[u8], at: Range<usize>) -> Option<Complaint> {
+fn name_complaint(id: &[u8], at: Range<usize>) -> Option<LineProblem> {
     let message = match id {
         b"" => "expected a name for the job, found the end of the line".to_owned(),
         b"." | b".." => format!("expected a name for the job, found {}", found(id)),
@@ -315,21 +315,21 @@ fn name_complaint(id: &[u8], at: Range<usize>) -> Option<Complaint> {
         }
         _ => return None,
     };
-    Some(Complaint::new(at, message).help("a file in /var/spool/anacron has this name: 1 5 cron.daily COMMAND"))
+    Some(LineProblem::new(at, message).help("a file in /var/spool/anacron has this name: 1 5 cron.daily COMMAND"))
 }
 
-fn hours_range(text: &[u8]) -> Result<Range<u32>, Complaint> {
+fn hours_range(text: &[u8]) -> Result<Range<u32>, LineProblem> {
     let mut ends = text.splitn(2, |byte| *byte == b'-').map(number);
     match (ends.next().flatten(), ends.next().flatten()) {
         (Some(from), Some(to)) if from < to && to <= 24 => Ok(from..to),
-        _ => Err(Complaint::new(0..text.len(), format!("expected two hours like 3-22, found {}", found(text)))
+        _ => Err(LineProblem::new(0..text.len(), format!("expected two hours like 3-22, found {}", found(text)))
             .help("from 0 to 24; the second must be later, and jobs start before it")),
     }
 }
 
-fn preferred_hour(text: &[u8]) -> Result<u32, Complaint> {
+fn preferred_hour(text: &[u8]) -> Result<u32, LineProblem> {
     number(text).filter(|hour| *hour < 24).ok_or_else(|| {
-        Complaint::new(0..text.len(), format!("expected an hour from 0 to 23, found {}", found(text)))
+        LineProblem::new(0..text.len(), format!("expected an hour from 0 to 23, found {}", found(text)))
             .help("midnight is hour 0")
     })
 }

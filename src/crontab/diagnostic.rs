@@ -40,15 +40,15 @@ pub struct Diagnostic {
     /// A suggestion, if there is one.
     pub help: Option<String>,
     /// What both reference implementations say in such a case: `bad hour`.
-    pub bad: Option<&'static str>,
+    pub reference_message: Option<&'static str>,
     /// Whether only the author of the line needs it: the line means the same to every cron. Such a warning is not logged.
-    pub aside: bool,
+    pub is_not_logged: bool,
     excerpt: Excerpt,
 }
 
 /// What is wrong with a piece of a line. It becomes a diagnostic with a line number and a severity.
 #[derive(Clone, Debug)]
-pub(super) struct Complaint {
+pub(super) struct LineProblem {
     /// The bytes of the line it is about.
     pub span: Range<usize>,
     /// The message, without position and severity.
@@ -56,36 +56,36 @@ pub(super) struct Complaint {
     /// A suggestion, if there is one.
     pub help: Option<String>,
     /// What both reference implementations say in such a case.
-    pub bad: Option<&'static str>,
-    /// Whether it is left out of the log; see [`Diagnostic::aside`].
-    pub aside: bool,
+    pub reference_message: Option<&'static str>,
+    /// Whether it is left out of the log; see [`Diagnostic::is_not_logged`].
+    pub is_not_logged: bool,
 }
 
-impl Complaint {
-    /// A complaint without a suggestion.
-    pub fn new(span: Range<usize>, message: impl Into<String>) -> Complaint {
-        Complaint { span, message: message.into(), help: None, bad: None, aside: false }
+impl LineProblem {
+    /// A problem without a suggestion.
+    pub fn new(span: Range<usize>, message: impl Into<String>) -> LineProblem {
+        LineProblem { span, message: message.into(), help: None, reference_message: None, is_not_logged: false }
     }
 
     /// Adds a suggestion of what to do.
-    pub fn help(mut self, help: impl Into<String>) -> Complaint {
+    pub fn help(mut self, help: impl Into<String>) -> LineProblem {
         self.help = Some(help.into());
         self
     }
 
     /// Adds the words of the reference implementations.
-    pub fn bad(mut self, words: &'static str) -> Complaint {
-        self.bad = Some(words);
+    pub fn reference_message(mut self, words: &'static str) -> LineProblem {
+        self.reference_message = Some(words);
         self
     }
 
-    /// Leaves it out of the log; see [`Diagnostic::aside`].
-    pub fn aside(self) -> Complaint {
-        Complaint { aside: true, ..self }
+    /// Leaves it out of the log; see [`Diagnostic::is_not_logged`].
+    pub fn without_log(self) -> LineProblem {
+        LineProblem { is_not_logged: true, ..self }
     }
 
-    /// The complaint about a piece of a line as one about the line, in which the piece begins at that byte.
-    pub fn moved(mut self, by: usize) -> Complaint {
+    /// The problem about a piece of a line as one about the line, in which the piece begins at that byte.
+    pub fn moved(mut self, by: usize) -> LineProblem {
         self.span.start += by;
         self.span.end += by;
         self
@@ -94,7 +94,7 @@ impl Complaint {
     /// Makes a diagnostic of it, for this line.
     pub fn at(self, severity: Severity, line: &Line<'_>) -> Diagnostic {
         let bare = Diagnostic::new(severity, line.number, line.text, self.span, &self.message, self.help);
-        Diagnostic { bad: self.bad, aside: self.aside, ..bare }
+        Diagnostic { reference_message: self.reference_message, is_not_logged: self.is_not_logged, ..bare }
     }
 }
 
@@ -117,8 +117,8 @@ impl Diagnostic {
             width: characters(&text[start..end]).max(1),
             message: printable(message.as_bytes()),
             help: help.map(|help| printable(help.as_bytes())),
-            bad: None,
-            aside: false,
+            reference_message: None,
+            is_not_logged: false,
             excerpt: Excerpt::of(text, &(start..end)),
         }
     }

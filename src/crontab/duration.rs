@@ -1,6 +1,6 @@
 //! Durations in values of job settings: `90s`, `30m`, `2h`, `1d`, `1h30m`.
 
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::excerpt::{found, found_value};
 use crate::schedule::{DurationFault, DurationForm, duration_text, parse_duration, unit_in_lower_case};
 
@@ -9,13 +9,13 @@ pub(super) const LONGEST: u32 = 36_525 * 86_400;
 
 const EXPECTED: &str = "a duration such as 90s, 30m, 2h or 1h30m";
 
-/// Reads a duration of at least `least` seconds. The complaint's span is an offset into `text`.
-pub(super) fn read(text: &[u8], least: u32) -> Result<u32, Complaint> {
-    let no_duration = || Complaint::new(0..text.len(), format!("expected {EXPECTED}, found {}", found_value(text)));
+/// Reads a duration of at least `least` seconds. The problem's span is an offset into `text`.
+pub(super) fn read(text: &[u8], least: u32) -> Result<u32, LineProblem> {
+    let no_duration = || LineProblem::new(0..text.len(), format!("expected {EXPECTED}, found {}", found_value(text)));
     let beyond = |bound: &str, seconds: u32| {
         let limit = duration_text(seconds);
         let message = format!("expected a duration of at {bound} {limit}, found {}", found_value(text));
-        Complaint::new(0..text.len(), message)
+        LineProblem::new(0..text.len(), message)
     };
     let seconds = match parse_duration(text, DurationForm::Sum) {
         Ok(seconds) => u32::try_from(seconds).ok().filter(|seconds| *seconds <= LONGEST),
@@ -27,7 +27,7 @@ pub(super) fn read(text: &[u8], least: u32) -> Result<u32, Complaint> {
         Err(DurationFault::NoUnit(_)) => return Err(no_duration()),
         Err(DurationFault::MisplacedUnit(at)) => {
             let message = format!("expected units in the order d, h, m, s, each once, found {}", found(&text[at..=at]));
-            return Err(Complaint::new(at..at + 1, message).help("write 1h30m, not 30m1h"));
+            return Err(LineProblem::new(at..at + 1, message).help("write 1h30m, not 30m1h"));
         }
         Err(DurationFault::UnknownUnit(at)) => return Err(unknown_unit(text, at)),
     };
@@ -44,23 +44,23 @@ pub(super) fn read(text: &[u8], least: u32) -> Result<u32, Complaint> {
 ///
 /// What was expected and what was found.
 pub fn parse(text: &str) -> Result<u32, String> {
-    read(text.as_bytes(), 0).map_err(|complaint| complaint.message)
+    read(text.as_bytes(), 0).map_err(|problem| problem.message)
 }
 
 /// About a byte that should be a unit and is none.
-fn unknown_unit(text: &[u8], at: usize) -> Complaint {
+fn unknown_unit(text: &[u8], at: usize) -> LineProblem {
     let word = text[at..].iter().take_while(|byte| !byte.is_ascii_digit()).count();
-    let complaint = Complaint::new(
+    let problem = LineProblem::new(
         at..at + word,
         format!("expected one of the units d, h, m and s after a number, found {}", found(&text[at..at + word])),
     );
     match text[at] {
-        b' ' | b'\t' => complaint.help("write a duration without blanks: 1h30m"),
-        b'w' | b'W' => complaint.help("write weeks as days: 7d"),
-        b'.' | b',' => complaint.help("write whole numbers: 1h30m, not 1.5h"),
+        b' ' | b'\t' => problem.help("write a duration without blanks: 1h30m"),
+        b'w' | b'W' => problem.help("write weeks as days: 7d"),
+        b'.' | b',' => problem.help("write whole numbers: 1h30m, not 1.5h"),
         letter => match unit_in_lower_case(letter) {
-            Some(unit) => complaint.help(format!("write the letter {unit}")),
-            None => complaint,
+            Some(unit) => problem.help(format!("write the letter {unit}")),
+            None => problem,
         },
     }
 }
@@ -114,11 +114,11 @@ mod tests {
             ("36525d1s", 0..8, "expected a duration of at most 36525d, found 36525d1s"),
             ("99999999999999999999s", 0..21, "expected a duration of at most 36525d, found 99999999999999999999s"),
         ] {
-            let complaint = read(text.as_bytes(), 0).unwrap_err();
-            assert_eq!((complaint.span, complaint.message.as_str()), (span, message), "{text}");
+            let problem = read(text.as_bytes(), 0).unwrap_err();
+            assert_eq!((problem.span, problem.message.as_str()), (span, message), "{text}");
         }
-        let complaint = read(b"0s", 1).unwrap_err();
-        assert_eq!(complaint.message, "expected a duration of at least 1s, found 0s");
+        let problem = read(b"0s", 1).unwrap_err();
+        assert_eq!(problem.message, "expected a duration of at least 1s, found 0s");
         assert!(read(b"30", 0).unwrap_err().help.unwrap().contains("30m for minutes"));
         assert!(read(b"2w", 0).unwrap_err().help.unwrap().contains("7d"));
     }

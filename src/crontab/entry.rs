@@ -2,12 +2,12 @@
 
 use super::after::Dependency;
 use super::context::Context;
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::form::Form;
 use super::line::{Cursor, is_blank, without_cr};
 use super::setting::{self, found};
 use super::store::Flags;
-use crate::schedule::{Caution, Fault, JitterKey, Kind, Schedule};
+use crate::schedule::{JitterKey, Kind, Schedule, ScheduleError, ScheduleWarning};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ pub(super) struct JobLine<'a> {
     pub command_at: usize,
 }
 
-/// Complaints are boxed, so that the result for a good line is small.
-type Read<T> = Result<T, Box<Complaint>>;
+/// Problems are boxed, so that the result for a good line is small.
+type Read<T> = Result<T, Box<LineProblem>>;
 
 /// Reads the job line whose first byte that is not blank is at `first`. `most_delay` is the RANDOM_DELAY in minutes; what is
 /// odd about the line goes to `warnings`.
@@ -46,7 +46,7 @@ pub(super) fn read<'a>(
     first: usize,
     context: &Context<'_>,
     most_delay: u32,
-    warnings: &mut Vec<Complaint>,
+    warnings: &mut Vec<LineProblem>,
 ) -> Read<JobLine<'a>> {
     // The carriage return of a CRLF line end belongs to the command, but no word ends in one.
     let words = without_cr(line);
@@ -74,10 +74,10 @@ pub(super) fn read<'a>(
         no_star(&cursor, words, schedule_text)?;
     }
     let mut flags = match cursor.peek() {
-        Some(b'-') => read_flags(&mut cursor, words).map_err(|complaint| match user {
+        Some(b'-') => read_flags(&mut cursor, words).map_err(|problem| match user {
             // The flag is one of the command that stands where the user should.
-            Some(user) if is_usual_command(user) => Box::new(complaint.help(USER_NEEDED)),
-            Some(_) | None => complaint,
+            Some(user) if is_usual_command(user) => Box::new(problem.help(USER_NEEDED)),
+            Some(_) | None => problem,
         })?,
         _ => Flags::default(),
     };
@@ -115,17 +115,17 @@ pub(super) fn without_fleet_slots(schedule: &Schedule) -> Option<&'static str> {
 const LONGEST_START: usize = u16::MAX as usize;
 
 #[cold]
-fn too_long() -> Complaint {
-    Complaint::new(0..1, format!("expected a command within the first {LONGEST_START} bytes, found none"))
+fn too_long() -> LineProblem {
+    LineProblem::new(0..1, format!("expected a command within the first {LONGEST_START} bytes, found none"))
 }
 
 /// Cautions about a schedule that begins at `at` as warnings about its line.
 #[cold]
-fn warn_of(cautions: Vec<Caution>, at: usize, warnings: &mut Vec<Complaint>) {
-    for caution in cautions.into_iter().take(MOST_CAUTIONS) {
-        let span = at + caution.span.start..at + caution.span.end;
-        let complaint = Complaint::new(span, caution.message);
-        warnings.push(Complaint { help: caution.help, ..complaint });
+fn warn_of(warnings: Vec<ScheduleWarning>, at: usize, warnings: &mut Vec<LineProblem>) {
+    for warning in warnings.into_iter().take(MOST_CAUTIONS) {
+        let span = at + warning.span.start..at + warning.span.end;
+        let problem = LineProblem::new(span, warning.message);
+        warnings.push(LineProblem { help: warning.help, ..problem });
     }
 }
 
@@ -135,12 +135,12 @@ fn read_schedule(
     jitter_key: &JitterKey<'_>,
     line: &[u8],
     first: usize,
-    warnings: &mut Vec<Complaint>,
+    warnings: &mut Vec<LineProblem>,
 ) -> Read<(Schedule, usize)> {
     let text = cursor.rest();
     let head = &text[..text.len().min(LONGEST_START)];
-    let mut cautions = Vec::new();
-    let read = Schedule::read(head, jitter_key, &mut cautions);
+    let mut warnings = Vec::new();
+    let read = Schedule::read(head, jitter_key, &mut warnings);
     let end = match &read {
         Ok((_, len)) => *len,
         Err(fault) => fault.span.end,
@@ -148,19 +148,19 @@ fn read_schedule(
     if end >= head.len() && head.len() < text.len() {
         return Err(too_long().into());
     }
-    if !cautions.is_empty() {
-        warn_of(cautions, cursor.at(), warnings);
+    if !warnings.is_empty() {
+        warn_of(warnings, cursor.at(), warnings);
     }
     read.map_err(|fault| schedule_complaint(line, first, cursor.at(), *fault).into())
 }
 
 /// What is wrong with the schedule, and what was perhaps meant.
 #[cold]
-fn schedule_complaint(line: &[u8], first: usize, at: usize, fault: Fault) -> Complaint {
-    let Fault { span, expected, found, help, bad } = fault;
+fn schedule_complaint(line: &[u8], first: usize, at: usize, fault: ScheduleError) -> LineProblem {
+    let ScheduleError { span, expected, found, help, bad } = fault;
     let span = at + span.start..at + span.end;
-    let complaint = Complaint::new(span, format!("expected {expected}, found {found}")).bad(bad);
-    Complaint { help: help.or_else(|| no_entry_at_all(&line[first..])), ..complaint }
+    let problem = LineProblem::new(span, format!("expected {expected}, found {found}")).reference_message(bad);
+    LineProblem { help: help.or_else(|| no_entry_at_all(&line[first..])), ..problem }
 }
 
 /// Help for a line that was meant as a setting.
@@ -196,13 +196,13 @@ fn dependencies(
             (Form::User, Some(_)) => {
                 let message = format!("expected the name of a job without a user, found {}", found(word));
                 let help = "in a user's own table all jobs are that user's";
-                return Err(Complaint::new(place, message).help(help).bad(BAD_TIME).into());
+                return Err(LineProblem::new(place, message).help(help).reference_message(BAD_TIME).into());
             }
             (Form::System, None) => full_name(user, job),
             (Form::System, Some(colon)) if can_be_user(&word[..colon]) => Arc::clone(job),
             (Form::System, Some(_)) => {
                 let message = format!("expected USER:NAME, found {}", found(word));
-                return Err(Complaint::new(place, message).bad(BAD_TIME).into());
+                return Err(LineProblem::new(place, message).reference_message(BAD_TIME).into());
             }
         };
         if !jobs.iter().any(|known| known.job == job) {
@@ -223,23 +223,23 @@ fn read_user(cursor: &mut Cursor<'_>, line: &[u8], schedule: Range<usize>) -> Re
     let user = cursor.word();
     let span = start..start + user.len();
     if user.is_empty() {
-        let complaint = Complaint::new(end_of(line), "expected a user and a command, found the end of the line");
-        return Err(complaint.help(USER_NEEDED).bad(BAD_USER).into());
+        let problem = LineProblem::new(end_of(line), "expected a user and a command, found the end of the line");
+        return Err(problem.help(USER_NEEDED).reference_message(BAD_USER).into());
     }
     if !can_be_user(user) {
         let help = match looks_like_field(user) {
             true => help_about_sixth_field(user, line.get(schedule).unwrap_or_default()),
             false => USER_NEEDED.to_owned(),
         };
-        return Err(Complaint::new(span, format!("expected a user name, found {}", found(user)))
+        return Err(LineProblem::new(span, format!("expected a user name, found {}", found(user)))
             .help(help)
-            .bad(BAD_USER)
+            .reference_message(BAD_USER)
             .into());
     }
     cursor.skip_blanks();
     if cursor.rest().is_empty() {
         let message = format!("expected a command after the user {}, found the end of the line", found(user));
-        return Err(Complaint::new(end_of(line), message).help(USER_NEEDED).bad(BAD_USER).into());
+        return Err(LineProblem::new(end_of(line), message).help(USER_NEEDED).reference_message(BAD_USER).into());
     }
     Ok(span)
 }
@@ -347,12 +347,12 @@ fn no_star(cursor: &Cursor<'_>, line: &[u8], schedule: &[u8]) -> Read<()> {
     let word = { *cursor }.word();
     let span = start..start + word.len();
     if word.is_empty() {
-        let complaint = Complaint::new(end_of(line), "expected a command, found the end of the line");
-        return Err(complaint.bad(BAD_COMMAND).into());
+        let problem = LineProblem::new(end_of(line), "expected a command, found the end of the line");
+        return Err(problem.reference_message(BAD_COMMAND).into());
     }
     if word.starts_with(b"*") {
-        let complaint = Complaint::new(span, format!("expected a command, found {}", found(word)));
-        return Err(complaint.help(help_about_sixth_field(word, schedule)).bad(BAD_COMMAND).into());
+        let problem = LineProblem::new(span, format!("expected a command, found {}", found(word)));
+        return Err(problem.help(help_about_sixth_field(word, schedule)).reference_message(BAD_COMMAND).into());
     }
     Ok(())
 }
@@ -369,21 +369,21 @@ fn read_flags(cursor: &mut Cursor<'_>, line: &[u8]) -> Read<Flags> {
             b"-s" => &mut flags.single,
             _ => {
                 let message = format!("expected a command or one of the flags -n, -q, -s, found {}", found(word));
-                return Err(Complaint::new(start..start + word.len(), message)
+                return Err(LineProblem::new(start..start + word.len(), message)
                     .help("each flag is a word of its own: -n -q COMMAND")
-                    .bad(BAD_OPTION)
+                    .reference_message(BAD_OPTION)
                     .into());
             }
         };
         if *flag {
             let message = format!("expected a command, found the flag {} again", found(word));
-            return Err(Complaint::new(start..start + word.len(), message).bad(BAD_OPTION).into());
+            return Err(LineProblem::new(start..start + word.len(), message).reference_message(BAD_OPTION).into());
         }
         *flag = true;
         cursor.skip_blanks();
         if cursor.rest().is_empty() {
             let message = "expected a command after the flags, found the end of the line";
-            return Err(Complaint::new(end_of(line), message).bad(BAD_COMMAND).into());
+            return Err(LineProblem::new(end_of(line), message).reference_message(BAD_COMMAND).into());
         }
     }
     Ok(flags)
@@ -395,8 +395,8 @@ fn read_command(cursor: &mut Cursor<'_>, line: &[u8], context: &Context<'_>) -> 
     let most = context.dialect.limits.command;
     if command.len() > most {
         let message = format!("expected a command of at most {most} characters, found {}", command.len());
-        let complaint = Complaint::new(command, message).help("put it in a script, and run that");
-        return Err(complaint.bad("command too long").into());
+        let problem = LineProblem::new(command, message).help("put it in a script, and run that");
+        return Err(problem.reference_message("command too long").into());
     }
     Ok(command)
 }

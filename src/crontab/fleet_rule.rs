@@ -1,6 +1,6 @@
 //! What the settings `CRON_FLEET`, `CRON_FLEET_NODES`, `CRON_FLEET_ORDER` and `CRON_FLEET_AWAY` say of an entry.
 
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::excerpt::{found, found_value};
 use crate::schedule::{LONGEST_NAME, is_name_byte};
 use std::sync::Arc;
@@ -82,7 +82,7 @@ struct Term {
 
 impl NodeSelection {
     /// Reads `LABEL+!LABEL,NAME`.
-    pub(super) fn parse(value: &[u8]) -> Result<NodeSelection, Complaint> {
+    pub(super) fn parse(value: &[u8]) -> Result<NodeSelection, LineProblem> {
         let (mut alternatives, mut at, mut terms) = (Vec::new(), 0, 0);
         for alternative in value.split(|&byte| byte == b',') {
             let mut all = Vec::new();
@@ -92,7 +92,7 @@ impl NodeSelection {
                 terms += 1;
                 if terms > MOST_TERMS {
                     let message = format!("expected at most {MOST_TERMS} names and labels, found more");
-                    return Err(Complaint::new(place, message));
+                    return Err(LineProblem::new(place, message));
                 }
                 let (word, is_excluded) = text.strip_prefix(b"!").map_or((text, false), |word| (word, true));
                 if let Some(other) = word.iter().position(|&byte| !is_name_byte(byte)) {
@@ -100,7 +100,7 @@ impl NodeSelection {
                     let what = found(value.get(other..=other).unwrap_or_default());
                     let message =
                         format!("expected names and labels of letters, digits and the characters . _ -, found {what}");
-                    return Err(Complaint::new(other..other + 1, message)
+                    return Err(LineProblem::new(other..other + 1, message)
                         .help("a comma between them means or, + means and, ! before one means not"));
                 }
                 let Some(word) = std::str::from_utf8(word).ok().filter(|word| (1..=LONGEST_NAME).contains(&word.len()))
@@ -109,7 +109,7 @@ impl NodeSelection {
                         "expected a name or label of 1 to {LONGEST_NAME} characters, found {}",
                         found_value(word)
                     );
-                    return Err(Complaint::new(place, message));
+                    return Err(LineProblem::new(place, message));
                 };
                 all.push(Term { word: word.into(), is_excluded });
             }
@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_faulty_selection_is_refused_at_its_place() {
         for (text, place) in [("", 0..0), ("a,", 2..2), ("a+b c", 3..4), ("!", 0..1), ("a,b/c", 3..4)] {
-            let complaint = NodeSelection::parse(text.as_bytes()).unwrap_err();
-            assert_eq!(complaint.span, place, "{text}");
+            let problem = NodeSelection::parse(text.as_bytes()).unwrap_err();
+            assert_eq!(problem.span, place, "{text}");
         }
         assert!(NodeSelection::parse(&b"a,".repeat(MOST_TERMS)).is_err());
     }

@@ -2,7 +2,7 @@
 //! the policy as it is at its line; entries without a setting between them share one.
 
 use super::calendar::Calendars;
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::fleet_rule::FleetMode;
 use super::form::Form;
 use super::job_setting::{JobSetting, PolicyBuilder, ROWS, unknown_calendar};
@@ -68,9 +68,9 @@ impl JobScope {
         value: &[u8],
         form: Form,
         calendars: Option<&Calendars>,
-    ) -> Option<Complaint> {
-        if let Err(complaint) = setting.set(value, &mut self.builder, form) {
-            return Some(complaint);
+    ) -> Option<LineProblem> {
+        if let Err(problem) = setting.set(value, &mut self.builder, form) {
+            return Some(problem);
         }
         if setting.is_for_next_entry {
             return None;
@@ -82,7 +82,7 @@ impl JobScope {
         }
         (setting.name == "CRON_SUCCESS" && !self.builder.policy.success.contains(0)).then(|| {
             let message = "CRON_SUCCESS has no 0: a job that exits with 0 counts as failed";
-            Complaint::new(0..value.len(), message).help("write 0 as well: CRON_SUCCESS=0,1")
+            LineProblem::new(0..value.len(), message).help("write 0 as well: CRON_SUCCESS=0,1")
         })
     }
 
@@ -101,7 +101,7 @@ impl JobScope {
 
     /// What is odd about the group of the entry in that line: another entry above it has the group with another number of runs. It is said once
     /// for each number that a table sets.
-    pub fn check_group(&mut self, line: u32, place: &Range<usize>) -> Option<Complaint> {
+    pub fn check_group(&mut self, line: u32, place: &Range<usize>) -> Option<LineProblem> {
         let Group { name, slots } = self.builder.policy.group.as_ref()?;
         let (known, other) = *self.groups.entry(Arc::clone(name)).or_insert((*slots, line));
         if known == *slots {
@@ -111,7 +111,7 @@ impl JobScope {
         let runs = |slots: u32| if slots == 1 { "1 run".to_owned() } else { format!("{slots} runs") };
         let (here, there) = (runs(*slots), runs(known));
         let message = format!("the group {name} has {here} at once here, and {there} for the entry in line {other}");
-        Some(Complaint::new(place.clone(), message).help("the smallest number holds for all of the group"))
+        Some(LineProblem::new(place.clone(), message).help("the smallest number holds for all of the group"))
     }
 
     /// Whether no job setting has come so far. Then the policy of an entry is the default, apart from its ping and flags.

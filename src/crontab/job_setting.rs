@@ -3,7 +3,7 @@
 //! A new job setting is a new row of [`ROWS`] and a field of [`Policy`].
 
 use super::calendar::Calendars;
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::duration;
 use super::excerpt::{found, found_value};
 use super::fleet_rule::{FleetAway, FleetMode, FleetOrder, NodeSelection};
@@ -31,7 +31,7 @@ pub struct JobSetting {
     pub applies: Applies,
     /// Whether it holds for the next entry only.
     pub is_for_next_entry: bool,
-    parse: fn(&[u8], &mut PolicyBuilder, Form) -> Result<(), Complaint>,
+    parse: fn(&[u8], &mut PolicyBuilder, Form) -> Result<(), LineProblem>,
     reset: fn(&mut PolicyBuilder),
 }
 
@@ -442,22 +442,22 @@ pub(super) fn row(name: &[u8]) -> Option<&'static JobSetting> {
 
 impl JobSetting {
     /// Reads a value. On an error the builder is as it was before.
-    pub(super) fn set(&self, value: &[u8], builder: &mut PolicyBuilder, form: Form) -> Result<(), Complaint> {
+    pub(super) fn set(&self, value: &[u8], builder: &mut PolicyBuilder, form: Form) -> Result<(), LineProblem> {
         if value == DEFAULT {
             (self.reset)(builder);
             return Ok(());
         }
         let used = builder.exceptions;
-        (self.parse)(value, builder, form).map_err(|mut complaint| {
+        (self.parse)(value, builder, form).map_err(|mut problem| {
             builder.exceptions = used;
-            complaint.message = format!("{}: {}", self.name, complaint.message);
-            complaint.help.get_or_insert_with(|| {
+            problem.message = format!("{}: {}", self.name, problem.message);
+            problem.help.get_or_insert_with(|| {
                 format!(
                     "allowed: {}; until it is corrected, the previous value applies, or the default ({})",
                     self.values, self.default
                 )
             });
-            complaint
+            problem
         })
     }
 
@@ -475,18 +475,18 @@ impl JobSetting {
 }
 
 /// One of a list of words.
-fn keyword<T: Copy>(value: &[u8], words: &[(&str, T)]) -> Result<T, Complaint> {
+fn keyword<T: Copy>(value: &[u8], words: &[(&str, T)]) -> Result<T, LineProblem> {
     if let Some((_, meaning)) = words.iter().find(|(word, _)| word.as_bytes() == value) {
         return Ok(*meaning);
     }
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let complaint = Complaint::new(
+    let problem = LineProblem::new(
         0..value.len(),
         format!("expected {}, found {}", join_with_or(names.iter().map(|name| (*name).to_owned())), found_value(value)),
     );
     Err(match names.iter().find(|name| is_like(value, name.as_bytes())) {
-        Some(meant) => complaint.help(format!("did you mean {meant}?")),
-        None => complaint,
+        Some(meant) => problem.help(format!("did you mean {meant}?")),
+        None => problem,
     })
 }
 
@@ -511,7 +511,7 @@ fn parts(value: &[u8]) -> impl Iterator<Item = Part<'_>> {
 }
 
 /// The first parts of a value that may have at most `N`.
-fn at_most_parts<'a, const N: usize>(value: &'a [u8], form: &str) -> Result<[Option<Part<'a>>; N], Complaint> {
+fn at_most_parts<'a, const N: usize>(value: &'a [u8], form: &str) -> Result<[Option<Part<'a>>; N], LineProblem> {
     let mut found = [None; N];
     for (index, part) in parts(value).enumerate() {
         match found.get_mut(index) {
@@ -519,7 +519,7 @@ fn at_most_parts<'a, const N: usize>(value: &'a [u8], form: &str) -> Result<[Opt
             None => {
                 let rest = part.0 - 1..value.len();
                 let message = format!("expected {form}, found more: {}", found_value(&value[rest.clone()]));
-                return Err(Complaint::new(rest, message));
+                return Err(LineProblem::new(rest, message));
             }
         }
     }
@@ -527,7 +527,7 @@ fn at_most_parts<'a, const N: usize>(value: &'a [u8], form: &str) -> Result<[Opt
 }
 
 /// A number in digits from `least` to `most`; `what` says what it counts.
-fn number((at, text): Part<'_>, least: u32, most: u32, what: &str) -> Result<u32, Complaint> {
+fn number((at, text): Part<'_>, least: u32, most: u32, what: &str) -> Result<u32, LineProblem> {
     let number = (!text.is_empty())
         .then(|| {
             text.iter().try_fold(0u32, |sum, &digit| {
@@ -538,16 +538,16 @@ fn number((at, text): Part<'_>, least: u32, most: u32, what: &str) -> Result<u32
         .flatten();
     number.filter(|number| (least..=most).contains(number)).ok_or_else(|| {
         let message = format!("expected {what} from {least} to {most}, found {}", found_value(text));
-        Complaint::new(at..at + text.len(), message)
+        LineProblem::new(at..at + text.len(), message)
     })
 }
 
-fn positive_duration(value: &[u8]) -> Result<u32, Complaint> {
+fn positive_duration(value: &[u8]) -> Result<u32, LineProblem> {
     duration::read(value, 1)
 }
 
-fn duration_part((at, text): Part<'_>, least: u32) -> Result<u32, Complaint> {
-    duration::read(text, least).map_err(|complaint| complaint.moved(at))
+fn duration_part((at, text): Part<'_>, least: u32) -> Result<u32, LineProblem> {
+    duration::read(text, least).map_err(|problem| problem.moved(at))
 }
 
 /// Whether `CRON_EXCEPT` can name a calendar so.
@@ -556,19 +556,19 @@ pub fn is_calendar_name(text: &[u8]) -> bool {
 }
 
 /// A name of a job, a group or a calendar.
-fn name(value: &[u8], what: &str) -> Result<Arc<str>, Complaint> {
+fn name(value: &[u8], what: &str) -> Result<Arc<str>, LineProblem> {
     let whole = 0..value.len();
     if let Some(at) = value.iter().position(|&byte| !is_name_byte(byte)) {
         // All bytes of a character that is not ASCII.
         let end = at + 1 + value[at + 1..].iter().take_while(|byte| **byte & 0xc0 == 0x80).count();
         let what_is = if matches!(value[at], b' ' | b'\t') { "a blank".to_owned() } else { found(&value[at..end]) };
         let message = format!("expected {what} of letters, digits and the characters . _ -, found {what_is}");
-        return Err(Complaint::new(at..end, message));
+        return Err(LineProblem::new(at..end, message));
     }
     match std::str::from_utf8(value) {
         Ok("default") => {
             let message = format!("expected {what}, found default, which is reserved and cannot be a name");
-            Err(Complaint::new(whole, message))
+            Err(LineProblem::new(whole, message))
         }
         Ok(text) if (1..=LONGEST_NAME).contains(&text.len()) => Ok(text.into()),
         Ok(_) | Err(_) => {
@@ -576,12 +576,12 @@ fn name(value: &[u8], what: &str) -> Result<Arc<str>, Complaint> {
                 0 => "nothing".to_owned(),
                 length => format!("{length} characters"),
             };
-            Err(Complaint::new(whole, format!("expected {what} of 1 to {LONGEST_NAME} characters, found {found}")))
+            Err(LineProblem::new(whole, format!("expected {what} of 1 to {LONGEST_NAME} characters, found {found}")))
         }
     }
 }
 
-fn group(value: &[u8]) -> Result<Group, Complaint> {
+fn group(value: &[u8]) -> Result<Group, LineProblem> {
     let [group, slots] = at_most_parts(value, "NAME or NAME,SLOTS")?;
     let (_, text) = group.unwrap_or_default();
     let name = name(text, "the name of a group")?;
@@ -589,7 +589,7 @@ fn group(value: &[u8]) -> Result<Group, Complaint> {
     Ok(Group { name, slots })
 }
 
-fn retry(value: &[u8]) -> Result<Retry, Complaint> {
+fn retry(value: &[u8]) -> Result<Retry, LineProblem> {
     let default = Retry::default();
     let [attempts, first, max] = at_most_parts(value, "N, N,FIRST or N,FIRST,MAX")?;
     let attempts = number(attempts.unwrap_or_default(), 0, MOST_RETRIES, "a number of retries")?;
@@ -598,7 +598,7 @@ fn retry(value: &[u8]) -> Result<Retry, Complaint> {
     Ok(Retry { attempts, first, max: max.max(first) })
 }
 
-fn exit_statuses(value: &[u8]) -> Result<ExitStatuses, Complaint> {
+fn exit_statuses(value: &[u8]) -> Result<ExitStatuses, LineProblem> {
     let mut statuses = Vec::new();
     for part in parts(value) {
         statuses.push(number(part, 0, u32::from(u8::MAX), "an exit status")? as u8);
@@ -606,7 +606,7 @@ fn exit_statuses(value: &[u8]) -> Result<ExitStatuses, Complaint> {
     Ok(ExitStatuses::of(statuses))
 }
 
-fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
+fn catch_up(value: &[u8]) -> Result<CatchUp, LineProblem> {
     let [mode, max_age] = at_most_parts(value, "none, once or all, and a duration")?;
     let (_, mode) = mode.unwrap_or_default();
     let mode = keyword(mode, &CatchUpMode::ALL)?;
@@ -614,7 +614,7 @@ fn catch_up(value: &[u8]) -> Result<CatchUp, Complaint> {
     Ok(CatchUp { mode, max_age })
 }
 
-fn exceptions(value: &[u8], builder: &mut PolicyBuilder, _: Form) -> Result<(), Complaint> {
+fn exceptions(value: &[u8], builder: &mut PolicyBuilder, _: Form) -> Result<(), LineProblem> {
     let (mut days, mut calendars) = (Vec::new(), Vec::new());
     for (index, (at, item)) in parts(value).enumerate() {
         let rest = at..value.len();
@@ -625,7 +625,7 @@ fn exceptions(value: &[u8], builder: &mut PolicyBuilder, _: Form) -> Result<(), 
         if builder.exceptions > MOST_EXCEPTIONS_OF_TABLE {
             return Err(too_many(rest, MOST_EXCEPTIONS_OF_TABLE, "dates and calendars in all of a table"));
         }
-        match exception(item).map_err(|complaint| complaint.moved(at))? {
+        match exception(item).map_err(|problem| problem.moved(at))? {
             Exception::Days(first, last) => days.push((first, last)),
             Exception::Calendar(name) if calendars.contains(&name) => {}
             Exception::Calendar(_) if calendars.len() == MOST_CALENDARS => {
@@ -638,8 +638,8 @@ fn exceptions(value: &[u8], builder: &mut PolicyBuilder, _: Form) -> Result<(), 
     Ok(())
 }
 
-fn too_many(place: Range<usize>, most: usize, what: &str) -> Complaint {
-    Complaint::new(place, format!("expected at most {most} {what}, found more"))
+fn too_many(place: Range<usize>, most: usize, what: &str) -> LineProblem {
+    LineProblem::new(place, format!("expected at most {most} {what}, found more"))
         .help("put the dates into a calendar file")
 }
 
@@ -649,7 +649,7 @@ enum Exception {
     Calendar(Arc<str>),
 }
 
-fn exception(item: &[u8]) -> Result<Exception, Complaint> {
+fn exception(item: &[u8]) -> Result<Exception, LineProblem> {
     let dots = memchr::memmem::find(item, b"..");
     if let Some((first, last)) = dots.map(|dots| (0..dots, dots + 2..item.len()))
         && (looks_like_date(&item[first.clone()]) || looks_like_date(&item[last.clone()]))
@@ -657,7 +657,7 @@ fn exception(item: &[u8]) -> Result<Exception, Complaint> {
         let (from, to) = (date(item, first)?, date(item, last)?);
         if from > to {
             let message = format!("expected the earlier date first, found {}", found(item));
-            return Err(Complaint::new(0..item.len(), message));
+            return Err(LineProblem::new(0..item.len(), message));
         }
         return Ok(Exception::Days(from, to));
     }
@@ -668,25 +668,25 @@ fn exception(item: &[u8]) -> Result<Exception, Complaint> {
     const WHAT: &str = "a date such as 2026-12-24, a range of dates or the name of a calendar";
     if item.is_empty() || matches!(item.first(), Some(b' ' | b'\t')) {
         let found = if item.is_empty() { "nothing" } else { "a blank" };
-        let complaint = Complaint::new(0..item.len().min(1), format!("expected {WHAT}, found {found}"));
-        return Err(complaint.help("separate dates and calendars by a comma without blanks"));
+        let problem = LineProblem::new(0..item.len().min(1), format!("expected {WHAT}, found {found}"));
+        return Err(problem.help("separate dates and calendars by a comma without blanks"));
     }
     if item.starts_with(b".") {
         let message = format!("expected {WHAT}, found {}", found(item));
-        return Err(Complaint::new(0..item.len(), message).help("the name of a calendar does not begin with a dot"));
+        return Err(LineProblem::new(0..item.len(), message).help("the name of a calendar does not begin with a dot"));
     }
     Ok(Exception::Calendar(name(item, "the name of a calendar")?))
 }
 
 /// The first calendar of a value that does not exist.
-pub(super) fn unknown_calendar(value: &[u8], calendars: &Calendars) -> Option<Complaint> {
+pub(super) fn unknown_calendar(value: &[u8], calendars: &Calendars) -> Option<LineProblem> {
     let (name, at, item) = parts(value).find_map(|(at, item)| match exception(item) {
         Ok(Exception::Calendar(name)) if !calendars.contains(&name) => Some((name, at, item)),
         Ok(_) | Err(_) => None,
     })?;
     let message = format!("CRON_EXCEPT: there is no calendar {name}; the entries run on its days");
     Some(
-        Complaint::new(at..at + item.len(), message)
+        LineProblem::new(at..at + item.len(), message)
             .help(format!("its dates belong into /etc/cronwheel/calendars/{name}")),
     )
 }
@@ -700,14 +700,14 @@ fn looks_like_date(text: &[u8]) -> bool {
     digits(4..5) && digits(1..3) && digits(1..3) && parts.next().is_none()
 }
 
-fn date(item: &[u8], place: Range<usize>) -> Result<Day, Complaint> {
+fn date(item: &[u8], place: Range<usize>) -> Result<Day, LineProblem> {
     let text = &item[place.clone()];
     Day::parse_iso(text).ok_or_else(|| {
-        let complaint =
-            Complaint::new(place, format!("expected a date such as 2026-12-24, found {}", found_value(text)));
+        let problem =
+            LineProblem::new(place, format!("expected a date such as 2026-12-24, found {}", found_value(text)));
         match looks_like_date(text) && text.len() == 10 && !text.contains(&b'/') {
-            true => complaint.help("there is no such date"),
-            false => complaint.help("dates are written YYYY-MM-DD, with two digits for month and day"),
+            true => problem.help("there is no such date"),
+            false => problem.help("dates are written YYYY-MM-DD, with two digits for month and day"),
         }
     })
 }
@@ -716,15 +716,15 @@ fn hook(
     value: &[u8],
     builder: &mut PolicyBuilder,
     hook: fn(&mut Hooks) -> &mut Option<Arc<[u8]>>,
-) -> Result<(), Complaint> {
+) -> Result<(), LineProblem> {
     if value.trim_ascii().is_empty() {
-        return Err(Complaint::new(0..value.len(), "expected a command, found nothing"));
+        return Err(LineProblem::new(0..value.len(), "expected a command, found nothing"));
     }
     *hook(&mut builder.policy.hooks) = Some(value.into());
     Ok(())
 }
 
-fn alert(value: &[u8]) -> Result<Alert, Complaint> {
+fn alert(value: &[u8]) -> Result<Alert, LineProblem> {
     let [failures, repeat] = at_most_parts(value, "N or N,DURATION")?;
     let failures = number(failures.unwrap_or_default(), 1, MOST_FAILURES, "a number of failures")?;
     let repeat = repeat.map(|repeat| duration_part(repeat, 1)).transpose()?;
@@ -732,7 +732,7 @@ fn alert(value: &[u8]) -> Result<Alert, Complaint> {
 }
 
 /// URLs of such services are secrets: no message shows more than the part that is wrong.
-fn ping(value: &[u8]) -> Result<Ping, Complaint> {
+fn ping(value: &[u8]) -> Result<Ping, LineProblem> {
     let (url, with_output) = match value.strip_suffix(b",output") {
         Some(url) => (url, true),
         None => (value, false),
@@ -745,28 +745,28 @@ fn ping(value: &[u8]) -> Result<Ping, Complaint> {
             _ => "another byte",
         };
         let message = format!("expected a URL of printable ASCII characters without blanks, found {what}");
-        return Err(Complaint::new(at..at + 1, message));
+        return Err(LineProblem::new(at..at + 1, message));
     };
     if text.len() > LONGEST_URL {
         let message = format!("expected a URL of at most {LONGEST_URL} characters, found {}", text.len());
-        return Err(Complaint::new(whole, message));
+        return Err(LineProblem::new(whole, message));
     }
     let Some(scheme) = ["https://", "http://"].into_iter().find(|scheme| text.starts_with(scheme)) else {
         let scheme = text.find("://").map_or(whole, |at| 0..at + "://".len());
         let message = "expected a URL that begins with https:// or http://";
-        let complaint = match &text[scheme.clone()] {
+        let problem = match &text[scheme.clone()] {
             "" => format!("{message}, found nothing"),
             other if other.contains("://") => format!("{message}, found {}", found(other.as_bytes())),
             _ => format!("{message}, found none"),
         };
-        return Err(Complaint::new(scheme, complaint));
+        return Err(LineProblem::new(scheme, problem));
     };
     let rest = &text[scheme.len()..];
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     let at = scheme.len();
     if !has_host(authority) {
         let message = format!("expected the name of a host and perhaps a port after {scheme}");
-        return Err(Complaint::new(at..at + authority.len(), message));
+        return Err(LineProblem::new(at..at + authority.len(), message));
     }
     Ok(Ping { url: text.into(), with_output })
 }
@@ -790,7 +790,7 @@ fn has_host(authority: &str) -> bool {
     is_name && port.is_none_or(is_port)
 }
 
-fn limits(value: &[u8], form: Form) -> Result<ResourceLimits, Complaint> {
+fn limits(value: &[u8], form: Form) -> Result<ResourceLimits, LineProblem> {
     const EXPECTED: &str = "nice=0..19, io=idle or io=best-effort:0..7";
     let mut limits = ResourceLimits::default();
     let mut at = 0;
@@ -805,20 +805,20 @@ fn limits(value: &[u8], form: Form) -> Result<ResourceLimits, Complaint> {
         } else if let Some(text) = item.strip_prefix(b"io=") {
             limits.io.replace(io_class(text, place.end - text.len())?).is_some()
         } else {
-            return Err(Complaint::new(place, format!("expected {EXPECTED}, found {}", found(item))));
+            return Err(LineProblem::new(place, format!("expected {EXPECTED}, found {}", found(item))));
         };
         if is_again {
             let message = format!("expected each limit once, found {} after another", found(item));
-            return Err(Complaint::new(place, message));
+            return Err(LineProblem::new(place, message));
         }
     }
     if limits == ResourceLimits::default() {
-        return Err(Complaint::new(0..value.len(), format!("expected {EXPECTED}, found nothing")));
+        return Err(LineProblem::new(0..value.len(), format!("expected {EXPECTED}, found nothing")));
     }
     Ok(limits)
 }
 
-fn nice(text: &[u8], at: usize, form: Form) -> Result<i8, Complaint> {
+fn nice(text: &[u8], at: usize, form: Form) -> Result<i8, LineProblem> {
     let least = match form {
         Form::User => 0,
         Form::System => -20,
@@ -828,18 +828,18 @@ fn nice(text: &[u8], at: usize, form: Form) -> Result<i8, Complaint> {
         .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
         .and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
     number.filter(|nice| (least..=19).contains(nice)).ok_or_else(|| {
-        let complaint = Complaint::new(
+        let problem = LineProblem::new(
             at..at + text.len(),
             format!("expected a nice value from {least} to 19, found {}", found_value(text)),
         );
         match number {
-            Some(-20..0) => complaint.help("only entries of root in system tables may have a nice value below 0"),
-            _ => complaint,
+            Some(-20..0) => problem.help("only entries of root in system tables may have a nice value below 0"),
+            _ => problem,
         }
     })
 }
 
-fn io_class(text: &[u8], at: usize) -> Result<IoClass, Complaint> {
+fn io_class(text: &[u8], at: usize) -> Result<IoClass, LineProblem> {
     match text {
         b"idle" => Ok(IoClass::Idle),
         [b'b', b'e', b's', b't', b'-', b'e', b'f', b'f', b'o', b'r', b't', b':', level @ b'0'..=b'7'] => {
@@ -847,7 +847,7 @@ fn io_class(text: &[u8], at: usize) -> Result<IoClass, Complaint> {
         }
         _ => {
             let message = format!("expected idle or best-effort:0 to best-effort:7, found {}", found_value(text));
-            Err(Complaint::new(at..at + text.len(), message))
+            Err(LineProblem::new(at..at + text.len(), message))
         }
     }
 }

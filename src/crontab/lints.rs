@@ -6,7 +6,7 @@
 
 use super::command::first_percent;
 use super::context::{Context, Machine};
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::entry::{self, JobLine};
 use super::form::Form;
 use super::line::{Cursor, is_blank};
@@ -26,7 +26,7 @@ pub(super) struct Job<'a> {
 }
 
 /// A lint of a job line. The place is in the line.
-type JobLint = fn(&Job<'_>) -> Option<Complaint>;
+type JobLint = fn(&Job<'_>) -> Option<LineProblem>;
 
 /// Lints of job lines, one for each mistake.
 const OF_JOBS: &[JobLint] = &[
@@ -59,19 +59,19 @@ pub(super) struct SettingLine<'a> {
 }
 
 /// A lint of a setting. The place is in its value.
-type SettingLint = fn(&SettingLine<'_>) -> Option<Complaint>;
+type SettingLint = fn(&SettingLine<'_>) -> Option<LineProblem>;
 
 /// Lints of settings, one for each mistake. Only the first that applies is reported.
 const OF_SETTINGS: &[SettingLint] =
     &[comment_in_value, address_of_sender, shell_that_is_not_there, reference, home_directory];
 
 /// Adds the warnings about a job line.
-pub(super) fn check_job(job: &Job<'_>, warnings: &mut Vec<Complaint>) {
+pub(super) fn check_job(job: &Job<'_>, warnings: &mut Vec<LineProblem>) {
     warnings.extend(OF_JOBS.iter().filter_map(|lint| lint(job)));
 }
 
 /// The warning about a setting.
-pub(super) fn check_setting(setting: &SettingLine<'_>) -> Option<Complaint> {
+pub(super) fn check_setting(setting: &SettingLine<'_>) -> Option<LineProblem> {
     OF_SETTINGS.iter().find_map(|lint| lint(setting))
 }
 
@@ -86,9 +86,9 @@ impl<'a> Job<'a> {
         Job { line, context, machine, shell, text }
     }
 
-    /// A complaint about bytes of the command.
-    fn in_command(&self, place: Range<usize>, message: impl Into<String>) -> Complaint {
-        Complaint::new(place, message).moved(self.line.command_at)
+    /// A problem about bytes of the command.
+    fn in_command(&self, place: Range<usize>, message: impl Into<String>) -> LineProblem {
+        LineProblem::new(place, message).moved(self.line.command_at)
     }
 
     /// The word that could be a sixth field: the user of a system table, the first word of the command of a user's.
@@ -102,7 +102,7 @@ impl<'a> Job<'a> {
 }
 
 /// `0 0 1 1 * 2027 backup`: a year, or one field too many because of seconds in front.
-fn sixth_field(job: &Job<'_>) -> Option<Complaint> {
+fn sixth_field(job: &Job<'_>) -> Option<LineProblem> {
     // Most commands begin with a path.
     if job.context.form == Form::User && job.line.command.starts_with(b"/") {
         return None;
@@ -115,11 +115,11 @@ fn sixth_field(job: &Job<'_>) -> Option<Complaint> {
         Form::User => format!("the command begins with {}, which looks like a sixth field", found(word)),
         Form::System => format!("the user here is {}, which looks like a sixth field", found(word)),
     };
-    Some(Complaint::new(place, message).help(entry::help_about_sixth_field(word, job.line.schedule_text)))
+    Some(LineProblem::new(place, message).help(entry::help_about_sixth_field(word, job.line.schedule_text)))
 }
 
 /// `0 3 * * * root backup` in a user's own table.
-fn user_in_users_table(job: &Job<'_>) -> Option<Complaint> {
+fn user_in_users_table(job: &Job<'_>) -> Option<LineProblem> {
     let command = job.line.command;
     if job.context.form == Form::System || command.starts_with(b"/") {
         return None;
@@ -143,34 +143,34 @@ fn user_in_users_table(job: &Job<'_>) -> Option<Complaint> {
 }
 
 /// A system table's line without a user, or with one that does not exist (yet).
-fn no_such_user(job: &Job<'_>) -> Option<Complaint> {
+fn no_such_user(job: &Job<'_>) -> Option<LineProblem> {
     let user = job.line.user.filter(|user| !entry::looks_like_field(user))?;
     let place = job.line.user_at..job.line.user_at + user.len();
     if entry::is_usual_command(user) {
         let message = format!("the user here is {}, which is the name of a command", found(user));
-        return Some(Complaint::new(place, message).help(entry::USER_NEEDED));
+        return Some(LineProblem::new(place, message).help(entry::USER_NEEDED));
     }
     let machine = job.machine.filter(|machine| machine.has_user(user) == Some(false))?;
     let help = match machine.has_program(user) {
         Some(true) => entry::USER_NEEDED,
         Some(false) | None => "it will run as soon as the user exists",
     };
-    Some(Complaint::new(place, format!("there is no user {}", found(user))).help(help))
+    Some(LineProblem::new(place, format!("there is no user {}", found(user))).help(help))
 }
 
 /// `0 0 30 2 1`: not never, but each Monday of February.
-fn date_of_no_year(job: &Job<'_>) -> Option<Complaint> {
+fn date_of_no_year(job: &Job<'_>) -> Option<LineProblem> {
     if !job.line.schedule.only_weekday_has_a_match() {
         return None;
     }
     let [day, month] = [2, 3].map(|index| field(job.line.schedule_text, index));
     let message = "no year has such a date: only the day of the week counts";
-    let complaint = Complaint::new(day.start..month.end, message).moved(job.line.schedule_at);
-    Some(complaint.help("correct the date, or write * as its day if only the day of the week is meant"))
+    let problem = LineProblem::new(day.start..month.end, message).moved(job.line.schedule_at);
+    Some(problem.help("correct the date, or write * as its day if only the day of the week is meant"))
 }
 
 /// `0 4 1 * sun`: not the first Sunday, but each first day of a month and each Sunday.
-fn either_day(job: &Job<'_>) -> Option<Complaint> {
+fn either_day(job: &Job<'_>) -> Option<LineProblem> {
     let schedule = &job.line.schedule;
     if !schedule.either_day_is_enough() || schedule.only_weekday_has_a_match() {
         return None;
@@ -194,7 +194,7 @@ fn either_day(job: &Job<'_>) -> Option<Complaint> {
         }
         _ => "write * in one of them, and test the other one in the command if both must match".to_owned(),
     };
-    Some(Complaint::new(place, message).moved(job.line.schedule_at).help(help).aside())
+    Some(LineProblem::new(place, message).moved(job.line.schedule_at).help(help).without_log())
 }
 
 /// The place of one of the five fields in a schedule's text.
@@ -209,7 +209,7 @@ fn field(text: &[u8], index: usize) -> Range<usize> {
 }
 
 /// `@quartz 0 0 12 1 1 * 2024` in a later year.
-fn past_year(job: &Job<'_>) -> Option<Complaint> {
+fn past_year(job: &Job<'_>) -> Option<LineProblem> {
     let schedule = &job.line.schedule;
     if !job.line.schedule_text.starts_with(b"@quartz") || schedule.never_matches() {
         return None;
@@ -221,33 +221,33 @@ fn past_year(job: &Job<'_>) -> Option<Complaint> {
     let text = job.line.schedule_text;
     let year = text.iter().rposition(|&byte| is_blank(byte)).map_or(0, |blank| blank + 1);
     let message = "this schedule never matches again: its last year is in the past";
-    let complaint = Complaint::new(year..text.len(), message).moved(job.line.schedule_at);
-    Some(complaint.help("write * for every year, or remove the entry"))
+    let problem = LineProblem::new(year..text.len(), message).moved(job.line.schedule_at);
+    Some(problem.help("write * for every year, or remove the entry"))
 }
 
 /// `date +%F`: an unescaped percent sign.
-fn standard_input(job: &Job<'_>) -> Option<Complaint> {
+fn standard_input(job: &Job<'_>) -> Option<LineProblem> {
     let at = job.text.len();
     if at == job.line.command.len() {
         return None;
     }
     let message = "what follows this % is not part of the command but its standard input";
-    Some(job.in_command(at..at + 1, message).help("write \\% for a percent sign").aside())
+    Some(job.in_command(at..at + 1, message).help("write \\% for a percent sign").without_log())
 }
 
 /// `backup # every night`: the comment is a part of the command.
-fn trailing_comment(job: &Job<'_>) -> Option<Complaint> {
+fn trailing_comment(job: &Job<'_>) -> Option<LineProblem> {
     let text = job.text;
     memchr::memchr(b'#', text)?;
     let mut before = None;
     for (at, byte) in unquoted(text) {
         let begins_word = at == 0 || before.is_some_and(|(place, byte)| place + 1 == at && is_blank(byte));
         if byte == b'#' && begins_word {
-            let complaint = match at {
+            let problem = match at {
                 0 => job.in_command(0..text.len(), "the command is a comment for the shell: nothing runs"),
-                _ => job.in_command(at..text.len(), "this comment is a part of the command").aside(),
+                _ => job.in_command(at..text.len(), "this comment is a part of the command").without_log(),
             };
-            return Some(complaint.help(OWN_LINE));
+            return Some(problem.help(OWN_LINE));
         }
         before = Some((at, byte));
     }
@@ -255,7 +255,7 @@ fn trailing_comment(job: &Job<'_>) -> Option<Complaint> {
 }
 
 /// `backup &>log` where the shell is not bash: it starts the command in the background and empties the file.
-fn redirection_of_bash(job: &Job<'_>) -> Option<Complaint> {
+fn redirection_of_bash(job: &Job<'_>) -> Option<LineProblem> {
     let text = job.text;
     memchr::memchr(b'&', text)?;
     if !text.windows(2).any(|pair| pair == b"&>") || !is_plain_sh(job) {
@@ -271,8 +271,8 @@ fn redirection_of_bash(job: &Job<'_>) -> Option<Complaint> {
         return None;
     }
     let message = "for sh, &> is not a redirection: the command runs in the background, and the file stays empty";
-    let complaint = job.in_command(at..at + 2, message);
-    Some(complaint.help("write >FILE 2>&1, or set SHELL=/bin/bash above this entry"))
+    let problem = job.in_command(at..at + 2, message);
+    Some(problem.help("write >FILE 2>&1, or set SHELL=/bin/bash above this entry"))
 }
 
 /// Whether the shell of a job is one that knows no `&>`.
@@ -284,7 +284,7 @@ fn is_plain_sh(job: &Job<'_>) -> bool {
 }
 
 /// A blank that was copied from a page, and that the shell takes for a letter.
-fn no_break_space(job: &Job<'_>) -> Option<Complaint> {
+fn no_break_space(job: &Job<'_>) -> Option<LineProblem> {
     let text = job.text;
     find_odd_character(text)?;
     let mut rest = unquoted(text).filter(|(_, byte)| !byte.is_ascii());
@@ -316,7 +316,7 @@ fn unquoted(text: &[u8]) -> impl Iterator<Item = (usize, u8)> + '_ {
 }
 
 /// `MAILTO=root # the admin`: a setting goes to the end of its line.
-fn comment_in_value(setting: &SettingLine<'_>) -> Option<Complaint> {
+fn comment_in_value(setting: &SettingLine<'_>) -> Option<LineProblem> {
     let value = setting.value;
     // A command has the shell's comments.
     if setting.is_literal || matches!(setting.meaning, Meaning::Job(_)) {
@@ -324,11 +324,11 @@ fn comment_in_value(setting: &SettingLine<'_>) -> Option<Complaint> {
     }
     let at = value.windows(2).position(|pair| matches!(pair, [b' ' | b'\t', b'#']))? + 1;
     let comment = value.get(at..).unwrap_or_default();
-    Some(Complaint::new(at..value.len(), format!("{} is a part of the value", found(comment))).help(OWN_LINE))
+    Some(LineProblem::new(at..value.len(), format!("{} is a part of the value", found(comment))).help(OWN_LINE))
 }
 
 /// A MAILFROM that no mail is sent from.
-fn address_of_sender(setting: &SettingLine<'_>) -> Option<Complaint> {
+fn address_of_sender(setting: &SettingLine<'_>) -> Option<LineProblem> {
     let is_expanded = setting.are_addresses_expanded && setting.value.contains(&b'$');
     if setting.name != b"MAILFROM" || is_expanded {
         return None;
@@ -337,7 +337,7 @@ fn address_of_sender(setting: &SettingLine<'_>) -> Option<Complaint> {
 }
 
 /// A SHELL without a path, or that is not installed.
-fn shell_that_is_not_there(setting: &SettingLine<'_>) -> Option<Complaint> {
+fn shell_that_is_not_there(setting: &SettingLine<'_>) -> Option<LineProblem> {
     let value = setting.value;
     if setting.name != b"SHELL" || value.is_empty() || matches!(value, [b'$' | b'~' | b'`', ..]) {
         return None;
@@ -346,12 +346,12 @@ fn shell_that_is_not_there(setting: &SettingLine<'_>) -> Option<Complaint> {
     if !value.starts_with(b"/") {
         let message =
             format!("expected the path of a shell, found {}: the jobs below it cannot be started", found(value));
-        return Some(Complaint::new(place, message).help("write the whole path, for example /bin/bash"));
+        return Some(LineProblem::new(place, message).help("write the whole path, for example /bin/bash"));
     }
     let machine = setting.machine?;
     (machine.has_program(value) == Some(false)).then(|| {
         let message = format!("there is no program {}: the jobs below it cannot be started", found(value));
-        Complaint::new(place, message).help("install it, or write SHELL=/bin/sh")
+        LineProblem::new(place, message).help("install it, or write SHELL=/bin/sh")
     })
 }
 
@@ -360,7 +360,7 @@ const USUAL_VARIABLES: &[&[u8]] =
     &[b"PATH", b"HOME", b"USER", b"LOGNAME", b"SHELL", b"PWD", b"HOSTNAME", b"LANG", b"MAILTO", b"TMPDIR"];
 
 /// `PATH=$PATH:/opt/bin`, `LOG=$HOME/log`, `TODAY=$(date)`: nothing is expanded in a setting.
-fn reference(setting: &SettingLine<'_>) -> Option<Complaint> {
+fn reference(setting: &SettingLine<'_>) -> Option<LineProblem> {
     if setting.is_literal || is_expanded_later(setting) {
         return None;
     }
@@ -370,16 +370,16 @@ fn reference(setting: &SettingLine<'_>) -> Option<Complaint> {
         Some(at..at + length)
     })?;
     let text = found(value.get(place.clone()).unwrap_or_default());
-    let complaint = Complaint::new(place.clone(), format!("nothing is expanded in a setting: {text} stays as it is"));
+    let problem = LineProblem::new(place.clone(), format!("nothing is expanded in a setting: {text} stays as it is"));
     if setting.name == b"PATH" {
         let rest = String::from_utf8_lossy(value).replace("${PATH}", "$PATH").replace("$PATH", USUAL_PATH);
         return Some(match rest.contains('$') || rest.contains('`') {
-            true => complaint.help("write all directories out, separated by colons"),
-            false => complaint.help(format!("write all directories out: PATH={}", found(rest.as_bytes()))),
+            true => problem.help("write all directories out, separated by colons"),
+            false => problem.help(format!("write all directories out: PATH={}", found(rest.as_bytes()))),
         });
     }
     Some(
-        complaint.help(
+        problem.help(
             "write the value itself, or let the command set it; single quotes around the value say that it is meant",
         ),
     )
@@ -427,7 +427,7 @@ fn reference_length(text: &[u8], setting: &SettingLine<'_>) -> Option<usize> {
 const SHORTEST_NAME: usize = 3;
 
 /// `BACKUP=~/backup`: only a shell knows `~`.
-fn home_directory(setting: &SettingLine<'_>) -> Option<Complaint> {
+fn home_directory(setting: &SettingLine<'_>) -> Option<LineProblem> {
     if setting.is_literal || matches!(setting.meaning, Meaning::Job(_) | Meaning::Recipients) {
         return None;
     }
@@ -444,16 +444,16 @@ fn home_directory(setting: &SettingLine<'_>) -> Option<Complaint> {
         }
         false => is_home(value).then_some(0)?,
     };
-    let complaint = Complaint::new(at..at + 1, "nothing is expanded in a setting: ~ stays as it is");
+    let problem = LineProblem::new(at..at + 1, "nothing is expanded in a setting: ~ stays as it is");
     Some(
-        complaint.help(
+        problem.help(
             "write the whole path, for example /home/ann/bin; single quotes around the value say that it is meant",
         ),
     )
 }
 
 /// `TZ=Europe/Berlin` above entries without a CRON_TZ: they are due in the system's zone all the same. The place is in the value.
-pub(super) fn zone_of_jobs(value: &[u8], context: &Context<'_>) -> Option<Complaint> {
+pub(super) fn zone_of_jobs(value: &[u8], context: &Context<'_>) -> Option<LineProblem> {
     let zones = context.known.zones;
     let text = std::str::from_utf8(value.strip_prefix(b":").unwrap_or(value)).ok().filter(|text| !text.is_empty())?;
     let zone = zones.named(text)?;
@@ -464,7 +464,7 @@ pub(super) fn zone_of_jobs(value: &[u8], context: &Context<'_>) -> Option<Compla
     let message =
         format!("TZ is only a variable of the jobs: those below it are due in the system's zone, {}", system.name());
     let help = format!("CRON_TZ={} lets them be due in that zone", found(value));
-    Some(Complaint::new(0..value.len(), message).help(help))
+    Some(LineProblem::new(0..value.len(), message).help(help))
 }
 
 /// Whether an entry is due at another moment in another zone: its hour is not `*`.

@@ -2,7 +2,7 @@
 
 use super::after::{Dependencies, MOST_JOBS_OF_TABLE};
 use super::context::{Context, Machine};
-use super::diagnostic::{Complaint, Diagnostic, Severity};
+use super::diagnostic::{Diagnostic, LineProblem, Severity};
 use super::entry::{self, JobLine};
 
 use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
@@ -156,7 +156,7 @@ pub struct Parser<'a> {
     /// Whether there is a NUL in this piece.
     has_nul: bool,
     has_warned_of_crlf: bool,
-    /// The complaint about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
+    /// The problem about the unknown zone that holds now, if it is listed, and how many entries do not run because of it.
     zoneless: Option<(Option<usize>, usize)>,
     /// The value of the last SHELL.
     shell: Option<Vec<u8>>,
@@ -325,7 +325,7 @@ impl<'a> Parser<'a> {
         let most = self.context.dialect.limits.bytes(self.context.form);
         let message = format!("expected a table of at most {most} bytes, found more: nothing of it runs");
         let line = Line { number: 1, text: &head, length: head.len(), ended: true };
-        self.error(&line, Complaint::new(0..1, message));
+        self.error(&line, LineProblem::new(0..1, message));
     }
 
     fn read_lines(&mut self, piece: &[u8]) -> Result<(), OutOfMemory> {
@@ -393,9 +393,9 @@ impl<'a> Parser<'a> {
             return self.too_long(&line.cut());
         }
         match self.unusable(line) {
-            Some(complaint) => {
+            Some(problem) => {
                 self.jobs.end_unusable(line.text);
-                self.fault(line, complaint)?;
+                self.fault(line, problem)?;
             }
             None => self.usable_line(line)?,
         }
@@ -410,7 +410,7 @@ impl<'a> Parser<'a> {
         }
         self.jobs.end_unusable(line.text);
         let message = format!("expected a line of at most {LONGEST_LINE} bytes, found {}", line.length);
-        self.fault(line, Complaint::new(0..1, message))
+        self.fault(line, LineProblem::new(0..1, message))
     }
 
     fn usable_line(&mut self, line: &Line<'_>) -> Result<(), Stop> {
@@ -424,28 +424,31 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The complaint about a line that is unusable whatever its kind.
-    fn unusable(&self, line: &Line<'_>) -> Option<Complaint> {
+    /// The problem about a line that is unusable whatever its kind.
+    fn unusable(&self, line: &Line<'_>) -> Option<LineProblem> {
         if line.number == 1 && line.text.starts_with(BYTE_ORDER_MARK) {
             return Some(
-                Complaint::new(0..BYTE_ORDER_MARK.len(), "the file starts with a byte order mark")
+                LineProblem::new(0..BYTE_ORDER_MARK.len(), "the file starts with a byte order mark")
                     .help("save the file as UTF-8 without a byte order mark (BOM)")
-                    .bad(NO_ENTRY),
+                    .reference_message(NO_ENTRY),
             );
         }
         if line.text.ends_with(b"\r") && line.text.iter().all(|&byte| is_blank(byte) || byte == b'\r') {
             let end = line.text.len();
             return Some(
-                Complaint::new(end - 1..end, "expected a minute from 0 to 59, found a carriage return")
+                LineProblem::new(end - 1..end, "expected a minute from 0 to 59, found a carriage return")
                     .help("convert the file, for example with: sed -i 's/\\r$//' FILE")
-                    .bad(NO_ENTRY),
+                    .reference_message(NO_ENTRY),
             );
         }
         if !self.has_nul {
             return None;
         }
         let at = memchr::memchr(0, line.text)?;
-        Some(Complaint::new(at..at + 1, "expected text, found a NUL byte").help("save the file as plain text in UTF-8"))
+        Some(
+            LineProblem::new(at..at + 1, "expected text, found a NUL byte")
+                .help("save the file as plain text in UTF-8"),
+        )
     }
 
     /// Warns about the way a line ends.
@@ -453,20 +456,20 @@ impl<'a> Parser<'a> {
         if line.text.ends_with(b"\r") && !self.has_warned_of_crlf {
             self.has_warned_of_crlf = true;
             let at = line.text.len() - 1;
-            let complaint = Complaint::new(
+            let problem = LineProblem::new(
                 at..at + 1,
                 "the lines of this file end in CRLF, and the carriage return is part of a command",
             )
             .help("convert the file, for example with: sed -i 's/\\r$//' FILE");
-            self.warn(line, complaint);
+            self.warn(line, problem);
         }
         // Every reference implementation lets a comment or blanks go without.
         if !line.ended && !is_comment_or_blank(line.text) {
             let end = line.text.len();
-            let complaint = Complaint::new(end..end, "missing newline before the end of the file")
+            let problem = LineProblem::new(end..end, "missing newline before the end of the file")
                 .help("crontab refuses such a table; the daemon reads its last line all the same")
-                .bad(NO_NEWLINE);
-            self.error(line, complaint);
+                .reference_message(NO_NEWLINE);
+            self.error(line, problem);
         }
     }
 
@@ -477,34 +480,34 @@ impl<'a> Parser<'a> {
         let context = Context { host: fleet.map_or(self.context.host, |fleet| fleet.key), ..*self.context };
         let job = match entry::read(line.text, first, &context, self.scope.delay, &mut warnings) {
             Ok(job) => job,
-            Err(complaint) => {
+            Err(problem) => {
                 // The error is reported once, not again by each entry that waits for this one.
                 if let (Some(name), Form::User) = (next.name, self.context.form) {
                     self.dependencies.note_faulty(name)?;
                 }
-                return self.fault(line, *complaint);
+                return self.fault(line, *problem);
             }
         };
         if self.environment.is_too_large() {
             let message =
                 format!("expected an environment of at most {LARGEST_ENVIRONMENT} bytes for this entry, found more");
             let help = "the settings above it count, each as NAME=VALUE and a byte for its end";
-            return self.fault(line, Complaint::new(first..first + 1, message).help(help));
+            return self.fault(line, LineProblem::new(first..first + 1, message).help(help));
         }
         if self.dependencies.is_full(job.after.len()) {
             let message =
                 format!("expected at most {MOST_JOBS_OF_TABLE} names after @after in all of a table, found more");
-            return self.fault(line, Complaint::new(schedule_place(&job), message));
+            return self.fault(line, LineProblem::new(schedule_place(&job), message));
         }
         if self.jobs.is_of_fleet()
             && let Some(what) = entry::without_fleet_slots(&job.schedule)
         {
-            let complaint = Complaint::new(
+            let problem = LineProblem::new(
                 schedule_place(&job),
                 format!("expected a schedule with times for CRON_FLEET=one, found {what}"),
             );
             return self
-                .fault(line, complaint.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
+                .fault(line, problem.help("write CRON_FLEET=each above this entry, so that each machine runs it"));
         }
         self.count_entry(line)?;
         let shell = self.shell.as_deref();
@@ -565,7 +568,7 @@ impl<'a> Parser<'a> {
         line: u32,
         job: &JobLine<'_>,
         ping: Option<Ping>,
-        warnings: &mut Vec<Complaint>,
+        warnings: &mut Vec<LineProblem>,
     ) -> Option<Arc<Policy>> {
         if self.jobs.is_unset() && ping.is_none() && !job.flags.single {
             return None;
@@ -575,8 +578,8 @@ impl<'a> Parser<'a> {
         let is_unprivileged = self.context.form == Form::User || user != b"root";
         if is_unprivileged && self.jobs.has_negative_nice() {
             let message = format!("the nice value of CRON_LIMITS has no effect on entries of {}", setting::found(user));
-            let complaint = Complaint::new(place.clone(), message);
-            warnings.push(complaint.help("only entries of root may have a nice value below 0"));
+            let problem = LineProblem::new(place.clone(), message);
+            warnings.push(problem.help("only entries of root may have a nice value below 0"));
         }
         let variant = Variant {
             is_single: job.flags.single,
@@ -596,7 +599,7 @@ impl<'a> Parser<'a> {
         line: &Line<'_>,
         job: &JobLine<'_>,
         name: &Arc<str>,
-        warnings: &mut Vec<Complaint>,
+        warnings: &mut Vec<LineProblem>,
     ) -> Result<Option<Arc<str>>, OutOfMemory> {
         let full_name = match self.context.form {
             Form::User => Arc::clone(name),
@@ -606,8 +609,8 @@ impl<'a> Parser<'a> {
             return Ok(Some(full_name));
         };
         let message = format!("the name {full_name} is already used in line {other}");
-        let complaint = Complaint::new(schedule_place(job), message);
-        warnings.push(complaint.help("this entry gets a name that is derived from its command"));
+        let problem = LineProblem::new(schedule_place(job), message);
+        warnings.push(problem.help("this entry gets a name that is derived from its command"));
         Ok(None)
     }
 
@@ -625,11 +628,11 @@ impl<'a> Parser<'a> {
         if self.zone_of_jobs.is_some()
             && lints::depends_on_zone(job.schedule_text)
             && let Some(ZoneOfJobs { line, text, value }) = self.zone_of_jobs.take()
-            && let Some(complaint) = lints::zone_of_jobs(text.get(value.clone()).unwrap_or_default(), self.context)
+            && let Some(problem) = lints::zone_of_jobs(text.get(value.clone()).unwrap_or_default(), self.context)
         {
             self.is_out_of_order = true;
             self.list(Severity::Warning, || {
-                let Complaint { span, message, help, .. } = complaint.moved(value.start);
+                let LineProblem { span, message, help, .. } = problem.moved(value.start);
                 Diagnostic::new(Severity::Warning, line, &text, span, &message, help)
             });
         }
@@ -639,21 +642,21 @@ impl<'a> Parser<'a> {
         &mut self,
         line: &Line<'_>,
         first: usize,
-        assignment: Result<Assignment, Complaint>,
+        assignment: Result<Assignment, LineProblem>,
     ) -> Result<(), Stop> {
         self.within(line, self.context.dialect.limits.user_settings, self.setting_lines, "settings")?;
         let Assignment { name, value } = match assignment {
             Ok(assignment) => assignment,
-            Err(complaint) => return self.fault(line, complaint.moved(first).bad(NO_ENTRY)),
+            Err(problem) => return self.fault(line, problem.moved(first).reference_message(NO_ENTRY)),
         };
         let (name, value) = (first + name.start..first + name.end, first + value.start..first + value.end);
         let length = name.len() + 1 + value.len();
         if length > LONGEST_SETTING {
             let message = format!("expected NAME=VALUE of at most {LONGEST_SETTING} bytes, found {length}");
-            return self.fault(line, Complaint::new(name, message).help("the entries below it run without it"));
+            return self.fault(line, LineProblem::new(name, message).help("the entries below it run without it"));
         }
-        if let Some(complaint) = setting::name_complaint(&line.text[name.clone()], name.clone()) {
-            self.warn(line, complaint);
+        if let Some(problem) = setting::name_complaint(&line.text[name.clone()], name.clone()) {
+            self.warn(line, problem);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
         if self.apply(line, meaning, value.clone()) {
@@ -689,8 +692,8 @@ impl<'a> Parser<'a> {
             machine: self.machine,
             is_set_above: &|name| self.environment.has(name),
         };
-        if let Some(complaint) = lints::check_setting(&setting) {
-            self.warn(line, complaint.moved(place));
+        if let Some(problem) = lints::check_setting(&setting) {
+            self.warn(line, problem.moved(place));
         }
         match name {
             b"SHELL" => self.shell = Some(value.get(..LONGEST_SHELL).unwrap_or(value).to_vec()),
@@ -708,44 +711,43 @@ impl<'a> Parser<'a> {
         match meaning {
             Meaning::Variable => return true,
             Meaning::Job(setting) => {
-                if let Some(complaint) = self.jobs.set(setting, value, self.context.form, self.context.known.calendars)
-                {
-                    self.warn(line, complaint.moved(at.start));
+                if let Some(problem) = self.jobs.set(setting, value, self.context.form, self.context.known.calendars) {
+                    self.warn(line, problem.moved(at.start));
                     return false;
                 }
             }
             Meaning::Delay => {
                 let delay = setting::delay(value);
                 self.scope.delay = *delay.as_ref().unwrap_or(&0);
-                if let Err(complaint) = delay {
-                    self.error(line, complaint.moved(at.start));
+                if let Err(problem) = delay {
+                    self.error(line, problem.moved(at.start));
                     return false;
                 }
             }
             Meaning::Recipients => {
                 let dialect = self.context.dialect;
-                let complaint = setting::mailto_complaint(value, dialect.address_marks);
-                let Some((is_refused, complaint)) = complaint else { return true };
+                let problem = setting::mailto_complaint(value, dialect.address_marks);
+                let Some((is_refused, problem)) = problem else { return true };
                 // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
                 if dialect.refuse_unsafe_mailto || !value.contains(&b'$') {
                     let is_error = dialect.refuse_unsafe_mailto && is_refused;
                     let severity = if is_error { Severity::Error } else { Severity::Warning };
-                    self.list(severity, || complaint.moved(at.start).at(severity, line));
+                    self.list(severity, || problem.moved(at.start).at(severity, line));
                     return false;
                 }
             }
             Meaning::Zone => {
                 self.end_zoneless();
                 (self.has_zone, self.zone_of_jobs) = (true, None);
-                let (zone, complaint) = self.zones.named(value, self.context.known.zones);
+                let (zone, problem) = self.zones.named(value, self.context.known.zones);
                 let is_unknown = matches!(zone, ZoneScope::Unknown);
                 self.scope.zone = zone;
-                let Some(complaint) = complaint.map(|complaint| complaint.moved(at.start)) else { return true };
+                let Some(problem) = problem.map(|problem| problem.moved(at.start)) else { return true };
                 if is_unknown {
-                    let place = self.error(line, complaint);
+                    let place = self.error(line, problem);
                     self.zoneless = Some((place, 0));
                 } else {
-                    self.warn(line, complaint);
+                    self.warn(line, problem);
                 }
                 return false;
             }
@@ -753,7 +755,7 @@ impl<'a> Parser<'a> {
         true
     }
 
-    /// Ends the scope of an unknown zone: completes its complaint with the number of entries that do not run.
+    /// Ends the scope of an unknown zone: completes its problem with the number of entries that do not run.
     fn end_zoneless(&mut self) {
         let Some((Some(said), entries)) = self.zoneless.take() else { return };
         let Some(diagnostic) = self.diagnostics.get_mut(said) else { return };
@@ -765,9 +767,9 @@ impl<'a> Parser<'a> {
     }
 
     /// Lists the error of a line that cannot be used. The line counts as an entry, so that the limit bounds the errors, too.
-    fn fault(&mut self, line: &Line<'_>, complaint: Complaint) -> Result<(), Stop> {
+    fn fault(&mut self, line: &Line<'_>, problem: LineProblem) -> Result<(), Stop> {
         self.count_entry(line)?;
-        self.error(line, complaint);
+        self.error(line, problem);
         Ok(())
     }
 
@@ -788,22 +790,22 @@ impl<'a> Parser<'a> {
 
     #[cold]
     fn full(&mut self, line: &Line<'_>, most: usize, what: &str) -> Stop {
-        let complaint = Complaint::new(0..1, format!("expected at most {most} {what}, found more"))
+        let problem = LineProblem::new(0..1, format!("expected at most {most} {what}, found more"))
             .help("nothing from here on runs");
         // Listed in any case, if there is memory: no other fault costs as much.
-        match push(&mut self.diagnostics, complaint.at(Severity::Error, line)) {
+        match push(&mut self.diagnostics, problem.at(Severity::Error, line)) {
             Ok(()) => Stop::Full,
             Err(OutOfMemory) => Stop::OutOfMemory,
         }
     }
 
     /// Lists an error, or counts it. Returns its index in the list.
-    fn error(&mut self, line: &Line<'_>, complaint: Complaint) -> Option<usize> {
-        self.list(Severity::Error, || complaint.at(Severity::Error, line)).then(|| self.diagnostics.len() - 1)
+    fn error(&mut self, line: &Line<'_>, problem: LineProblem) -> Option<usize> {
+        self.list(Severity::Error, || problem.at(Severity::Error, line)).then(|| self.diagnostics.len() - 1)
     }
 
-    fn warn(&mut self, line: &Line<'_>, complaint: Complaint) {
-        self.list(Severity::Warning, || complaint.at(Severity::Warning, line));
+    fn warn(&mut self, line: &Line<'_>, problem: LineProblem) {
+        self.list(Severity::Warning, || problem.at(Severity::Warning, line));
     }
 
     /// Lists a diagnostic, or counts it. Returns whether it is listed.

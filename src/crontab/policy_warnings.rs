@@ -1,6 +1,6 @@
 //! Warnings about an entry whose policy does not go with its schedule.
 
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 use super::fleet_rule::{FleetAway, FleetMode, FleetOrder};
 use super::job_setting::ROWS;
 use super::policy::{CatchUpMode, Overlap, Policy};
@@ -19,13 +19,13 @@ const RUNS: usize = 50;
 const HOUR: u32 = 3_600;
 
 /// What is odd about a policy for an entry with that schedule, which stands at `place` in its line.
-pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>, warnings: &mut Vec<Complaint>) {
+pub(super) fn of(policy: &Arc<Policy>, schedule: &Schedule, place: &Range<usize>, warnings: &mut Vec<LineProblem>) {
     if Arc::ptr_eq(policy, &Policy::shared_default()) {
         return;
     }
     let mut warn = |message: String, help: &str| {
-        let complaint = Complaint::new(place.clone(), message);
-        warnings.push(if help.is_empty() { complaint } else { complaint.help(help) });
+        let problem = LineProblem::new(place.clone(), message);
+        warnings.push(if help.is_empty() { problem } else { problem.help(help) });
     };
     without_effect(policy, schedule.kind(), &mut warn);
     if schedule.kind() == Kind::Reboot && policy.retry.attempts > 0 {

@@ -4,7 +4,7 @@
 //! have their rows in `job_setting`.
 
 use super::context::Dialect;
-use super::diagnostic::Complaint;
+use super::diagnostic::LineProblem;
 pub(super) use super::excerpt::found;
 use super::job_setting::{self, JobSetting};
 use super::line::{Cursor, is_space};
@@ -76,7 +76,7 @@ pub(super) struct Assignment {
 ///
 /// A line is a setting as soon as its first word is followed by `=`, blanks allowed between (env.c, load_env, of both
 /// reference implementations). `text` begins with the first byte that is not blank.
-pub(super) fn read(text: &[u8]) -> Option<Result<Assignment, Complaint>> {
+pub(super) fn read(text: &[u8]) -> Option<Result<Assignment, LineProblem>> {
     let mut cursor = Cursor::new(text);
     let name = read_name(&mut cursor)?;
     cursor.take_while(is_space);
@@ -102,7 +102,7 @@ fn read_name(cursor: &mut Cursor<'_>) -> Option<Range<usize>> {
 }
 
 /// What stands in a pair of quotes with nothing after it, or everything up to the last byte that is not blank.
-fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, Complaint> {
+fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, LineProblem> {
     let open = cursor.at();
     let Some(quote) = cursor.peek().filter(|&byte| is_quote(byte)) else {
         let value = cursor.rest();
@@ -114,13 +114,13 @@ fn read_value(cursor: &mut Cursor<'_>) -> Result<Range<usize>, Complaint> {
     let end = start + cursor.take_while(|byte| byte != quote).len();
     let mark = char::from(quote);
     if !cursor.take(quote) {
-        return Err(Complaint::new(open..open + 1, format!("expected a closing {mark} in this line, found none"))
+        return Err(LineProblem::new(open..open + 1, format!("expected a closing {mark} in this line, found none"))
             .help(format!("a quote that begins a value must end it: {mark}VALUE{mark}")));
     }
     cursor.take_while(is_space);
     match cursor.rest() {
         [] => Ok(start..end),
-        rest => Err(Complaint::new(
+        rest => Err(LineProblem::new(
             cursor.at()..cursor.at() + rest.len(),
             format!("expected nothing after the closing {mark}, found {}", found(rest)),
         )
@@ -159,7 +159,7 @@ pub(super) enum ZoneScope {
 const LONGEST_DELAY: u32 = 24 * 60;
 
 /// Reads a RANDOM_DELAY: minutes, 0 when empty.
-pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
+pub(super) fn delay(value: &[u8]) -> Result<u32, LineProblem> {
     let digits = std::str::from_utf8(value.trim_ascii()).ok().map(|text| text.strip_prefix('+').unwrap_or(text));
     let minutes = match digits {
         Some("") => Some(0),
@@ -167,7 +167,7 @@ pub(super) fn delay(value: &[u8]) -> Result<u32, Complaint> {
         _ => None,
     };
     minutes.filter(|&minutes| minutes <= LONGEST_DELAY).ok_or_else(|| {
-        Complaint::new(
+        LineProblem::new(
             0..value.len(),
             format!("expected a number of minutes from 0 to {LONGEST_DELAY}, found {}", found(value)),
         )
@@ -197,12 +197,12 @@ enum NamedZone {
 
 impl ZoneList {
     /// The zone that a CRON_TZ names, and what is odd about it. An unknown one is an error.
-    pub fn named(&mut self, value: &[u8], known: &dyn Zones) -> (ZoneScope, Option<Complaint>) {
+    pub fn named(&mut self, value: &[u8], known: &dyn Zones) -> (ZoneScope, Option<LineProblem>) {
         let whole = 0..value.len();
         match value {
             b"local" => return (ZoneScope::System, None),
             b"" => {
-                let odd = Complaint::new(whole, "an empty CRON_TZ means the system's time zone")
+                let odd = LineProblem::new(whole, "an empty CRON_TZ means the system's time zone")
                     .help("write CRON_TZ=local for that");
                 return (ZoneScope::System, Some(odd));
             }
@@ -218,14 +218,14 @@ impl ZoneList {
         };
         match named {
             NamedZone::Unknown => {
-                (ZoneScope::Unknown, Some(Complaint::new(whole, format!("unknown time zone {}", found(value)))))
+                (ZoneScope::Unknown, Some(LineProblem::new(whole, format!("unknown time zone {}", found(value)))))
             }
             NamedZone::Name(zone) => (ZoneScope::Named(zone), None),
             NamedZone::Rule(zone) => {
                 let message = format!("{} is not the name of a time zone but a rule for one", found(value));
-                let complaint = Complaint::new(whole, message)
+                let problem = LineProblem::new(whole, message)
                     .help("hours in a rule count westward: UTC+3 is three hours behind UTC");
-                (ZoneScope::Named(zone), Some(complaint))
+                (ZoneScope::Named(zone), Some(problem))
             }
         }
     }
@@ -262,7 +262,7 @@ fn unsafe_in_address(value: &[u8], marks: &[u8]) -> Option<usize> {
 
 /// What is wrong with a MAILTO, if it is unsafe, and whether Debian's `crontab` refuses the table because of it: it lets most of the
 /// marks begin an address, though the mail is dropped then.
-pub(super) fn mailto_complaint(value: &[u8], marks: &[u8]) -> Option<(bool, Complaint)> {
+pub(super) fn mailto_complaint(value: &[u8], marks: &[u8]) -> Option<(bool, LineProblem)> {
     let at = unsafe_in_address(value, marks)?;
     let first = value.get(at).copied().unwrap_or_default();
     let is_refused = matches!(first, b'-' | b'/') || !marks.contains(&first);
@@ -270,32 +270,32 @@ pub(super) fn mailto_complaint(value: &[u8], marks: &[u8]) -> Option<(bool, Comp
 }
 
 /// What is wrong with a MAILFROM, if it is unsafe.
-pub(super) fn mailfrom_complaint(value: &[u8], marks: &[u8]) -> Option<Complaint> {
+pub(super) fn mailfrom_complaint(value: &[u8], marks: &[u8]) -> Option<LineProblem> {
     let at = unsafe_in_address(value, marks)?;
     Some(address_complaint(value, at, marks, "MAILFROM", "it is refused, and mail is sent from the usual address"))
 }
 
-/// The complaint about the character at `at` of an address.
-fn address_complaint(value: &[u8], at: usize, marks: &[u8], name: &str, so: &str) -> Complaint {
+/// The problem about the character at `at` of an address.
+fn address_complaint(value: &[u8], at: usize, marks: &[u8], name: &str, so: &str) -> LineProblem {
     let rest = value.get(at..).unwrap_or_default();
     let character = rest.get(..first_character(rest)).unwrap_or_default();
     let message = format!("expected a mail address, found {} in it: {so}", found(character));
-    let complaint = Complaint::new(at..at + character.len(), message);
+    let problem = LineProblem::new(at..at + character.len(), message);
     match rest {
-        [b' ' | b'\t', ..] if rest.trim_ascii_start().starts_with(b"#") => complaint.help(OWN_LINE),
+        [b' ' | b'\t', ..] if rest.trim_ascii_start().starts_with(b"#") => problem.help(OWN_LINE),
         [b' ' | b'\t', ..] if name == "MAILTO" => {
-            complaint.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob")
+            problem.help("separate addresses by commas without blanks: MAILTO=ann@example.org,bob")
         }
-        [b' ' | b'\t' | b'<' | b'"', ..] => complaint.help(format!("write the address alone: {name}=ann@example.org")),
-        [b'-', ..] if at == 0 => complaint.help("an address cannot begin with -: a mailer would take it for an option"),
-        [b'/', ..] if at == 0 => complaint.help("an address cannot begin with /: a mailer would take it for a file"),
+        [b' ' | b'\t' | b'<' | b'"', ..] => problem.help(format!("write the address alone: {name}=ann@example.org")),
+        [b'-', ..] if at == 0 => problem.help("an address cannot begin with -: a mailer would take it for an option"),
+        [b'/', ..] if at == 0 => problem.help("an address cannot begin with /: a mailer would take it for a file"),
         [b'$', ..] => {
-            complaint.help(format!("nothing is expanded in a setting: write the address, {name}=ann@example.org"))
+            problem.help(format!("nothing is expanded in a setting: write the address, {name}=ann@example.org"))
         }
-        _ if at == 0 => complaint.help("an address begins with a letter or a digit"),
+        _ if at == 0 => problem.help("an address begins with a letter or a digit"),
         _ => {
             let marks = String::from_utf8_lossy(marks);
-            complaint.help(format!("letters, digits and {marks} are safe"))
+            problem.help(format!("letters, digits and {marks} are safe"))
         }
     }
 }
@@ -310,22 +310,22 @@ fn first_character(text: &[u8]) -> usize {
 }
 
 /// What is odd about a setting's name.
-pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<Complaint> {
+pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<LineProblem> {
     if name.is_empty() {
-        return Some(Complaint::new(span, "this sets a variable without a name"));
+        return Some(LineProblem::new(span, "this sets a variable without a name"));
     }
     if row(name).is_some() {
         return None;
     }
     if name.first().is_some_and(|&first| first.is_ascii_digit() || b"*@,-~".contains(&first)) {
-        let complaint = format!("this sets a variable named {}; it is not a job", found(name));
-        return Some(Complaint::new(span, complaint).help("a line is a setting when its first word is followed by ="));
+        let problem = format!("this sets a variable named {}; it is not a job", found(name));
+        return Some(LineProblem::new(span, problem).help("a line is a setting when its first word is followed by ="));
     }
     let meant = settings()
         .find(|known| misspells(name, known.as_bytes()))
         .or_else(|| settings().find(|known| misspells_long(name, known.as_bytes())))?;
     Some(
-        Complaint::new(span, format!("cron knows no setting {}, so it is only a variable of the jobs", found(name)))
+        LineProblem::new(span, format!("cron knows no setting {}, so it is only a variable of the jobs", found(name)))
             .help(format!("did you mean {meant}?")),
     )
 }
@@ -465,9 +465,9 @@ mod tests {
             ("_x", "found _ in it", "begins with a letter or a digit"),
         ] {
             let marks = DEBIAN.dialect.address_marks;
-            let (_, complaint) = mailto_complaint(value.as_bytes(), marks).expect(value);
-            assert!(complaint.message.contains(message), "{value}: {}", complaint.message);
-            assert!(complaint.help.clone().is_some_and(|text| text.contains(help)), "{value}: {:?}", complaint.help);
+            let (_, problem) = mailto_complaint(value.as_bytes(), marks).expect(value);
+            assert!(problem.message.contains(message), "{value}: {}", problem.message);
+            assert!(problem.help.clone().is_some_and(|text| text.contains(help)), "{value}: {:?}", problem.help);
         }
     }
 
@@ -568,7 +568,7 @@ mod tests {
                 let mut swapped = known.as_bytes().to_vec();
                 swapped.swap(at - 1, at);
                 for slip in [left_out, swapped].into_iter().filter(|slip| slip != known.as_bytes()) {
-                    let help = name_complaint(&slip, 0..1).and_then(|complaint| complaint.help).unwrap_or_default();
+                    let help = name_complaint(&slip, 0..1).and_then(|problem| problem.help).unwrap_or_default();
                     assert!(help.starts_with("did you mean "), "{known}: {}: {help}", String::from_utf8_lossy(&slip));
                 }
             }

@@ -366,7 +366,7 @@ fn only_the_first_faults_are_listed_and_the_others_counted() {
     let one = Unlisted { errors: 1, warnings: 0 };
     assert_eq!(one.line("t").as_deref(), Some("t: 1 more error, not listed\n"));
     assert_eq!(Unlisted::default().line("t"), None);
-    // The complaint about a zone that is not listed has nobody to be completed in.
+    // The problem about a zone that is not listed has nobody to be completed in.
     let zones: String = (0..300).map(|n| format!("CRON_TZ=No/{n}\n* * * * * root x\n")).collect();
     assert_eq!(parse(Form::System, &DEBIAN, zones.as_bytes()).unlisted.errors, 200);
 }

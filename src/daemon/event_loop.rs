@@ -12,7 +12,7 @@ use crate::executor::{ExecutorEvent, ExecutorLinkError, OldExecutor};
 use crate::report::{Ident, Level, Log, LogRecord, fields_of_start, format_count};
 use crate::schedule::{Timestamp, Zone, Zones};
 use crate::scheduler::{
-    Absence, Action, AtStop, EndReason, EntryComplaint, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest,
+    Absence, Action, AtStop, EndReason, EntryWarning, Event, FollowUp, Outcome, RunId, RunOutcome, RunRequest,
     RunResult, RunRules, SkipReason, StateChange,
 };
 use crate::sys::clock;
@@ -388,7 +388,7 @@ impl Daemon {
                 Action::Completed(upto) => self.driver.pending_completed = Some(upto),
                 Action::Jumped { seconds, caught_up } => self.log_clock_jump(seconds, caught_up),
                 Action::WasAway(absence) => self.log_absence(absence),
-                Action::Complain(complaint) => self.log_complaint(&complaint),
+                Action::WarnOfEntry(warning) => self.log_entry_warning(&warning),
                 Action::End { run, why } => self.end_run(run, why),
                 Action::FollowUp(follow_up) => self.follow_up(&follow_up),
                 Action::Conclude { run, is_mailed } => {
@@ -611,7 +611,7 @@ impl Daemon {
         self.log_event("INFO", &detail);
     }
 
-    fn log_complaint(&mut self, EntryComplaint { source, line, message }: &EntryComplaint) {
+    fn log_entry_warning(&mut self, EntryWarning { source, line, message }: &EntryWarning) {
         let line = LogLine {
             level: Level::Warning,
             user: source.name.clone(),

@@ -16,7 +16,7 @@ use std::fs::File;
 use std::path::Path;
 
 /// How long main waits for the answers of all executors together.
-const PATIENCE_MS: i64 = 2000;
+const TIMEOUT_MS: i64 = 2000;
 /// Pause before another attempt to connect to an executor.
 const RETRY_MS: i64 = 20;
 
@@ -360,7 +360,7 @@ type Connected = (Vec<(ExecutorFiles, File, JournalContent)>, Vec<OldExecutor>, 
 
 /// Sorts executors into dead ones, connected ones and those that cannot be reached.
 fn connect_all(listed: Vec<ExecutorFiles>, boot_id: &str, errors: &mut Vec<RunDirectoryError>) -> Connected {
-    let until_ms = clock::monotonic_ms() + PATIENCE_MS;
+    let until_ms = clock::monotonic_ms() + TIMEOUT_MS;
     let (mut dead, mut connected, mut left): (Vec<_>, Vec<OldExecutor>, _) = (Vec::new(), Vec::new(), listed);
     loop {
         for files in std::mem::take(&mut left) {

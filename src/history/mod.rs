@@ -14,11 +14,11 @@
 //! | `queries` | recorder | questions about the rows |
 //! | `retention` | recorder | deletes old rows |
 //! | `recorder` | recorder | the recorder itself |
-//! | `fault` | recorder | what `crond --check` reports of the database |
+//! | `check` | recorder | what `crond --check` reports of the database |
 
-pub mod event;
 #[cfg(feature = "history")]
-mod fault;
+mod check;
+pub mod event;
 pub mod journal;
 pub mod message;
 #[cfg(feature = "history")]
@@ -36,7 +36,7 @@ mod store;
 mod store_tests;
 
 #[cfg(feature = "history")]
-pub use fault::find_fault;
+pub use check::find_fault;
 #[cfg(feature = "history")]
 pub use queries::{QueryError, RowPlace, RunFilter, RunRow, StoredOutput, Viewer};
 #[cfg(feature = "history")]

@@ -4,7 +4,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`Fault`] with a suggestion |
+//! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`ScheduleError`] with a suggestion |
 //! | `fault` | errors and warnings about the text of a schedule, with their positions |
 //! | `printable` | how text of others is shown to people |
 //! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
@@ -29,7 +29,7 @@ mod days;
 mod dst_policy;
 mod duration;
 mod embedded;
-mod fault;
+mod error;
 mod fields;
 mod hint;
 mod history;
@@ -56,7 +56,7 @@ pub use dst_policy::DstPolicy;
 pub use duration::{
     DurationFault, DurationForm, distance, duration_text, parse_duration, rounded_duration, unit_in_lower_case,
 };
-pub use fault::{Caution, Fault};
+pub use error::{ScheduleError, ScheduleWarning};
 pub use jitter::{HostKey, JitterKey, RandomValues};
 pub use nickname::nicknames;
 pub use odd_character::{character_name, find_odd_character};

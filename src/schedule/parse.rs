@@ -9,7 +9,7 @@ use super::calendar::{Form, Schedule};
 use super::days::Days;
 use super::dst_policy::DstPolicy;
 use super::duration::{DurationForm, parse_duration};
-use super::fault::{Caution, Fault};
+use super::error::{ScheduleError, ScheduleWarning};
 use super::fields::Fields;
 use super::hint;
 use super::jitter::{JitterKey, RandomValues};
@@ -29,7 +29,7 @@ pub struct Prefix {
     /// Length of the schedule in bytes, without the blank after it.
     pub len: usize,
     /// What is valid and probably not meant.
-    pub cautions: Vec<Caution>,
+    pub warnings: Vec<ScheduleWarning>,
     /// The values that are drawn for each entry.
     pub drawn: Vec<RandomValues>,
     /// A range that runs backwards, as it is written.
@@ -38,26 +38,30 @@ pub struct Prefix {
 
 impl Schedule {
     /// Parses the schedule at the beginning of `text` (no leading blanks): five fields separated by blanks, or a nickname.
-    pub fn parse_prefix(text: &[u8], jitter_key: &JitterKey<'_>) -> Result<Prefix, Fault> {
-        let (mut cautions, mut written) = (Vec::new(), Written::default());
-        let mut reader = Reader::new(text, jitter_key, &mut cautions);
+    pub fn parse_prefix(text: &[u8], jitter_key: &JitterKey<'_>) -> Result<Prefix, ScheduleError> {
+        let (mut warnings, mut written) = (Vec::new(), Written::default());
+        let mut reader = Reader::new(text, jitter_key, &mut warnings);
         reader.written = Some(&mut written);
         let schedule = reader.schedule().map_err(|fault| *fault)?;
         let len = reader.at;
-        Ok(Prefix { schedule, len, cautions, drawn: written.drawn, reversed: written.reversed })
+        Ok(Prefix { schedule, len, warnings, drawn: written.drawn, reversed: written.reversed })
     }
 
-    /// The same for loading many entries: returns the schedule and its length in bytes, and appends warnings to `cautions`,
+    /// The same for loading many entries: returns the schedule and its length in bytes, and appends warnings to `warnings`,
     /// so that only small values are copied.
     #[inline]
-    pub fn read(text: &[u8], jitter_key: &JitterKey<'_>, cautions: &mut Vec<Caution>) -> Read<(Schedule, usize)> {
-        let mut reader = Reader::new(text, jitter_key, cautions);
+    pub fn read(
+        text: &[u8],
+        jitter_key: &JitterKey<'_>,
+        warnings: &mut Vec<ScheduleWarning>,
+    ) -> Read<(Schedule, usize)> {
+        let mut reader = Reader::new(text, jitter_key, warnings);
         let schedule = reader.schedule()?;
         Ok((schedule, reader.at))
     }
 
     /// Parses a text that consists of a schedule only (leading and trailing blanks are allowed).
-    pub fn parse(text: &str, jitter_key: &JitterKey<'_>) -> Result<Prefix, Fault> {
+    pub fn parse(text: &str, jitter_key: &JitterKey<'_>) -> Result<Prefix, ScheduleError> {
         let lead = text.len() - text.trim_ascii_start().len();
         let bytes = text.trim_ascii().as_bytes();
         let shift = |span: &mut Range<usize>| *span = span.start + lead..span.end + lead;
@@ -67,17 +71,17 @@ impl Schedule {
                 rest => {
                     const END: &str = "the end of the schedule";
                     let odd = odd_character_fault(&bytes[rest..], rest, END, "bad command");
-                    Err(odd.unwrap_or_else(|| Fault {
+                    Err(odd.unwrap_or_else(|| ScheduleError {
                         span: rest..bytes.len(),
                         expected: END.to_owned(),
                         found: shown(&bytes[rest..]),
                         help: Some(hint::for_rest(bytes).to_owned()),
-                        bad: "bad command",
+                        reference_message: "bad command",
                     }))
                 }
             });
         match &mut prefix {
-            Ok(prefix) => prefix.cautions.iter_mut().for_each(|caution| shift(&mut caution.span)),
+            Ok(prefix) => prefix.warnings.iter_mut().for_each(|warning| shift(&mut warning.span)),
             Err(fault) => shift(&mut fault.span),
         }
         prefix
@@ -88,7 +92,7 @@ impl Schedule {
     /// # Errors
     ///
     /// The text does not begin with a schedule, or with more fields than one has.
-    pub fn parse_line(text: &str, jitter_key: &JitterKey<'_>) -> Result<(Prefix, usize), Fault> {
+    pub fn parse_line(text: &str, jitter_key: &JitterKey<'_>) -> Result<(Prefix, usize), ScheduleError> {
         let lead = text.len() - text.trim_ascii_start().len();
         let bytes = text.trim_ascii().as_bytes();
         if !hint::looks_like_six_fields(bytes)
@@ -102,7 +106,7 @@ impl Schedule {
 }
 
 /// Faults are boxed to keep results small.
-type Read<T> = Result<T, Box<Fault>>;
+type Read<T> = Result<T, Box<ScheduleError>>;
 
 struct Reader<'t> {
     text: &'t [u8],
@@ -114,7 +118,7 @@ struct Reader<'t> {
     days: Option<Days>,
     /// The number of random values so far in this field, so that each gets another one.
     draws: u32,
-    cautions: &'t mut Vec<Caution>,
+    warnings: &'t mut Vec<ScheduleWarning>,
     /// Index of the warning about a range whose end is before its beginning.
     reversed: Option<usize>,
     /// For descriptions of the schedule.
@@ -130,8 +134,8 @@ struct Written {
 
 impl<'t> Reader<'t> {
     #[inline]
-    fn new(text: &'t [u8], jitter_key: &'t JitterKey<'t>, cautions: &'t mut Vec<Caution>) -> Reader<'t> {
-        Reader { text, at: 0, jitter_key, unit: None, days: None, draws: 0, cautions, reversed: None, written: None }
+    fn new(text: &'t [u8], jitter_key: &'t JitterKey<'t>, warnings: &'t mut Vec<ScheduleWarning>) -> Reader<'t> {
+        Reader { text, at: 0, jitter_key, unit: None, days: None, draws: 0, warnings, reversed: None, written: None }
     }
 }
 
@@ -606,7 +610,7 @@ impl Reader<'_> {
 /// Construction of faults and warnings.
 impl Reader<'_> {
     #[cold]
-    fn fault(&self, mut span: Range<usize>, expected: &str, help: Option<String>) -> Box<Fault> {
+    fn fault(&self, mut span: Range<usize>, expected: &str, help: Option<String>) -> Box<ScheduleError> {
         if span.is_empty() {
             // What stands there is no letter and no digit, and it is what was found.
             span.end = self.field_end(span.start);
@@ -623,16 +627,16 @@ impl Reader<'_> {
             _ if self.text.get(span.start).is_some() => "a blank".to_owned(),
             _ => "the end of the line".to_owned(),
         };
-        Box::new(Fault { span, expected: expected.to_owned(), found, help, bad })
+        Box::new(ScheduleError { span, expected: expected.to_owned(), found, help, bad })
     }
 
     #[cold]
-    fn missing(&self, unit: &Unit) -> Box<Fault> {
+    fn missing(&self, unit: &Unit) -> Box<ScheduleError> {
         self.fault(self.at..self.at, unit.expectation, Some(hint::FIVE_FIELDS.to_owned()))
     }
 
     #[cold]
-    fn no_value(&self, unit: &Unit, start: usize) -> Box<Fault> {
+    fn no_value(&self, unit: &Unit, start: usize) -> Box<ScheduleError> {
         let end = match (self.word_end(start), self.field_end(start)) {
             (word, _) if word > start => word,
             (_, item) if item > start => item,
@@ -647,20 +651,20 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn trailing(&self, unit: &Unit) -> Box<Fault> {
+    fn trailing(&self, unit: &Unit) -> Box<ScheduleError> {
         let expected = format!("a blank or a comma after the {}", unit.name);
         self.fault(self.at..self.field_end(self.at), &expected, None)
     }
 
     #[cold]
-    fn lone_step(&self, unit: &Unit, start: usize, value: u32) -> Box<Fault> {
+    fn lone_step(&self, unit: &Unit, start: usize, value: u32) -> Box<ScheduleError> {
         let step = self.word(self.at + 1);
         let help = (!step.is_empty()).then(|| hint::for_lone_step(unit, value, step));
         self.fault(start..self.field_end(start), "a range or * before a step", help)
     }
 
     #[cold]
-    fn bad_step(&self, unit: &Unit, start: usize) -> Box<Fault> {
+    fn bad_step(&self, unit: &Unit, start: usize) -> Box<ScheduleError> {
         let end = self.word_end(start);
         let help = match self.text.get(start..end) {
             Some(zeros) if !zeros.is_empty() && zeros.iter().all(|byte| *byte == b'0') => {
@@ -677,8 +681,8 @@ impl Reader<'_> {
         if let Some(written) = &mut self.written {
             written.reversed.get_or_insert_with(|| range.clone());
         }
-        self.reversed = Some(self.cautions.len());
-        self.cautions.push(Caution {
+        self.reversed = Some(self.warnings.len());
+        self.warnings.push(ScheduleWarning {
             span: start..self.at,
             message: format!("the range {range} runs backwards and matches nothing"),
             help: Some(hint::for_reversed(unit, low, high)),
@@ -687,7 +691,7 @@ impl Reader<'_> {
 
     #[cold]
     fn caution_step(&mut self, start: usize, low: u32, step: u32) {
-        self.cautions.push(Caution {
+        self.warnings.push(ScheduleWarning {
             span: start..self.at,
             message: format!("the step {step} is beyond the range: only {low} matches"),
             help: Some(format!("write {low}")),
@@ -696,7 +700,7 @@ impl Reader<'_> {
 
     #[cold]
     fn caution_step_of_draw(&mut self, start: usize, step: u32) {
-        self.cautions.push(Caution {
+        self.warnings.push(ScheduleWarning {
             span: start..self.at,
             message: format!("the step {step} is beyond the range: only one random value is used"),
             help: None,
@@ -708,9 +712,9 @@ impl Reader<'_> {
     #[cold]
     fn caution_never(&mut self) {
         const NEVER: &str = "this schedule never matches";
-        match self.reversed.and_then(|index| self.cautions.get_mut(index)) {
+        match self.reversed.and_then(|index| self.warnings.get_mut(index)) {
             Some(reason) => reason.message = format!("{NEVER}: {}", reason.message),
-            None => self.cautions.push(Caution {
+            None => self.warnings.push(ScheduleWarning {
                 span: 0..self.at,
                 message: NEVER.to_owned(),
                 help: Some("there is no such date".to_owned()),
@@ -751,11 +755,16 @@ fn after_blanks(text: &[u8], at: usize) -> usize {
 
 /// The fault of a text, found at `at`, with a character in it that cannot be seen or looks like a blank.
 #[cold]
-fn odd_character_fault(found: &[u8], at: usize, expected: &str, bad: &'static str) -> Option<Fault> {
+fn odd_character_fault(
+    found: &[u8],
+    at: usize,
+    expected: &str,
+    reference_message: &'static str,
+) -> Option<ScheduleError> {
     let (start, length, name) = find_odd_character(found)?;
     let span = at + start..at + start + length;
     let help = Some("replace it by a blank, or remove it".to_owned());
-    Some(Fault { span, expected: expected.to_owned(), found: name.to_owned(), help, bad })
+    Some(ScheduleError { span, expected: expected.to_owned(), found: name.to_owned(), help, bad })
 }
 
 /// Bytes in readable form for a message, shortened.

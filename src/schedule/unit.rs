@@ -8,7 +8,7 @@ pub(super) struct Unit {
     /// Its name in messages: `minute`.
     pub name: &'static str,
     /// The message of both reference implementations for an invalid value: `bad minute`.
-    pub bad: &'static str,
+    pub reference_message: &'static str,
     /// A valid value in words: `a minute from 0 to 59`.
     pub expectation: &'static str,
     /// The lowest value that is valid.
@@ -22,20 +22,27 @@ pub(super) struct Unit {
 pub(super) const MINUTE: Unit = Unit {
     index: 0,
     name: "minute",
-    bad: "bad minute",
+    reference_message: "bad minute",
     expectation: "a minute from 0 to 59",
     min: 0,
     max: 59,
     names: &[],
 };
 
-pub(super) const HOUR: Unit =
-    Unit { index: 1, name: "hour", bad: "bad hour", expectation: "an hour from 0 to 23", min: 0, max: 23, names: &[] };
+pub(super) const HOUR: Unit = Unit {
+    index: 1,
+    name: "hour",
+    reference_message: "bad hour",
+    expectation: "an hour from 0 to 23",
+    min: 0,
+    max: 23,
+    names: &[],
+};
 
 pub(super) const DAY: Unit = Unit {
     index: 2,
     name: "day of the month",
-    bad: "bad day-of-month",
+    reference_message: "bad day-of-month",
     expectation: "a day of the month from 1 to 31",
     min: 1,
     max: 31,
@@ -45,7 +52,7 @@ pub(super) const DAY: Unit = Unit {
 pub(super) const MONTH: Unit = Unit {
     index: 3,
     name: "month",
-    bad: "bad month",
+    reference_message: "bad month",
     expectation: "a month from 1 to 12 or jan to dec",
     min: 1,
     max: 12,
@@ -55,7 +62,7 @@ pub(super) const MONTH: Unit = Unit {
 pub(super) const WEEKDAY: Unit = Unit {
     index: 4,
     name: "day of the week",
-    bad: "bad day-of-week",
+    reference_message: "bad day-of-week",
     expectation: "a day of the week from 0 to 7 or sun to sat",
     min: 0,
     max: 7,

@@ -89,7 +89,7 @@ pub enum Action {
         end_by_ms: i64,
     },
     /// Something is wrong with an entry: say so.
-    Complain(Box<EntryComplaint>),
+    WarnOfEntry(Box<EntryWarning>),
     /// Slots passed while no daemon was running: log it.
     WasAway(Absence),
     /// The clock jumped: log it.
@@ -103,7 +103,7 @@ pub enum Action {
 
 /// What is wrong with an entry because of other tables, or of others in its own that only a daemon knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EntryComplaint {
+pub struct EntryWarning {
     /// The table that the entry is in.
     pub source: Source,
     /// The line of the entry in that file, from 1.

@@ -130,7 +130,7 @@ impl Machine {
                     | Action::Notice(_)
                     | Action::Conclude { .. }
                     | Action::Skipped { .. } => {}
-                    Action::Complain(_) => {}
+                    Action::WarnOfEntry(_) => {}
                     Action::FollowUp(_)
                     | Action::ReserveRuns(_)
                     | Action::End { .. }

@@ -1,7 +1,7 @@
 //! The live entries of all crontabs and of the anacrontab: what each asks for, and when it is due. The methods only look up;
 //! `loading` and `naming` make changes.
 
-use super::action::{Action, EntryComplaint};
+use super::action::{Action, EntryWarning};
 use super::anacron::Anacron;
 use super::job_id::JobId;
 use super::jobs::{GroupKey, JobSpec, Pause};
@@ -220,13 +220,13 @@ impl Entries {
     }
 
     /// The action that says that something is wrong with an entry.
-    pub(super) fn complaint(&self, key: EntryKey, message: String) -> Option<Action> {
+    pub(super) fn entry_warning(&self, key: EntryKey, message: String) -> Option<Action> {
         let line = match key.0 {
             ANACRON => self.anacron.line_of(key.1)?,
             number => self.tables.get(number)?.line(key.1),
         };
         let source = self.source_at(key)?.clone();
-        Some(Action::Complain(Box::new(EntryComplaint { source, line, message })))
+        Some(Action::WarnOfEntry(Box::new(EntryWarning { source, line, message })))
     }
 }
 

@@ -97,7 +97,7 @@ impl Scheduler {
             let message = format!(
                 "more slots were missed than can be counted: all from {first} to {last}, at least {count}, are recorded as missed"
             );
-            actions.extend(self.entries.complaint(key, message));
+            actions.extend(self.entries.entry_warning(key, message));
         }
         if slots.is_empty() && older.is_none() {
             return;

@@ -47,7 +47,7 @@
 //! | `decide`, `turn` | calls the jobs, and what a call of them does beyond their state |
 //! | `user_requests` | manual runs, kills and pauses |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
-//! | `managed`, `naming`, `complaints` | which entries have a policy, their names, and what is wrong with them |
+//! | `managed`, `naming`, `entry_warnings` | which entries have a policy, their names, and what is wrong with them |
 //! | `leaving` | the last notices of entries that are removed while another attempt is pending |
 //! | `restore` | gives jobs back what an earlier daemon has left of them |
 //! | `missed_slots`, `late_tables` | catch-up; catch-up for tables that are first loaded after the beginning |
@@ -70,11 +70,11 @@ mod anacron;
 mod anacron_events;
 mod clock;
 mod coming;
-mod complaints;
 mod decide;
 mod due;
 mod earlier;
 mod entries;
+mod entry_warnings;
 mod environment;
 mod event;
 mod find_jobs;
@@ -128,7 +128,7 @@ mod wheel;
 mod zones;
 
 pub use crate::crontab::SharedBytes;
-pub use action::{Absence, Action, EntryComplaint, StampCause};
+pub use action::{Absence, Action, EntryWarning, StampCause};
 pub use anacron::AnacronStatus;
 pub use coming::{ComingStarts, first_start};
 pub use environment::Environment;

@@ -153,7 +153,7 @@ impl Scheduler {
         for (entry, spec) in wanted {
             let Some(id) = self.resolve((number, entry)) else { continue };
             own.push((entry, id.clone()));
-            actions.extend(self.complaint((number, entry), &id));
+            actions.extend(self.entry_warning((number, entry), &id));
             ids.insert(id.clone());
             named.specs.push((id, spec));
         }
@@ -169,7 +169,7 @@ impl Scheduler {
                 continue;
             }
             let Some(spec) = self.entries.spec_at(key) else { continue };
-            actions.extend(self.complaint(key, &id));
+            actions.extend(self.entry_warning(key, &id));
             passed.extend(gone.get(&id).cloned());
             self.note_renamed(key, &before);
             passed.insert(before.clone());
@@ -214,7 +214,7 @@ impl Scheduler {
     }
 
     /// What is to be said of an entry that has not the name that its table gives it. Of two in one table its parser has spoken.
-    fn complaint(&self, key: EntryKey, id: &JobId) -> Option<Action> {
+    fn entry_warning(&self, key: EntryKey, id: &JobId) -> Option<Action> {
         let named = match key.0 {
             ANACRON => self.entries.anacron.names_of(key.1)?.0?,
             number => {
@@ -227,7 +227,7 @@ impl Scheduler {
             "expected a name that no other job has, found {named}, which is the name of an entry of {}; this job is {id}",
             holder.path
         );
-        self.entries.complaint(key, message)
+        self.entries.entry_warning(key, message)
     }
 
     /// Gives entries of other tables the names that an unloaded table has left.

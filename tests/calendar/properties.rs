@@ -199,13 +199,13 @@ fn whatever_text_comes_the_answer_has_its_place_in_it() {
             Ok(prefix) => {
                 taken += 1;
                 assert!(prefix.len <= text.len() && text.is_char_boundary(prefix.len), "{text:?} (seed {SEED})");
-                let mut spans = prefix.cautions.iter().map(|caution| &caution.span);
+                let mut spans = prefix.warnings.iter().map(|warning| &warning.span);
                 assert!(spans.all(|span| text.get(span.clone()).is_some()), "{text:?} (seed {SEED})");
                 // The schedule ends where it says: what follows has no part in it.
                 let again = Schedule::parse_prefix(&text.as_bytes()[..prefix.len], &seed).unwrap();
                 assert_eq!(again.schedule, prefix.schedule, "{text:?} (seed {SEED})");
                 let never = prefix.schedule.never_matches();
-                assert!(!never || !prefix.cautions.is_empty(), "{text:?} never matches, unsaid (seed {SEED})");
+                assert!(!never || !prefix.warnings.is_empty(), "{text:?} never matches, unsaid (seed {SEED})");
             }
             Err(fault) => {
                 assert!(text.get(fault.span.clone()).is_some(), "{text:?}: {fault:?} (seed {SEED})");

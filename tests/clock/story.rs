@@ -15,7 +15,7 @@ const LEDGER: &str = "/run/ledger";
 const TOLD: &str = "/run/told";
 
 /// A daemon that has not reacted after so many seconds has not.
-const PATIENCE: u64 = 30;
+const TIMEOUT: u64 = 30;
 
 /// What happens at a moment of true time.
 #[derive(Clone, Copy, Debug)]
@@ -104,9 +104,9 @@ impl Machine {
                 .collect()
         };
         let mut known = states().len();
-        Deadline::seconds(PATIENCE).wait_for("all jobs to end", || {
+        Deadline::seconds(TIMEOUT).wait_for("all jobs to end", || {
             self.daemon.signal(Signal::SIGUSR1);
-            let told = Deadline::seconds(PATIENCE)
+            let told = Deadline::seconds(TIMEOUT)
                 .wait_for("the daemon's state", || Some(states()).filter(|states| states.len() > known));
             known = told.len();
             told.last().filter(|state| state.contains(", 0 started and not ended")).map(|_| ())
@@ -117,7 +117,7 @@ impl Machine {
     pub fn reacts(&self, done: impl FnOnce()) {
         let before = self.clock.times_armed();
         done();
-        Deadline::seconds(PATIENCE)
+        Deadline::seconds(TIMEOUT)
             .wait_for("the daemon to arm its timer", || (self.clock.times_armed() > before).then_some(()));
         self.wait_until_idle();
     }
@@ -142,7 +142,7 @@ impl Machine {
             Change::Restart(signal, seconds, set) => {
                 let back_at = self.clock_after(seconds);
                 self.daemon.signal(signal);
-                self.daemon.end(Deadline::seconds(PATIENCE));
+                self.daemon.end(Deadline::seconds(TIMEOUT));
                 self.clock.pass_to(back_at);
                 self.clock.set_silently(set);
                 self.daemon = start(&self.world);

@@ -12,7 +12,7 @@ fn now() -> Now {
 /// A scheduler with these tables of alice, and the warnings about them.
 struct Names {
     scheduler: Scheduler,
-    complaints: Vec<String>,
+    warnings: Vec<String>,
     is_standalone: bool,
 }
 
@@ -22,13 +22,13 @@ impl Names {
         scheduler.set_caller("alice");
         let (started, running) = (Vec::new(), Vec::new());
         scheduler.handle(Event::Begin { boot: false, completed: None, started, running, saved: Box::default() }, now());
-        Names { scheduler, complaints: Vec::new(), is_standalone }
+        Names { scheduler, warnings: Vec::new(), is_standalone }
     }
 
     fn tell(&mut self, event: Event) {
         for action in self.scheduler.handle(event, now()) {
-            if let Action::Complain(complaint) = action {
-                self.complaints.push(format!("{}:{}", complaint.source.path, complaint.line));
+            if let Action::WarnOfEntry(warning) = action {
+                self.warnings.push(format!("{}:{}", warning.source.path, warning.line));
             }
         }
     }
@@ -67,7 +67,7 @@ fn names_of(is_standalone: bool, tables: [(&str, &str); 2]) -> (BTreeMap<String,
     second.load(other.0, other.1);
     second.load(one.0, one.1);
     assert_eq!(first.names(), second.names());
-    assert_eq!(first.complaints, second.complaints);
+    assert_eq!(first.warnings, second.warnings);
     (first.names(), first)
 }
 
@@ -80,7 +80,7 @@ fn of_equal_names_the_first_table_by_path_keeps_it_and_a_warning_says_so() {
     let (names, mut live) =
         names_of(false, [("/a", "CRON_NAME=dup\n0 1 * * * one\n"), ("/b", "\nCRON_NAME=dup\n0 1 * * * two\n")]);
     assert_eq!((&*names["/a:2"], &*names["/b:3"]), ("dup", &*derived("two")));
-    assert_eq!(live.complaints, ["/b:3"]);
+    assert_eq!(live.warnings, ["/b:3"]);
     // The name is free at once when its holder is gone.
     live.unload("/a");
     assert_eq!(live.names()["/b:3"], "dup");
@@ -123,7 +123,7 @@ fn files_of_one_base_name_have_different_jobs() {
 }
 
 /// The warnings about tables of the system that are loaded before the begin.
-fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
+fn warnings(tables: &[(&str, &str)]) -> Vec<String> {
     let mut scheduler = Scheduler::new(Zone::utc(), now());
     let system = |path: &str| Source { path: path.into(), name: "*system*".into(), owner: Owner::System };
     let mut actions = Vec::new();
@@ -133,22 +133,20 @@ fn complaints(tables: &[(&str, &str)]) -> Vec<String> {
     let (started, running) = (Vec::new(), Vec::new());
     let begin = Event::Begin { boot: false, completed: None, started, running, saved: Box::default() };
     actions.extend(scheduler.handle(begin, now()));
-    let complaint = |action| match action {
-        Action::Complain(complaint) => {
-            Some(format!("{}:{} {}", complaint.source.path, complaint.line, complaint.message))
-        }
+    let warning = |action| match action {
+        Action::WarnOfEntry(warning) => Some(format!("{}:{} {}", warning.source.path, warning.line, warning.message)),
         _ => None,
     };
-    actions.into_iter().filter_map(complaint).collect()
+    actions.into_iter().filter_map(warning).collect()
 }
 
 #[test]
 fn jobs_of_other_tables_are_known_to_after_and_cycles_over_tables_are_found() {
     let base = ("/b", "CRON_NAME=base\n0 1 * * * alice x\n");
-    assert_eq!(complaints(&[("/a", "@after alice:base alice y\n"), base]), [] as [&str; 0]);
-    let [unknown] = complaints(&[("/a", "@after alice:bose alice y\n"), base]).try_into().expect("one warning");
+    assert_eq!(warnings(&[("/a", "@after alice:base alice y\n"), base]), [] as [&str; 0]);
+    let [unknown] = warnings(&[("/a", "@after alice:bose alice y\n"), base]).try_into().expect("one warning");
     assert!(unknown.starts_with("/a:1 @after: no job has the name alice:bose"), "{unknown}");
-    let cycle = complaints(&[
+    let cycle = warnings(&[
         ("/a", "CRON_NAME=one\n@after alice:two alice x\n"),
         ("/b", "CRON_NAME=two\n@after alice:one alice y\n"),
     ]);
@@ -163,14 +161,14 @@ fn a_long_chain_of_jobs_is_loaded_in_a_short_time() {
         _ => format!("CRON_NAME=n{number}\n@after alice:n{} alice x\n", number - 1),
     };
     let text: String = (0..50_000).map(entry).collect();
-    assert_eq!(complaints(&[("/a", &text)]), [] as [&str; 0]);
+    assert_eq!(warnings(&[("/a", &text)]), [] as [&str; 0]);
 }
 
 #[test]
 fn one_group_with_different_numbers_of_runs_is_a_warning() {
     let two = "CRON_GROUP=g,2\n0 1 * * * root x\n0 2 * * * root y\n";
-    assert_eq!(complaints(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
-    let found = complaints(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * root z\n")]);
+    assert_eq!(warnings(&[("/a", two), ("/b", two)]), [] as [&str; 0]);
+    let found = warnings(&[("/a", two), ("/b", "CRON_GROUP=g\n0 1 * * * root z\n")]);
     assert_eq!(
         found,
         [

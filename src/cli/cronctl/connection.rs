@@ -30,7 +30,7 @@ const LEAST_SIMILARITY: f64 = 0.7;
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const LONG_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long the recorder may take to answer at all.
-const RECORDER_PATIENCE: Duration = Duration::from_secs(5);
+const RECORDER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection to a daemon, or to its recorder.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl Connection {
 
     /// A connection to the recorder of this daemon. None: nobody answers. It may be stopped, or have just been started: that takes five seconds.
     pub(super) fn history(&self) -> Option<Connection> {
-        self.history_within(RECORDER_PATIENCE)
+        self.history_within(RECORDER_TIMEOUT)
     }
 
     /// The same, if it answers in that time.

@@ -1,10 +1,10 @@
 //! `cronctl explain`: describes a schedule in English and lists its next five runs.
 
 use super::cli::{given, value};
-use super::complaint;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::Output;
+use super::schedule_diagnostics;
 use super::source;
 use super::stderr::to_stderr;
 use super::system_state::SystemState;
@@ -79,7 +79,7 @@ fn explain_table(
         show_runs(&entry, condition, from, out)?;
         show_warnings(entry.schedule, &warnings, entry.zone, from, out)?;
     }
-    Ok(source::complain(std::slice::from_ref(&listed)))
+    Ok(source::report_errors(std::slice::from_ref(&listed)))
 }
 
 /// An explanation for JSON output.
@@ -122,7 +122,7 @@ fn explain_in_json(
     let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(found) => {
-            out.json(&fault(&complaint::sentence(&found)))?;
+            out.json(&fault(&schedule_diagnostics::sentence(&found)))?;
             return Ok(ExitStatus::Faulty);
         }
     };
@@ -171,14 +171,14 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
-            complaint::print_fault(expression, fault);
+            schedule_diagnostics::print_fault(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };
     let rest = expression.get(rest..).unwrap_or_default();
     let line = if rest.is_empty() { None } else { Some(Line::read(expression, rest, system)?) };
     if let Some(exit_status) =
-        line.as_ref().map(Line::complain).filter(|exit_status| *exit_status != ExitStatus::Success)
+        line.as_ref().map(Line::report_errors).filter(|exit_status| *exit_status != ExitStatus::Success)
     {
         return Ok(exit_status);
     }
@@ -231,7 +231,7 @@ impl Line {
     }
 
     /// Reports what is wrong with the line, or may be.
-    fn complain(&self) -> ExitStatus {
+    fn report_errors(&self) -> ExitStatus {
         for diagnostic in &self.diagnostics {
             to_stderr(&diagnostic.picture(NAME));
         }

@@ -12,7 +12,6 @@ mod calendar;
 mod call_url;
 mod check;
 mod cli;
-mod complaint;
 mod connection;
 mod error;
 mod events;
@@ -35,6 +34,7 @@ mod recorder;
 mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+mod schedule_diagnostics;
 mod screen;
 mod settings;
 mod show;

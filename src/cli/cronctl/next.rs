@@ -2,11 +2,11 @@
 
 use super::batch::{self, BatchError};
 use super::cli::{given, value};
-use super::complaint;
 use super::connection::Connection;
 use super::error::Error;
 use super::exit_status::ExitStatus;
 use super::output::Output;
+use super::schedule_diagnostics;
 use super::screen::Screen;
 use super::source::{self, Listed};
 use super::starts;
@@ -122,11 +122,11 @@ fn list_expression(
     let prefix = match Schedule::parse(expression, &jitter_key) {
         Ok(prefix) => prefix,
         Err(fault) => {
-            complaint::print_fault(expression, fault);
+            schedule_diagnostics::print_fault(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };
-    complaint::print_warnings(expression, prefix.cautions);
+    schedule_diagnostics::print_warnings(expression, prefix.warnings);
     let zone = system.system_zone();
     let entry = [Recurring::of_schedule(&prefix.schedule, zone)];
     for (at, _) in query.runs(&entry) {
@@ -166,7 +166,7 @@ fn list_tables(
             write_run(at, job.user().as_bytes(), job.command_bytes(), &screen, out)?;
         }
     }
-    Ok(source::complain(tables))
+    Ok(source::report_errors(tables))
 }
 
 /// A query in batch mode. Members are parsed separately, so that the answer to an invalid query has its id.
@@ -227,7 +227,7 @@ impl Answerer<'_> {
         let count = batch::member::<u64>(query.count, "count", "a whole number")?.unwrap_or(self.count);
         let jitter_key = JitterKey { host: self.system.host(), table: "", entry: text.as_bytes() };
         let schedule = Schedule::parse(&text, &jitter_key)
-            .map_err(|fault| BatchError::Schedule(complaint::sentence(&fault)))?
+            .map_err(|fault| BatchError::Schedule(schedule_diagnostics::sentence(&fault)))?
             .schedule;
 
         batch::begin(query.id, into);

@@ -50,7 +50,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
             Simulated::Started(_) | Simulated::Ended(_) | Simulated::Notice(_) => {}
         }
     }
-    Ok(source::complain(std::slice::from_ref(&listed)))
+    Ok(source::report_errors(std::slice::from_ref(&listed)))
 }
 
 /// The ends of a range of true time.

@@ -341,7 +341,7 @@ fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
 }
 
 /// Reports the errors in crontabs on standard error. Warnings are reported by `check` only.
-pub(super) fn complain(tables: &[Listed]) -> ExitStatus {
+pub(super) fn report_errors(tables: &[Listed]) -> ExitStatus {
     let mut exit_status = ExitStatus::Success;
     for listed in tables {
         for diagnostic in listed.diagnostics.iter().filter(|d| d.severity == Severity::Error) {

@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 const JOBS_OF_PAGE: usize = 500;
 const BYTES_OF_PAGE: usize = 256 << 10;
 /// How long a repair of a watermark is waited for. Milliseconds.
-const PATIENCE_MS: i64 = 30_000;
+const TIMEOUT_MS: i64 = 30_000;
 /// A clock that is off by more is worth a warning. Milliseconds.
 const CLOCK_NOTED_MS: i64 = 1_000;
 
@@ -145,7 +145,7 @@ impl Daemon {
         let repair = self.driver.request(|scheduler| scheduler.repair_fleet_mark(&job.id, now()));
         match repair {
             FleetRepair::Asked(was) => {
-                let give_up_ms = clock::monotonic_ms().saturating_add(PATIENCE_MS);
+                let give_up_ms = clock::monotonic_ms().saturating_add(TIMEOUT_MS);
                 let call = FleetCall::Repair { job: job.id.clone(), was, give_up_ms };
                 self.control.requests.insert(token, Request::Fleet(Box::new(call)));
             }

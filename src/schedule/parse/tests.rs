@@ -1,6 +1,6 @@
 //! The language as tables: what is taken, what it means, what is said about the rest.
 
-use crate::schedule::{DstPolicy, Fault, HostKey, JitterKey, Kind, Prefix, Schedule};
+use crate::schedule::{DstPolicy, HostKey, JitterKey, Kind, Prefix, Schedule, ScheduleError};
 
 fn jitter_key(entry: &str) -> JitterKey<'_> {
     JitterKey { host: HostKey(7), table: "alice", entry: entry.as_bytes() }
@@ -12,7 +12,7 @@ fn read(text: &str) -> Prefix {
 }
 
 #[track_caller]
-fn fault(text: &str) -> Fault {
+fn fault(text: &str) -> ScheduleError {
     match Schedule::parse(text, &jitter_key(text)) {
         Ok(prefix) => panic!("{text} was taken as {:?}", prefix.schedule),
         Err(fault) => fault,
@@ -257,16 +257,16 @@ fn odd_schedules_are_taken_with_a_caution() {
         ("0 0 L-30 2 *", 0..12, "this schedule never matches"),
         ("@quartz 0 0 0 30 2 ? *", 0..22, "this schedule never matches"),
     ] {
-        let cautions = read(text).cautions;
-        assert_eq!(cautions.len(), 1, "{text}: {cautions:?}");
-        assert_eq!((cautions[0].span.clone(), &*cautions[0].message), (at, message), "{text}");
+        let warnings = read(text).warnings;
+        assert_eq!(warnings.len(), 1, "{text}: {warnings:?}");
+        assert_eq!((warnings[0].span.clone(), &*warnings[0].message), (at, message), "{text}");
     }
-    assert_eq!(read("50-10,3 * * * *").cautions[0].help.as_deref(), Some("write 50-59,0-10 to go past the end"));
+    assert_eq!(read("50-10,3 * * * *").warnings[0].help.as_deref(), Some("write 50-59,0-10 to go past the end"));
     for text in
         ["*/59 * * * *", "0 0 31 2 1", "0 0 29 2 1", "0 0 29 2 */7", "0 0 * * */7", "@reboot", "@5", "0 0 31 * *"]
     {
         let prefix = read(text);
-        assert!(prefix.cautions.is_empty() && !prefix.schedule.never_matches(), "{text}: {:?}", prefix.cautions);
+        assert!(prefix.warnings.is_empty() && !prefix.schedule.never_matches(), "{text}: {:?}", prefix.warnings);
     }
     assert!(read("0 0 31 2 *").schedule.never_matches());
 }

@@ -1,7 +1,7 @@
 //! What buttons do: run, pause, resume, kill, check a line. Each is a POST with a JSON object.
 
 use super::app::{App, Shared};
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::check;
 use super::page::{sentence, shown, status_of};
 use crate::crontab::parse_duration;
@@ -24,7 +24,7 @@ use std::time::Duration;
 /// Most bytes of a request's body.
 const LONGEST: usize = 64 << 10;
 /// How long a client may take to send it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a pause is if nothing else is said, in seconds.
 const USUAL_PAUSE: u32 = 3_600;
 
@@ -86,7 +86,7 @@ pub async fn run(State(app): State<Shared>, body: Body) -> Response {
 pub async fn pause(State(app): State<Shared>, body: Body) -> Response {
     act(&app, body, |daemon, Pause { job, length, note }| {
         let job = daemon.shown_job(job)?;
-        let seconds = length.map_or(Ok(USUAL_PAUSE), |length| parse_duration(&length)).map_err(Fault::Wrong)?;
+        let seconds = length.map_or(Ok(USUAL_PAUSE), |length| parse_duration(&length)).map_err(PageError::Wrong)?;
         let until = Time::from(Timestamp(clock::wall().seconds.saturating_add(i64::from(seconds)))).to_string();
         let arguments = PauseArguments { jobs: vec![job.clone()], all: None, until, note };
         let Paused { paused, warning } = daemon.call("Pause", &arguments)?;
@@ -153,7 +153,7 @@ pub async fn check_line(State(app): State<Shared>, body: Body) -> Response {
 async fn act<T: DeserializeOwned + Send + 'static>(
     app: &Shared,
     body: Body,
-    act: impl FnOnce(&mut Backend, T) -> Result<String, Fault> + Send + 'static,
+    act: impl FnOnce(&mut Backend, T) -> Result<String, PageError> + Send + 'static,
 ) -> Response {
     if app.is_read_only {
         return respond(StatusCode::FORBIDDEN, "this page is read-only");
@@ -170,7 +170,7 @@ async fn act<T: DeserializeOwned + Send + 'static>(
 }
 
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response> {
-    let bytes = match tokio::time::timeout(PATIENCE, to_bytes(body, LONGEST)).await {
+    let bytes = match tokio::time::timeout(TIMEOUT, to_bytes(body, LONGEST)).await {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(_)) => return Err(respond(StatusCode::PAYLOAD_TOO_LARGE, "expected a body of at most 64 KiB")),
         Err(_) => return Err(respond(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time")),

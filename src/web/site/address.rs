@@ -1,7 +1,7 @@
 //! What handlers read of the address of a request.
 
 use super::app::Shared;
-use super::backend::Fault;
+use super::backend::PageError;
 use super::page;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
@@ -22,7 +22,7 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for PageQuery<T> {
         read.map(|Query(asked)| PageQuery(asked)).map_err(|_| {
             page::respond(
                 app,
-                Err(Fault::Wrong("the part of the address behind ? has a value that is not known".to_owned())),
+                Err(PageError::Wrong("the part of the address behind ? has a value that is not known".to_owned())),
             )
         })
     }
@@ -36,7 +36,9 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Shared> for Named<T> {
         read.map(|Path(named)| Named(named)).map_err(|_| {
             page::respond(
                 app,
-                Err(Fault::Wrong("the path of the address is not the name of a job or the number of a run".to_owned())),
+                Err(PageError::Wrong(
+                    "the path of the address is not the name of a job or the number of a run".to_owned(),
+                )),
             )
         })
     }

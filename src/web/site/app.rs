@@ -1,6 +1,6 @@
 //! What all handlers share: where the daemon is, who asks it, and the bounds of what is asked at once.
 
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::session::{Bearer, Session};
 use crate::control::{Access, JobOwner, Permission, Rights};
 use crate::profile::{Profile, ProfileName};
@@ -23,7 +23,7 @@ const STREAMS_OF_ROOT: usize = 8;
 /// Most pages that follow events. With all of these and the outputs, a quarter of the connections is left for short requests.
 const LISTENERS: usize = 40;
 /// How long a request waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How clients connect and authenticate.
 #[derive(Debug)]
@@ -129,8 +129,8 @@ impl App {
     /// The daemon does not answer or refuses, or too much is asked at once.
     pub async fn ask<T: Send + 'static>(
         self: &Arc<App>,
-        question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        question: impl FnOnce(&App, &mut Backend) -> Result<T, PageError> + Send + 'static,
+    ) -> Result<T, PageError> {
         self.ask_in_turn(&self.calls, question).await
     }
 
@@ -141,23 +141,23 @@ impl App {
     /// As [`App::ask`].
     pub async fn ask_shortly<T: Send + 'static>(
         self: &Arc<App>,
-        question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        question: impl FnOnce(&App, &mut Backend) -> Result<T, PageError> + Send + 'static,
+    ) -> Result<T, PageError> {
         self.ask_in_turn(&self.health, question).await
     }
 
     async fn ask_in_turn<T: Send + 'static>(
         self: &Arc<App>,
         places: &Semaphore,
-        question: impl FnOnce(&App, &mut Backend) -> Result<T, Fault> + Send + 'static,
-    ) -> Result<T, Fault> {
+        question: impl FnOnce(&App, &mut Backend) -> Result<T, PageError> + Send + 'static,
+    ) -> Result<T, PageError> {
         let _permit = turn(places.acquire()).await?;
         let app = Arc::clone(self);
         let answer = tokio::task::spawn_blocking(move || {
             let mut backend = Backend::open(&app.sockets)?.of_user(app.user.only.clone());
             question(&app, &mut backend)
         });
-        answer.await.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))?
+        answer.await.map_err(|_| PageError::Unexpected("the page could not be made; this is a defect".to_owned()))?
     }
 
     /// Does something that waits for files, on a thread that may wait.
@@ -168,11 +168,11 @@ impl App {
     pub async fn ask_nobody<T: Send + 'static>(
         self: &Arc<App>,
         work: impl FnOnce(&App) -> T + Send + 'static,
-    ) -> Result<T, Fault> {
+    ) -> Result<T, PageError> {
         let _permit = turn(self.calls.acquire()).await?;
         let app = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || work(&app)).await;
-        done.map_err(|_| Fault::Unexpected("the page could not be made; this is a defect".to_owned()))
+        done.map_err(|_| PageError::Unexpected("the page could not be made; this is a defect".to_owned()))
     }
 
     /// The place of large answers for programs, which is kept until the answer has been sent.
@@ -180,7 +180,7 @@ impl App {
     /// # Errors
     ///
     /// Another one is being sent all the time.
-    pub async fn export_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    pub async fn export_place(&self) -> Result<OwnedSemaphorePermit, PageError> {
         turn(Arc::clone(&self.exports).acquire_owned()).await
     }
 
@@ -189,9 +189,9 @@ impl App {
     /// # Errors
     ///
     /// There are too many.
-    pub fn listener_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    pub fn listener_place(&self) -> Result<OwnedSemaphorePermit, PageError> {
         let place = Arc::clone(&self.listeners).try_acquire_owned();
-        place.map_err(|_| Fault::Busy(format!("{LISTENERS} open pages follow events already; close one of them")))
+        place.map_err(|_| PageError::Busy(format!("{LISTENERS} open pages follow events already; close one of them")))
     }
 
     /// A place among the outputs that are followed.
@@ -199,9 +199,9 @@ impl App {
     /// # Errors
     ///
     /// There are too many.
-    pub fn stream_place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+    pub fn stream_place(&self) -> Result<OwnedSemaphorePermit, PageError> {
         let place = Arc::clone(&self.streams).try_acquire_owned();
-        place.map_err(|_| Fault::Busy("too many outputs are being followed; close one of the pages".to_owned()))
+        place.map_err(|_| PageError::Busy("too many outputs are being followed; close one of the pages".to_owned()))
     }
 
     /// What may be done with a job from here. The daemon has the last word.
@@ -229,9 +229,9 @@ impl App {
 }
 
 /// Waits for a place, not for ever.
-async fn turn<P>(place: impl Future<Output = Result<P, AcquireError>>) -> Result<P, Fault> {
-    match tokio::time::timeout(PATIENCE, place).await {
+async fn turn<P>(place: impl Future<Output = Result<P, AcquireError>>) -> Result<P, PageError> {
+    match tokio::time::timeout(TIMEOUT, place).await {
         Ok(Ok(permit)) => Ok(permit),
-        Ok(Err(_)) | Err(_) => Err(Fault::Busy("too many pages are being made at once; try again".to_owned())),
+        Ok(Err(_)) | Err(_) => Err(PageError::Busy("too many pages are being made at once; try again".to_owned())),
     }
 }

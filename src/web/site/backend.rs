@@ -17,13 +17,13 @@ use std::time::Duration;
 /// How long a reply is waited for.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the recorder may take to answer at all: a page says what else is known.
-const RECORDER_PATIENCE: Duration = Duration::from_millis(1_500);
+const RECORDER_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Running jobs among which a run is searched for that the history does not have.
 pub const MOST_RUNNING: usize = 1_000;
 
 /// Why a page cannot be shown, or something cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum PageError {
     /// No daemon answers.
     #[error("no daemon answers: {0}")]
     Down(String),
@@ -53,7 +53,7 @@ pub struct Backend {
     /// Whose jobs are asked for. None: all that this process may see.
     user: Option<String>,
     /// Why there is no history, once that is known.
-    no_history: Option<Fault>,
+    no_history: Option<PageError>,
 }
 
 impl Backend {
@@ -62,7 +62,7 @@ impl Backend {
     /// # Errors
     ///
     /// None does.
-    pub fn open(directories: &[PathBuf]) -> Result<Backend, Fault> {
+    pub fn open(directories: &[PathBuf]) -> Result<Backend, PageError> {
         let mut failure = None;
         for directory in directories {
             match Client::connect(&directory.join(CONTROL)) {
@@ -70,11 +70,11 @@ impl Backend {
                 Err(why) => failure = Some(format!("{}: {}", directory.join(CONTROL).display(), reason(&why))),
             }
         }
-        Err(Fault::Down(failure.unwrap_or_else(|| CONTROL.to_owned())))
+        Err(PageError::Down(failure.unwrap_or_else(|| CONTROL.to_owned())))
     }
 
-    fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, Fault> {
-        let failed = |why: io::Error| Fault::Down(reason(&why));
+    fn new(client: Client, directory: &Path, interface: &'static str) -> Result<Backend, PageError> {
+        let failed = |why: io::Error| PageError::Down(reason(&why));
         client.set_timeout(Some(TIMEOUT)).map_err(failed)?;
         Ok(Backend { client, directory: directory.to_owned(), interface, user: None, no_history: None })
     }
@@ -99,10 +99,10 @@ impl Backend {
     /// # Errors
     ///
     /// Only jobs of another user are shown.
-    pub fn require_shown(&self, user: &str) -> Result<(), Fault> {
+    pub fn require_shown(&self, user: &str) -> Result<(), PageError> {
         match &self.user {
             Some(wanted) if wanted != user => {
-                Err(Fault::NotFound(format!("only jobs of {} are shown here", printable(wanted.as_bytes()))))
+                Err(PageError::NotFound(format!("only jobs of {} are shown here", printable(wanted.as_bytes()))))
             }
             Some(_) | None => Ok(()),
         }
@@ -113,13 +113,13 @@ impl Backend {
     /// # Errors
     ///
     /// There is no such job, or it runs as another user.
-    pub fn shown_job(&self, name: String) -> Result<String, Fault> {
+    pub fn shown_job(&self, name: String) -> Result<String, PageError> {
         if self.user.is_none() {
             return Ok(name);
         }
         let filter = cron::Filter { jobs: Some(vec![name.clone()]), ..cron::Filter::default() };
         let job = self.jobs(filter, 1)?.pop();
-        let job = job.ok_or_else(|| Fault::NotFound(format!("there is no job {}", printable(name.as_bytes()))))?;
+        let job = job.ok_or_else(|| PageError::NotFound(format!("there is no job {}", printable(name.as_bytes()))))?;
         self.require_shown(&job.user)?;
         Ok(job.job)
     }
@@ -129,19 +129,19 @@ impl Backend {
     /// # Errors
     ///
     /// There is no such run, or it is of a job that runs as another user.
-    pub fn require_shown_run(&mut self, run: u64) -> Result<(), Fault> {
+    pub fn require_shown_run(&mut self, run: u64) -> Result<(), PageError> {
         if self.user.is_none() {
             return Ok(());
         }
         match self.history().and_then(|mut history| history.call::<Found>("Run", &history::RunArguments { run })) {
             Ok(Found { run }) => return self.require_shown(&run.user),
-            Err(Fault::NotFound(_)) => {}
+            Err(PageError::NotFound(_)) => {}
             Err(fault) => return Err(fault),
         }
         let filter = cron::Filter { state: Some("running".to_owned()), ..cron::Filter::default() };
         let jobs = self.jobs(filter, MOST_RUNNING)?;
         let is_shown = jobs.iter().flat_map(|job| &job.running).any(|going_on| going_on.run == run);
-        is_shown.then_some(()).ok_or_else(|| Fault::NotFound(format!("there is no run {run}")))
+        is_shown.then_some(()).ok_or_else(|| PageError::NotFound(format!("there is no run {run}")))
     }
 
     /// A connection to the recorder of the same daemon.
@@ -149,11 +149,11 @@ impl Backend {
     /// # Errors
     ///
     /// There is no history, and why.
-    pub fn history(&mut self) -> Result<Backend, Fault> {
+    pub fn history(&mut self) -> Result<Backend, PageError> {
         if let Some(fault) = &self.no_history {
             return Err(fault.clone());
         }
-        let why = match Client::connect_answering(&self.directory.join(HISTORY), RECORDER_PATIENCE) {
+        let why = match Client::connect_answering(&self.directory.join(HISTORY), RECORDER_TIMEOUT) {
             Ok(client) => {
                 let history = Backend::new(client, &self.directory, history::INTERFACE)?;
                 return Ok(history.of_user(self.user.clone()));
@@ -162,7 +162,7 @@ impl Backend {
         };
         let status: cron::Status = self.call("Status", &json!({}))?;
         let why = if status.history == "on" { format!("its recorder does not answer: {why}") } else { status.history };
-        let fault = Fault::NotFound(format!("there is no history: {}", printable(why.as_bytes())));
+        let fault = PageError::NotFound(format!("there is no history: {}", printable(why.as_bytes())));
         self.no_history = Some(fault.clone());
         Err(fault)
     }
@@ -172,7 +172,7 @@ impl Backend {
     /// # Errors
     ///
     /// The daemon refuses, or does not answer.
-    pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, Fault> {
+    pub fn call<T: DeserializeOwned>(&mut self, method: &str, arguments: &impl Serialize) -> Result<T, PageError> {
         self.client.call(&format!("{}.{method}", self.interface), arguments).map_err(fault)
     }
 
@@ -181,7 +181,7 @@ impl Backend {
     /// # Errors
     ///
     /// It does not answer.
-    pub fn get_info<T: DeserializeOwned>(&mut self) -> Result<T, Fault> {
+    pub fn get_info<T: DeserializeOwned>(&mut self) -> Result<T, PageError> {
         self.client.call(&format!("{}.GetInfo", service::INTERFACE), &json!({})).map_err(fault)
     }
 
@@ -196,7 +196,7 @@ impl Backend {
         method: &str,
         arguments: &impl Serialize,
         take: impl FnMut(T) -> bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), PageError> {
         self.client.call_more(&format!("{}.{method}", self.interface), arguments, take).map_err(fault)
     }
 
@@ -205,7 +205,7 @@ impl Backend {
     /// # Errors
     ///
     /// It does not answer any more.
-    pub fn another(&self) -> Result<Backend, Fault> {
+    pub fn another(&self) -> Result<Backend, PageError> {
         Ok(Backend::open(std::slice::from_ref(&self.directory))?.of_user(self.user.clone()))
     }
 
@@ -219,7 +219,7 @@ impl Backend {
     /// # Errors
     ///
     /// As [`Backend::call_more`].
-    pub fn jobs(&self, filter: cron::Filter, most: usize) -> Result<Vec<cron::Job>, Fault> {
+    pub fn jobs(&self, filter: cron::Filter, most: usize) -> Result<Vec<cron::Job>, PageError> {
         let mut found = Vec::new();
         let arguments = cron::ListArguments { filter: Some(self.filter(filter)) };
         // The rest of a long list is not waited for.
@@ -243,7 +243,7 @@ impl Backend {
         until: Timestamp,
         most: u64,
         mut take: impl FnMut(&cron::NextStart),
-    ) -> Result<Option<Timestamp>, Fault> {
+    ) -> Result<Option<Timestamp>, PageError> {
         let mut pages = NextPages::new(Some(self.filter(cron::Filter::default())), from, Some(until), most);
         while let Some(arguments) = pages.next_page() {
             self.call_more("Next", &arguments, |start: cron::NextStart| {
@@ -261,7 +261,7 @@ impl Backend {
     /// # Errors
     ///
     /// As [`Backend::call_more`].
-    pub fn status(&mut self) -> Result<cron::Status, Fault> {
+    pub fn status(&mut self) -> Result<cron::Status, PageError> {
         let status: cron::Status = self.call("Status", &json!({}))?;
         if self.user.is_none() {
             return Ok(status);
@@ -290,7 +290,7 @@ impl Backend {
     /// # Errors
     ///
     /// As [`Backend::call_more`].
-    pub fn runs(&mut self, arguments: &RunsArguments) -> Result<Vec<RunRecord>, Fault> {
+    pub fn runs(&mut self, arguments: &RunsArguments) -> Result<Vec<RunRecord>, PageError> {
         let mut found = Vec::new();
         let arguments = self.rows(arguments);
         self.call_more("Runs", &arguments, |Found { run }| {
@@ -302,26 +302,30 @@ impl Backend {
 }
 
 /// What the end of a call means for a page.
-pub fn fault(error: ClientError) -> Fault {
+pub fn fault(error: ClientError) -> PageError {
     match error {
-        ClientError::Closed => Fault::Down("the daemon has closed the connection".to_owned()),
-        ClientError::Io(why) if why.kind() == io::ErrorKind::WouldBlock => Fault::Down("no reply in time".to_owned()),
-        ClientError::Io(why) => Fault::Down(why.to_string()),
+        ClientError::Closed => PageError::Down("the daemon has closed the connection".to_owned()),
+        ClientError::Io(why) if why.kind() == io::ErrorKind::WouldBlock => {
+            PageError::Down("no reply in time".to_owned())
+        }
+        ClientError::Io(why) => PageError::Down(why.to_string()),
         ClientError::Reply(ReplyError::Refused(CallError::Cron(error))) => {
             let text = printable(error.to_string().as_bytes());
             match error {
-                cron::Error::NoSuchRun { run: 0 } => Fault::NotFound("nothing of this job runs or waits".to_owned()),
-                cron::Error::NoSuchJob { .. } | cron::Error::NoSuchRun { .. } | cron::Error::Ambiguous { .. } => {
-                    Fault::NotFound(text)
+                cron::Error::NoSuchRun { run: 0 } => {
+                    PageError::NotFound("nothing of this job runs or waits".to_owned())
                 }
-                cron::Error::NotAllowed { .. } => Fault::Denied(text),
-                cron::Error::InvalidTime { .. } => Fault::Wrong(text),
-                cron::Error::Busy { .. } | cron::Error::FleetAway { .. } => Fault::Busy(text),
+                cron::Error::NoSuchJob { .. } | cron::Error::NoSuchRun { .. } | cron::Error::Ambiguous { .. } => {
+                    PageError::NotFound(text)
+                }
+                cron::Error::NotAllowed { .. } => PageError::Denied(text),
+                cron::Error::InvalidTime { .. } => PageError::Wrong(text),
+                cron::Error::Busy { .. } | cron::Error::FleetAway { .. } => PageError::Busy(text),
             }
         }
         ClientError::Reply(ReplyError::Refused(CallError::InvalidParameter { parameter })) => {
-            Fault::Wrong(printable(parameter.as_bytes()))
+            PageError::Wrong(printable(parameter.as_bytes()))
         }
-        ClientError::Reply(error) => Fault::Unexpected(printable(error.to_string().as_bytes())),
+        ClientError::Reply(error) => PageError::Unexpected(printable(error.to_string().as_bytes())),
     }
 }

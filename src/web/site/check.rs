@@ -115,11 +115,11 @@ fn jitter_key(line: &str, host: HostKey) -> JitterKey<'_> {
 
 fn meaning(view: &View<'_>, line: &str, host: HostKey, zone: &Zone) -> Markup {
     let Ok((prefix, _)) = Schedule::parse_line(line, &jitter_key(line, host)) else { return html! {} };
-    let mut cautions = schedule::dst_warnings(&prefix.schedule, zone, view.now);
-    cautions.truncate(4);
+    let mut warnings = schedule::dst_warnings(&prefix.schedule, zone, view.now);
+    warnings.truncate(4);
     html! {
         p.words { (sentence(&schedule::explain_as_written(&prefix))) }
-        @for caution in cautions { div.diagnostic.warning { p { span.mark-held { span.sign aria-hidden="true" { "! " } "DST: " } (shown(&caution)) } } }
+        @for warning in warnings { div.diagnostic.warning { p { span.mark-held { span.sign aria-hidden="true" { "! " } "DST: " } (shown(&warning)) } } }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What programs fetch: metrics and the calendar of coming runs.
 
 use super::app::Shared;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::page;
 use crate::schedule::{Timestamp, Zone};
 use crate::sys::clock;
@@ -37,7 +37,7 @@ pub async fn metrics(State(app): State<Shared>, headers: HeaderMap) -> Response 
     let format = Format::accepted(headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()));
     let collected = match app.ask(|_, daemon| collect(daemon)).await {
         // Whoever collects them is to see that the daemon is down.
-        Err(Fault::Down(_)) => Ok(Collected::default()),
+        Err(PageError::Down(_)) => Ok(Collected::default()),
         collected => collected,
     };
     match collected {
@@ -55,11 +55,11 @@ fn send(content_type: &'static str, text: String, place: OwnedSemaphorePermit) -
     ([(header::CONTENT_TYPE, content_type)], Body::from_stream(pieces)).into_response()
 }
 
-fn refuse(fault: &Fault) -> Response {
+fn refuse(fault: &PageError) -> Response {
     (page::status_of(fault), format!("{fault}\n")).into_response()
 }
 
-fn collect(daemon: &mut Backend) -> Result<Collected, Fault> {
+fn collect(daemon: &mut Backend) -> Result<Collected, PageError> {
     let mut collected = Collected::default();
     let arguments = MetricsArguments { filter: Some(daemon.filter(Filter::default())) };
     daemon.call_more("Metrics", &arguments, |page: Metrics| {
@@ -83,9 +83,9 @@ pub async fn calendar(State(app): State<Shared>) -> Response {
 }
 
 impl Daemon for Backend {
-    type Error = Fault;
+    type Error = PageError;
 
-    fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Fault> {
+    fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, PageError> {
         std::thread::sleep(PACE);
         let mut starts = Vec::new();
         self.call_more("Next", arguments, |start: NextStart| {
@@ -95,13 +95,13 @@ impl Daemon for Backend {
         Ok(starts)
     }
 
-    fn jobs(&mut self, filter: &Filter) -> Result<Vec<NamedJob>, Fault> {
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<NamedJob>, PageError> {
         let jobs = Backend::jobs(self, filter.clone(), MOST_JOBS)?;
         Ok(jobs.into_iter().map(NamedJob::from).collect())
     }
 }
 
-fn coming_runs(daemon: &mut Backend, host: &str, zone: &Zone) -> Result<String, Fault> {
+fn coming_runs(daemon: &mut Backend, host: &str, zone: &Zone) -> Result<String, PageError> {
     let now = clock::wall().seconds;
     let mut calendar = Calendar::new(host, Timestamp(now));
     for range in days(Timestamp(now), DAYS, zone) {

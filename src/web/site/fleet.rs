@@ -1,7 +1,7 @@
 //! The fleet: its nodes, and the jobs of which each slot runs on one of them.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::page::{Nav, Page, View, job_link, sentence, shown};
 use crate::report::format_count;
 use crate::varlink::cron::{Filter, Fleet, FleetJob, FleetJobs, FleetJobsArguments, FleetNode};
@@ -18,7 +18,7 @@ const CLOCK_NOTED: f64 = 1.0;
 /// # Errors
 ///
 /// The daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, PageError> {
     let fleet: Fleet = daemon.call("Fleet", &json!({}))?;
     if fleet.name.is_none() {
         let body = html! {

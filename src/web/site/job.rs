@@ -1,7 +1,7 @@
 //! One job: what it is, when it runs, how its runs went, and what can be done with it.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::output::{self, Shown, output_box};
 use super::page::{
     Nav, Page, View, actions, class_of, job_path, outcome, outcome_of, percent_encoded, runs_table, sentence,
@@ -23,7 +23,7 @@ struct Facts {
     /// What only those see who see all of it.
     show: Option<Show>,
     why: Option<Why>,
-    runs: Result<Vec<RunRecord>, Fault>,
+    runs: Result<Vec<RunRecord>, PageError>,
     summary: Option<Summary>,
     output: Option<(u64, Shown)>,
     /// The page of runs begins behind this one.
@@ -35,7 +35,7 @@ struct Facts {
 /// # Errors
 ///
 /// There is no such job, or the daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Page, PageError> {
     let facts = collect(daemon, name, before)?;
     let view = View::of(app);
     let (_, sign) = facts.job.last.as_ref().map(|last| class_of(&last.outcome)).unwrap_or_default();
@@ -44,18 +44,18 @@ pub fn page(app: &App, daemon: &mut Backend, name: &str, before: Option<u64>) ->
     Ok(Page { is_live: true, job: Some(facts.job.job), ..Page::of(Nav::Jobs, &title, body) })
 }
 
-fn collect(daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Facts, Fault> {
+fn collect(daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Facts, PageError> {
     let show: Option<Show> = match daemon.call("Show", &JobArguments { job: name.to_owned() }) {
         Ok(show) => Some(show),
         // The user of a system table's entry sees less of it.
-        Err(Fault::Denied(_)) => None,
+        Err(PageError::Denied(_)) => None,
         Err(fault) => return Err(fault),
     };
     let job = match &show {
         Some(show) => show.job.clone(),
         None => {
             let filter = Filter { jobs: Some(vec![name.to_owned()]), ..Filter::default() };
-            daemon.jobs(filter, 1)?.pop().ok_or_else(|| Fault::NotFound(format!("there is no job {name:?}")))?
+            daemon.jobs(filter, 1)?.pop().ok_or_else(|| PageError::NotFound(format!("there is no job {name:?}")))?
         }
     };
     daemon.require_shown(&job.user)?;
@@ -67,7 +67,7 @@ fn collect(daemon: &mut Backend, name: &str, before: Option<u64>) -> Result<Fact
                 RunsArguments { job: Some(job.job.clone()), before, limit: Some(RUNS), ..RunsArguments::default() };
             match history.runs(&arguments) {
                 // The history does not know it yet.
-                Err(Fault::NotFound(_)) => Ok(Vec::new()),
+                Err(PageError::NotFound(_)) => Ok(Vec::new()),
                 runs => runs,
             }
         }

@@ -1,7 +1,7 @@
 //! All jobs: search, filter, order, pages.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::page::{Nav, Page, View, job_link, last, outcome_of, percent_encoded, schedule, shown, state};
 use crate::report::format_count;
 use crate::varlink::cron::{Filter, Job, List, ListArguments};
@@ -112,9 +112,9 @@ struct Found {
 /// # Errors
 ///
 /// The daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend, search: &Search) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend, search: &Search) -> Result<Page, PageError> {
     if [&search.q, &search.state, &search.user, &search.sort].into_iter().any(|text| text.len() > LONGEST) {
-        return Err(Fault::Wrong(format!("expected at most {LONGEST} characters to search for")));
+        return Err(PageError::Wrong(format!("expected at most {LONGEST} characters to search for")));
     }
     let mut found = find(daemon, search)?;
     add_last_runs(daemon, &mut found.jobs);
@@ -122,7 +122,7 @@ pub fn page(app: &App, daemon: &mut Backend, search: &Search) -> Result<Page, Fa
     Ok(Page { is_live: true, ..Page::of(Nav::Jobs, "Jobs", body(&view, search, &found)) })
 }
 
-fn find(daemon: &mut Backend, search: &Search) -> Result<Found, Fault> {
+fn find(daemon: &mut Backend, search: &Search) -> Result<Found, PageError> {
     let first = (search.page() - 1) * OF_PAGE;
     if search.sort.is_empty() {
         return find_in_order_of_tables(daemon, search, first);
@@ -162,7 +162,7 @@ fn find(daemon: &mut Backend, search: &Search) -> Result<Found, Fault> {
     Ok(Found { jobs, count })
 }
 
-fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) -> Result<Found, Fault> {
+fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) -> Result<Found, PageError> {
     let all = if search.is_unfiltered() { Some(daemon.status()?.entries) } else { None };
     let (mut jobs, mut count) = (Vec::new(), 0);
     for_each(daemon, search, |job| {
@@ -177,7 +177,7 @@ fn find_in_order_of_tables(daemon: &mut Backend, search: &Search, first: usize) 
 }
 
 /// Passes the jobs of a search to `take`, which says whether more are wanted.
-fn for_each(daemon: &Backend, search: &Search, mut take: impl FnMut(Job) -> bool) -> Result<(), Fault> {
+fn for_each(daemon: &Backend, search: &Search, mut take: impl FnMut(Job) -> bool) -> Result<(), PageError> {
     let wanted = search.q.trim().to_lowercase();
     let arguments = ListArguments { filter: Some(daemon.filter(search.filter())) };
     // After an answer that is not read to its end, a connection is of no more use.

@@ -2,7 +2,7 @@
 
 use super::address::Named;
 use super::app::Shared;
-use super::backend::{Backend, Fault, fault};
+use super::backend::{Backend, PageError, fault};
 use super::output::SplitCharacters;
 use super::page::status_of;
 use crate::control::{Client, ClientError};
@@ -67,8 +67,8 @@ impl Replies {
 async fn begin(
     app: &Shared,
     call: Call,
-    check: impl FnOnce(&mut Backend) -> Result<(), Fault> + Send + 'static,
-) -> Result<Replies, Fault> {
+    check: impl FnOnce(&mut Backend) -> Result<(), PageError> + Send + 'static,
+) -> Result<Replies, PageError> {
     let client = app
         .ask(move |_, daemon| {
             check(daemon)?;
@@ -93,7 +93,7 @@ fn stream(body: Body) -> Response {
     (about, body).into_response()
 }
 
-fn refuse(fault: &Fault) -> Response {
+fn refuse(fault: &PageError) -> Response {
     (status_of(fault), format!("{fault}\n")).into_response()
 }
 
@@ -123,7 +123,7 @@ pub async fn events(State(app): State<Shared>) -> Response {
     }
 }
 
-async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, Fault> {
+async fn subscribe(app: &Shared) -> Result<broadcast::Receiver<Bytes>, PageError> {
     let mut events = app.events.lock().await;
     if let Some(sender) = events.as_ref() {
         return Ok(sender.subscribe());

@@ -1,6 +1,6 @@
 //! What a run has written, as a part of a page.
 
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::page::sentence;
 use crate::report::{format_count, text};
 use crate::varlink::cron::{OutputArguments, OutputPart};
@@ -27,21 +27,21 @@ pub enum Shown {
 pub fn of_run(daemon: &mut Backend, run: u64) -> Shown {
     match live(daemon, run) {
         Ok(parts) => return Shown::Live(parts),
-        Err(Fault::NotFound(_)) => {}
+        Err(PageError::NotFound(_)) => {}
         Err(fault) => return Shown::None(fault.to_string()),
     }
     let kept =
         daemon.history().and_then(|mut history| history.call::<history::Output>("Output", &RunArguments { run }));
     match kept {
         Ok(output) => Shown::Kept(kept_output(&output)),
-        Err(Fault::Denied(_)) => {
+        Err(PageError::Denied(_)) => {
             Shown::None("the output is shown to the owner of the crontab and to root only".to_owned())
         }
         Err(fault) => Shown::None(fault.to_string()),
     }
 }
 
-fn live(daemon: &mut Backend, run: u64) -> Result<Markup, Fault> {
+fn live(daemon: &mut Backend, run: u64) -> Result<Markup, PageError> {
     let (mut parts, mut size, mut split_characters) = (Vec::new(), 0, SplitCharacters::default());
     daemon.another()?.call_more("Output", &OutputArguments { run, follow: Some(false) }, |part: OutputPart| {
         size += part.data.len();

@@ -1,7 +1,7 @@
 //! The first page: what fails, what runs, what comes next, what is late or paused.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::jobs::beginning;
 use super::page::{Nav, Page, View, job_link, last, runs_table, sentence, shown, state};
 use crate::report::format_count;
@@ -25,7 +25,7 @@ struct Facts {
     running: Vec<Job>,
     paused: Vec<Job>,
     next: Vec<NextStart>,
-    runs: Result<Vec<RunRecord>, Fault>,
+    runs: Result<Vec<RunRecord>, PageError>,
 }
 
 /// Makes the page.
@@ -33,7 +33,7 @@ struct Facts {
 /// # Errors
 ///
 /// The daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, PageError> {
     let facts = collect(daemon)?;
     let view = View::of(app);
     let failing = facts.status.failing.max(facts.failing.len());
@@ -45,7 +45,7 @@ pub fn page(app: &App, daemon: &mut Backend) -> Result<Page, Fault> {
     Ok(Page { is_live: true, ..Page::of(Nav::Overview, &title, body(&view, &facts)) })
 }
 
-fn collect(daemon: &mut Backend) -> Result<Facts, Fault> {
+fn collect(daemon: &mut Backend) -> Result<Facts, PageError> {
     let status = daemon.status()?;
     let in_state = |daemon: &Backend, state: &str| {
         daemon.jobs(Filter { state: Some(state.to_owned()), ..Filter::default() }, MOST)

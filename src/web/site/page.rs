@@ -1,7 +1,7 @@
 //! The frame of all pages, and the parts that several of them have: times, names of jobs, outcomes, tables of runs.
 
 use super::app::App;
-use super::backend::Fault;
+use super::backend::PageError;
 use crate::control::Permission;
 use crate::crontab::printable;
 use crate::report::text;
@@ -167,7 +167,7 @@ pub fn continue_here(app: &App) -> Markup {
 }
 
 /// The response for a page, or for what is wrong.
-pub fn respond(app: &App, page: Result<Page, Fault>) -> Response {
+pub fn respond(app: &App, page: Result<Page, PageError>) -> Response {
     let (status, page) = match page {
         Ok(page) => (StatusCode::OK, page),
         Err(fault) => (status_of(&fault), error(app, &fault)),
@@ -176,19 +176,19 @@ pub fn respond(app: &App, page: Result<Page, Fault>) -> Response {
 }
 
 /// The status of a fault.
-pub fn status_of(fault: &Fault) -> StatusCode {
+pub fn status_of(fault: &PageError) -> StatusCode {
     match fault {
-        Fault::Down(_) | Fault::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Fault::NotFound(_) => StatusCode::NOT_FOUND,
-        Fault::Denied(_) => StatusCode::FORBIDDEN,
-        Fault::Wrong(_) => StatusCode::BAD_REQUEST,
-        Fault::Unexpected(_) => StatusCode::BAD_GATEWAY,
+        PageError::Down(_) | PageError::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PageError::NotFound(_) => StatusCode::NOT_FOUND,
+        PageError::Denied(_) => StatusCode::FORBIDDEN,
+        PageError::Wrong(_) => StatusCode::BAD_REQUEST,
+        PageError::Unexpected(_) => StatusCode::BAD_GATEWAY,
     }
 }
 
-fn error(app: &App, fault: &Fault) -> Page {
+fn error(app: &App, fault: &PageError) -> Page {
     let (title, advice) = match fault {
-        Fault::Down(_) => {
+        PageError::Down(_) => {
             let body = html! {
                 section.message.bad {
                     h1 { span aria-hidden="true" { "✕ " } "The daemon does not answer" }
@@ -200,11 +200,11 @@ fn error(app: &App, fault: &Fault) -> Page {
             };
             return Page { is_temporary: true, ..Page::of(Nav::None, "The daemon does not answer", body) };
         }
-        Fault::NotFound(_) => ("Not found", "It may have been removed, or belong to another user."),
-        Fault::Denied(_) => ("Not allowed", "This page can do what the user may do who has started it."),
-        Fault::Wrong(_) => ("The request cannot be used", ""),
-        Fault::Busy(_) => ("Busy", "Try again in a moment."),
-        Fault::Unexpected(_) => ("That did not work", ""),
+        PageError::NotFound(_) => ("Not found", "It may have been removed, or belong to another user."),
+        PageError::Denied(_) => ("Not allowed", "This page can do what the user may do who has started it."),
+        PageError::Wrong(_) => ("The request cannot be used", ""),
+        PageError::Busy(_) => ("Busy", "Try again in a moment."),
+        PageError::Unexpected(_) => ("That did not work", ""),
     };
     let body = html! {
         section.message {
@@ -214,7 +214,7 @@ fn error(app: &App, fault: &Fault) -> Page {
             p { a href="/" { "Overview" } " · " a href="/jobs" { "All jobs" } }
         }
     };
-    let is_temporary = matches!(fault, Fault::Busy(_));
+    let is_temporary = matches!(fault, PageError::Busy(_));
     Page { is_temporary, ..Page::of(Nav::None, title, body) }
 }
 

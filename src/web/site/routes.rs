@@ -2,7 +2,7 @@
 
 use super::address::{Named, PageQuery};
 use super::app::{Shared, Transport};
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::guard::{guard, may_sign_in};
 use super::page;
 use super::redirect_file::RedirectFile;
@@ -113,7 +113,7 @@ async fn job_page(
 async fn run_page(State(app): State<Shared>, Named(number): Named<String>) -> Response {
     let page = match number.parse() {
         Ok(number) => app.ask(move |app, daemon| run::page(app, daemon, number)).await,
-        Err(_) => Err(Fault::NotFound("expected the number of a run".to_owned())),
+        Err(_) => Err(PageError::NotFound("expected the number of a run".to_owned())),
     };
     page::respond(&app, page)
 }
@@ -137,7 +137,7 @@ async fn health(State(app): State<Shared>) -> Response {
     }
 }
 
-fn ping(daemon: &mut Backend) -> Result<(), Fault> {
+fn ping(daemon: &mut Backend) -> Result<(), PageError> {
     daemon.get_info().map(|_: Value| ())
 }
 
@@ -147,5 +147,5 @@ async fn fleet_page(State(app): State<Shared>) -> Response {
 }
 
 async fn not_found(State(app): State<Shared>) -> Response {
-    page::respond(&app, Err(Fault::NotFound("there is no such page".to_owned())))
+    page::respond(&app, Err(PageError::NotFound("there is no such page".to_owned())))
 }

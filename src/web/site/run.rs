@@ -1,7 +1,7 @@
 //! One run: its facts and its output.
 
 use super::app::App;
-use super::backend::{Backend, Fault, MOST_RUNNING};
+use super::backend::{Backend, MOST_RUNNING, PageError};
 use super::output::{Shown, of_run, output_box};
 use super::page::{Nav, Page, View, actions, class_of, job_link, outcome, outcome_of, shown, took};
 use crate::report::text;
@@ -25,7 +25,7 @@ struct Facts {
 /// # Errors
 ///
 /// There is no such run, or the daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend, run: u64) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend, run: u64) -> Result<Page, PageError> {
     let facts = collect(daemon, run)?;
     let view = View::of(app);
     let class = facts.record.as_ref().map_or("running", |record| record.outcome.as_str());
@@ -34,14 +34,14 @@ pub fn page(app: &App, daemon: &mut Backend, run: u64) -> Result<Page, Fault> {
     Ok(Page { is_live: true, job: Some(facts.job), ..Page::of(Nav::Jobs, &title, body) })
 }
 
-fn collect(daemon: &mut Backend, run: u64) -> Result<Facts, Fault> {
+fn collect(daemon: &mut Backend, run: u64) -> Result<Facts, PageError> {
     let found = daemon.history().and_then(|mut history| history.call::<Found>("Run", &RunArguments { run }));
     let record = match found {
         Ok(Found { run }) => {
             daemon.require_shown(&run.user)?;
             Some(run)
         }
-        Err(Fault::NotFound(_)) => None,
+        Err(PageError::NotFound(_)) => None,
         Err(fault) => return Err(fault),
     };
     let entry = match &record {
@@ -56,7 +56,7 @@ fn collect(daemon: &mut Backend, run: u64) -> Result<Facts, Fault> {
         }
     };
     let job = record.as_ref().map(|record| record.job.clone()).or(entry.as_ref().map(|job| job.job.clone()));
-    let job = job.ok_or_else(|| Fault::NotFound(format!("there is no run {run}")))?;
+    let job = job.ok_or_else(|| PageError::NotFound(format!("there is no run {run}")))?;
     Ok(Facts { run, job, record, entry, output: of_run(daemon, run) })
 }
 

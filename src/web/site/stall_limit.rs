@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// How long a write may wait for the client.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long it may take until all that is to be sent has been sent: a client that reads a byte now and then holds an answer no longer than that. Of a
 /// stream of events this is the time for what has happened so far.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -42,7 +42,7 @@ impl<S> StallLimit<S> {
             return written;
         }
         self.sends.get_or_insert_with(|| Box::pin(sleep(LONGEST)));
-        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+        let waits = self.waits.get_or_insert_with(|| Box::pin(sleep(TIMEOUT)));
         ready!(waits.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

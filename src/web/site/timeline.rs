@@ -1,7 +1,7 @@
 //! Past and future on one axis.
 
 use super::app::App;
-use super::backend::{Backend, Fault};
+use super::backend::{Backend, PageError};
 use super::page::{Nav, Page, View, class_of, job_link, outcome_of, shown};
 use crate::report::{format_count, text};
 use crate::schedule::{Timestamp, rounded_duration};
@@ -51,9 +51,11 @@ pub struct Choice {
 /// # Errors
 ///
 /// The daemon does not answer.
-pub fn page(app: &App, daemon: &mut Backend, chosen: &Choice) -> Result<Page, Fault> {
+pub fn page(app: &App, daemon: &mut Backend, chosen: &Choice) -> Result<Page, PageError> {
     let length = LENGTHS.iter().position(|(name, ..)| *name == chosen.length).unwrap_or(USUAL);
-    let Some((_, _, seconds)) = LENGTHS.get(length) else { return Err(Fault::NotFound("no such length".to_owned())) };
+    let Some((_, _, seconds)) = LENGTHS.get(length) else {
+        return Err(PageError::NotFound("no such length".to_owned()));
+    };
     let is_by_user = chosen.by == "user";
     let view = View::of(app);
     let half = seconds / 2;
@@ -75,7 +77,7 @@ struct Cut {
 }
 
 /// Collects past runs and coming starts. Returns whether there are more than are shown.
-fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Builder) -> Result<Cut, Fault> {
+fn collect(daemon: &mut Backend, range: Range, now: Timestamp, builder: &mut Builder) -> Result<Cut, PageError> {
     let time = |at: Timestamp| Some(Time::from(at).to_string());
     let mut has_more_runs = false;
     if let Ok(mut history) = daemon.history() {

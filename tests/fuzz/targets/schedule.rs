@@ -54,9 +54,9 @@ pub fn run(input: &[u8]) {
             assert!(prefix.len <= text.len());
             assert!(
                 prefix
-                    .cautions
+                    .warnings
                     .iter()
-                    .all(|caution| caution.span.start <= caution.span.end && caution.span.end <= text.len())
+                    .all(|warning| warning.span.start <= warning.span.end && warning.span.end <= text.len())
             );
             // The schedule ends where it says: what follows has no part in it.
             let again = Schedule::parse_prefix(&text[..prefix.len], &seed).expect("the same schedule");

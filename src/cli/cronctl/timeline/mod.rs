@@ -83,7 +83,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     } else {
         print_text(&timeline, system, out)?;
     }
-    Ok(source::complain(&tables))
+    Ok(source::report_errors(&tables))
 }
 
 /// The range to draw, in whole minutes. The default is a day, of which a quarter is past if the history is known, else from the start of the

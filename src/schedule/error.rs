@@ -5,7 +5,7 @@ use std::ops::Range;
 /// A schedule that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, found {found}")]
-pub struct Fault {
+pub struct ScheduleError {
     /// The invalid bytes, as offsets into the text that was parsed.
     pub span: Range<usize>,
     /// What was expected: `an hour from 0 to 23`.
@@ -15,12 +15,12 @@ pub struct Fault {
     /// A suggestion, if there is one: `midnight is hour 0`.
     pub help: Option<String>,
     /// The message of both reference implementations: `bad hour`.
-    pub bad: &'static str,
+    pub reference_message: &'static str,
 }
 
 /// A warning: the schedule is valid, but probably not what the author meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caution {
+pub struct ScheduleWarning {
     /// The bytes that the warning is about, as offsets into the text that was parsed.
     pub span: Range<usize>,
     /// One sentence: `this schedule never matches`.

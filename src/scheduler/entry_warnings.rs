@@ -20,7 +20,7 @@ impl Scheduler {
         for id in ids {
             let Some(key) = self.jobs.entry(id) else { continue };
             for message in self.find_after_faults(id, &mut budget) {
-                actions.extend(self.entries.complaint(key, message));
+                actions.extend(self.entries.entry_warning(key, message));
             }
             let Some(spec) = self.entries.spec_at(key) else { continue };
             let Some((group, slots)) = spec.group.zip(spec.policy.group.as_ref().map(|group| group.slots)) else {
@@ -36,7 +36,7 @@ impl Scheduler {
                 let message = format!(
                     "the group {name} has {here} at once here, and {there} in {place}; the smallest number holds"
                 );
-                actions.extend(self.entries.complaint(key, message));
+                actions.extend(self.entries.entry_warning(key, message));
             }
         }
     }

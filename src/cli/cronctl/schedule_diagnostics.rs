@@ -2,27 +2,27 @@
 
 use super::stderr::to_stderr;
 use crate::crontab::{Diagnostic, Severity};
-use crate::schedule::{Caution, Fault};
+use crate::schedule::{ScheduleError, ScheduleWarning};
 
 /// The file name in diagnostics about a schedule on the command line.
 const NAME: &str = "expr";
 
 /// Prints the error in an expression to standard error.
-pub(super) fn print_fault(expression: &str, fault: Fault) {
+pub(super) fn print_fault(expression: &str, fault: ScheduleError) {
     let message = sentence(&fault);
     print(Diagnostic::new(Severity::Error, 1, expression.as_bytes(), fault.span, &message, fault.help));
 }
 
 /// Prints the warnings about an expression to standard error.
-pub(super) fn print_warnings(expression: &str, cautions: Vec<Caution>) {
-    for caution in cautions {
-        let Caution { span, message, help } = caution;
+pub(super) fn print_warnings(expression: &str, warnings: Vec<ScheduleWarning>) {
+    for warning in warnings {
+        let ScheduleWarning { span, message, help } = warning;
         print(Diagnostic::new(Severity::Warning, 1, expression.as_bytes(), span, &message, help));
     }
 }
 
 /// A fault as one sentence.
-pub(super) fn sentence(fault: &Fault) -> String {
+pub(super) fn sentence(fault: &ScheduleError) -> String {
     format!("expected {}, found {}", fault.expected, fault.found)
 }
 
