@@ -198,16 +198,24 @@ impl Server {
 
     /// Sends a reply to the call that is being answered. False: the connection is of no more use and is to be closed.
     pub fn reply(&mut self, id: ConnectionId, reply: &Reply, now_ms: i64) -> bool {
+        self.reply_all(id, std::slice::from_ref(reply), now_ms)
+    }
+
+    /// Sends replies to the call that is being answered, all of them at once. False: as [`Server::reply`].
+    pub fn reply_all(&mut self, id: ConnectionId, replies: &[Reply], now_ms: i64) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
-        if !connection.is_answering {
-            return true;
+        let mut is_sent = false;
+        for reply in replies {
+            if !connection.is_answering {
+                break;
+            }
+            connection.is_answering = reply.continues;
+            if !connection.is_oneway {
+                connection.unread.extend(reply.to_bytes());
+                is_sent = true;
+            }
         }
-        connection.is_answering = reply.continues;
-        if connection.is_oneway {
-            return true;
-        }
-        connection.unread.extend(reply.to_bytes());
-        connection.flush(now_ms).is_ok()
+        !is_sent || connection.flush(now_ms).is_ok()
     }
 
     /// Whether a client has left more replies unread than one that follows what happens may.
@@ -277,6 +285,10 @@ mod tests {
         Reply::parse(&bytes).unwrap()
     }
 
+    fn read_number(client: &mut UnixStream) -> u32 {
+        read(client).result().unwrap()
+    }
+
     #[test]
     fn requests_that_are_sent_ahead_are_answered_one_after_the_other() {
         let (directory, mut server) = server();
@@ -290,10 +302,14 @@ mod tests {
         assert_eq!(server.next_call(1, 0), Ok(None));
         assert!(server.reply(1, &Reply::of(&2), 0));
         assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.C");
-        assert_eq!((read(&mut client).parameters, read(&mut client).parameters), (1.into(), 2.into()));
-        // Nothing is sent that was not asked for.
-        assert!(server.reply(1, &Reply::of(&3), 0) && server.reply(1, &Reply::of(&4), 0));
-        assert_eq!(read(&mut client).parameters, 3);
+        assert_eq!((read_number(&mut client), read_number(&mut client)), (1, 2));
+        // Replies are sent together; nothing is sent that was not asked for.
+        assert!(
+            server.reply_all(1, &[Reply::continued(&5), Reply::of(&3), Reply::of(&4)], 0)
+                && server.reply(1, &Reply::of(&4), 0)
+        );
+        assert_eq!(read_number(&mut client), 5);
+        assert_eq!(read_number(&mut client), 3);
         drop(client);
         assert!(!server.handle(1, 0));
     }
@@ -311,7 +327,7 @@ mod tests {
         assert!(server.reply(1, &Reply::of(&1), 0));
         assert_eq!(server.next_call(1, 0).unwrap().unwrap().method, "a.C");
         assert!(server.reply(1, &Reply::of(&2), 0));
-        assert_eq!(read(&mut client).parameters, 2);
+        assert_eq!(read_number(&mut client), 2);
     }
 
     #[test]

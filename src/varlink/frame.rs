@@ -29,7 +29,9 @@ impl From<std::collections::TryReserveError> for FrameError {
 #[derive(Debug)]
 pub struct FrameReader {
     buffer: Vec<u8>,
-    /// So many bytes at the front were examined and have no end of a message.
+    /// So many bytes at the front are of messages that were taken.
+    taken: usize,
+    /// So many bytes at the front were examined and have no further end of a message.
     searched: usize,
     limit: usize,
 }
@@ -37,7 +39,7 @@ pub struct FrameReader {
 impl FrameReader {
     /// A reader for messages of at most `limit` bytes.
     pub fn new(limit: usize) -> FrameReader {
-        FrameReader { buffer: Vec::new(), searched: 0, limit }
+        FrameReader { buffer: Vec::new(), taken: 0, searched: 0, limit }
     }
 
     /// Adds bytes that have arrived. What is kept is never more than a message of the largest size and these bytes.
@@ -46,6 +48,9 @@ impl FrameReader {
     ///
     /// There is no memory for them. The connection is of no more use.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        self.buffer.drain(..self.taken.min(self.buffer.len()));
+        self.searched = self.searched.saturating_sub(self.taken);
+        self.taken = 0;
         self.buffer.try_reserve(bytes.len())?;
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -58,36 +63,38 @@ impl FrameReader {
     /// The message is too long, complete or not, or there is no memory for it. The connection is of no more use.
     pub fn next_message(&mut self) -> Result<Option<Vec<u8>>, FrameError> {
         let end = memchr(END, self.buffer.get(self.searched..).unwrap_or_default()).map(|at| self.searched + at);
-        if end.unwrap_or(self.buffer.len()) > self.limit {
+        let waiting = self.buffer.get(self.taken..end.unwrap_or(self.buffer.len())).unwrap_or_default();
+        if waiting.len() > self.limit {
             return Err(FrameError::TooLong { limit: self.limit });
         }
         let Some(end) = end else {
             self.searched = self.buffer.len();
             return Ok(None);
         };
-        let mut rest = Vec::new();
-        let waiting = self.buffer.get(end + 1..).unwrap_or_default();
-        rest.try_reserve(waiting.len())?;
-        rest.extend_from_slice(waiting);
-        let mut message = std::mem::replace(&mut self.buffer, rest);
-        message.truncate(end);
-        self.searched = 0;
+        let mut message = Vec::new();
+        message.try_reserve_exact(waiting.len())?;
+        message.extend_from_slice(waiting);
+        (self.taken, self.searched) = (end + 1, end + 1);
+        if self.taken == self.buffer.len() {
+            // A connection that waits keeps no memory.
+            *self = FrameReader::new(self.limit);
+        }
         Ok(Some(message))
     }
 
     /// The number of bytes that are buffered.
     pub fn len(&self) -> usize {
-        self.buffer.len()
+        self.buffer.len() - self.taken
     }
 
     /// Whether no byte is buffered.
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len() == 0
     }
 
     /// Whether a message has begun to arrive.
     pub fn has_begun(&self) -> bool {
-        !self.buffer.is_empty()
+        !self.is_empty()
     }
 }
 

@@ -74,7 +74,8 @@ mod tests {
             let call = Call::new(format!("{INTERFACE}.{method}"), &json!({ "interface": interface }));
             answer(&call, cron::INTERFACE)
         };
-        let description = |interface: &str| asked("GetInterfaceDescription", interface).map(|reply| reply.parameters);
+        let result = |reply: Reply| reply.result::<serde_json::Value>().unwrap();
+        let description = |interface: &str| asked("GetInterfaceDescription", interface).map(result);
         assert_eq!(description(INTERFACE), Ok(json!({ "description": DESCRIPTION })));
         assert_eq!(description(cron::INTERFACE), Ok(json!({ "description": cron::DESCRIPTION })));
         for interface in [history::INTERFACE, "", "io.cronwheel"] {
@@ -82,7 +83,7 @@ mod tests {
             assert_eq!(description(interface), Err(expected));
         }
         assert_eq!(
-            asked("GetInfo", "").map(|reply| reply.parameters["interfaces"].clone()),
+            asked("GetInfo", "").map(|reply| result(reply)["interfaces"].clone()),
             Ok(json!([INTERFACE, cron::INTERFACE]))
         );
         let unknown = CallError::MethodNotFound { method: format!("{INTERFACE}.Nothing") };

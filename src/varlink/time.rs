@@ -1,6 +1,7 @@
 //! The form of times in messages.
 
 use crate::schedule::Timestamp;
+use chrono::SecondsFormat;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -35,7 +36,7 @@ impl From<Timestamp> for Time {
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match chrono::DateTime::from_timestamp_micros(self.0) {
-            Some(time) => write!(f, "{}", time.format("%Y-%m-%dT%H:%M:%S%.6fZ")),
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true)),
             None => write!(f, "@{}", self.timestamp().0),
         }
     }
@@ -67,6 +68,9 @@ mod tests {
         assert_eq!(Time::from(time.timestamp()), Time(1_795_774_500_000_000));
         assert!(serde_json::from_str::<Time>("\"tomorrow\"").is_err());
         assert_eq!(Time(i64::MAX).to_string(), "@9223372036854");
+        // As chrono writes a year of more digits, and one before year 0.
+        assert_eq!(Time::from(Timestamp(253_402_300_800)).to_string(), "+10000-01-01T00:00:00.000000Z");
+        assert_eq!(Time::from(Timestamp(-62_167_219_201)).to_string(), "-0001-12-31T23:59:59.000000Z");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use crate::crontab::printable;
 use crate::schedule::{Day, Timestamp, Zone};
 use crate::varlink::Time;
-use crate::varlink::cron::{Filter, NextArguments, NextStart};
+use crate::varlink::cron::{Filter, Job, NextArguments, NextStart};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -73,12 +73,27 @@ pub trait Daemon {
     ///
     /// It refuses, or does not answer.
     fn starts(&mut self, arguments: &NextArguments) -> Result<Vec<NextStart>, Self::Error>;
-    /// The ids of the jobs of a filter, at most [`MOST_JOBS`].
+    /// The jobs of a filter, at most [`MOST_JOBS`].
     ///
     /// # Errors
     ///
     /// It refuses, or does not answer.
-    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, Self::Error>;
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<NamedJob>, Self::Error>;
+}
+
+/// A job that may be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedJob {
+    /// Its id.
+    pub id: String,
+    /// Its next start. None: it is not known, or there is none.
+    pub next: Option<Timestamp>,
+}
+
+impl From<Job> for NamedJob {
+    fn from(job: Job) -> NamedJob {
+        NamedJob { id: job.job, next: job.next.map(|next| next.timestamp()) }
+    }
 }
 
 /// A calendar that is being made.
@@ -89,8 +104,8 @@ pub struct Calendar {
     events: Vec<Event>,
     /// The day with which the calendar ends because it has too many events.
     cut_at: Option<Day>,
-    /// The jobs that are asked for together, once one answer does not have the starts of all.
-    groups: Vec<Vec<String>>,
+    /// The jobs that are asked for in groups, once one answer does not have the starts of all.
+    jobs: Vec<NamedJob>,
 }
 
 /// One run, or the runs of a job on a day.
@@ -104,11 +119,11 @@ struct Event {
 impl Calendar {
     /// A calendar without events. `host` is a part of the identifiers of its events.
     pub fn new(host: &str, written_at: Timestamp) -> Calendar {
-        Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None, groups: Vec::new() }
+        Calendar { host: host.to_owned(), written_at, events: Vec::new(), cut_at: None, jobs: Vec::new() }
     }
 
-    /// Asks a daemon for the starts of a day, as often as it takes, and adds them. Returns them if they are `wanted`, and whether the calendar
-    /// takes a further day.
+    /// Asks a daemon for the starts of a day, as often as it takes, and adds them. Returns those that were added if they are `wanted`, and whether the
+    /// calendar takes a further day.
     ///
     /// A further question for the starts behind the last one would mostly be answered with those of jobs that run often, of which 25 are enough.
     /// So each question is for other jobs.
@@ -130,33 +145,48 @@ impl Calendar {
             count: Some(MOST_ANSWERED as u64),
             per_job: Some(ASKED_OF_DAY as u64),
         };
-        if self.groups.is_empty() {
+        if self.jobs.is_empty() {
             let starts = daemon.starts(&arguments(None))?;
             if starts.len() < MOST_ANSWERED {
                 let told = if wanted { starts.clone() } else { Vec::new() };
-                let takes_more = self.add_day(range, starts);
-                return Ok((told, takes_more));
+                return Ok(self.add_told(range, told, events_of(range, starts), true));
             }
-            self.groups = daemon.jobs(filter)?.chunks(ASKED_TOGETHER).map(<[String]>::to_vec).collect();
+            self.jobs = daemon.jobs(filter)?;
         }
         let (mut told, mut events) = (Vec::new(), Vec::new());
         // More jobs than that are not asked for.
-        let mut is_all = self.groups.iter().map(Vec::len).sum::<usize>() < MOST_JOBS;
-        for group in &self.groups {
-            let starts = daemon.starts(&arguments(Some(group.clone())))?;
+        let mut is_all = self.jobs.len() < MOST_JOBS;
+        let may_start = |job: &&NamedJob| job.next.is_none_or(|next| next <= range.until);
+        let names: Vec<String> = self.jobs.iter().filter(may_start).map(|job| job.id.clone()).collect();
+        for group in names.chunks(ASKED_TOGETHER) {
+            let starts = daemon.starts(&arguments(Some(group.to_vec())))?;
             is_all &= starts.len() < MOST_ANSWERED;
             if wanted {
                 told.extend_from_slice(&starts);
             }
             events.extend(events_of(range, starts));
-            if events.len() > MOST_EVENTS {
+            // The day does not fit, whatever the others have.
+            if self.events.len() + events.len() > MOST_EVENTS {
                 is_all = false;
                 break;
             }
         }
         told.sort_by_key(|start| start.at);
         events.sort_by_key(|event: &Event| event.start.at);
-        Ok((told, self.add_events(range, events, is_all)))
+        Ok(self.add_told(range, told, events, is_all))
+    }
+
+    /// Adds the events of a day. Returns its starts, none if the day does not fit, and whether the calendar takes a further day.
+    fn add_told(
+        &mut self,
+        range: DayRange,
+        told: Vec<NextStart>,
+        events: Vec<Event>,
+        is_all: bool,
+    ) -> (Vec<NextStart>, bool) {
+        let is_first = self.events.is_empty();
+        let takes_more = self.add_events(range, events, is_all);
+        (if takes_more || is_first { told } else { Vec::new() }, takes_more)
     }
 
     /// Adds the starts of a day, of each job at most [`ASKED_OF_DAY`]. Returns whether the calendar takes a further day.
@@ -475,8 +505,9 @@ mod tests {
             Ok(starts)
         }
 
-        fn jobs(&mut self, _: &Filter) -> Result<Vec<String>, ()> {
-            Ok(self.jobs.clone())
+        fn jobs(&mut self, _: &Filter) -> Result<Vec<NamedJob>, ()> {
+            let next = |name: &String| (name == "z:evening").then_some(Timestamp(NOON.0 + 3_600 * 8));
+            Ok(self.jobs.iter().map(|name| NamedJob { id: name.clone(), next: next(name) }).collect())
         }
     }
 
@@ -492,6 +523,42 @@ mod tests {
         assert_eq!((calendar.cut_at(), daemon.questions), (None, 1 + 5 * 2));
         let text = calendar.text(&HashMap::new());
         assert_eq!((text.matches("VALUE=DATE:").count(), text.matches("BEGIN:VEVENT").count()), (450 * 5, 451 * 5));
+    }
+
+    #[test]
+    fn jobs_are_not_asked_for_before_they_start() {
+        let names = (0..450).map(|number| format!("a:{number}"));
+        let mut daemon = Many { jobs: names.clone().collect(), questions: 0 };
+        let mut calendar = Calendar::new("host", NOON);
+        let utc = Zone::utc();
+        let mut ranges = days(NOON, 3, &utc);
+        calendar.ask_day(ranges.next().unwrap(), &Filter::default(), false, &mut daemon).unwrap();
+        assert_eq!(daemon.questions, 1 + 2);
+        let range = ranges.next().unwrap();
+        for (place, job) in calendar.jobs.iter_mut().enumerate() {
+            job.next = Some(Timestamp(range.until.0 + i64::from(place >= ASKED_TOGETHER)));
+        }
+        let (told, _) = calendar.ask_day(range, &Filter::default(), true, &mut daemon).unwrap();
+        assert_eq!((daemon.questions, told.len()), (1 + 2 + 1, ASKED_TOGETHER * ASKED_OF_DAY));
+        let (told, _) = calendar.ask_day(ranges.next().unwrap(), &Filter::default(), true, &mut daemon).unwrap();
+        assert_eq!((daemon.questions, told.len()), (1 + 2 + 1 + 2, 450 * ASKED_OF_DAY));
+    }
+
+    #[test]
+    fn a_day_that_does_not_fit_is_not_asked_for_to_its_end() {
+        // Of 9,000 jobs that run often, each day has an event of each.
+        let jobs = (0..9_000).map(|number| format!("a:{number}")).collect();
+        let mut daemon = Many { jobs, questions: 0 };
+        let mut calendar = Calendar::new("host", NOON);
+        let utc = Zone::utc();
+        let mut ranges = days(NOON, 5, &utc);
+        let mut ask =
+            |daemon: &mut Many| calendar.ask_day(ranges.next().unwrap(), &Filter::default(), true, daemon).unwrap();
+        let (told, takes_more) = ask(&mut daemon);
+        assert!((told.len(), takes_more) == (9_000 * ASKED_OF_DAY, true) && daemon.questions == 1 + 23);
+        let (told, takes_more) = ask(&mut daemon);
+        assert!((told.len(), takes_more) == (0, false) && daemon.questions == 1 + 23 + 3);
+        assert!(calendar.cut_at().is_some());
     }
 
     #[test]

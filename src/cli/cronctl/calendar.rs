@@ -12,7 +12,7 @@ use super::system_state::SystemState;
 use crate::sys::files;
 use crate::varlink::cron::{Filter, List, ListArguments, NextArguments, NextStart};
 use crate::varlink::history::{Summary, SummaryArguments};
-use crate::web::calendar::{ASKED_OF_DAY, Calendar, Daemon, DayRange, MOST_EVENTS, MOST_JOBS, days};
+use crate::web::calendar::{ASKED_OF_DAY, Calendar, Daemon, DayRange, MOST_EVENTS, MOST_JOBS, NamedJob, days};
 use clap::ArgMatches;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -89,12 +89,12 @@ impl Daemon for CountingDaemon<'_> {
         Ok(starts)
     }
 
-    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, Error> {
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<NamedJob>, Error> {
         let mut jobs = Vec::new();
         let arguments = ListArguments { filter: Some(filter.clone()) };
         // After an answer that is not read to its end, a connection is of no more use.
         self.daemon.another()?.call_more("List", &arguments, |list: List| {
-            jobs.extend(list.jobs.into_iter().map(|job| job.job));
+            jobs.extend(list.jobs.into_iter().map(NamedJob::from));
             Ok(jobs.len() < MOST_JOBS)
         })?;
         jobs.truncate(MOST_JOBS);

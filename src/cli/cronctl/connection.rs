@@ -141,8 +141,8 @@ impl Connection {
         mut take: impl FnMut(T) -> Result<bool, Error>,
     ) -> Result<(), Error> {
         let mut taken = Ok(true);
-        let called = self.client.call_more(&self.name_of(method), arguments, |reply: Value| {
-            taken = T::deserialize(reply).map_err(|why| unexpected(&why.to_string())).and_then(&mut take);
+        let called = self.client.call_more(&self.name_of(method), arguments, |reply: T| {
+            taken = take(reply);
             matches!(taken, Ok(true))
         });
         taken?;

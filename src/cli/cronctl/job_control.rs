@@ -48,7 +48,7 @@ pub(super) fn pause(matches: &ArgMatches, system: &SystemState, out: &mut Output
     let until = format!("until {} ({})", screen.full(until), screen.relative(until));
     let exit_status = print_changed("paused", &paused, &until, out)?;
     if given(matches, "all") && value::<String>(matches, "user").is_none() {
-        out.line(format_args!("entries that are added before then are paused, too"))?;
+        out.line(format_args!("entries that are added {until} are paused, too"))?;
     }
     if let Some(warning) = warning {
         out.flush()?;

@@ -30,6 +30,9 @@ const COLUMNS: [Column; 6] = [
     Column { heading: "COMMAND", most: 200 },
 ];
 
+/// The last column, of which a beginning is enough.
+const COMMAND: usize = 5;
+
 pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) -> Result<ExitStatus, Error> {
     let names = names(matches);
     let user = value::<String>(matches, "user").cloned();
@@ -44,7 +47,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let jobs = (!names.is_empty()).then_some(names);
     let filter = Some(Filter { jobs, user, ..Filter::default() });
     let screen = Screen::of(out, system);
-    let mut table = Table::new(&screen, &COLUMNS, "");
+    let mut table = Table::new(&screen, &COLUMNS, "").cutting_first(COMMAND);
     let mut history = daemon.history();
     let mut left = LOOKED_UP;
     let json = given(matches, "json");
@@ -127,7 +130,7 @@ fn list_tables(
         return out.json(&List { jobs });
     }
     let screen = Screen::of(out, system);
-    let mut table = Table::new(&screen, &COLUMNS, "");
+    let mut table = Table::new(&screen, &COLUMNS, "").cutting_first(COMMAND);
     jobs.iter().for_each(|job| table.add(row(job, &screen)));
     table.print(out)
 }

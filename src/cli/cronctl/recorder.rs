@@ -318,11 +318,11 @@ impl Service {
         if count == 0 {
             return server.reply(id, &no_rows(), now);
         }
-        rows.into_iter().zip(1..).all(|(row, number)| {
+        let replies = rows.into_iter().zip(1..).map(|(row, number)| {
             let found = Found { run: row.record };
-            let reply = if is_last && number == count { Reply::of(&found) } else { Reply::continued(&found) };
-            server.reply(id, &reply, now)
-        })
+            if is_last && number == count { Reply::of(&found) } else { Reply::continued(&found) }
+        });
+        server.reply_all(id, &replies.collect::<Vec<Reply>>(), now)
     }
 
     /// What somebody may see. None: nothing.

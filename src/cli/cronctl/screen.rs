@@ -15,6 +15,8 @@ use std::sync::Arc;
 const GAP: usize = 2;
 /// The narrowest that a column is made.
 const NARROWEST: usize = 6;
+/// What is left of a column that is cut before others.
+const BEGINNING: usize = 12;
 
 /// Where and when something is shown.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub(super) struct Table<'a> {
     widths: Option<Vec<usize>>,
     indent: &'static str,
     rows: Vec<Vec<Cell>>,
+    /// The column of which the others take room where there is too little, since its beginning is enough.
+    cut_first: Option<usize>,
 }
 
 impl Screen {
@@ -187,7 +191,12 @@ impl Cell {
 
 impl<'a> Table<'a> {
     pub(super) fn new(screen: &'a Screen, columns: &'a [Column], indent: &'static str) -> Table<'a> {
-        Table { screen, columns, widths: None, indent, rows: Vec::new() }
+        Table { screen, columns, widths: None, indent, rows: Vec::new(), cut_first: None }
+    }
+
+    /// Cuts this column before others where a line is too long.
+    pub(super) fn cutting_first(self, column: usize) -> Table<'a> {
+        Table { cut_first: Some(column), ..self }
     }
 
     pub(super) fn add(&mut self, row: Vec<Cell>) {
@@ -200,7 +209,7 @@ impl<'a> Table<'a> {
         let is_first = self.widths.is_none();
         let widths = self.widths.get_or_insert_with(|| {
             let available = self.screen.width.map(|width| width.saturating_sub(self.indent.len()));
-            widths(self.columns, &rows, available)
+            widths(self.columns, &rows, available, self.cut_first)
         });
         if is_first {
             let headings: Vec<Cell> =
@@ -230,7 +239,13 @@ fn line(screen: &Screen, indent: &str, row: &[Cell], widths: &[usize]) -> String
 }
 
 /// The widths of columns: what their texts need, and less if that is more than the available width. A last column for which nothing is left is left out.
-pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], available: Option<usize>) -> Vec<usize> {
+/// `cut_first` loses most of its width before the others lose any.
+pub(super) fn widths(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    available: Option<usize>,
+    cut_first: Option<usize>,
+) -> Vec<usize> {
     let mut widths: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -243,6 +258,10 @@ pub(super) fn widths(columns: &[Column], rows: &[Vec<Cell>], available: Option<u
     let Some(available) = available else { return widths };
     let total = |widths: &[usize]| widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum::<usize>();
     while total(&widths) > available + GAP {
+        if let Some(width) = cut_first.and_then(|number| widths.get_mut(number)).filter(|width| **width > BEGINNING) {
+            *width -= 1;
+            continue;
+        }
         // The widest column has the most to lose; the last of them first.
         let widest = (0..widths.len()).max_by_key(|number| widths.get(*number).copied());
         match widest.and_then(|number| widths.get_mut(number)) {
@@ -320,7 +339,7 @@ mod tests {
             vec![Cell::of("b\u{1b}[2J"), Cell::of("日本")],
         ];
         let drawn = |screen: &Screen| {
-            let widths = widths(&columns, &rows, screen.width);
+            let widths = widths(&columns, &rows, screen.width, None);
             rows.iter().map(|row| line(screen, "", row, &widths)).collect::<String>()
         };
         assert_eq!(
@@ -329,5 +348,10 @@ mod tests {
         );
         assert_eq!(drawn(&screen(Some(20), false)), "alice:a-ver…  failed\nb\\x1b[2J      日本\n");
         assert_eq!(drawn(&screen(Some(20), true)), "alice:a-ver…  \x1b[31mfailed\x1b[0m\nb\\x1b[2J      日本\n");
+        // What is cut first loses the most, and no more than what the others need.
+        let rows = [vec![Cell::of("alice:a-long-name-of-a-job"), Cell::of("a command of twenty-eight cells")]];
+        for (width, expected) in [(60, [26, 31]), (50, [26, 22]), (44, [26, 16]), (38, [24, 12])] {
+            assert_eq!(widths(&columns, &rows, Some(width), Some(1)), expected, "{width}");
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Connections, and which method answers which call.
 
+use super::search::Searches;
 use super::state::{
-    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Search, Walk,
+    AwaitedOutput, Control, Counts, FleetQuestion, NextStep, PauseRequest, Purpose, Request, RunByHand, Walk,
 };
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::reactor::{Interest, Token};
@@ -140,11 +141,16 @@ impl Daemon {
 
     /// Sends a reply. After the last one the next call is answered.
     pub(super) fn reply(&mut self, token: Token, reply: &Reply) {
+        self.reply_all(token, std::slice::from_ref(reply));
+    }
+
+    /// Sends several replies at once.
+    pub(super) fn reply_all(&mut self, token: Token, replies: &[Reply]) {
         let Some(server) = &mut self.control.server else { return };
-        if !server.reply(token.number(), reply, clock::monotonic_ms()) {
+        if !server.reply_all(token.number(), replies, clock::monotonic_ms()) {
             return self.close_client(token);
         }
-        if !reply.continues {
+        if replies.last().is_some_and(|last| !last.continues) {
             self.control.requests.remove(&token);
         }
         self.wait_for_client(token);
@@ -271,8 +277,7 @@ impl Daemon {
             let (peer, more) = (self.peer(token)?, call.more);
             return self.go_on_with(token, &peer, more, None, false, then);
         }
-        let texts = texts.into_iter().map(|text| Search { text, ..Search::default() }).collect();
-        self.walk(token, call, Purpose::Find { texts, then })
+        self.walk(token, call, Purpose::Find { texts: Searches::new(texts), then })
     }
 
     /// Finds the jobs with these names, or all that the client may pause.

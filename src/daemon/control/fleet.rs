@@ -4,7 +4,8 @@
 //! whose fleet jobs are not those of this one, and the outcomes of a job.
 
 use super::node_tables::TableGroups;
-use super::state::{FleetCall, FleetListing, FleetQuestion, FoundJob, Purpose, Request, Walk};
+use super::search::FoundJob;
+use super::state::{FleetCall, FleetListing, FleetQuestion, Purpose, Request, Walk};
 use crate::control::{Access, Rights, Visibility};
 use crate::crontab::FleetMode;
 use crate::daemon::reactor::Token;

@@ -1,6 +1,7 @@
 //! Jobs in the form of the control interface: their state, runs and settings, as far as a peer may see them.
 
-use super::state::{Counts, FoundJob};
+use super::search::FoundJob;
+use super::state::Counts;
 use crate::control::{Access, JobOwner, Rights, Visibility};
 use crate::crontab::{Overlap, is_job_setting};
 use crate::daemon::database::CrontabDatabase;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `state` | what is being answered |
 //! | `connections` | connections, and which method answers which call |
+//! | `search` | the jobs that texts name |
 //! | `walk` | visits all jobs, a few in each turn of the loop, so that other events are not delayed |
 //! | `jobs` | jobs in the form of the control interface |
 //! | `metrics` | what is counted of jobs |
@@ -22,6 +23,7 @@ mod metrics;
 mod node_tables;
 mod output;
 mod requests;
+mod search;
 mod state;
 mod walk;
 mod why;

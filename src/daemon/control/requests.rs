@@ -1,7 +1,8 @@
 //! Answers the calls that change something: `Run`, `Pause`, `Resume`, `Kill` and `Reload`.
 
 use super::jobs::Viewer;
-use super::state::{AwaitedOutput, FoundJob, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
+use super::search::FoundJob;
+use super::state::{AwaitedOutput, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
 use crate::control::{Access, JobOwner, Permission, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;

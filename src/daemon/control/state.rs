@@ -1,7 +1,8 @@
 //! The state of the control socket: its connections, and the calls that are being answered.
 
 use super::node_tables::{NodeTables, TableGroups};
-use crate::control::{Access, Rights, Server};
+use super::search::{FoundJob, Searches};
+use crate::control::{Rights, Server};
 use crate::daemon::metrics::JobCounters;
 use crate::daemon::reactor::Token;
 use crate::schedule::Timestamp;
@@ -216,15 +217,6 @@ pub(super) enum PauseRequest {
     },
 }
 
-/// A job that was found, and what the client may do with it.
-#[derive(Clone, Debug)]
-pub(super) struct FoundJob {
-    pub(super) id: JobId,
-    pub(super) access: Access,
-    /// The entry of the job. None: a job of the anacrontab.
-    pub(super) place: Option<EntryCursor>,
-}
-
 /// A manual run whose client waits for it.
 #[derive(Debug)]
 pub(super) struct RunByHand {
@@ -290,7 +282,7 @@ pub(super) struct Walk {
 #[derive(Debug)]
 pub(super) enum Purpose {
     /// To find the jobs that texts name, and then to do something with them.
-    Find { texts: Vec<Search>, then: NextStep },
+    Find { texts: Searches, then: NextStep },
     /// To find the jobs that the client may pause or resume, and then to do that.
     FindOwn { found: Vec<FoundJob>, then: NextStep },
     /// To list the jobs.
@@ -305,15 +297,6 @@ pub(super) enum Purpose {
     Metrics(Box<MetricsPages>),
     /// To list those of the fleet.
     FleetJobs(Box<FleetListing>),
-}
-
-/// A text that is to name one job, and the jobs that it may mean.
-#[derive(Debug, Default)]
-pub(super) struct Search {
-    pub(super) text: String,
-    pub(super) exact: Option<FoundJob>,
-    pub(super) named: Vec<FoundJob>,
-    pub(super) begins: Vec<FoundJob>,
 }
 
 /// What is done with the jobs that were found.

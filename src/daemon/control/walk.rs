@@ -2,9 +2,8 @@
 
 use super::connections::{needed_access, time_of};
 use super::jobs::{JobView, Viewer, next_start, state_of};
-use super::state::{
-    Counts, FleetQuestion, FoundJob, Listing, NextStarts, NextStep, Purpose, Request, Search, WaitFor, Walk,
-};
+use super::search::FoundJob;
+use super::state::{Counts, FleetQuestion, Listing, NextStarts, NextStep, Purpose, Request, WaitFor, Walk};
 use crate::control::{Access, Permission, Visibility};
 use crate::daemon::live_runs::LiveRuns;
 use crate::daemon::reactor::Token;
@@ -27,8 +26,6 @@ const BYTES_OF_PAGE: usize = 256 << 10;
 /// Most starts that one call of `Next` gives, and how many are sent at once.
 const MOST_STARTS: u64 = 10_000;
 const STARTS_SENT_AT_ONCE: usize = 100;
-/// Candidates that are named when a text may mean several jobs.
-const MOST_CANDIDATES: usize = 20;
 
 impl Daemon {
     /// Does one piece of a few walks whose clients have read what they were sent. They take turns.
@@ -87,7 +84,7 @@ impl Daemon {
                 Purpose::Find { texts, .. } => {
                     if let Some(id) = live.id() {
                         let found = FoundJob { id, access, place: Some(place) };
-                        texts.iter_mut().for_each(|search| search.note(&found));
+                        texts.note(&found);
                     }
                 }
                 Purpose::FindOwn { found, .. } => {
@@ -129,10 +126,10 @@ impl Daemon {
             Purpose::Find { mut texts, then } => {
                 for (view, access) in &anacron {
                     let found = FoundJob { id: view.id.clone(), access: *access, place: None };
-                    texts.iter_mut().for_each(|search| search.note(&found));
+                    texts.note(&found);
                 }
-                let found: Result<Vec<FoundJob>, CallError> = texts.into_iter().map(Search::result).collect();
-                let done = found.and_then(|found| self.go_on_with(token, &peer, more, Some(found), false, then));
+                let done =
+                    texts.result().and_then(|found| self.go_on_with(token, &peer, more, Some(found), false, then));
                 if let Err(error) = done {
                     self.refuse(token, error);
                 }
@@ -228,8 +225,9 @@ impl Daemon {
         if !is_end {
             self.begin_walk(token, walk);
         }
-        replies.iter().for_each(|start| self.reply(token, &Reply::continued(start)));
-        self.reply(token, &if is_end { Reply::of(&last) } else { Reply::continued(&last) });
+        let last = if is_end { Reply::of(&last) } else { Reply::continued(&last) };
+        let replies: Vec<Reply> = replies.iter().map(Reply::continued).chain([last]).collect();
+        self.reply_all(token, &replies);
     }
 
     /// Reads the arguments of `Next`.
@@ -350,39 +348,6 @@ fn with_known_states(mut filter: cron::Filter) -> Result<cron::Filter, CallError
         states.dedup();
     }
     Ok(filter)
-}
-
-impl Search {
-    /// Notes a job if the text may mean it.
-    fn note(&mut self, found: &FoundJob) {
-        let keep = |to: &mut Vec<FoundJob>| {
-            if to.len() <= MOST_CANDIDATES {
-                to.push(found.clone());
-            }
-        };
-        let id = &found.id;
-        if id.as_str() == self.text {
-            self.exact = Some(found.clone());
-        } else if id.name() == self.text {
-            keep(&mut self.named);
-        } else if id.as_str().starts_with(&self.text) || id.name().starts_with(&self.text) {
-            keep(&mut self.begins);
-        }
-    }
-
-    fn result(self) -> Result<FoundJob, CallError> {
-        let Search { text: job, exact, named, begins } = self;
-        let found = if named.is_empty() { begins } else { named };
-        match (exact, found.as_slice()) {
-            (Some(exact), _) => Ok(exact),
-            (None, [only]) => Ok(only.clone()),
-            (None, []) => Err(cron::Error::NoSuchJob { job }.into()),
-            (None, many) => {
-                let candidates = many.iter().take(MOST_CANDIDATES).map(|found| found.id.to_string()).collect();
-                Err(cron::Error::Ambiguous { job, candidates }.into())
-            }
-        }
-    }
 }
 
 impl Listing {

@@ -1,7 +1,7 @@
 //! Why a job ran or did not run at a moment, as far as the daemon knows it. The history knows more about the past.
 
 use super::jobs::outcome_of;
-use super::state::FoundJob;
+use super::search::FoundJob;
 use crate::control::Visibility;
 use crate::crontab::Overlap;
 use crate::daemon::live_runs::LiveRun;
@@ -122,6 +122,7 @@ impl Daemon {
         for (run, going_on) in self.runs.of_job(id) {
             answer
                 .step("running", format!("run {run}, started for {}", in_zone(live, Timestamp(going_on.scheduled_at))));
+            answer.decide("it runs now");
         }
         let status = self.driver.scheduler.job_status(id);
         if !live.policy().is_enabled {

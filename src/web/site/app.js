@@ -95,7 +95,11 @@ async function refresh() {
   try {
     const response = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
     const page = new DOMParser().parseFromString(await response.text(), "text/html");
+    // Output of which the end was in sight, as that of a run that has just ended, is shown from there again.
+    const outputs = () => [...document.querySelectorAll("pre.output")];
+    const ends = outputs().map((box) => box.scrollTop > 0 && isAtEnd(box));
     replaceParts(page);
+    outputs().forEach((box, number) => ends[number] && toEnd(box));
   } catch {
     // The server has gone; what is shown stays.
   }
@@ -230,16 +234,21 @@ document.addEventListener("visibilitychange", () => {
   }
 });
 
+const isAtEnd = (box) => box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
+const toEnd = (box) => (box.scrollTop = box.scrollHeight);
+
 // Output of a run in progress.
 function follow(box) {
   const source = new EventSource(box.dataset.follow);
-  let [isFirst, isOpen] = [true, false];
+  let [isFirst, isOpen, isEndShown] = [true, false, true];
+  box.addEventListener("scroll", () => (isEndShown = isAtEnd(box)), { passive: true });
+  // A window that becomes narrower, as a telephone that is turned, has more lines of the same text.
+  new ResizeObserver(() => isEndShown && toEnd(box)).observe(box);
   source.addEventListener("open", () => {
     isOpen = true;
     delete box.dataset.refused;
   });
   const add = (text, isError) => {
-    const isAtEnd = box.scrollTop + box.clientHeight >= box.scrollHeight - 8;
     if (isFirst) box.replaceChildren();
     isFirst = false;
     if (isError) {
@@ -255,9 +264,9 @@ function follow(box) {
       size -= box.firstChild.textContent.length;
       box.firstChild.remove();
     }
-    if (isAtEnd) box.scrollTop = box.scrollHeight;
+    if (isEndShown) toEnd(box);
   };
-  box.scrollTop = box.scrollHeight;
+  toEnd(box);
   source.addEventListener("output", (event) => {
     const part = JSON.parse(event.data);
     add(part.text, part.error);

@@ -7,7 +7,7 @@ use crate::schedule::{Timestamp, Zone};
 use crate::sys::clock;
 use crate::varlink::cron::{Filter, Metrics, MetricsArguments, NextArguments, NextStart};
 use crate::varlink::history::{Summary, SummaryArguments};
-use crate::web::calendar::{Calendar, Daemon, MOST_JOBS, days};
+use crate::web::calendar::{Calendar, Daemon, MOST_JOBS, NamedJob, days};
 use crate::web::metrics::{Collected, Format};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -95,9 +95,9 @@ impl Daemon for Backend {
         Ok(starts)
     }
 
-    fn jobs(&mut self, filter: &Filter) -> Result<Vec<String>, PageError> {
+    fn jobs(&mut self, filter: &Filter) -> Result<Vec<NamedJob>, PageError> {
         let jobs = Backend::jobs(self, filter.clone(), MOST_JOBS)?;
-        Ok(jobs.into_iter().map(|job| job.job).collect())
+        Ok(jobs.into_iter().map(NamedJob::from).collect())
     }
 }
 

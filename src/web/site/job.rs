@@ -132,7 +132,8 @@ fn when_section(view: &View<'_>, Facts { job, show, runs, .. }: &Facts) -> Marku
             dd {
                 @match job.last.as_ref().or(newest.as_ref()) {
                     Some(last) => { (outcome(last)) " " (view.time(last.ended_at.unwrap_or(last.scheduled_at))) }
-                    None => "has not run yet",
+                    None if job.running.is_empty() => "has not run yet",
+                    None => "the first run has not ended yet",
                 }
             }
             dt { "Next" }

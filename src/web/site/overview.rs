@@ -222,14 +222,14 @@ fn next_section(view: &View<'_>, facts: &Facts) -> Markup {
     html! {
         h2 #next-heading { "Next" }
         @if facts.next.is_empty() { p.empty { "Nothing is due." } } @else {
-            table {
+            table.brief {
                 caption.hidden { "Coming starts" }
                 thead.hidden { tr { th scope="col" { "At" } th scope="col" { "Job" } th scope="col" { "In" } } }
                 tbody {
                     @for start in &facts.next {
                         tr {
                             td { (view.moment(start.at)) }
-                            th scope="row" { (job_link(&start.job)) }
+                            th.whole.first scope="row" { (job_link(&start.job)) }
                             td.number { (view.time(start.at)) }
                         }
                     }

@@ -121,7 +121,7 @@ fn summary(state: &State, screen: &Screen) -> ScreenLine {
 /// The widths of columns. The command takes what the others leave, if that is enough.
 fn widths(rows: &[Vec<Cell>], available: Option<usize>) -> Vec<usize> {
     let Some((command, others)) = COLUMNS.split_last() else { return Vec::new() };
-    let mut widths = screen::widths(others, rows, available);
+    let mut widths = screen::widths(others, rows, available, None);
     let used: usize = widths.iter().map(|width| width + GAP).sum();
     let left = available.map_or(command.most, |available| available.saturating_sub(used)).min(command.most);
     widths.push(if left >= LEAST_COMMAND { left } else { 0 });
