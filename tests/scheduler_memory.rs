@@ -27,7 +27,7 @@ impl Daemon {
         let zones = Utc(Zone::utc());
         let mut scheduler = Scheduler::new(zones.system(), now);
         scheduler.handle(
-            Event::Begin {
+            Event::DaemonStarted {
                 boot: false,
                 completed: None,
                 started: Vec::new(),

@@ -354,13 +354,13 @@ impl Daemon {
             ExecutorEvent::Started { run, pid } => {
                 self.debug(Topic::Processes, || format!("run {} has process {pid}", run.0));
             }
-            ExecutorEvent::Begun { runs, processes } => {
+            ExecutorEvent::Accepted { runs, processes } => {
                 for of in &processes {
                     self.runs.set_process(of.run, of.pid, of.started_at_ms);
                     self.measure_delay(of.run, of.started_at_ms);
                     self.record_process(of.run, of.started_at_ms);
                 }
-                self.driver.handle(Event::Begun(runs));
+                self.driver.handle(Event::Accepted(runs));
             }
             ExecutorEvent::Ended(result) => self.handle_result(*result),
             ExecutorEvent::Mailed { run, mail } => self.record_mail(run, &mail),

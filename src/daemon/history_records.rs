@@ -4,7 +4,7 @@ use super::state::{Daemon, Fatal, Handler};
 use crate::crontab::HistoryRule;
 use crate::executor::{EarlierStart, JournaledFollowUp};
 use crate::history::event::{
-    DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots,
+    DaemonStarted, HistoryEvent, RecordedEntry, RecordedOutcome, RunDecided, RunEnded, RunRequested, Slots,
 };
 use crate::history::journal::Share;
 use crate::report::Level;
@@ -65,8 +65,8 @@ impl Daemon {
     }
 
     /// Records that the daemon has started, and which runs of earlier daemons are in progress.
-    pub(super) fn record_begin(&mut self, begun: DaemonBegun) {
-        self.history.record(Share::Root, &HistoryEvent::DaemonBegun(begun), &[]);
+    pub(super) fn record_begin(&mut self, begun: DaemonStarted) {
+        self.history.record(Share::Root, &HistoryEvent::DaemonStarted(begun), &[]);
         self.flush_history();
     }
 
@@ -78,10 +78,10 @@ impl Daemon {
         if !self.history.is_on() || self.driver.scheduler.history_rule(&start.job) == HistoryRule::Off {
             return;
         }
-        let begun = RunBegun::of(start, self.uid_of(start), clock::wall_ms());
+        let begun = RunRequested::of(start, self.uid_of(start), clock::wall_ms());
         let share = share_of(&start.source.owner);
         self.history.add_share(start.run, share);
-        self.history.record(share, &HistoryEvent::RunBegun(Box::new(begun)), &[]);
+        self.history.record(share, &HistoryEvent::RunRequested(Box::new(begun)), &[]);
     }
 
     /// Records that the process of a run was started, so that the history knows that while it runs.

@@ -89,7 +89,13 @@ fn due_this_minute(events: Vec<LoadEvent>, known: KnownNames<'_>, is_node: bool,
         }
     }
     scheduler.handle(
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        },
         before,
     );
     let mut due = scheduler.handle(Event::Tick, Now { utc: Timestamp(minute), elapsed_ms: 1000 });

@@ -26,7 +26,7 @@ use crate::executor::{
     EarlierStart, Executor, ExecutorLinkError, KEPT_STARTS, Predecessors, falls_back_to_log, find_predecessors,
     predecessors_of_journals,
 };
-use crate::history::event::DaemonBegun;
+use crate::history::event::DaemonStarted;
 use crate::profile::{ProfileName, shared};
 use crate::report::{Level, Log, LogRecord, Target};
 use crate::schedule::{HostKey, Timestamp, Zones};
@@ -439,7 +439,7 @@ impl Daemon {
         self.driver.handle(Event::EarlierStarts(found.started.iter().map(begun_run).collect()));
         let live = run_numbers(found.undelivered.iter().chain(&found.running));
         let begun = found.started.iter().map(|start| start.run.0).collect();
-        self.record_begin(DaemonBegun {
+        self.record_begin(DaemonStarted {
             at_ms: clock::wall_ms(),
             boot: boot.id.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -481,7 +481,7 @@ impl Daemon {
             saved.set_before_boot();
         }
         self.metrics.restore_rows(saved.rows_of_slots());
-        let begin = Event::Begin { boot, completed, started, running, saved: Box::new(saved) };
+        let begin = Event::DaemonStarted { boot, completed, started, running, saved: Box::new(saved) };
         self.driver.handle_at(begin, moment);
         self.report_status("");
         self.log_lack_of_state();

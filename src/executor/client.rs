@@ -127,7 +127,7 @@ impl Executor {
         self.queue(&ExecutorRequest::Signal { run, signal });
     }
 
-    /// Queues a request for the processes of running jobs that [`ExecutorEvent::Begun`] has not reported yet.
+    /// Queues a request for the processes of running jobs that [`ExecutorEvent::Accepted`] has not reported yet.
     pub fn report_processes(&mut self) {
         self.queue(&ExecutorRequest::ReportProcesses);
     }

@@ -127,7 +127,7 @@ impl OldExecutor {
                 ExecutorEvent::Hello { protocol } => self.protocol = Some(protocol),
                 ExecutorEvent::Mailed { .. }
                 | ExecutorEvent::FollowedUp { .. }
-                | ExecutorEvent::Begun { .. }
+                | ExecutorEvent::Accepted { .. }
                 | ExecutorEvent::KeptOutput { .. }
                 | ExecutorEvent::OutputPart { .. } => self.other_events.push(event),
                 // For the executor's own main.
@@ -138,7 +138,7 @@ impl OldExecutor {
     }
 
     /// Takes the received events about mail, hooks, output and processes: [`ExecutorEvent::Mailed`], and from an executor of the same version
-    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`], [`ExecutorEvent::FollowedUp`] and [`ExecutorEvent::Begun`] with the
+    /// [`ExecutorEvent::KeptOutput`], [`ExecutorEvent::OutputPart`], [`ExecutorEvent::FollowedUp`] and [`ExecutorEvent::Accepted`] with the
     /// processes of running jobs.
     pub fn take_other_events(&mut self) -> Vec<ExecutorEvent> {
         std::mem::take(&mut self.other_events)

@@ -88,7 +88,7 @@ pub enum ExecutorRequest<S> {
         /// The number of the signal.
         signal: i32,
     },
-    /// Send `Begun` with the processes that have not been reported.
+    /// Send `Accepted` with the processes that have not been reported.
     ReportProcesses,
     /// Runs of fleet jobs that fail over may continue until then.
     ExtendRuns {
@@ -134,7 +134,7 @@ pub enum ExecutorEvent {
         pid: u32,
     },
     /// These runs are being started, or it was found that they cannot be started, and these processes have been started.
-    Begun {
+    Accepted {
         /// The ids of the runs.
         runs: Vec<RunId>,
         /// The processes of these runs and of earlier ones. Where a PAM monitor starts the job, its process is known only later; it is then

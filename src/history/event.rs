@@ -1,5 +1,5 @@
 //! What is recorded. The journal has each event as JSON: a later version may add fields, which an earlier one ignores, and gives those that an earlier
-//! version did not write their defaults.
+//! version did not write their defaults. The names in the journal stay, so that a later version reads what an earlier one has left.
 
 use crate::scheduler::{Outcome, Owner, RunRecord, RunRequest, RunResult, RunRules};
 use serde::{Deserialize, Serialize};
@@ -8,15 +8,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum HistoryEvent {
-    /// A daemon has begun: runs of earlier ones that it does not name are over, and the time in which there was none is known.
-    DaemonBegun(DaemonBegun),
+    /// A daemon has started: runs of earlier ones that it does not name are over, and the time in which there was none is known.
+    #[serde(rename = "daemon-begun")]
+    DaemonStarted(DaemonStarted),
     /// The daemon ends on request, not by a fault.
     DaemonEnded {
-        /// The time of the end; none ran from here to the next [`HistoryEvent::DaemonBegun`].
+        /// The time of the end; none ran from here to the next [`HistoryEvent::DaemonStarted`].
         at_ms: i64,
     },
     /// A run is handed to the executor.
-    RunBegun(Box<RunBegun>),
+    #[serde(rename = "run-begun")]
+    RunRequested(Box<RunRequested>),
     /// The process of a run was started.
     RunStarted {
         /// The number of the run.
@@ -74,7 +76,7 @@ pub enum HistoryEvent {
 
 /// What a new daemon knows of the time before it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DaemonBegun {
+pub struct DaemonStarted {
     /// When the daemon began, milliseconds of Unix time.
     pub at_ms: i64,
     /// The kernel's id of this boot.
@@ -102,7 +104,7 @@ pub struct DaemonBegun {
 
 /// What is known of a run when it is handed to the executor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunBegun {
+pub struct RunRequested {
     /// The number of the run.
     pub run: u64,
     /// The entry as it is now: it may be changed before the run ends.
@@ -229,10 +231,10 @@ impl RecordedEntry {
     }
 }
 
-impl RunBegun {
+impl RunRequested {
     /// A start that is handed over now.
-    pub fn of(start: &RunRequest, uid: Option<u32>, at_ms: i64) -> RunBegun {
-        RunBegun {
+    pub fn of(start: &RunRequest, uid: Option<u32>, at_ms: i64) -> RunRequested {
+        RunRequested {
             run: start.run.0,
             entry: RecordedEntry::of(start, uid),
             trigger: start.trigger.as_str().to_owned(),

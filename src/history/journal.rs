@@ -343,9 +343,9 @@ impl JournalWriter {
     fn note_open_runs(&mut self, share: Share, event: &HistoryEvent) {
         let begun = |share| OpenRun { share, is_running: true, is_undecided: true };
         match event {
-            HistoryEvent::RunBegun(run) => self.set_open_run(run.run, Some(begun(share))),
+            HistoryEvent::RunRequested(run) => self.set_open_run(run.run, Some(begun(share))),
             // An earlier daemon has recorded their beginnings.
-            HistoryEvent::DaemonBegun(daemon) => {
+            HistoryEvent::DaemonStarted(daemon) => {
                 daemon.live.iter().for_each(|run| self.set_open_run(*run, Some(begun(Share::Root))));
             }
             HistoryEvent::RunEnded(ended) => {
@@ -397,7 +397,7 @@ impl JournalWriter {
         }
         let Ok(json) = serde_json::to_vec(event) else { return };
         let size = (EVENT_HEADER + json.len() + bytes.len()) as u64;
-        let with_end = size + if matches!(event, HistoryEvent::RunBegun(_)) { 2 * OF_ONE_END } else { 0 };
+        let with_end = size + if matches!(event, HistoryEvent::RunRequested(_)) { 2 * OF_ONE_END } else { 0 };
         if size > LONGEST_EVENT || !(self.has_reserve(event) || self.has_room(share, with_end)) {
             self.dropped += 1;
             return;
@@ -669,14 +669,14 @@ mod tests {
 
     #[test]
     fn a_full_journal_has_room_for_the_ends_of_the_runs_in_it() {
-        use super::super::event::{DaemonBegun, RunBegun, RunDecided, RunEnded};
+        use super::super::event::{DaemonStarted, RunDecided, RunEnded, RunRequested};
         let file = file();
         let mut writer = writer(&file);
-        let begun = |run| HistoryEvent::RunBegun(Box::new(RunBegun { run, ..RunBegun::default() }));
+        let begun = |run| HistoryEvent::RunRequested(Box::new(RunRequested { run, ..RunRequested::default() }));
         let ended = |run| HistoryEvent::RunEnded(Box::new(RunEnded { run, ..RunEnded::default() }));
         let decided = |run| HistoryEvent::RunDecided(RunDecided { run, ..RunDecided::default() });
-        let daemon = DaemonBegun { live: vec![7], ..DaemonBegun::default() };
-        writer.append(Share::Root, &HistoryEvent::DaemonBegun(daemon), b"");
+        let daemon = DaemonStarted { live: vec![7], ..DaemonStarted::default() };
+        writer.append(Share::Root, &HistoryEvent::DaemonStarted(daemon), b"");
         let mut run = 100;
         while writer.take_dropped() == 0 {
             run += 1;

@@ -1,6 +1,6 @@
 //! The database: opened, checked, and changed by events.
 
-use super::event::{DaemonBegun, HistoryEvent, RecordedEntry, RunBegun, RunDecided, RunEnded, Slots};
+use super::event::{DaemonStarted, HistoryEvent, RecordedEntry, RunDecided, RunEnded, RunRequested, Slots};
 use super::journal::{JournaledEvent, Position};
 use super::schema;
 use crate::sys::error::OsError;
@@ -247,13 +247,13 @@ struct Change<'a> {
 impl Change<'_> {
     fn apply(&mut self, event: &HistoryEvent, bytes: &[u8]) -> rusqlite::Result<()> {
         match event {
-            HistoryEvent::DaemonBegun(begun) => self.daemon_begun(begun),
+            HistoryEvent::DaemonStarted(begun) => self.daemon_begun(begun),
             HistoryEvent::DaemonEnded { at_ms } => {
                 self.seen(*at_ms);
                 let sql = "UPDATE daemons SET ended_at = ?1 WHERE id = (SELECT max(id) FROM daemons)";
                 self.execute(sql, params![at_ms])
             }
-            HistoryEvent::RunBegun(begun) => self.run_begun(begun),
+            HistoryEvent::RunRequested(begun) => self.run_begun(begun),
             HistoryEvent::RunStarted { run, started_at_ms } => {
                 let sql = "UPDATE runs SET started_at = ?2 WHERE run = ?1 AND started_at IS NULL";
                 self.execute(sql, params![*run as i64, started_at_ms])
@@ -293,7 +293,7 @@ impl Change<'_> {
         self.execute(sql, params![at_ms])
     }
 
-    fn daemon_begun(&mut self, begun: &DaemonBegun) -> rusqlite::Result<()> {
+    fn daemon_begun(&mut self, begun: &DaemonStarted) -> rusqlite::Result<()> {
         // What this batch has from the daemon before.
         self.note_sign_of_life()?;
         self.seen_ms = None;
@@ -307,7 +307,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn record_downtime(&self, begun: &DaemonBegun) -> rusqlite::Result<()> {
+    fn record_downtime(&self, begun: &DaemonStarted) -> rusqlite::Result<()> {
         let sql = "SELECT seen_at, ended_at, boot FROM daemons ORDER BY id DESC LIMIT 1";
         let last: Option<(i64, Option<i64>, String)> =
             self.transaction.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
@@ -326,7 +326,7 @@ impl Change<'_> {
     }
 
     /// Ends the rows of runs that no executor has any more. A run that was requested of an executor that never began it was none.
-    fn end_lost_runs(&self, begun: &DaemonBegun) -> rusqlite::Result<()> {
+    fn end_lost_runs(&self, begun: &DaemonStarted) -> rusqlite::Result<()> {
         let mut statement = self
             .transaction
             .prepare_cached("SELECT run, boot, recorded_at FROM runs WHERE outcome = 'running' AND run IS NOT NULL")?;
@@ -349,7 +349,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn run_begun(&mut self, begun: &RunBegun) -> rusqlite::Result<()> {
+    fn run_begun(&mut self, begun: &RunRequested) -> rusqlite::Result<()> {
         self.seen(begun.at_ms);
         self.count_row(&begun.entry.job);
         let RecordedEntry { job, user, uid, owner, source, line, command } = &begun.entry;

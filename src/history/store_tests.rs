@@ -1,6 +1,8 @@
 //! What events make of the rows, in whichever order they come; damage, retention, and what viewers see.
 
-use super::event::{DaemonBegun, HistoryEvent, RecordedEntry, RecordedOutcome, RunBegun, RunDecided, RunEnded, Slots};
+use super::event::{
+    DaemonStarted, HistoryEvent, RecordedEntry, RecordedOutcome, RunDecided, RunEnded, RunRequested, Slots,
+};
 use super::journal::{JournaledEvent, Position};
 use super::message::Retention;
 use super::queries::{RunFilter, Viewer};
@@ -32,7 +34,7 @@ fn begun(run: u64, job: &str, at_ms: i64) -> HistoryEvent {
 }
 
 fn begun_of(run: u64, job: &str, owner: Option<u32>, at_ms: i64) -> HistoryEvent {
-    HistoryEvent::RunBegun(Box::new(RunBegun {
+    HistoryEvent::RunRequested(Box::new(RunRequested {
         run,
         entry: entry(job, owner),
         trigger: "schedule".into(),
@@ -56,13 +58,13 @@ fn decided(run: u64, word: &str) -> HistoryEvent {
 }
 
 fn daemon(at_ms: i64, boot: &str, live: &[u64], known: &[u64]) -> HistoryEvent {
-    HistoryEvent::DaemonBegun(DaemonBegun {
+    HistoryEvent::DaemonStarted(DaemonStarted {
         at_ms,
         boot: boot.into(),
         live: live.to_vec(),
         begun: known.to_vec(),
         begun_since_ms: 0,
-        ..DaemonBegun::default()
+        ..DaemonStarted::default()
     })
 }
 

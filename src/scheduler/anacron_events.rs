@@ -72,7 +72,9 @@ impl Scheduler {
                 let lines = SystemLines { tables: &self.entries.tables, timers, zones, jobs: &self.jobs };
                 let Some((id, slot)) = self.entries.anacron.take_start(lines, now.utc, &zones.system()) else { return };
                 self.progress.has_decided = true;
-                self.with_jobs(now, actions, |jobs, turn| jobs.handle_slot(&id, slot, Trigger::Anacron, false, turn));
+                self.with_jobs(now, actions, |jobs, context| {
+                    jobs.handle_slot(&id, slot, Trigger::Anacron, false, context)
+                });
                 if !self.jobs.is_occupied(&id) {
                     self.entries.anacron.postpone(&id);
                 }

@@ -171,7 +171,13 @@ impl Machine {
         let running = running.map(|run| (run.run, run.job.clone())).collect();
         self.handle(Event::EarlierRuns(earlier));
         self.running.retain(|start| is_running.contains(&start.run));
-        self.handle(Event::Begin { boot: false, completed: None, started: Vec::new(), running, saved: Box::default() });
+        self.handle(Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running,
+            saved: Box::default(),
+        });
     }
 
     /// Begins, and gives what is found due.

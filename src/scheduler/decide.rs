@@ -7,13 +7,13 @@ use super::job_id::JobId;
 use super::jobs::Jobs;
 use super::live_table::Waiting;
 use super::now::Now;
+use super::policy_context::PolicyContext;
 use super::queue_exits::QueueExit;
 use super::run_record::{SkipReason, Trigger};
 use super::run_request::RunRequest;
 use super::saved::StateChange;
 use super::start_queue::EntryKey;
 use super::state::{Phase, Scheduler};
-use super::turn::Turn;
 use crate::schedule::Timestamp;
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ impl Scheduler {
         &mut self,
         now: Now,
         actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut Jobs, &mut Turn<'_>) -> T,
+        call: impl FnOnce(&mut Jobs, &mut PolicyContext<'_>) -> T,
     ) -> T {
         self.with_jobs_due_at(now.utc, now, actions, call)
     }
@@ -34,7 +34,7 @@ impl Scheduler {
         due_at: Timestamp,
         now: Now,
         actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut Jobs, &mut Turn<'_>) -> T,
+        call: impl FnOnce(&mut Jobs, &mut PolicyContext<'_>) -> T,
     ) -> T {
         let result = self.call_jobs(due_at, now, actions, call);
         self.report_queue_exits(due_at, now, actions);
@@ -46,10 +46,10 @@ impl Scheduler {
         due_at: Timestamp,
         now: Now,
         actions: &mut Vec<Action>,
-        call: impl FnOnce(&mut Jobs, &mut Turn<'_>) -> T,
+        call: impl FnOnce(&mut Jobs, &mut PolicyContext<'_>) -> T,
     ) -> T {
         let first = actions.len();
-        let mut turn = Turn {
+        let mut context = PolicyContext {
             now,
             due_at,
             entries: &self.entries,
@@ -62,8 +62,8 @@ impl Scheduler {
             changed_scopes: BTreeSet::new(),
             counts_from: Vec::new(),
         };
-        let result = call(&mut self.jobs, &mut turn);
-        let Turn { changed_pauses, changed_scopes, counts_from, .. } = turn;
+        let result = call(&mut self.jobs, &mut context);
+        let PolicyContext { changed_pauses, changed_scopes, counts_from, .. } = context;
         let pauses = changed_pauses.into_iter().map(|id| {
             let pause = self.jobs.paused(&id).cloned();
             StateChange::pause(id, pause)
@@ -89,18 +89,18 @@ impl Scheduler {
             match exit {
                 QueueExit::Superseded(run) => {
                     self.starts.runs.remove(&run);
-                    self.call_jobs(due_at, now, actions, |jobs, turn| {
-                        jobs.drop_queued(run, SkipReason::Superseded, turn);
+                    self.call_jobs(due_at, now, actions, |jobs, context| {
+                        jobs.drop_queued(run, SkipReason::Superseded, context);
                     });
                 }
                 QueueExit::Unstartable(run) => {
                     self.starts.runs.remove(&run);
-                    self.call_jobs(due_at, now, actions, |jobs, turn| {
-                        jobs.drop_queued(run, SkipReason::EntryRemoved, turn);
+                    self.call_jobs(due_at, now, actions, |jobs, context| {
+                        jobs.drop_queued(run, SkipReason::EntryRemoved, context);
                     });
                 }
                 QueueExit::Ended(run, why) => {
-                    self.call_jobs(due_at, now, actions, |jobs, turn| jobs.handle_cancelled(run, &why, turn));
+                    self.call_jobs(due_at, now, actions, |jobs, context| jobs.handle_cancelled(run, &why, context));
                 }
             }
         }
@@ -121,8 +121,8 @@ impl Scheduler {
             self.add_fleet_slot(&id, due.scheduled_at, now, actions);
             return true;
         }
-        self.with_jobs_due_at(due.at, now, actions, |jobs, turn| {
-            jobs.handle_slot(&id, due.scheduled_at, trigger, is_excepted, turn);
+        self.with_jobs_due_at(due.at, now, actions, |jobs, context| {
+            jobs.handle_slot(&id, due.scheduled_at, trigger, is_excepted, context);
         });
         true
     }
@@ -137,11 +137,11 @@ impl Scheduler {
         if self.phase != Phase::Running {
             return;
         }
-        self.with_jobs(now, actions, |jobs, turn| {
-            jobs.end_pauses(turn);
-            jobs.begin_due_retries(turn);
-            jobs.notify_late(turn);
-            jobs.update_rows(turn);
+        self.with_jobs(now, actions, |jobs, context| {
+            jobs.end_pauses(context);
+            jobs.begin_due_retries(context);
+            jobs.notify_late(context);
+            jobs.update_rows(context);
         });
     }
 

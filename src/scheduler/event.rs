@@ -17,7 +17,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Event {
     /// The daemon has loaded its tables and begins. Comes once, after the first `Load`s.
-    Begin {
+    DaemonStarted {
         /// `@reboot` entries are to run.
         boot: bool,
         /// Everything due up to here was handed out by an earlier daemon of this boot; what was due after it and within the last three
@@ -45,7 +45,7 @@ pub enum Event {
         /// The path of the table, which identifies it.
         path: String,
     },
-    /// The anacrontab and the stamps of its jobs were read: before [`Event::Begin`] where the daemon does anacron's work, and for each
+    /// The anacrontab and the stamps of its jobs were read: before [`Event::DaemonStarted`] where the daemon does anacron's work, and for each
     /// [`super::Action::ReadAnacrontab`].
     LoadAnacrontab {
         /// Where the table comes from.
@@ -61,11 +61,11 @@ pub enum Event {
     AnacrontabChanged,
     /// The answer to [`super::Action::PrepareAnacronJob`].
     AnacronJobPrepared(Preparation),
-    /// Runs that executors of earlier daemons have begun in the last minutes, ended ones included. Comes before [`Event::Begin`]. A run that the
+    /// Runs that executors of earlier daemons have begun in the last minutes, ended ones included. Comes before [`Event::DaemonStarted`]. A run that the
     /// saved state has and these do not was requested and never begun, or its slot was begun as another run.
     EarlierStarts(Vec<EarlierRun>),
     /// Runs of an earlier daemon whose results have not been delivered to it: they go on, or their ends follow. Comes before
-    /// [`Event::Begin`].
+    /// [`Event::DaemonStarted`].
     EarlierRuns(Vec<EarlierRun>),
     /// The system's time zone is another one now.
     SystemZone(Arc<Zone>),
@@ -74,7 +74,7 @@ pub enum Event {
     /// A run ended, in whichever way.
     RunEnded(Box<RunResult>),
     /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
-    Begun(Vec<RunId>),
+    Accepted(Vec<RunId>),
     /// Somebody wants a run of a job now.
     RunByHand {
         /// The job that is to run.

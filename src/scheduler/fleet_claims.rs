@@ -38,7 +38,7 @@ impl Scheduler {
     pub(super) fn note_unclaimed(&mut self, start: &RunRequest, now: Now, actions: &mut Vec<Action>) {
         if start.trigger.is_manual() && self.jobs.is_of_fleet(&start.job) {
             let (run, claim) = (start.run, SlotClaim::by_hand(start.run));
-            self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, Some(claim), turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.note_claimed(run, Some(claim), context));
         }
     }
 
@@ -186,7 +186,7 @@ impl Scheduler {
         if is_without {
             self.decide_away(&id, Timestamp(start.scheduled_at), now, actions);
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.note_claimed(run, claim, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.note_claimed(run, claim, context));
         if has_old_request {
             self.keep_run_keys(RunKeys::OfJob(&id), now, actions);
         }
@@ -205,7 +205,7 @@ impl Scheduler {
         }
         let Some(claim) = self.fleet.as_mut().and_then(|fleet| fleet.give_up_claim(run)) else { return };
         self.starts.drop_claimed(run);
-        self.with_jobs(now, actions, |jobs, turn| jobs.drop_taken(run, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.drop_taken(run, context));
         // What was taken over is not driven again at once.
         let pause_ms = if claim.start.trigger == Trigger::Failover { RANK_MS } else { 0 };
         fleet_wake_at(&mut self.fleet, &claim.start.job, now.elapsed_ms.saturating_add(pause_ms));
@@ -219,7 +219,7 @@ impl Scheduler {
         }
         fleet.claims.remove(run);
         self.starts.drop_claimed(run);
-        self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(run, why, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.drop_queued(run, why, context));
         true
     }
 

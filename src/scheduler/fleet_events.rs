@@ -174,7 +174,7 @@ impl Scheduler {
             }
             Purpose::Lose(job, own) => {
                 if let Some((slot, run)) = own.filter(|_| is_done) {
-                    self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_loss(&job, slot, run, turn));
+                    self.with_jobs(now, actions, |jobs, context| jobs.record_fleet_loss(&job, slot, run, context));
                 }
                 self.wake_after_answer(&job, is_done, now);
             }
@@ -307,7 +307,7 @@ impl Scheduler {
                         fleet.wake(&id, now.elapsed_ms);
                         if let Some(slot) = slot {
                             let slot = Timestamp(slot);
-                            self.with_jobs(now, actions, |jobs, turn| jobs.note_newer_slot(&id, slot, turn));
+                            self.with_jobs(now, actions, |jobs, context| jobs.note_newer_slot(&id, slot, context));
                         }
                     }
                 }

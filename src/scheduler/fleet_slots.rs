@@ -127,9 +127,9 @@ impl Scheduler {
         let Some(key) = self.jobs.entry(id) else { return };
         let is_excepted = self.is_excepted(id, key, slot);
         let is_paused = self.is_paused_in_fleet(id, slot, now);
-        self.with_jobs(now, actions, |jobs, turn| match is_paused {
-            true => turn.skip_in_fleet(id, slot, Trigger::Schedule, SkipReason::Paused),
-            false => jobs.handle_slot(id, slot, Trigger::Schedule, is_excepted, turn),
+        self.with_jobs(now, actions, |jobs, context| match is_paused {
+            true => context.skip_in_fleet(id, slot, Trigger::Schedule, SkipReason::Paused),
+            false => jobs.handle_slot(id, slot, Trigger::Schedule, is_excepted, context),
         });
     }
 
@@ -199,9 +199,9 @@ impl Scheduler {
         let Some(key) = self.jobs.entry(id) else { return false };
         let is_excepted = self.is_excepted(id, key, slot);
         let is_paused = self.is_paused_in_fleet(id, slot, now);
-        self.with_jobs(now, actions, |jobs, turn| match is_paused {
-            true => turn.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Paused),
-            false => jobs.catch_up_for_fleet(id, slot, is_excepted, turn),
+        self.with_jobs(now, actions, |jobs, context| match is_paused {
+            true => context.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Paused),
+            false => jobs.catch_up_for_fleet(id, slot, is_excepted, context),
         });
         false
     }
@@ -240,7 +240,9 @@ impl Scheduler {
             let mut missed = self.unclaimed_slots(id, last, slot);
             missed.slots.retain(|slot| !self.jobs.has_slot(id, *slot));
             if let Some((first, last, count)) = missed.row() {
-                self.with_jobs(now, actions, |jobs, turn| jobs.record_fleet_misses(id, (first, last, count), turn));
+                self.with_jobs(now, actions, |jobs, context| {
+                    jobs.record_fleet_misses(id, (first, last, count), context)
+                });
             }
         }
         if let Some(fleet) = &mut self.fleet {
@@ -398,8 +400,8 @@ impl Scheduler {
                 fleet.skips.remove(&key);
                 fleet.wake(id, now.elapsed_ms);
                 self.decide_away(id, slot, now, actions);
-                return self.with_jobs(now, actions, |jobs, turn| {
-                    jobs.record_fleet_skip(id, row, trigger, reason, turn);
+                return self.with_jobs(now, actions, |jobs, context| {
+                    jobs.record_fleet_skip(id, row, trigger, reason, context);
                 });
             }
             fleet.wake(id, decides_ms);
@@ -424,9 +426,9 @@ impl Scheduler {
             Some(None) => {
                 fleet.skips.remove(&key);
                 fleet.wake(id, now.elapsed_ms);
-                self.with_jobs(now, actions, |jobs, turn| match what {
-                    WithoutRun::Skipped(reason) => jobs.record_fleet_skip(id, row, trigger, reason, turn),
-                    WithoutRun::Unclaimed => jobs.record_fleet_misses(id, row, turn),
+                self.with_jobs(now, actions, |jobs, context| match what {
+                    WithoutRun::Skipped(reason) => jobs.record_fleet_skip(id, row, trigger, reason, context),
+                    WithoutRun::Unclaimed => jobs.record_fleet_misses(id, row, context),
                     WithoutRun::Decided => {}
                 });
             }

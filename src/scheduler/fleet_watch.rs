@@ -57,7 +57,7 @@ impl Scheduler {
         if self.jobs.has_slot(id, slot) || fleet.is_skewed(now) {
             return;
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.take_over(id, slot, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.take_over(id, slot, context));
         if !self.jobs.has_slot(id, slot) {
             // It may not run here now.
             if let Some(fleet) = &mut self.fleet {
@@ -137,8 +137,8 @@ impl Scheduler {
         // Those of this daemon are not started yet.
         let claims: Vec<(JobId, SlotClaim)> =
             claims.filter(|(_, claim)| fleet.claims.get(claim.run).is_none()).collect();
-        self.with_jobs(now, actions, |jobs, turn| {
-            claims.iter().for_each(|(id, claim)| jobs.adopt_claim(id, *claim, turn));
+        self.with_jobs(now, actions, |jobs, context| {
+            claims.iter().for_each(|(id, claim)| jobs.adopt_claim(id, *claim, context));
         });
     }
 

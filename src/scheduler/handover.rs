@@ -126,7 +126,7 @@ impl Scheduler {
             }
         }
         if jobs == AtStop::Skip {
-            self.with_jobs(now, actions, |jobs, turn| jobs.skip_all_waiting(turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.skip_all_waiting(context));
         }
     }
 
@@ -149,7 +149,7 @@ impl Scheduler {
             self.starts.runs.remove(run);
             if self.jobs.owns(*run) {
                 is_managed = true;
-                self.with_jobs(now, actions, |jobs, turn| jobs.drop_queued(*run, why, turn));
+                self.with_jobs(now, actions, |jobs, context| jobs.drop_queued(*run, why, context));
             }
         }
         let Some(row) = dropped.row.filter(|_| !is_managed) else { return };

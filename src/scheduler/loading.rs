@@ -10,7 +10,7 @@ use super::now::Now;
 use super::run_record::{MissReason, SkipReason};
 use super::source::Source;
 use super::start_queue::Dropped;
-use super::state::{Begin, Gap, Phase, Scheduler};
+use super::state::{DaemonStart, Gap, Phase, Scheduler};
 use super::wheel::Timer;
 use crate::crontab::Crontab;
 use crate::schedule::{Kind, Timestamp, Zone};
@@ -22,7 +22,7 @@ const RESTART_REACH: i64 = 180;
 
 impl Scheduler {
     /// The second half of beginning: collects what is due. Returns the time without a daemon, if an earlier one has run.
-    pub(super) fn begin(&mut self, begin: &Begin, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
+    pub(super) fn begin(&mut self, begin: &DaemonStart, now: Now, actions: &mut Vec<Action>) -> Option<Gap> {
         if begin.boot {
             self.start_at_reboot(now, actions);
         }
@@ -49,7 +49,7 @@ impl Scheduler {
             }
             self.collect_waiting(now.utc);
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.start_noted(turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.start_noted(context));
         self.expect_late_tables(gap.as_ref(), actions);
         gap
     }

@@ -27,7 +27,7 @@ impl Scheduler {
     ) {
         self.jobs.begin_change();
         change(self, actions);
-        self.with_jobs(now, actions, |jobs, turn| jobs.end_change(turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.end_change(context));
     }
 
     /// Registers the managed entries of a table that has just become live under this number. `old` are the managed entries of the table that it
@@ -112,19 +112,19 @@ impl Scheduler {
             _ => specs.iter().map(|(id, _)| id).filter(|id| self.jobs.entry(id).is_none()).cloned().collect(),
         };
         self.note_fleet_jobs();
-        self.with_jobs(now, actions, |jobs, turn| {
-            passed.iter().for_each(|id| jobs.unregister(id, turn));
+        self.with_jobs(now, actions, |jobs, context| {
+            passed.iter().for_each(|id| jobs.unregister(id, context));
             for (id, spec) in specs {
-                let may_be_paused = jobs.is_all_paused(spec.table_owner, turn.now.utc);
-                jobs.register(id.clone(), spec, turn);
+                let may_be_paused = jobs.is_all_paused(spec.table_owner, context.now.utc);
+                jobs.register(id.clone(), spec, context);
                 if foreign.contains(&id) {
-                    jobs.resume(&id, turn);
+                    jobs.resume(&id, context);
                 }
                 if may_be_paused {
-                    jobs.pause_if_covered(&id, turn);
+                    jobs.pause_if_covered(&id, context);
                 }
             }
-            gone.iter().for_each(|id| jobs.unregister(id, turn));
+            gone.iter().for_each(|id| jobs.unregister(id, context));
         });
         self.adopt_plain_runs(&added, now, actions);
         self.forget_first_seen(&gone, actions);
@@ -140,7 +140,7 @@ impl Scheduler {
     pub(super) fn unmanage(&mut self, table: &LiveCrontab, now: Now, actions: &mut Vec<Action>) {
         let gone: Vec<JobId> = table.managed.values().cloned().collect();
         if !gone.is_empty() {
-            self.with_jobs(now, actions, |jobs, turn| gone.iter().for_each(|id| jobs.unregister(id, turn)));
+            self.with_jobs(now, actions, |jobs, context| gone.iter().for_each(|id| jobs.unregister(id, context)));
             self.forget_first_seen(&gone, actions);
             self.note_fleet_jobs();
         }
@@ -191,7 +191,7 @@ impl Scheduler {
             if let Some(table) = self.entries.tables.get_mut(number) {
                 table.managed.insert(entry, id.clone());
             }
-            self.with_jobs(now, &mut actions, |jobs, turn| jobs.register(id.clone(), spec, turn));
+            self.with_jobs(now, &mut actions, |jobs, context| jobs.register(id.clone(), spec, context));
             self.adopt_plain_runs(&BTreeSet::from([id.clone()]), now, &mut actions);
         }
         actions
@@ -225,7 +225,7 @@ impl Scheduler {
             if let Some(table) = self.entries.tables.get_mut(number) {
                 table.managed.insert(entry, id.clone());
             }
-            self.with_jobs(now, actions, |jobs, turn| jobs.register(id, spec, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.register(id, spec, context));
         }
         self.adopt_plain_runs(&added, now, actions);
     }
@@ -238,7 +238,7 @@ impl Scheduler {
         for (run, StartedRun { job, scheduled_at, trigger }) in self.starts.runs.plain_runs(added) {
             let cause = Some(RunCause { trigger, attempt: 1 });
             let adopted = AdoptedRun { run, scheduled_at, cause, is_slot: true, is_unknown: true };
-            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &job, turn)) {
+            if self.with_jobs(now, actions, |jobs, context| jobs.adopt(&adopted, &job, context)) {
                 self.starts.runs.insert(run, RunOrigin::Managed { trigger, attempt: 1 });
             }
         }

@@ -103,7 +103,7 @@ impl Scheduler {
             return;
         }
         self.progress.has_decided = true;
-        self.with_jobs(now, actions, |jobs, turn| jobs.catch_up(id, older, &slots, why, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.catch_up(id, older, &slots, why, context));
     }
 
     /// The slots of an entry that were missed between two moments. Where they are more than the budget allows, one by one only as many of the
@@ -180,8 +180,8 @@ impl Scheduler {
             let passed = slots.inspect(|_| looked_at += 1).find(|slot| !self.is_excepted(&id, key, *slot));
             budget.spend(id.user(), looked_at);
             if passed.is_some() {
-                self.with_jobs(now, actions, |jobs, turn| {
-                    jobs.drop_retry(&id, turn);
+                self.with_jobs(now, actions, |jobs, context| {
+                    jobs.drop_retry(&id, context);
                 });
             }
         }

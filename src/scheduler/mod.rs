@@ -45,7 +45,7 @@
 //! | `clock` | collects what has become due since the last event, on time, late or by a step of the clock |
 //! | `waiting` | starts that wait for a random delay, or for an interval after a run (`@N`) |
 //! | `handover` | queues starts and hands them over to the executor; stops |
-//! | `decide`, `turn` | calls the jobs, and what a call of them does beyond their state |
+//! | `decide`, `policy_context` | calls the jobs, and what a call of them does beyond their state |
 //! | `user_requests` | manual runs, kills and pauses |
 //! | `loading` | the beginning, and tables that are loaded, replaced and unloaded |
 //! | `managed`, `naming`, `entry_warnings` | which entries have a policy, their names, and what is wrong with them |
@@ -102,6 +102,7 @@ mod missed_slots;
 mod names;
 mod naming;
 mod now;
+mod policy_context;
 mod progress;
 mod queue_exits;
 mod restore;
@@ -123,7 +124,6 @@ mod state;
 mod tables;
 mod timers;
 mod timing;
-mod turn;
 mod user_requests;
 mod waiting;
 mod wheel;

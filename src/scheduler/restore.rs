@@ -16,7 +16,7 @@ use super::run_record::{RunCause, Trigger};
 use super::run_result::{RunOutcome, RunResult};
 use super::runs::{RunOrigin, StartedRun};
 use super::saved::{SavedState, StateChange};
-use super::state::{Begin, Phase, Scheduler};
+use super::state::{DaemonStart, Phase, Scheduler};
 use crate::schedule::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -154,7 +154,7 @@ impl Scheduler {
                 self.earlier.already_started.entry((id.clone(), slot)).or_insert(1);
             }
             self.jobs.restore(&id, state, now, self.earlier.unclaimed.is_of_other_boot);
-            self.with_jobs(now, actions, |jobs, turn| jobs.drop_what_is_not_wanted(&id, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.drop_what_is_not_wanted(&id, context));
         }
         claimed
     }
@@ -172,14 +172,14 @@ impl Scheduler {
             ids.extend(self.entries.anacron.all_ids().values().cloned());
         }
         if !ids.is_empty() {
-            self.with_jobs(now, actions, |jobs, turn| ids.iter().for_each(|id| jobs.pause_if_covered(id, turn)));
+            self.with_jobs(now, actions, |jobs, context| ids.iter().for_each(|id| jobs.pause_if_covered(id, context)));
         }
     }
 
     /// Skips what waits of jobs whose pauses have been restored: they may have begun while no daemon was there. Others of their
     /// groups may start then.
     pub(super) fn skip_paused(&mut self, paused: &[JobId], now: Now, actions: &mut Vec<Action>) {
-        self.with_jobs(now, actions, |jobs, turn| paused.iter().for_each(|id| jobs.skip_waiting(id, turn)));
+        self.with_jobs(now, actions, |jobs, context| paused.iter().for_each(|id| jobs.skip_waiting(id, context)));
     }
 
     /// Ends or puts back those runs of the saved state that nobody has reported. The slot of a run that was never begun waits again: it was
@@ -209,7 +209,7 @@ impl Scheduler {
                 self.handle_end(&RunResult::of_outcome(run, RunOutcome::Lost, ended_at_ms), now, actions);
             } else {
                 self.starts.runs.remove(&run);
-                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
+                self.with_jobs(now, actions, |jobs, context| jobs.put_back(run, context));
             }
         }
     }
@@ -219,7 +219,7 @@ impl Scheduler {
         for RunStart { run, .. } in self.jobs.all_runs() {
             let key = self.jobs.entry_of_run(run);
             if key.is_some_and(|key| self.starts.remove(key, run, &self.entries)) {
-                self.with_jobs(now, actions, |jobs, turn| jobs.put_back(run, turn));
+                self.with_jobs(now, actions, |jobs, context| jobs.put_back(run, context));
             }
         }
     }
@@ -233,10 +233,10 @@ impl Scheduler {
         let claimed = self.claim(Some(number), now, actions);
         self.skip_paused(&claimed.paused, now, actions);
         // What was saved of them may be a pause of all that they got when they became known.
-        self.with_jobs(now, actions, |jobs, turn| {
+        self.with_jobs(now, actions, |jobs, context| {
             for id in &claimed.paused {
-                turn.changed_pauses.insert(id.clone());
-                jobs.pause_if_covered(id, turn);
+                context.changed_pauses.insert(id.clone());
+                jobs.pause_if_covered(id, context);
             }
         });
         for result in claimed.ended {
@@ -264,13 +264,18 @@ impl Scheduler {
                 self.starts.runs.remove(&run);
                 self.starts.runs.insert(again, origin);
             }
-            self.with_jobs(now, actions, |jobs, turn| jobs.renumber(run, again, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.renumber(run, again, context));
         }
     }
 
     /// The first half of start-up: what an earlier daemon has left.
-    pub(super) fn prepare_begin(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) -> Option<Begin> {
-        let Event::Begin { boot, completed, started, running, saved } = event else { return None };
+    pub(super) fn prepare_daemon_start(
+        &mut self,
+        event: Event,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Option<DaemonStart> {
+        let Event::DaemonStarted { boot, completed, started, running, saved } = event else { return None };
         if self.phase != Phase::Loading {
             return None;
         }
@@ -323,7 +328,7 @@ impl Scheduler {
             self.handle_end(result, now, actions);
         }
         self.end_unaccounted(runs, &accounted, (!is_other_boot).then_some(&begun), now, actions);
-        Some(Begin { boot, completed, handled })
+        Some(DaemonStart { boot, completed, handled })
     }
 
     /// Takes over runs of an earlier daemon: those in progress, and those whose ends follow. `recorded` is up to when everything was
@@ -354,7 +359,7 @@ impl Scheduler {
                 still_running.contains(&run) || (is_after_record && newest.is_none_or(|newest| run > newest));
             let adopted = AdoptedRun { run, scheduled_at: moment, cause, is_slot, is_unknown };
             let RunCause { trigger, attempt } = cause.unwrap_or(RunCause { trigger: Trigger::Schedule, attempt: 1 });
-            if self.with_jobs(now, actions, |jobs, turn| jobs.adopt(&adopted, &id, turn)) {
+            if self.with_jobs(now, actions, |jobs, context| jobs.adopt(&adopted, &id, context)) {
                 if let Some(slot) = slot.filter(|_| !trigger.is_manual()) {
                     self.earlier.already_started.entry((id, slot)).or_insert(1);
                 }

@@ -205,7 +205,7 @@ impl<F: Fn() -> Vec<(Source, Crontab)>> Simulation<F> {
             scheduler.handle(Event::Load { source, table }, now);
         }
         self.scheduler = Some(scheduler);
-        let begin = Event::Begin {
+        let begin = Event::DaemonStarted {
             boot,
             completed: self.completed,
             started: Vec::new(),

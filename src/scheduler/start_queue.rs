@@ -259,7 +259,7 @@ impl StartQueue {
     }
 
     /// Records that the executor has begun a start, or has found out that it cannot be made.
-    pub(super) fn begun(&mut self, run: RunId) {
+    pub(super) fn accepted(&mut self, run: RunId) {
         let Some(HandedOver { owner, at, bytes }) = self.handed_over.remove(&run) else { return };
         self.unstarted.remove(&(at, run));
         self.handed_over_bytes -= bytes;
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(hand_over(&mut queue, 1), [0, 1]);
         queue.push(owner("bob"), (1, 0), slot(5000, 61), false);
         assert_eq!(hand_over(&mut queue, 1), [5000]);
-        queue.begun(RunId(0));
+        queue.accepted(RunId(0));
         queue.push(owner("bob"), (1, 1), slot(5001, 61), false);
         assert_eq!(hand_over(&mut queue, 1), [2, 5001]);
         assert_eq!((queue.waiting(), queue.first_unstarted()), (997, Some(Timestamp(60))));
@@ -433,7 +433,7 @@ mod tests {
         assert_eq!(queue.pop().map(|next| next.slot.run), Some(RunId(0)));
         queue.handed_over(owner("alice"), &slot(0, 60), 5000);
         assert_eq!(hand_over(&mut queue, 1), [10, 11]);
-        queue.begun(RunId(0));
+        queue.accepted(RunId(0));
         assert_eq!(hand_over(&mut queue, 5000), [1]);
     }
 
@@ -445,7 +445,7 @@ mod tests {
         }
         assert_eq!(hand_over(&mut queue, 1).len(), LIMITS.starts);
         assert!(!queue.has_next() && queue.waiting() == 100);
-        queue.begun(RunId(7));
+        queue.accepted(RunId(7));
         assert_eq!(hand_over(&mut queue, 1), [100]);
     }
 
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(hand_over(&mut queue, LIMITS.bytes / 2), [0, 1]);
         assert!(!queue.has_next() && queue.pop().is_none());
         for run in 0..3 {
-            queue.begun(RunId(run));
+            queue.accepted(RunId(run));
             assert_eq!(hand_over(&mut queue, LIMITS.bytes / 2), [run + 2]);
         }
     }
@@ -482,7 +482,7 @@ mod tests {
                 .collect();
             assert_eq!(given_up, (10..110 - most as u64).collect::<Vec<_>>());
             assert_eq!(queue.waiting(), most);
-            queue.begun(RunId(0));
+            queue.accepted(RunId(0));
             let next = queue.pop().unwrap();
             assert_eq!(next.slot.run, RunId(110 - most as u64));
             let last = Timestamp((99 - most as i64) * interval);
@@ -526,7 +526,7 @@ mod tests {
         let next: Vec<EntryKey> = std::iter::from_fn(|| {
             let next = queue.pop()?;
             queue.handed_over(next.owner, &next.slot, 1);
-            queue.begun(next.slot.run);
+            queue.accepted(next.slot.run);
             Some(next.entry)
         })
         .collect();

@@ -62,7 +62,7 @@ impl Starts {
 
     /// Drops a run that was taken out of the queue and is not started.
     pub(super) fn drop_claimed(&mut self, run: RunId) {
-        self.queue.begun(run);
+        self.queue.accepted(run);
         self.runs.remove(&run);
     }
 

@@ -63,7 +63,7 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// The daemon begins.
-    Begin,
+    DaemonStarted,
     /// A run has ended.
     End,
     /// A run is to end, or a pause.
@@ -76,7 +76,7 @@ enum Stage {
 impl Stage {
     fn of(event: &Event) -> Stage {
         match event {
-            Event::Begin { .. } => Stage::Begin,
+            Event::DaemonStarted { .. } => Stage::DaemonStarted,
             Event::RunEnded(_) => Stage::End,
             Event::Kill { .. } | Event::Resume { .. } | Event::ResumeAll { .. } => Stage::Kill,
             Event::Pause { .. } | Event::PauseAll { .. } => Stage::Pause,
@@ -139,7 +139,7 @@ impl Scheduler {
             }
         }
         // There is a record from start-up on, so that starts missed by a daemon that is killed before its first start are caught up, too.
-        let must_record = events.iter().any(|event| matches!(event, Event::Begin { .. } | Event::Stop { .. }));
+        let must_record = events.iter().any(|event| matches!(event, Event::DaemonStarted { .. } | Event::Stop { .. }));
         // A new schedule has had no slots before it was loaded, also for a daemon that follows this one after a crash.
         let is_change = |event: &Event| matches!(event, Event::Load { .. } | Event::Unload { .. });
         let has_new_tables = self.phase == Phase::Running && events.iter().any(is_change);
@@ -149,7 +149,7 @@ impl Scheduler {
             by_stage.entry(Stage::of(&event)).or_default().push(event);
         }
         let mut take = |stage| by_stage.remove(&stage).unwrap_or_default();
-        let (begins, ends) = (take(Stage::Begin), take(Stage::End));
+        let (begins, ends) = (take(Stage::DaemonStarted), take(Stage::End));
         if !begins.is_empty() {
             let ids = ends.iter().filter_map(|event| match event {
                 Event::RunEnded(result) => Some(result.run),
@@ -158,8 +158,8 @@ impl Scheduler {
             self.earlier.ends.accounted.extend(ids);
         }
         self.jobs.hold_retries(!begins.is_empty());
-        let begins: Vec<Begin> =
-            begins.into_iter().filter_map(|event| self.prepare_begin(event, now, &mut actions)).collect();
+        let begins: Vec<DaemonStart> =
+            begins.into_iter().filter_map(|event| self.prepare_daemon_start(event, now, &mut actions)).collect();
         for event in ends.into_iter().chain(take(Stage::Kill)) {
             self.handle_one(event, now, &mut actions);
         }
@@ -242,7 +242,7 @@ impl Scheduler {
 
     fn handle_one(&mut self, event: Event, now: Now, actions: &mut Vec<Action>) {
         match event {
-            Event::Begin { .. } | Event::Tick => {}
+            Event::DaemonStarted { .. } | Event::Tick => {}
             Event::Load { source, table } => self.load(source, table, now, actions),
             Event::Unload { path } => self.unload(&path, now, actions),
             Event::Calendars(calendars) => self.entries.calendars = calendars,
@@ -270,7 +270,7 @@ impl Scheduler {
                 }
                 self.handle_end(&result, now, actions);
             }
-            Event::Begun(runs) => runs.into_iter().for_each(|run| self.starts.queue.begun(run)),
+            Event::Accepted(runs) => runs.into_iter().for_each(|run| self.starts.queue.accepted(run)),
             Event::RunByHand { job, start } => drop(self.start_by_hand(&job, start, now, actions)),
             Event::Pause { job, pause } => {
                 self.pause(&job, pause.clone(), now, actions);
@@ -281,11 +281,11 @@ impl Scheduler {
                 self.pause_in_fleet(&job, None, now, actions);
             }
             Event::PauseAll { scope, pause } => {
-                self.with_jobs(now, actions, |jobs, turn| jobs.pause_all(scope, pause, turn));
+                self.with_jobs(now, actions, |jobs, context| jobs.pause_all(scope, pause, context));
             }
             Event::ResumeAll { scope } => self.resume_all(scope, now, actions),
             Event::LeftOutOfPauses { job, is_by_root } => {
-                self.with_jobs(now, actions, |jobs, turn| jobs.exempt_from_pauses(&job, is_by_root, turn));
+                self.with_jobs(now, actions, |jobs, context| jobs.exempt_from_pauses(&job, is_by_root, context));
             }
             Event::Kill { job, by } => drop(self.kill_job(&job, &by, now, actions)),
             Event::Fleet(event) => self.handle_fleet(event, now, actions),
@@ -386,7 +386,7 @@ impl Scheduler {
     /// Records the rows of skipped slots that have not ended.
     pub fn flush_rows(&mut self, now: Now) -> Vec<Action> {
         let mut actions = Vec::new();
-        self.with_jobs(now, &mut actions, |jobs, turn| jobs.flush_rows(turn));
+        self.with_jobs(now, &mut actions, |jobs, context| jobs.flush_rows(context));
         actions
     }
 
@@ -397,7 +397,7 @@ impl Scheduler {
 }
 
 /// A start-up whose first half is done.
-pub(super) struct Begin {
+pub(super) struct DaemonStart {
     pub(super) boot: bool,
     pub(super) completed: Option<Timestamp>,
     pub(super) handled: Option<Timestamp>,

@@ -78,7 +78,7 @@ impl Scheduler {
         if !self.manage_job(id, now, actions) {
             return Err(RefusedRun::NoSuchJob);
         }
-        let result = self.with_jobs(now, actions, |jobs, turn| jobs.run_by_hand(id, start, turn));
+        let result = self.with_jobs(now, actions, |jobs, context| jobs.run_by_hand(id, start, context));
         // A run by hand is a previous run, too: an `@N` entry counts from its end.
         if let Some(key) = self.jobs.entry(id).filter(|_| self.jobs.is_occupied(id))
             && self.entries.interval(key).is_some()
@@ -93,13 +93,13 @@ impl Scheduler {
         if self.manage_job(id, now, actions) {
             let source =
                 self.jobs.entry(id).and_then(|key| self.entries.source_at(key)).map(|source| source.path.clone());
-            self.with_jobs(now, actions, |jobs, turn| jobs.pause(id, Pause { source, ..pause }, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.pause(id, Pause { source, ..pause }, context));
         }
     }
 
     /// Ends a pause before its time.
     pub(super) fn resume(&mut self, id: &JobId, now: Now, actions: &mut Vec<Action>) {
-        self.with_jobs(now, actions, |jobs, turn| jobs.resume(id, turn));
+        self.with_jobs(now, actions, |jobs, context| jobs.resume(id, context));
         if self.jobs.entry(id).is_some_and(|entry| entry.0 == ANACRON) {
             self.entries.anacron.note_resumed();
         }
@@ -107,7 +107,7 @@ impl Scheduler {
 
     /// Takes a pause of all back, also from jobs whose tables are not loaded yet.
     pub(super) fn resume_all(&mut self, scope: PauseScope, now: Now, actions: &mut Vec<Action>) {
-        let ended = self.with_jobs(now, actions, |jobs, turn| jobs.resume_all(scope, turn));
+        let ended = self.with_jobs(now, actions, |jobs, context| jobs.resume_all(scope, context));
         let unclaimed = &mut self.earlier.unclaimed.pauses;
         let is_given = |(id, pause): &(&JobId, &Pause)| ended.values().any(|all| all.has_given(id, pause));
         let given: Vec<JobId> = unclaimed.iter().filter(is_given).map(|(id, _)| id.clone()).collect();
@@ -130,11 +130,11 @@ impl Scheduler {
                 return false;
             }
         }
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill_run(run, by, turn))
+        self.with_jobs(now, actions, |jobs, context| jobs.kill_run(run, by, context))
     }
 
     /// Ends a job's oldest run, else cancels what waits, else its retry.
     pub(super) fn kill_job(&mut self, id: &JobId, by: &str, now: Now, actions: &mut Vec<Action>) -> Killed {
-        self.with_jobs(now, actions, |jobs, turn| jobs.kill(id, by, turn))
+        self.with_jobs(now, actions, |jobs, context| jobs.kill(id, by, context))
     }
 }

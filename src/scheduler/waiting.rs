@@ -77,14 +77,14 @@ impl Scheduler {
             | RunOutcome::Signal { .. }
             | RunOutcome::NotStarted { .. }
             | RunOutcome::Skipped(_)
-            | RunOutcome::Lost => self.starts.queue.begun(result.run),
+            | RunOutcome::Lost => self.starts.queue.accepted(result.run),
         }
         self.starts.runs.remove(&result.run);
         if self.jobs.owns(result.run) {
-            self.with_jobs(now, actions, |jobs, turn| jobs.handle_end(result, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.handle_end(result, context));
         } else if let Some(change) = self.earlier.note_end(result) {
             actions.push(Action::SaveState(Box::new(change)));
-            self.with_jobs(now, actions, |jobs, turn| jobs.release_place(result.run, turn));
+            self.with_jobs(now, actions, |jobs, context| jobs.release_place(result.run, context));
         }
     }
 }

@@ -67,7 +67,13 @@ fn count_load(spool: Vec<Box<[u8]>>, zones: &Utc) -> Scheduler {
         scheduler.handle(Event::Load { source, table }, now);
     }
     scheduler.handle(
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        },
         now,
     );
     scheduler
@@ -154,7 +160,13 @@ fn a_week_of_minutes(zones: &Utc) -> Scheduler {
     let table = Crontab::parse(text.replace(" /usr", " root /usr").as_bytes(), &context).expect("memory").table;
     scheduler.handle(Event::Load { source: Source { owner: Owner::System, ..source }, table }, now);
     scheduler.handle(
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        },
         now,
     );
     scheduler

@@ -152,7 +152,7 @@ impl Harness {
                     ExecutorEvent::Started { run, pid } => self.started.push((run, pid)),
                     ExecutorEvent::Ended(result) => self.ended.push(*result),
                     ExecutorEvent::Mailed { run, mail } => self.mailed.push((run, mail)),
-                    ExecutorEvent::Begun { runs: _, processes } => self.processes.extend(processes),
+                    ExecutorEvent::Accepted { runs: _, processes } => self.processes.extend(processes),
                     ExecutorEvent::OutputPart { follower, stream, skipped, data, is_end } => {
                         self.parts.push(Part { follower, stream, skipped, data, is_end })
                     }

@@ -38,7 +38,7 @@ fn a_fixed_time_is_held_after_a_step_back_also_over_restarts() {
 
 fn begin(completed: Option<Timestamp>, saved: SavedState) -> Event {
     let (started, running) = (Vec::new(), Vec::new());
-    Event::Begin { boot: false, completed, started, running, saved: Box::new(saved) }
+    Event::DaemonStarted { boot: false, completed, started, running, saved: Box::new(saved) }
 }
 
 /// The actions of a daemon that begins at 10:00, ten hours after another one has ended, with that one's table and zone or others.

@@ -15,8 +15,10 @@ fn begin(text: &str, at: &str, boot: bool, completed: Option<Timestamp>) -> (Sch
     let now = Now { utc: time(at), elapsed_ms: 0 };
     let mut scheduler = Scheduler::new(Zone::utc(), now);
     scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(text) }, now);
-    let actions = scheduler
-        .handle(Event::Begin { boot, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() }, now);
+    let actions = scheduler.handle(
+        Event::DaemonStarted { boot, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        now,
+    );
     (scheduler, actions)
 }
 
@@ -51,7 +53,7 @@ fn a_zone_that_is_named_before_the_begin_is_the_one_that_holds() {
         );
         assert_eq!(scheduler.handle(Event::SystemZone(zone("Europe/Berlin")), now), []);
         let actions = scheduler.handle(
-            Event::Begin {
+            Event::DaemonStarted {
                 boot: false,
                 completed: record,
                 started: Vec::new(),
@@ -79,7 +81,7 @@ fn a_crash_at_any_second_neither_loses_nor_doubles_a_minute() {
             let mut scheduler = Scheduler::new(Zone::utc(), now(from));
             scheduler.handle(Event::Load { source: source("/spool/alice"), table: delayed }, now(from));
             let mut actions = scheduler.handle(
-                Event::Begin {
+                Event::DaemonStarted {
                     boot: false,
                     completed: record,
                     started: Vec::new(),
@@ -180,7 +182,13 @@ fn a_delayed_start_is_not_lost_by_a_restart() {
     let completed = Some(time("2026-05-01T10:04:30Z"));
     assert_eq!(
         commands(&scheduler.handle(
-            Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+            Event::DaemonStarted {
+                boot: false,
+                completed,
+                started: Vec::new(),
+                running: Vec::new(),
+                saved: Box::default()
+            },
             begin_at
         )),
         [""; 0]
@@ -203,7 +211,7 @@ fn a_delayed_start_is_not_lost_by_a_restart_with_a_clock_that_was_set_back() {
         let completed = Some(time("2026-05-01T10:04:30Z"));
         assert_eq!(
             commands(&scheduler.handle(
-                Event::Begin {
+                Event::DaemonStarted {
                     boot: false,
                     completed,
                     started: Vec::new(),
@@ -224,8 +232,13 @@ fn ids_of_runs_are_reserved_before_they_are_used() {
     let mut scheduler = Scheduler::new(Zone::utc(), at);
     scheduler.reserve_runs_from(RunId(7_000));
     let load = Event::Load { source: source("/spool/alice"), table: table("@every_second job\n") };
-    let begin =
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() };
+    let begin = Event::DaemonStarted {
+        boot: false,
+        completed: None,
+        started: Vec::new(),
+        running: Vec::new(),
+        saved: Box::default(),
+    };
     let ticks = (1..200_000).map(|second| (Event::Tick, second));
     let (mut reserved, mut used) = (RunId(7_000), Vec::new());
     for (event, second) in [(load, 0), (begin, 0)].into_iter().chain(ticks) {
@@ -255,7 +268,13 @@ fn starts_that_end_without_having_been_begun_make_room_for_others() {
     scheduler.limit_handover();
     scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(&"* * * * * job\n".repeat(100)) }, at);
     scheduler.handle(
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        },
         at,
     );
     let due = Now { utc: time("2026-05-01T10:01:00Z"), elapsed_ms: 30_000 };
@@ -277,7 +296,7 @@ fn first_of_boot(saved: Box<SavedState>, at: &str) -> Vec<String> {
     let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     machine.load("/spool/alice", DAILY);
     let (started, running) = (Vec::new(), Vec::new());
-    let mut actions = machine.tell(Event::Begin { boot: true, completed: None, started, running, saved });
+    let mut actions = machine.tell(Event::DaemonStarted { boot: true, completed: None, started, running, saved });
     actions.extend(machine.run(1_800));
     commands(&actions)
 }
@@ -309,7 +328,7 @@ fn without_tables(text: &str, down_from: &str) -> Machine {
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     second.scheduler.reserve_runs_from(first.scheduler.next_run());
     let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
-    second.tell(Event::Begin { boot: false, completed, started, running, saved });
+    second.tell(Event::DaemonStarted { boot: false, completed, started, running, saved });
     second
 }
 
@@ -415,7 +434,7 @@ fn successor_without_tables(first: &Machine) -> Machine {
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), first.now), now: first.now };
     second.scheduler.reserve_runs_from(first.scheduler.next_run());
     let (completed, started, running, saved) = (Some(first.now.utc), Vec::new(), Vec::new(), saved_and_read(first));
-    second.tell(Event::Begin { boot: false, completed, started, running, saved });
+    second.tell(Event::DaemonStarted { boot: false, completed, started, running, saved });
     second
 }
 
@@ -427,7 +446,7 @@ fn what_an_earlier_daemon_has_started_is_not_caught_up_by_a_late_table() {
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     let started = vec![(JobId::named("alice", "a"), time("2026-05-01T10:00:00Z"))];
     let (completed, saved) = (Some(first.now.utc), saved_and_read(&first));
-    second.tell(Event::Begin { boot: false, completed, started, running: Vec::new(), saved });
+    second.tell(Event::DaemonStarted { boot: false, completed, started, running: Vec::new(), saved });
     second.run(60);
     assert_eq!(slots(&second.load("/spool/alice", text)), ["a 10:30:00"]);
 }
@@ -441,7 +460,7 @@ fn a_run_of_which_nobody_tells_after_a_boot_does_not_hold_its_job_up() {
     let now = Now { utc: time("2026-05-01T05:00:30Z"), elapsed_ms: 60_000 };
     let mut second = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     second.load("/spool/alice", text);
-    let begin = Event::Begin { boot: true, completed: None, started: Vec::new(), running: Vec::new(), saved };
+    let begin = Event::DaemonStarted { boot: true, completed: None, started: Vec::new(), running: Vec::new(), saved };
     let actions = second.tell(begin);
     let is_lost = |action: &Action| matches!(action, Action::Record(record) if record.outcome == Outcome::Lost);
     assert!(actions.iter().any(is_lost), "{actions:?}");
@@ -459,7 +478,7 @@ fn a_run_that_ended_before_the_begin_is_retried_by_the_policy_of_its_job() {
     second.load("/spool/alice", text);
     second.tell(ended(run, RunOutcome::Code(3)));
     let completed = Some(first.now.utc);
-    second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
+    second.tell(Event::DaemonStarted { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     assert_eq!(second.scheduler.wake_at_elapsed_ms(), Some(first.now.elapsed_ms + 30_000));
     assert_eq!(commands(&second.tick_after(30)), ["again"]);
 }
@@ -485,7 +504,7 @@ fn a_pending_retry_goes_by_the_wall_clock_after_a_boot_and_by_the_clock_of_that_
         next.load("/spool/alice", text);
         let (completed, started, running) = (Some(now.utc), Vec::new(), Vec::new());
         let saved = Box::new(stored.clone());
-        next.tell(Event::Begin { boot: false, completed, started, running, saved });
+        next.tell(Event::DaemonStarted { boot: false, completed, started, running, saved });
         assert_eq!(next.scheduler.wake_at_elapsed_ms(), Some(45_000), "{seconds}");
     }
 }
@@ -518,7 +537,8 @@ fn successor(first: &Machine, text: &str, begun: &[EarlierRun]) -> (Machine, Vec
     second.load("/spool/alice", text);
     second.tell(Event::EarlierStarts(begun.to_vec()));
     let (completed, saved) = (Some(first.now.utc), saved_and_read(first));
-    let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
+    let actions =
+        second.tell(Event::DaemonStarted { boot: false, completed, started: Vec::new(), running: Vec::new(), saved });
     (second, actions)
 }
 
@@ -565,7 +585,7 @@ fn what_a_killed_daemon_has_not_handed_over_is_started_however_long_it_was_down(
         second.tell(Event::EarlierStarts(Vec::new()));
         let (completed, started, running) = (Some(first.now.utc), Vec::new(), Vec::new());
         let saved = saved_and_read(&first);
-        let actions = second.tell(Event::Begin { boot, completed, started, running, saved });
+        let actions = second.tell(Event::DaemonStarted { boot, completed, started, running, saved });
         assert_eq!(slots(&actions).len(), 40 - lost, "{minutes} {boot}");
         let is_lost = |action: &&Action| matches!(action, Action::Record(record) if record.outcome == Outcome::Lost);
         assert_eq!(actions.iter().filter(is_lost).count(), lost, "{minutes} {boot}");
@@ -599,7 +619,7 @@ fn an_end_that_a_killed_daemon_received_and_did_not_save_is_no_lost_run() {
     second.tell(Event::EarlierRuns(vec![run.clone()]));
     second.tell(ended(run.run, RunOutcome::Code(3)));
     let (completed, started_before, running) = (Some(first.now.utc), Vec::new(), Vec::new());
-    let actions = second.tell(Event::Begin { boot: false, completed, started: started_before, running, saved });
+    let actions = second.tell(Event::DaemonStarted { boot: false, completed, started: started_before, running, saved });
     let outcomes: Vec<&Outcome> = actions
         .iter()
         .filter_map(|action| match action {
@@ -675,6 +695,6 @@ fn successor_with(first: &Machine, text: &str, run: RunId) -> (Machine, Vec<Acti
     second.load("/spool/alice", text);
     let job = first.scheduler.find_job("alice:").expect("one job");
     let (completed, saved, running) = (Some(first.now.utc), saved_and_read(first), vec![(run, job)]);
-    let actions = second.tell(Event::Begin { boot: false, completed, started: Vec::new(), running, saved });
+    let actions = second.tell(Event::DaemonStarted { boot: false, completed, started: Vec::new(), running, saved });
     (second, actions)
 }

@@ -320,7 +320,7 @@ impl<'a> Machine<'a> {
         ended.extend(self.take_ended());
         let running = self.running.iter().map(|(run, of)| (*run, of.job.clone())).collect();
         let saved = Box::new(self.saved.clone());
-        let begin = Event::Begin { boot: false, completed, started, running, saved };
+        let begin = Event::DaemonStarted { boot: false, completed, started, running, saved };
         // What has been started is not started again after a restart, not even where the clock repeats its slot.
         self.found.is_exact &= !self.has_stepped_back;
         if completed.is_some() {

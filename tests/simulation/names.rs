@@ -21,7 +21,10 @@ impl Names {
         let mut scheduler = Scheduler::new(Zone::utc(), now());
         scheduler.set_caller("alice");
         let (started, running) = (Vec::new(), Vec::new());
-        scheduler.handle(Event::Begin { boot: false, completed: None, started, running, saved: Box::default() }, now());
+        scheduler.handle(
+            Event::DaemonStarted { boot: false, completed: None, started, running, saved: Box::default() },
+            now(),
+        );
         Names { scheduler, warnings: Vec::new(), is_standalone }
     }
 
@@ -131,7 +134,7 @@ fn warnings(tables: &[(&str, &str)]) -> Vec<String> {
         actions.extend(scheduler.handle(Event::Load { source: system(path), table: system_table(text) }, now()));
     }
     let (started, running) = (Vec::new(), Vec::new());
-    let begin = Event::Begin { boot: false, completed: None, started, running, saved: Box::default() };
+    let begin = Event::DaemonStarted { boot: false, completed: None, started, running, saved: Box::default() };
     actions.extend(scheduler.handle(begin, now()));
     let warning = |action| match action {
         Action::WarnOfEntry(warning) => Some(format!("{}:{} {}", warning.source.path, warning.line, warning.message)),

@@ -114,7 +114,7 @@ impl Daemon {
         let saved = Box::new(self.saved.clone());
         self.load(crontab);
         let running = self.running.iter().map(|(run, job, _)| (*run, job.clone())).collect();
-        self.tell(Event::Begin { boot: false, completed: self.completed, started: Vec::new(), running, saved });
+        self.tell(Event::DaemonStarted { boot: false, completed: self.completed, started: Vec::new(), running, saved });
     }
 
     fn restart(&mut self) {

@@ -111,7 +111,7 @@ fn a_pause_of_all_outlives_a_restart_and_covers_what_was_added_meanwhile() {
         scheduler.handle(Event::Load { source: source("/spool/alice"), table: table(&text) }, now);
         let (started, running) = (Vec::new(), Vec::new());
         let saved = Box::new(saved.clone());
-        scheduler.handle(Event::Begin { boot: false, completed: Some(now.utc), started, running, saved }, now);
+        scheduler.handle(Event::DaemonStarted { boot: false, completed: Some(now.utc), started, running, saved }, now);
         let mut machine = Machine { scheduler, now };
         assert_eq!(commands(&machine.run(60)), ["b"]);
         // A table that comes later, too.
@@ -170,8 +170,13 @@ fn a_resume_of_all_holds_for_tables_that_are_loaded_late() {
     let now = first.now;
     let mut scheduler = Scheduler::new(zone("UTC"), now);
     let (started, running) = (Vec::new(), Vec::new());
-    let begin =
-        Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
+    let begin = Event::DaemonStarted {
+        boot: false,
+        completed: Some(now.utc),
+        started,
+        running,
+        saved: Box::new(saved.clone()),
+    };
     apply(&mut saved, scheduler.handle(begin, now));
     assert_eq!(saved_pauses(&saved).len(), 2);
     let mut machine = Machine { scheduler, now };
@@ -211,8 +216,13 @@ fn the_own_pause_of_a_job_of_a_late_table_is_the_one_that_is_saved() {
     let now = first.now;
     let mut scheduler = Scheduler::new(zone("UTC"), now);
     let (started, running) = (Vec::new(), Vec::new());
-    let begin =
-        Event::Begin { boot: false, completed: Some(now.utc), started, running, saved: Box::new(saved.clone()) };
+    let begin = Event::DaemonStarted {
+        boot: false,
+        completed: Some(now.utc),
+        started,
+        running,
+        saved: Box::new(saved.clone()),
+    };
     apply(&mut saved, scheduler.handle(begin, now));
     let mut machine = Machine { scheduler, now };
     apply(&mut saved, machine.load("/spool/alice", ONE));
@@ -316,7 +326,7 @@ fn a_pause_by_name_stays_with_the_table_of_the_entry() {
         let saved = Box::new(saved.clone());
         let (started, running) = (Vec::new(), Vec::new());
         next.handle(
-            Event::Begin { boot: false, completed: Some(machine.now.utc), started, running, saved },
+            Event::DaemonStarted { boot: false, completed: Some(machine.now.utc), started, running, saved },
             machine.now,
         );
         let mut later = machine.now;

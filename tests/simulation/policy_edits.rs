@@ -28,7 +28,7 @@ fn next_daemon(before: &Machine, text: &str, is_boot: bool) -> (Machine, Vec<Act
     let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
     machine.load(ALICE, text);
     let (started, running) = (Vec::new(), Vec::new());
-    let begin = Event::Begin { boot: is_boot, completed: None, started, running, saved: Box::new(saved) };
+    let begin = Event::DaemonStarted { boot: is_boot, completed: None, started, running, saved: Box::new(saved) };
     let mut actions = machine.tell(begin);
     actions.extend(machine.tell(Event::Tick));
     (machine, actions)

@@ -140,7 +140,13 @@ impl Case {
         let (reference, expected) = Reference::begin(&zones, self.jobs(), self.now.utc.0, completed_at);
         self.reference = reference;
         self.tell(
-            Event::Begin { boot: false, completed, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+            Event::DaemonStarted {
+                boot: false,
+                completed,
+                started: Vec::new(),
+                running: Vec::new(),
+                saved: Box::default(),
+            },
             expected,
         );
     }

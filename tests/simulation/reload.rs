@@ -284,7 +284,13 @@ fn what_waits_in_the_start_queue_goes_with_its_table() {
     let load = |path: &str, line: &str| Event::Load { source: source(path), table: table(&line.repeat(100)) };
     scheduler.handle(load("/spool/alice", "* * * * * job\n"), loaded);
     scheduler.handle(
-        Event::Begin { boot: false, completed: None, started: Vec::new(), running: Vec::new(), saved: Box::default() },
+        Event::DaemonStarted {
+            boot: false,
+            completed: None,
+            started: Vec::new(),
+            running: Vec::new(),
+            saved: Box::default(),
+        },
         loaded,
     );
     let first = scheduler.handle(Event::Tick, due);
@@ -325,7 +331,7 @@ fn a_delayed_start_is_scheduled_for_the_moment_with_its_delay() {
         Machine { scheduler: cronwheel::scheduler::Scheduler::new(cronwheel::schedule::Zone::utc(), now), now };
     machine.tell(delayed());
     let completed = Some(time("2026-05-01T09:59:59Z"));
-    let actions = machine.tell(Event::Begin {
+    let actions = machine.tell(Event::DaemonStarted {
         boot: false,
         completed,
         started: Vec::new(),

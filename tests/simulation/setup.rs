@@ -131,7 +131,7 @@ impl Machine {
         let now = Now { utc: time(at), elapsed_ms: 5_000_000 };
         let mut machine = Machine { scheduler: Scheduler::new(Zone::utc(), now), now };
         machine.load("/spool/alice", text);
-        machine.tell(Event::Begin {
+        machine.tell(Event::DaemonStarted {
             boot: false,
             completed: None,
             started: Vec::new(),

@@ -84,7 +84,7 @@ impl ExecutorState {
         let runs = std::mem::take(&mut self.starts.begun);
         let processes = std::mem::take(&mut self.starts.new_processes);
         self.starts.report_processes_ms = None;
-        self.mains.send_to_same_version(&ExecutorEvent::Begun { runs, processes });
+        self.mains.send_to_same_version(&ExecutorEvent::Accepted { runs, processes });
     }
 
     /// Records the result of a run and sends it to this main or the next one.

@@ -5,8 +5,8 @@ use super::registry::Jobs;
 use crate::crontab::{CatchUpMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_record::{EndReason, MissReason, Outcome, SkipReason, Trigger};
-use crate::scheduler::turn::Turn;
 
 /// Missed slots of one entry that `CRON_CATCHUP=all` makes up for.
 pub(in crate::scheduler) const CAUGHT_UP: usize = 1_000;
@@ -31,21 +31,21 @@ impl Jobs {
         older: Option<OlderSlots>,
         slots: &[(Timestamp, bool)],
         why: MissReason,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let Some(job) = self.jobs.get(id) else { return };
         let policy = job.spec.policy.clone();
         if !policy.is_enabled {
             return;
         }
-        turn.note_change(id);
-        let oldest = Timestamp(turn.now.utc.0.saturating_sub(i64::from(policy.catch_up.max_age)));
+        context.note_change(id);
+        let oldest = Timestamp(context.now.utc.0.saturating_sub(i64::from(policy.catch_up.max_age)));
         let verdicts: Vec<(Timestamp, Option<Outcome>)> = slots
             .iter()
             .map(|&(slot, is_excepted)| {
                 let verdict = if is_excepted {
                     Some(Outcome::Skipped(SkipReason::Calendar))
-                } else if self.pauses.was_paused(id, slot) || self.pauses.is_paused(id, turn.now.utc) {
+                } else if self.pauses.was_paused(id, slot) || self.pauses.is_paused(id, context.now.utc) {
                     Some(Outcome::Skipped(SkipReason::Paused))
                 } else if slot < oldest {
                     Some(Outcome::Missed(MissReason::MaxAge))
@@ -64,7 +64,7 @@ impl Jobs {
         let mut to_skip = missed.saturating_sub(runs);
         if let Some(OlderSlots { first, last, count, .. }) = older {
             let reason = if last < oldest { MissReason::MaxAge } else { left_out };
-            self.record_row(id, Some((Outcome::Missed(reason), first, last, count)), turn);
+            self.record_row(id, Some((Outcome::Missed(reason), first, last, count)), context);
         }
         let mut due = Vec::new();
         let mut row: Option<(Outcome, Timestamp, Timestamp, u64)> = None;
@@ -86,14 +86,14 @@ impl Jobs {
                     *count += 1;
                 }
                 _ => {
-                    self.record_row(id, row.take(), turn);
+                    self.record_row(id, row.take(), context);
                     row = Some((outcome, slot, slot, 1));
                 }
             }
         }
-        self.record_row(id, row, turn);
+        self.record_row(id, row, context);
         for scheduled_at in due {
-            self.start_caught_up(id, scheduled_at, &policy, turn);
+            self.start_caught_up(id, scheduled_at, &policy, context);
         }
     }
 
@@ -102,14 +102,14 @@ impl Jobs {
         &mut self,
         id: &JobId,
         row: Option<(Outcome, Timestamp, Timestamp, u64)>,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let Some((outcome, first, last, count)) = row else { return };
         if let Outcome::Skipped(reason) = outcome {
-            return self.add_to_row(id, reason, Trigger::Schedule, (first, last), count, turn);
+            return self.add_to_row(id, reason, Trigger::Schedule, (first, last), count, context);
         }
-        self.flush_row(id, turn);
-        self.record_slots(id, outcome, Trigger::Schedule, (first, last, count), turn);
+        self.flush_row(id, context);
+        self.record_slots(id, outcome, Trigger::Schedule, (first, last, count), context);
     }
 
     pub(super) fn start_caught_up(
@@ -117,25 +117,25 @@ impl Jobs {
         id: &JobId,
         scheduled_at: Timestamp,
         policy: &Policy,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let trigger = Trigger::CatchUp;
         let item =
             Item { scheduled_at, trigger, is_caught_up: true, is_manual: false, attempt: 1, number: 0, claim: None };
-        turn.note_change(id);
+        context.note_change(id);
         self.expect_success(id, policy, scheduled_at);
         if policy.overlap != Overlap::Queue && !self.jobs.get(id).is_some_and(Job::has_caught_up_waiting) {
-            self.drop_retry(id, turn);
+            self.drop_retry(id, context);
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let is_first = !job.has_caught_up_waiting() && !job.state.running.iter().any(|run| run.item.is_caught_up);
         if job.may_start(&item) && is_first && !(policy.overlap != Overlap::Allow && job.is_busy()) {
-            self.enter_group(id, item, turn);
+            self.enter_group(id, item, context);
             return;
         }
         job.state.waiting.push(Waiting { item, ticket: None });
         if policy.overlap == Overlap::Replace && is_first {
-            self.end_runs(id, &EndReason::Replaced, turn);
+            self.end_runs(id, &EndReason::Replaced, context);
         }
     }
 }

@@ -8,9 +8,9 @@ use crate::schedule::Timestamp;
 use crate::scheduler::action::Action;
 use crate::scheduler::follow_up::PingEvent;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_record::{Outcome, RunRecord};
 use crate::scheduler::slot_claim::SlotClaim;
-use crate::scheduler::turn::Turn;
 
 impl Jobs {
     /// The last attempt for a slot, or a run by hand, has ended.
@@ -20,10 +20,10 @@ impl Jobs {
         record: &RunRecord,
         (output_digest, claim): (Option<u64>, Option<SlotClaim>),
         ended_at: Timestamp,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         if let Some(claim) = claim {
-            turn.conclude_in_fleet(claim, record);
+            context.conclude_in_fleet(claim, record);
         }
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
@@ -35,22 +35,22 @@ impl Jobs {
                 job.state.failures = 0;
                 job.state.is_late = false;
                 self.set_late(id, None);
-                self.notify(id, NoticeEvent::Success, record, turn);
+                self.notify(id, NoticeEvent::Success, record, context);
                 if was_alerted {
-                    self.notify(id, NoticeEvent::Recovery, record, turn);
+                    self.notify(id, NoticeEvent::Recovery, record, context);
                 }
-                self.ping(id, PingEvent::Ok, record, turn);
-                self.note_success(id, ended_at, turn);
+                self.ping(id, PingEvent::Ok, record, context);
+                self.note_success(id, ended_at, context);
             }
             _ if is_failure => {
                 job.state.failures = job.state.failures.saturating_add(1);
-                is_silenced = !is_alert_due(job, &policy, turn.now.utc);
+                is_silenced = !is_alert_due(job, &policy, context.now.utc);
                 if !is_silenced {
-                    job.state.last_alert = Some(turn.now.utc);
-                    self.notify(id, NoticeEvent::Failure, record, turn);
+                    job.state.last_alert = Some(context.now.utc);
+                    self.notify(id, NoticeEvent::Failure, record, context);
                 }
-                self.ping(id, PingEvent::Fail, record, turn);
-                self.note_failure(id, turn);
+                self.ping(id, PingEvent::Fail, record, context);
+                self.note_failure(id, context);
             }
             _ => {}
         }
@@ -66,42 +66,42 @@ impl Jobs {
             };
         // The executor knows whether it waits for that: the settings may have changed since the start.
         if let Some(run) = record.run {
-            turn.actions.push(Action::Conclude { run, is_mailed });
+            context.actions.push(Action::Conclude { run, is_mailed });
         }
     }
 
-    fn notify(&self, id: &JobId, event: NoticeEvent, record: &RunRecord, turn: &mut Turn<'_>) {
+    fn notify(&self, id: &JobId, event: NoticeEvent, record: &RunRecord, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get(id) else { return };
         let (job_id, record, failures) = (id.clone(), Some(record.clone()), job.state.failures);
-        turn.notify(&job.spec, Notice { event, job: job_id, record, failures, expected_until: None });
+        context.notify(&job.spec, Notice { event, job: job_id, record, failures, expected_until: None });
     }
 
-    fn ping(&self, id: &JobId, event: PingEvent, record: &RunRecord, turn: &mut Turn<'_>) {
+    fn ping(&self, id: &JobId, event: PingEvent, record: &RunRecord, context: &mut PolicyContext<'_>) {
         if let Some(job) = self.jobs.get(id) {
-            turn.ping(&job.spec, event, record);
+            context.ping(&job.spec, event, record);
         }
     }
 
     /// A job has ended well: `@after` jobs that wait for it come closer to their slot.
-    fn note_success(&mut self, id: &JobId, ended_at: Timestamp, turn: &mut Turn<'_>) {
+    fn note_success(&mut self, id: &JobId, ended_at: Timestamp, context: &mut PolicyContext<'_>) {
         for dependent in self.dependents.of(id) {
             let Some(job) = self.jobs.get_mut(&dependent) else { continue };
-            turn.note_change(&dependent);
+            context.note_change(&dependent);
             job.state.after_ok.insert(id.clone(), ended_at);
             if job.spec.after.iter().all(|needed| job.state.after_ok.contains_key(needed)) {
                 let last = job.state.after_ok.values().copied().max().unwrap_or(ended_at);
                 job.state.after_ok.clear();
-                turn.due_after.insert(dependent, last);
+                context.due_after.insert(dependent, last);
             }
         }
     }
 
     /// A run of a job has failed: what `@after` jobs knew of a success is void.
-    pub(super) fn note_failure(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    pub(super) fn note_failure(&mut self, id: &JobId, context: &mut PolicyContext<'_>) {
         for dependent in self.dependents.of(id) {
             if let Some(job) = self.jobs.get_mut(&dependent) {
                 job.state.after_ok.remove(id);
-                turn.note_change(&dependent);
+                context.note_change(&dependent);
             }
         }
     }
@@ -131,13 +131,13 @@ impl Jobs {
     }
 
     /// Notifies of successes that have not come in time, once until the next success.
-    pub(in crate::scheduler) fn notify_late(&mut self, turn: &mut Turn<'_>) {
-        while let Some((at, id)) = self.late.take_due(turn.now.utc) {
+    pub(in crate::scheduler) fn notify_late(&mut self, context: &mut PolicyContext<'_>) {
+        while let Some((at, id)) = self.late.take_due(context.now.utc) {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             (job.state.late_at, job.state.is_late) = (None, true);
-            turn.note_change(&id);
+            context.note_change(&id);
             let (event, failures) = (NoticeEvent::Late, job.state.failures);
-            turn.notify(&job.spec, Notice { event, job: id, record: None, failures, expected_until: Some(at) });
+            context.notify(&job.spec, Notice { event, job: id, record: None, failures, expected_until: Some(at) });
         }
     }
 }

@@ -5,10 +5,10 @@ use super::registry::Jobs;
 use crate::crontab::{FleetAway, FleetMode, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{MissReason, Outcome, RunRecord, SkipReason, Trigger};
 use crate::scheduler::slot_claim::SlotClaim;
-use crate::scheduler::turn::Turn;
 
 /// A run of a fleet job that is in progress.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,12 @@ impl Jobs {
     }
 
     /// A run is started, with a claim or without. Returns its job.
-    pub(in crate::scheduler) fn note_claimed(&mut self, run: RunId, claim: Option<SlotClaim>, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn note_claimed(
+        &mut self,
+        run: RunId,
+        claim: Option<SlotClaim>,
+        context: &mut PolicyContext<'_>,
+    ) {
         let Some(id) = self.runs.get(&run).cloned() else { return };
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let policy = job.spec.policy.clone();
@@ -55,31 +60,31 @@ impl Jobs {
         active.is_queued = false;
         active.item.claim = claim.or(active.item.claim);
         let (slot, is_first) = (active.item.scheduled_at, active.item.attempt == 1 && !active.item.is_manual);
-        turn.note_change(&id);
+        context.note_change(&id);
         if is_first {
             self.expect_success(&id, &policy, slot);
         }
     }
 
     /// A mark shows that the slot of a run is claimed for it. An earlier daemon may have written it, and not its state.
-    pub(in crate::scheduler) fn adopt_claim(&mut self, id: &JobId, claim: SlotClaim, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn adopt_claim(&mut self, id: &JobId, claim: SlotClaim, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let active = job.state.running.iter_mut().find(|active| active.run == claim.run);
         if let Some(active) = active.filter(|active| active.item.claim.is_none_or(SlotClaim::is_unsure)) {
             (active.item.claim, active.is_queued) = (Some(claim), false);
-            turn.note_change(id);
+            context.note_change(id);
         }
     }
 
     /// The slot of a run that waited for its claim is another node's: nothing is recorded here.
-    pub(in crate::scheduler) fn drop_taken(&mut self, run: RunId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn drop_taken(&mut self, run: RunId, context: &mut PolicyContext<'_>) {
         let Some((id, active)) = self.take_run(run) else { return };
-        turn.note_change(&id);
+        context.note_change(&id);
         if let Some(failure) = &active.failure {
-            self.conclude_attempts(&id, failure, turn);
+            self.conclude_attempts(&id, failure, context);
         }
         self.free_place(active.place.as_ref());
-        self.start_waiting_of_job(&id, turn);
+        self.start_waiting_of_job(&id, context);
         self.forget_if_idle(&id);
     }
 
@@ -116,30 +121,30 @@ impl Jobs {
         id: &JobId,
         slot: Timestamp,
         is_excepted: bool,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let Some(policy) = self.jobs.get(id).map(|job| job.spec.policy.clone()) else { return };
-        let is_paused = self.pauses.was_paused(id, slot) || self.pauses.is_paused(id, turn.now.utc);
+        let is_paused = self.pauses.was_paused(id, slot) || self.pauses.is_paused(id, context.now.utc);
         if is_excepted {
-            turn.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Calendar);
+            context.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Calendar);
         } else if is_paused {
-            turn.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Paused);
+            context.skip_in_fleet(id, slot, Trigger::CatchUp, SkipReason::Paused);
         } else {
-            self.start_caught_up(id, slot, &policy, turn);
+            self.start_caught_up(id, slot, &policy, context);
         }
     }
 
     /// Starts a slot once more whose node was lost. Nothing is started while a run of the job is in progress here.
-    pub(in crate::scheduler) fn take_over(&mut self, id: &JobId, slot: Timestamp, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn take_over(&mut self, id: &JobId, slot: Timestamp, context: &mut PolicyContext<'_>) {
         let is_possible = |job: &Job| job.spec.policy.is_enabled && job.spec.entry.is_some() && !job.is_busy();
-        let is_paused = self.pauses.is_paused(id, turn.now.utc);
+        let is_paused = self.pauses.is_paused(id, context.now.utc);
         if is_paused || self.gate.is_stopped() || !self.jobs.get(id).is_some_and(is_possible) {
             return;
         }
         let (trigger, is_caught_up) = (Trigger::Failover, false);
         let item =
             Item { scheduled_at: slot, trigger, is_caught_up, is_manual: false, attempt: 1, number: 0, claim: None };
-        self.enter_group(id, item, turn);
+        self.enter_group(id, item, context);
     }
 
     /// Records that slots were skipped, here or for the whole fleet: the first, the last and how many they are.
@@ -149,10 +154,10 @@ impl Jobs {
         (first, last, count): (Timestamp, Timestamp, u64),
         trigger: Trigger,
         reason: SkipReason,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
-        turn.note_change(id);
-        self.add_to_row(id, reason, trigger, (first, last), count, turn);
+        context.note_change(id);
+        self.add_to_row(id, reason, trigger, (first, last), count, context);
     }
 
     /// Records slots that no node has claimed.
@@ -160,9 +165,9 @@ impl Jobs {
         &mut self,
         id: &JobId,
         slots: (Timestamp, Timestamp, u64),
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
-        self.record_slots(id, Outcome::Missed(MissReason::NoNode), Trigger::Schedule, slots, turn);
+        self.record_slots(id, Outcome::Missed(MissReason::NoNode), Trigger::Schedule, slots, context);
     }
 
     /// Records that a claimed slot of this node was perhaps never started.
@@ -171,10 +176,10 @@ impl Jobs {
         id: &JobId,
         slot: Timestamp,
         run: RunId,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let Some(line) = self.jobs.get(id).map(|job| job.spec.line) else { return };
-        turn.record(RunRecord {
+        context.record(RunRecord {
             run: Some(run),
             job: id.clone(),
             line,
@@ -182,7 +187,7 @@ impl Jobs {
             trigger: Trigger::Schedule,
             attempt: 1,
             started_at_ms: None,
-            ended_at_ms: Some(turn.now.utc.0.saturating_mul(1_000)),
+            ended_at_ms: Some(context.now.utc.0.saturating_mul(1_000)),
             outcome: Outcome::Lost,
             count: 1,
             until: None,
@@ -190,14 +195,19 @@ impl Jobs {
     }
 
     /// Another node has claimed a newer slot: no further attempt follows for an older one.
-    pub(in crate::scheduler) fn note_newer_slot(&mut self, id: &JobId, slot: Timestamp, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn note_newer_slot(
+        &mut self,
+        id: &JobId,
+        slot: Timestamp,
+        context: &mut PolicyContext<'_>,
+    ) {
         let is_older = |job: &Job| {
             let retry = job.state.retry.as_ref().filter(|retry| !retry.item.is_manual);
             job.spec.policy.overlap != Overlap::Queue && retry.is_some_and(|retry| retry.item.scheduled_at < slot)
         };
         if self.jobs.get(id).is_some_and(is_older) {
-            self.drop_retry(id, turn);
-            self.start_waiting_of_job(id, turn);
+            self.drop_retry(id, context);
+            self.start_waiting_of_job(id, context);
         }
     }
 

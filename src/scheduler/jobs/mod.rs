@@ -1,7 +1,7 @@
 //! Job policies: which slots, retries and manual runs start, wait or are skipped while other runs of the job or of its group are running.
 //!
 //! Only jobs that have a policy, a pause or a manual run are known here; all others start at each slot. The rules are those of crontab(5),
-//! JOB SETTINGS. Everything is pure: calls of [`Jobs`] say what has happened, and a [`Turn`](super::turn::Turn) takes what follows from it.
+//! JOB SETTINGS. Everything is pure: calls of [`Jobs`] say what has happened, and a [`PolicyContext`](super::policy_context::PolicyContext) takes what follows from it.
 //!
 //! | file | content |
 //! |---|---|

@@ -11,10 +11,10 @@ use crate::schedule::Timestamp;
 use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::event::AtStop;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::SkipReason;
 use crate::scheduler::start_queue::EntryKey;
-use crate::scheduler::turn::Turn;
 use std::collections::{BTreeMap, HashMap};
 
 /// All jobs that have a policy or a state, and their groups.
@@ -45,13 +45,13 @@ impl Jobs {
     }
 
     /// All entries are known: what the change has made possible is started.
-    pub(in crate::scheduler) fn end_change(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn end_change(&mut self, context: &mut PolicyContext<'_>) {
         self.gate.end_change();
-        self.start_noted(turn);
+        self.start_noted(context);
     }
 
     /// Makes a job known, or gives a known one its new policy.
-    pub(in crate::scheduler) fn register(&mut self, id: JobId, spec: JobSpec, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn register(&mut self, id: JobId, spec: JobSpec, context: &mut PolicyContext<'_>) {
         let new_group = spec.group.clone().zip(spec.policy.group.as_ref().map(|group| group.slots));
         let Some(job) = self.jobs.get_mut(&id) else {
             self.dependents.add(&id, &spec.after);
@@ -67,29 +67,29 @@ impl Jobs {
         job.state.after_ok.retain(|needed, _| job.spec.after.contains(needed));
         if job.spec.policy.late.is_none() && (job.state.late_at.is_some() || job.state.is_late) {
             job.state.is_late = false;
-            turn.note_change(&id);
+            context.note_change(&id);
             self.set_late(&id, None);
         }
         if let Some((key, slots)) = &new_group {
             self.groups.join(key, &id, *slots);
         }
         if old_group.as_ref() != new_group.as_ref().map(|(key, _)| key) {
-            turn.note_change(&id);
+            context.note_change(&id);
             self.change_group(&id, old_group.as_ref());
         }
-        self.drop_what_is_not_wanted(&id, turn);
-        self.start_waiting_of_job(&id, turn);
-        self.start_waiting_of_group(old_group.as_ref(), turn);
+        self.drop_what_is_not_wanted(&id, context);
+        self.start_waiting_of_job(&id, context);
+        self.start_waiting_of_group(old_group.as_ref(), context);
     }
 
     /// What a new policy does not let happen any more: an entry that is not enabled runs by hand only, and there may be fewer attempts.
-    pub(in crate::scheduler) fn drop_what_is_not_wanted(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn drop_what_is_not_wanted(&mut self, id: &JobId, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let (is_enabled, attempts) = (job.spec.policy.is_enabled, job.spec.policy.retry.attempts);
         if job.state.retry.as_ref().is_some_and(|retry| !is_enabled || retry.item.attempt > attempts.saturating_add(1))
         {
-            turn.note_change(id);
-            self.drop_retry(id, turn);
+            context.note_change(id);
+            self.drop_retry(id, context);
         }
         if is_enabled {
             return;
@@ -99,12 +99,12 @@ impl Jobs {
             std::mem::take(&mut job.state.waiting).into_iter().partition(|waiting| waiting.item.is_manual);
         job.state.waiting = kept;
         if job.state.late_at.is_some() || !dropped.is_empty() {
-            turn.note_change(id);
+            context.note_change(id);
         }
         self.set_late(id, None);
         self.cancel_tickets(id, &dropped);
         for waiting in dropped {
-            self.skip(id, &waiting.item, SkipReason::EntryRemoved, turn);
+            self.skip(id, &waiting.item, SkipReason::EntryRemoved, context);
         }
     }
 
@@ -129,25 +129,25 @@ impl Jobs {
     }
 
     /// An entry is gone: waiting starts are skipped, runs in progress continue.
-    pub(in crate::scheduler) fn unregister(&mut self, id: &JobId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn unregister(&mut self, id: &JobId, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         job.spec.entry = None;
         let waiting = std::mem::take(&mut job.state.waiting);
         self.cancel_tickets(id, &waiting);
         for waiting in waiting {
-            self.skip(id, &waiting.item, SkipReason::EntryRemoved, turn);
+            self.skip(id, &waiting.item, SkipReason::EntryRemoved, context);
         }
-        self.flush_row(id, turn);
-        self.forget_pauses(id, turn);
-        self.drop_retry(id, turn);
+        self.flush_row(id, context);
+        self.forget_pauses(id, context);
+        self.drop_retry(id, context);
         self.set_late(id, None);
-        turn.note_change(id);
+        context.note_change(id);
         if let Some(spec) = self.jobs.get(id).map(|job| job.spec.clone()) {
             self.dependents.remove(id, &spec.after);
             if let Some(group) = &spec.group {
                 self.groups.leave(group, id);
             }
-            self.start_waiting_of_group(spec.group.as_ref(), turn);
+            self.start_waiting_of_group(spec.group.as_ref(), context);
         }
         self.forget_if_idle(id);
     }

@@ -7,11 +7,11 @@ use crate::crontab::{CatchUpMode, MailRule, Overlap, Policy};
 use crate::schedule::Timestamp;
 use crate::scheduler::job_id::JobId;
 use crate::scheduler::now::Now;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{EndReason, Outcome, RunCause, RunRecord, SkipReason, Trigger};
 use crate::scheduler::run_result::{RunOutcome, RunResult};
 use crate::scheduler::start_queue::{ANACRON, EntryKey};
-use crate::scheduler::turn::Turn;
 
 /// What is known of the start of a run.
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +50,15 @@ impl JobState {
 
 impl Jobs {
     /// The daemon ends and nothing of this is kept: what waits is skipped.
-    pub(in crate::scheduler) fn skip_all_waiting(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn skip_all_waiting(&mut self, context: &mut PolicyContext<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
         for id in ids {
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             for waiting in std::mem::take(&mut job.state.waiting) {
-                self.skip(&id, &waiting.item, SkipReason::Stopped, turn);
+                self.skip(&id, &waiting.item, SkipReason::Stopped, context);
             }
-            self.drop_retry(&id, turn);
-            self.flush_row(&id, turn);
+            self.drop_retry(&id, context);
+            self.flush_row(&id, context);
         }
     }
 
@@ -102,35 +102,35 @@ impl Jobs {
     }
 
     /// A run that was never begun has become another one, which was.
-    pub(in crate::scheduler) fn renumber(&mut self, run: RunId, again: RunId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn renumber(&mut self, run: RunId, again: RunId, context: &mut PolicyContext<'_>) {
         let Some(id) = self.runs.get(&run).cloned() else { return };
         let job = self.jobs.get_mut(&id);
         let active = job.and_then(|job| job.state.running.iter_mut().find(|active| active.run == run));
         let Some(active) = active.filter(|_| !self.runs.contains_key(&again)) else { return };
         (active.run, active.is_queued) = (again, false);
         self.runs.remove(&run);
-        turn.note_change(&id);
+        context.note_change(&id);
         self.runs.insert(again, id);
     }
 
     /// A run that was never begun waits again, in front of what else waits; a further attempt is a pending retry again. It starts with the
     /// next event after which something of its job may start.
-    pub(in crate::scheduler) fn put_back(&mut self, run: RunId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn put_back(&mut self, run: RunId, context: &mut PolicyContext<'_>) {
         let Some((id, ActiveRun { item, place, failure, .. })) = self.take_run(run) else { return };
-        turn.note_change(&id);
+        context.note_change(&id);
         self.gate.note_job(&id);
         self.free_place(place.as_ref());
         let Some(job) = self.jobs.get_mut(&id) else { return };
         let Some(failure) = failure else { return job.state.waiting.insert(0, Waiting { item, ticket: None }) };
         if job.state.retry.is_some() || item.number != job.state.accepted {
             // Only the newest slot has retries.
-            return self.conclude_attempts(&id, &failure, turn);
+            return self.conclude_attempts(&id, &failure, context);
         }
-        let failed_at = failure.record.ended_at_ms.map_or(turn.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
+        let failed_at = failure.record.ended_at_ms.map_or(context.now.utc, |ms| Timestamp(ms.div_euclid(1_000)));
         job.state.retry = Some(PendingRetry {
             item,
-            due_ms: turn.now.elapsed_ms,
-            due_at: turn.now.utc,
+            due_ms: context.now.elapsed_ms,
+            due_at: context.now.utc,
             failed_at,
             has_slot_passed: false,
             stage: RetryStage::OwnRun,
@@ -211,9 +211,9 @@ impl Jobs {
     }
 
     /// Gives up the place of such a run, which has ended.
-    pub(in crate::scheduler) fn release_place(&mut self, run: RunId, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn release_place(&mut self, run: RunId, context: &mut PolicyContext<'_>) {
         let group = self.groups.release(run);
-        self.start_waiting_of_group(group.as_ref(), turn);
+        self.start_waiting_of_group(group.as_ref(), context);
     }
 
     /// The retries that are pending, with the moment of the failure: those of jobs of which a slot has passed since are dropped.
@@ -225,7 +225,12 @@ impl Jobs {
     /// Takes over a run that is still in progress. Returns at once if the saved state has it. A run that the state does not have was started by a
     /// daemon that was killed before it saved the state. It then is, in this order: the pending retry or the waiting start of that slot; what
     /// its cause says; a new slot; a manual run, if its moment is no slot of the entry.
-    pub(in crate::scheduler) fn adopt(&mut self, adopted: &AdoptedRun, id: &JobId, turn: &mut Turn<'_>) -> bool {
+    pub(in crate::scheduler) fn adopt(
+        &mut self,
+        adopted: &AdoptedRun,
+        id: &JobId,
+        context: &mut PolicyContext<'_>,
+    ) -> bool {
         let AdoptedRun { run, scheduled_at, cause, is_slot, is_unknown } = *adopted;
         if self.runs.contains_key(&run) {
             return true;
@@ -258,20 +263,20 @@ impl Jobs {
             let number = job.state.number_of_earlier_attempt(scheduled_at, attempt);
             (Item { scheduled_at, trigger, is_caught_up, is_manual, attempt, number, claim: None }, None)
         };
-        turn.note_change(id);
+        context.note_change(id);
         if !item.is_manual && item.attempt == 1 {
             let policy = self.jobs.get(id).map(|job| job.spec.policy.clone());
             if let Some(policy) = policy {
                 self.expect_success(id, &policy, scheduled_at);
             }
-            self.flush_row(id, turn);
+            self.flush_row(id, context);
         }
         let Some(job) = self.jobs.get_mut(id) else { return false };
         job.state.accept(&mut item);
         let group = job.spec.group.clone();
         job.state.running.push(ActiveRun {
             run,
-            queued_at: turn.now.utc,
+            queued_at: context.now.utc,
             is_queued: false,
             item,
             ending: None,
@@ -292,9 +297,9 @@ impl Jobs {
     }
 
     /// Records rows of skipped slots that have not ended.
-    pub(in crate::scheduler) fn flush_rows(&mut self, turn: &mut Turn<'_>) {
+    pub(in crate::scheduler) fn flush_rows(&mut self, context: &mut PolicyContext<'_>) {
         let ids: Vec<JobId> = self.jobs.keys().cloned().collect();
-        ids.iter().for_each(|id| self.flush_row(id, turn));
+        ids.iter().for_each(|id| self.flush_row(id, context));
     }
 }
 

@@ -7,9 +7,9 @@ use crate::crontab::Overlap;
 use crate::schedule::Timestamp;
 use crate::scheduler::anacron::JobActivity;
 use crate::scheduler::job_id::JobId;
+use crate::scheduler::policy_context::PolicyContext;
 use crate::scheduler::run_id::RunId;
 use crate::scheduler::run_record::{EndReason, SkipReason, Trigger};
-use crate::scheduler::turn::Turn;
 
 /// Most slots of an entry with `CRON_OVERLAP=allow` that wait in a group.
 const WAITING_IN_GROUP: usize = 60;
@@ -22,57 +22,57 @@ impl Jobs {
         scheduled_at: Timestamp,
         trigger: Trigger,
         is_excepted: bool,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let policy = job.spec.policy.clone();
         if !policy.is_enabled || self.gate.is_stopped() {
             return;
         }
-        turn.note_change(id);
+        context.note_change(id);
         let item =
             Item { scheduled_at, trigger, is_caught_up: false, is_manual: false, attempt: 1, number: 0, claim: None };
         if is_excepted {
-            self.skip(id, &item, SkipReason::Calendar, turn);
-            return self.count_from_now(id, turn);
+            self.skip(id, &item, SkipReason::Calendar, context);
+            return self.count_from_now(id, context);
         }
-        if self.pauses.is_paused(id, turn.now.utc) {
+        if self.pauses.is_paused(id, context.now.utc) {
             if let Some(retry) = self.jobs.get_mut(id).and_then(|job| job.state.retry.as_mut()) {
                 retry.has_slot_passed = true;
             }
-            self.skip(id, &item, SkipReason::Paused, turn);
-            return self.count_from_now(id, turn);
+            self.skip(id, &item, SkipReason::Paused, context);
+            return self.count_from_now(id, context);
         }
         self.expect_success(id, &policy, scheduled_at);
-        if policy.overlap != Overlap::Queue && self.drop_retry(id, turn) {
+        if policy.overlap != Overlap::Queue && self.drop_retry(id, context) {
             // A missed slot may have waited for the retries.
-            self.start_waiting_of_job(id, turn);
+            self.start_waiting_of_job(id, context);
         }
         let Some(job) = self.jobs.get(id) else { return };
         match policy.overlap {
             Overlap::Allow => {
-                self.enter_group(id, item, turn);
+                self.enter_group(id, item, context);
             }
             Overlap::Skip if job.is_busy() => {
-                self.skip(id, &item, SkipReason::StillRunning, turn);
-                self.count_from_now(id, turn);
+                self.skip(id, &item, SkipReason::StillRunning, context);
+                self.count_from_now(id, context);
             }
-            Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.queue_slot(id, item, turn),
+            Overlap::Queue if job.is_busy() || job.state.retry.is_some() => self.queue_slot(id, item, context),
             Overlap::Replace if job.is_busy() => {
                 let is_catching_up_all = job.is_catching_up_all();
-                self.queue_slot(id, item, turn);
+                self.queue_slot(id, item, context);
                 if !is_catching_up_all {
-                    self.end_runs(id, &EndReason::Replaced, turn);
+                    self.end_runs(id, &EndReason::Replaced, context);
                 }
             }
             Overlap::Skip | Overlap::Queue | Overlap::Replace => {
-                self.enter_group(id, item, turn);
+                self.enter_group(id, item, context);
             }
         }
     }
 
     /// Lets a regular slot wait, in the place of the one that waits already.
-    fn queue_slot(&mut self, id: &JobId, item: Item, turn: &mut Turn<'_>) {
+    fn queue_slot(&mut self, id: &JobId, item: Item, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let Some(place) = job.waiting_slot() else {
             job.state.waiting.push(Waiting { item, ticket: None });
@@ -86,31 +86,31 @@ impl Jobs {
         } else {
             job.state.waiting.insert(place, Waiting { item, ticket: older.ticket });
         }
-        self.skip(id, &older.item, SkipReason::Superseded, turn);
+        self.skip(id, &older.item, SkipReason::Superseded, context);
         if is_behind_missed_slots {
             // The missed slots may have waited behind the older one.
-            self.start_waiting_of_job(id, turn);
+            self.start_waiting_of_job(id, context);
         }
     }
 
     /// Tells all runs of a job to end.
-    pub(super) fn end_runs(&mut self, id: &JobId, why: &EndReason, turn: &mut Turn<'_>) {
+    pub(super) fn end_runs(&mut self, id: &JobId, why: &EndReason, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id) else { return };
         let entry = job.spec.entry;
         for run in job.state.running.iter_mut().filter(|run| run.ending.is_none()) {
             run.ending = Some(why.clone());
-            turn.end(run.run, entry, why.clone());
+            context.end(run.run, entry, why.clone());
         }
     }
 
     /// Starts something that is not held up by its own job's runs, or lets it wait for a place in the group. Returns the run that begins.
-    pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, turn: &mut Turn<'_>) -> Option<RunId> {
-        turn.note_change(id);
+    pub(super) fn enter_group(&mut self, id: &JobId, mut item: Item, context: &mut PolicyContext<'_>) -> Option<RunId> {
+        context.note_change(id);
         let job = self.jobs.get_mut(id)?;
         job.state.accept(&mut item);
-        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, GroupPlace::None, turn) };
+        let Some(group) = job.spec.group.clone() else { return self.begin(id, item, GroupPlace::None, context) };
         if self.groups.try_enter(&group) {
-            return self.begin(id, item, GroupPlace::Taken, turn);
+            return self.begin(id, item, GroupPlace::Taken, context);
         }
         let ticket = Some(self.groups.wait(&group, id));
         job.state.waiting.push(Waiting { item, ticket });
@@ -120,14 +120,20 @@ impl Jobs {
         {
             let oldest = job.state.waiting.remove(oldest);
             self.cancel_tickets(id, std::slice::from_ref(&oldest));
-            self.skip(id, &oldest.item, SkipReason::Superseded, turn);
+            self.skip(id, &oldest.item, SkipReason::Superseded, context);
         }
         None
     }
 
     /// Puts a run into the start queue.
-    pub(super) fn begin(&mut self, id: &JobId, item: Item, place: GroupPlace, turn: &mut Turn<'_>) -> Option<RunId> {
-        self.begin_attempt(id, item, place, None, turn)
+    pub(super) fn begin(
+        &mut self,
+        id: &JobId,
+        item: Item,
+        place: GroupPlace,
+        context: &mut PolicyContext<'_>,
+    ) -> Option<RunId> {
+        self.begin_attempt(id, item, place, None, context)
     }
 
     /// Puts an attempt into the start queue, a further one with the failure before it.
@@ -137,30 +143,30 @@ impl Jobs {
         item: Item,
         place: GroupPlace,
         failure: Option<Box<FailedAttempt>>,
-        turn: &mut Turn<'_>,
+        context: &mut PolicyContext<'_>,
     ) -> Option<RunId> {
         if !item.is_manual && item.attempt == 1 {
-            self.flush_row(id, turn);
+            self.flush_row(id, context);
         }
         let job = self.jobs.get_mut(id)?;
-        let run = turn.start(job.spec.entry?, &item);
-        let (queued_at, place) = (turn.now.utc, job.spec.group.clone().filter(|_| place == GroupPlace::Taken));
+        let run = context.start(job.spec.entry?, &item);
+        let (queued_at, place) = (context.now.utc, job.spec.group.clone().filter(|_| place == GroupPlace::Taken));
         job.state.running.push(ActiveRun { run, queued_at, is_queued: true, item, ending: None, place, failure });
         self.runs.insert(run, id.clone());
-        turn.note_change(id);
+        context.note_change(id);
         Some(run)
     }
 
     /// An `@N` entry counts from now, since its moment was skipped.
-    fn count_from_now(&mut self, id: &JobId, turn: &mut Turn<'_>) {
-        let now = turn.now.utc;
-        self.count_from(id, now, turn);
+    fn count_from_now(&mut self, id: &JobId, context: &mut PolicyContext<'_>) {
+        let now = context.now.utc;
+        self.count_from(id, now, context);
     }
 
     /// An `@N` entry counts from an end, unless something of it still runs, waits or will be retried.
-    pub(super) fn count_from_end(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
+    pub(super) fn count_from_end(&mut self, id: &JobId, moment: Timestamp, context: &mut PolicyContext<'_>) {
         if !self.is_occupied(id) {
-            self.count_from(id, moment, turn);
+            self.count_from(id, moment, context);
         }
     }
 
@@ -171,11 +177,11 @@ impl Jobs {
         true
     }
 
-    fn count_from(&mut self, id: &JobId, moment: Timestamp, turn: &mut Turn<'_>) {
+    fn count_from(&mut self, id: &JobId, moment: Timestamp, context: &mut PolicyContext<'_>) {
         let Some(job) = self.jobs.get_mut(id).filter(|job| job.spec.is_interval) else { return };
         job.state.last_end = Some(moment);
         if let Some(entry) = job.spec.entry {
-            turn.counts_from.push((entry, moment));
+            context.counts_from.push((entry, moment));
         }
     }
 }

@@ -76,7 +76,7 @@ impl Node {
         };
         let (completed, started, running) = (Some(now.utc), Vec::new(), Vec::new());
         let engine = &mut Engine::default();
-        node.tell(Event::Begin { boot: false, completed, started, running, saved: Box::new(kept) }, engine);
+        node.tell(Event::DaemonStarted { boot: false, completed, started, running, saved: Box::new(kept) }, engine);
         node
     }
 

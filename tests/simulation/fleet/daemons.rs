@@ -53,7 +53,7 @@ impl Fleet {
             saved.set_of_other_boot();
         }
         let saved = Box::new(saved);
-        let begin = Event::Begin { boot: is_boot, completed: of.completed, started, running, saved };
+        let begin = Event::DaemonStarted { boot: is_boot, completed: of.completed, started, running, saved };
         of.plan = Some(plan);
         let ends: Vec<Event> = undelivered.into_iter().map(|(_, end)| Event::RunEnded(Box::new(end))).collect();
         self.perform(node, loaded, None);
@@ -189,7 +189,7 @@ impl Fleet {
         let scheduled_at = Timestamp(start.scheduled_at);
         let known = EarlierRun { run, job: start.job.clone(), scheduled_at, cause: cause_of(&start) };
         of.begun.push((self.at, known));
-        self.turn(node, vec![Event::Begun(vec![run])]);
+        self.turn(node, vec![Event::Accepted(vec![run])]);
         if self.at > start_by || end_by.is_some_and(|end_by| self.at >= end_by) {
             let why = "claim expired".to_owned();
             self.tell(|| format!("n{node} does not start {} {}", start.job, start.scheduled_at));

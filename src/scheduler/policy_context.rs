@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of one call of `Jobs`: the time, and what the call has changed and requested.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
+pub(super) struct PolicyContext<'a> {
     pub(super) now: Now,
     /// When what is being decided became due.
     pub(super) due_at: Timestamp,
@@ -41,7 +41,7 @@ pub(super) struct Turn<'a> {
     pub(super) counts_from: Vec<(EntryKey, Timestamp)>,
 }
 
-impl Turn<'_> {
+impl PolicyContext<'_> {
     /// Notes that the state of a job has changed.
     pub(super) fn note_change(&mut self, id: &JobId) {
         self.changed.insert(id.clone());
