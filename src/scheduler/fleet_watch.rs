@@ -33,7 +33,8 @@ impl Scheduler {
         let Some(mark) = known.value.as_ref().filter(|mark| mark.is_open()) else { return };
         let slot = Timestamp(mark.slot);
         if let Some(own) = fleet.own_claim(known) {
-            let is_waiting = fleet.has_report(id, slot.0) || self.earlier.has_unclaimed(id);
+            let is_reported = fleet.has_report(id, slot.0) || fleet.is_concluding(own);
+            let is_waiting = is_reported || self.earlier.has_unclaimed(id);
             if !is_waiting && !self.jobs.has_slot(id, slot) {
                 self.lose(id, Some((slot, own.run)), now, actions);
             }

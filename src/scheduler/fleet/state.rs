@@ -578,6 +578,12 @@ impl Fleet {
             || self.claims.of_job(id).any(|(_, claim)| is_older(claim))
     }
 
+    /// Whether it was decided in this turn that no attempt follows for a claimed slot, so that its end is reported soon.
+    pub(in crate::scheduler) fn is_concluding(&self, claim: SlotClaim) -> bool {
+        let is_of_claim = |task: &FleetTask| matches!(task, FleetTask::Conclude(other, _) if other.run == claim.run);
+        self.tasks.iter().any(is_of_claim)
+    }
+
     /// Whether the end of a slot has not reached the engine yet.
     pub(in crate::scheduler) fn has_report(&self, job: &JobId, slot: i64) -> bool {
         self.reports_of(job).any(|report| report.outcome.slot == slot)

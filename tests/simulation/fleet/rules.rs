@@ -159,7 +159,7 @@ impl Fleet {
             // An older claim whose node has crashed goes on as `running` in the list, which names the node.
             true => !is_newest && self.has_crashed,
             // It has its outcomes on the nodes that have run it without a claim.
-            false if job.runs_when_away => !local.is_empty() || self.has_crashed || is_first,
+            false if job.runs_when_away => !local.is_empty() || self.has_crashed || is_first || is_ahead,
             false => is_ahead || is_first,
         };
         if count == 1 || (count == 0 && may_be_none) {
