@@ -249,7 +249,10 @@ fn a_calendar_program_reads_the_coming_runs() {
     assert!(told.contains("more than 10000 runs") && (9_000..=10_000).contains(&events.len()), "{told}");
 
     // More starts on a day than one answer of the daemon has: those of all jobs on all days all the same.
-    let often: String = (0..450).map(|number| format!("*/30 * * * * : {number}\n")).collect();
+    // None of today: late on it each run would be an event, and they would be too many.
+    let days = world.run("date -d '1 day' +%-d; date -d '2 days' +%-d").ok();
+    let days = days.trim().replace('\n', ",");
+    let often: String = (0..450).map(|number| format!("*/30 * {days} * * : {number}\n")).collect();
     world.crontab("alice", &(often + "CRON_NAME=evening\n55 23 * * * true\n")).ok();
     Deadline::seconds(20).wait_for("the table", || {
         (json_lines(&cronctl(&world, "alice", "status --json"))[0]["entries"] == 451).then_some(())
@@ -257,10 +260,7 @@ fn a_calendar_program_reads_the_coming_runs() {
     let (told, events) = calendar("alice", "--days 3");
     let whole = events.iter().filter(|event| !event[1].contains('T')).count();
     let evenings = events.iter().filter(|event| event[0] == "alice:evening").count();
-    assert!(
-        told.is_empty() && (900..=1350).contains(&whole) && (2..=3).contains(&evenings),
-        "{told}: {whole}, {evenings}"
-    );
+    assert!(told.is_empty() && whole == 900 && (2..=3).contains(&evenings), "{told}: {whole}, {evenings}");
     let starts = json_lines(&cronctl(&world, "alice", "calendar --days 3 --json"));
     let times: Vec<&str> = starts.iter().map(|start| start["at"].as_str().unwrap()).collect();
     assert!(times.len() > 2 * 25 * 450 && times.is_sorted(), "{}", times.len());
