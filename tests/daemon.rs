@@ -715,6 +715,25 @@ fn a_standalone_daemon_that_is_stopped_waits_for_running_jobs_but_not_for_ever()
 }
 
 #[test]
+fn a_standalone_daemon_reads_its_files_again_for_its_user_and_for_no_other() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let child = standalone(&world, "", "0 0 1 1 * true\n");
+    let uid = world.run("id -u alice").ok().trim().to_owned();
+    let socket = format!("/tmp/cronwheel-{uid}/io.cronwheel.Cron");
+    Deadline::seconds(20).wait_for("the control socket", || fs::exists(&socket).ok()?.then_some(()));
+    // The second comes within a second of the first, which it waits for.
+    for (table, answer) in [
+        ("0 0 1 1 * true\n0 0 2 1 * true\n", "1 table with 2 entries\n"),
+        ("0 0 1 1 * true\n", "1 table with 1 entry\n"),
+    ] {
+        fs::write("/tmp/table", table).expect("a table");
+        assert_eq!(world.run_as("alice", "cronctl reload").ok(), answer);
+    }
+    assert_ne!(world.run_as("bob", "cronctl reload").code(), 0);
+    assert_eq!(end_with(Signal::SIGTERM, child).status.code(), Some(0));
+}
+
+#[test]
 fn a_standalone_daemon_says_which_jobs_it_waits_for() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let table = "CRON_NAME=backup\n@reboot touch /tmp/begun; sleep 1000\n@reboot sleep 1000\n";

@@ -274,6 +274,11 @@ impl CrontabDatabase {
         is_new
     }
 
+    /// Whether a reload is scheduled that has not begun.
+    pub fn has_scheduled_reload(&self) -> bool {
+        self.deadlines.reload.is_some()
+    }
+
     /// Does what has become due. Returns whether a reload is completed by that.
     pub fn run_timers(&mut self, events: &mut dyn EventSink) -> bool {
         let now = clock::monotonic_ms();

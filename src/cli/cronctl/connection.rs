@@ -268,6 +268,8 @@ impl Connection {
             }
             Ok(seen < MOST_COMPARED)
         })?;
+        // A job that has left its table is listed while it runs, and cannot be named otherwise.
+        found.retain(|(_, name)| name != wanted);
         found.sort_by(|one, other| other.0.total_cmp(&one.0));
         Ok(found.into_iter().take(MOST_SIMILAR).map(|(_, name)| name).collect())
     }

@@ -6,7 +6,7 @@
 use super::node_tables::TableGroups;
 use super::search::FoundJob;
 use super::state::{FleetCall, FleetListing, FleetQuestion, Purpose, Request, Walk};
-use crate::control::{Access, Rights, Visibility};
+use crate::control::{Access, Visibility};
 use crate::crontab::FleetMode;
 use crate::daemon::reactor::Token;
 use crate::daemon::state::{Daemon, now};
@@ -17,7 +17,6 @@ use crate::scheduler::{
 };
 use crate::sys::clock;
 use crate::sys::local_socket::Peer;
-use crate::sys::process::own_uid;
 use crate::varlink::{Reply, Time, cron};
 use std::collections::BTreeSet;
 
@@ -116,8 +115,7 @@ impl Daemon {
 
     /// Whether somebody sees the nodes and all their jobs. A standalone daemon has those of its user.
     pub(super) fn sees_fleet(&self, peer: &Peer) -> bool {
-        let is_own = self.settings.is_standalone() && Rights::is_known(peer) && peer.uid == own_uid();
-        is_own || self.control.rights.sees_all(peer)
+        self.is_own_standalone(peer) || self.control.rights.sees_all(peer)
     }
 
     /// Answers `FleetHistory`, once the agent has read the keys of the job.

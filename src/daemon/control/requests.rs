@@ -3,7 +3,7 @@
 use super::jobs::Viewer;
 use super::search::FoundJob;
 use super::state::{AwaitedOutput, PauseRequest, PausingJobs, Request, RunByHand, WaitFor};
-use crate::control::{Access, JobOwner, Permission, Visibility};
+use crate::control::{Access, JobOwner, Permission, Rights, Visibility};
 use crate::daemon::history_records::RequestAbout;
 use crate::daemon::reactor::Token;
 use crate::daemon::settings::Mode;
@@ -360,6 +360,8 @@ impl Daemon {
         let user = arguments.user.or_else(|| (!is_root).then(|| by.clone()));
         match &user {
             None => self.ask_for_reload(),
+            // The files of a standalone daemon are those of its user.
+            Some(user) if *user == by && self.is_own_standalone(&peer) => self.ask_for_reload(),
             Some(user) if is_root => self.database.handle_wake_up(user, 0),
             Some(user) if *user == by => self.database.handle_wake_up(user, peer.uid),
             Some(user) => {
@@ -381,7 +383,8 @@ impl Daemon {
     /// Answers the clients that wait for changed tables to be read, once that is done.
     pub(super) fn answer_reloads(&mut self) {
         let is_reload = |request: &Request| matches!(request, Request::Reload);
-        if !self.database.has_scanned_all() || !self.control.requests.values().any(is_reload) {
+        let is_reading = self.database.has_scheduled_reload() || !self.database.has_scanned_all();
+        if is_reading || !self.control.requests.values().any(is_reload) {
             return;
         }
         let waiting = self.control.requests.iter().filter(|(_, request)| is_reload(request));
@@ -391,13 +394,19 @@ impl Daemon {
             let by = self.name_of(&peer);
             self.publish("reload", None, None, None, &format!("requested by {by}"));
             let summary = self.driver.scheduler.summary();
-            let (tables, entries) = match self.control.rights.sees_all(&peer) {
+            let sees_all = self.control.rights.sees_all(&peer) || self.is_own_standalone(&peer);
+            let (tables, entries) = match sees_all {
                 true => (summary.tables, summary.entries),
                 false => self.own_tables(&peer),
             };
             self.reply(token, &Reply::of(&cron::Reloaded { tables, entries }));
             self.answer_calls(token);
         }
+    }
+
+    /// Whether this is a standalone daemon of the peer's user.
+    pub(super) fn is_own_standalone(&self, peer: &Peer) -> bool {
+        self.settings.is_standalone() && Rights::is_known(peer) && peer.uid == process::own_uid()
     }
 
     /// The numbers of crontabs and entries of a peer.

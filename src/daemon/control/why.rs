@@ -47,6 +47,8 @@ impl Daemon {
             };
         };
         let mut answer = Answer::default();
+        // The client may have written a part of the name.
+        answer.step("job", id.as_str());
         answer.step("entry", format!("line {} of {}", live.line(), live.source().path));
         let text = live.schedule_text();
         answer.step("schedule", format!("{text}: {}", schedule::explain(live.schedule())));
@@ -144,11 +146,16 @@ impl Daemon {
             answer.step("retry", format!("another attempt at {}", in_zone(live, retry)));
         }
         if status.waiting > 0 {
+            answer.decide("it waits for the end of another run");
             answer.step(
                 "waiting",
                 match status.waiting {
-                    1 => "1 slot or manual run waits for another run or in the group".to_owned(),
-                    count => format!("{count} slots or manual runs wait for another run or in the group"),
+                    1 => "1 slot or manual run waits for the end of another run, of the job or in its group".to_owned(),
+                    count => {
+                        format!(
+                            "{count} slots or manual runs wait for the end of another run, of the job or in its group"
+                        )
+                    }
                 },
             );
         }
@@ -261,6 +268,7 @@ impl Daemon {
 fn why_of_anacron(job: &cron::Job, zone: &Zone) -> cron::Why {
     let in_zone = |at: Time| zone.to_rfc3339(at.timestamp());
     let mut answer = Answer::default();
+    answer.step("job", job.job.clone());
     answer.step("entry", format!("line {} of {}", job.line, job.source));
     answer.step("schedule", format!("{}, since the day on its stamp", job.schedule));
     let is_idle = job.running.is_empty();
