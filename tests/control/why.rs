@@ -138,6 +138,33 @@ fn why_explains_the_exit_statuses_of_the_shell() {
 }
 
 #[test]
+fn why_of_a_job_that_is_not_read_shows_the_line_or_the_file() {
+    let Some(world) = world!(Implementation::OursDebian) else { return };
+    let daemon = prepare(&world);
+    world.drop_in("faulty", "CRON_NAME=weekly\n0 24 * * * root true\n");
+    world.drop_in("dotted.cron", "0 1 * * * root true\n");
+    let line = "/etc/cron.d/faulty:2:3: error: expected an hour from 0 to 23, found 24\n";
+    let note = "what stands above is not read, and may have it\n";
+    for (user, job, expected) in [
+        ("root", "weekly", line),
+        ("alice", "weekly", line),
+        ("root", "dotted.cron", "/etc/cron.d/dotted.cron: not read: rename it: "),
+    ] {
+        let shown = cronctl(&world, user, &format!("why {job}"));
+        assert_eq!(shown.code(), 4, "{shown:?}");
+        assert!(shown.stderr.contains(expected) && shown.stderr.ends_with(note), "{shown:?}");
+    }
+    let unknown = cronctl(&world, "root", "why unheard-of");
+    assert!(unknown.stderr.starts_with("cronctl: there is no job unheard-of; "), "{unknown:?}");
+    world.run("cp /etc/cron.d/site /var/spool/cron/crontabs/bob; chown bob:crontab /var/spool/cron/crontabs/bob").ok();
+    world.run("chmod 640 /var/spool/cron/crontabs/bob").ok();
+    let refused = cronctl(&world, "root", "why bob:backup");
+    let reason = "/var/spool/cron/crontabs/bob: not read: (bob) INSECURE MODE (mode 0600 expected) ";
+    assert!(refused.stderr.contains(reason) && refused.stderr.ends_with(note), "{refused:?}");
+    assert!(daemon.stop().success());
+}
+
+#[test]
 fn days_that_are_left_out_pauses_and_disabled_entries_have_no_next_run() {
     let Some(world) = world!(Implementation::OursDebian) else { return };
     let daemon = prepare(&world);

@@ -243,7 +243,7 @@ impl Connection {
             names => format!("; did you mean {}?", names.join(" or ")),
         };
         let job = printable(job.as_bytes());
-        Error::Denied { message: format!("there is no job {job}{advice}{}", self.others()) }
+        Error::NoSuchJob { message: format!("there is no job {job}{advice}{}", self.others()) }
     }
 
     /// That others' jobs are not shown.

@@ -103,7 +103,13 @@ pub(super) enum Error {
     /// The daemon has ended meanwhile.
     #[error("the daemon has closed the connection; see cronctl status")]
     DaemonGone,
-    /// The daemon refuses the request, or the job or run that it names does not exist.
+    /// The daemon has no job of that name, or none that the caller may see.
+    #[error("{message}")]
+    NoSuchJob {
+        /// The name, and which names are like it.
+        message: String,
+    },
+    /// The daemon refuses the request, or the run that it names does not exist.
     #[error("{message}")]
     Denied {
         /// The daemon's reason, and who may do it.
@@ -176,7 +182,7 @@ impl Error {
             | Error::WrongRequest { .. }
             | Error::TooLong { .. } => 2,
             Error::NoDaemon { .. } | Error::DaemonGone => 3,
-            Error::Denied { .. } => 4,
+            Error::Denied { .. } | Error::NoSuchJob { .. } => 4,
             Error::Config(_)
             | Error::Read { .. }
             | Error::Anacrontab { .. }

@@ -77,7 +77,7 @@ fn latest_run(daemon: &mut Connection, job: &str) -> Result<u64, Error> {
             found.job
         }
         // The history may know a job that is no more.
-        Err(error @ Error::Denied { .. }) => {
+        Err(error @ (Error::Denied { .. } | Error::NoSuchJob { .. })) => {
             let Some(mut history) = daemon.history() else { return Err(error) };
             return job_text::last_run(&mut history, job).and_then(|record| record.run).ok_or(error);
         }
@@ -120,7 +120,9 @@ pub(super) fn ended_output(history: &mut Connection, run: u64) -> Result<history
             Ok(Found { run: record }) if waited >= ENDED_MS || record.outcome != "running" => {
                 return history.call("Output", &RunArguments { run });
             }
-            Err(error) if waited >= NOTED_MS || !matches!(error, Error::Denied { .. }) => return Err(error),
+            Err(error) if waited >= NOTED_MS || !matches!(error, Error::Denied { .. } | Error::NoSuchJob { .. }) => {
+                return Err(error);
+            }
             Ok(_) | Err(_) => std::thread::sleep(std::time::Duration::from_millis(RETRY_MS)),
         }
     }

@@ -47,6 +47,7 @@ mod system_state;
 mod timeline;
 #[cfg(feature = "top")]
 mod top;
+mod unread;
 mod upcoming;
 mod values;
 #[cfg(feature = "web")]

@@ -233,7 +233,7 @@ pub(super) fn table_of(user: &str, system: &SystemState) -> Result<Listed, Error
     match checked {
         ScanOutcome::NoTable => Err(Error::NoUser { user: user.to_owned() }),
         ScanOutcome::Table(Found { content: Ok(file), source, .. }) => {
-            found(source, &file, system).map_err(|refusal| refused(&refusal))
+            read(source, &file, system, &mut |_| {}).map_err(|refusal| refused(&refusal))
         }
         ScanOutcome::Table(Found { content: Err(refusal), .. }) if system.is_root() || !is_closed(&refusal) => {
             Err(refused(&refusal))
@@ -280,7 +280,7 @@ impl Visitor for AllTables<'_> {
     }
 
     fn found(&mut self, Found { source, content, .. }: Found) {
-        match content.and_then(|file| found(source, &file, self.system)) {
+        match content.and_then(|file| read(source, &file, self.system, &mut |_| {})) {
             Ok(listed) => self.listed.push(listed),
             // Crontabs that the caller may not read are skipped silently.
             Err(refusal) if is_closed(&refusal) && !self.system.is_root() => {}
@@ -293,19 +293,25 @@ impl Visitor for AllTables<'_> {
     }
 }
 
-fn finder(system: &SystemState) -> Finder {
+pub(super) fn finder(system: &SystemState) -> Finder {
     Finder::new(system.settings.places.clone(), system.settings.profile)
 }
 
-fn is_closed(refusal: &Refusal) -> bool {
+/// Whether the caller may not read a crontab.
+pub(super) fn is_closed(refusal: &Refusal) -> bool {
     matches!(refusal.kind, RefusalKind::CannotOpen | RefusalKind::CannotStat | RefusalKind::CannotRead)
 }
 
-/// Reads a crontab as the daemon does.
-fn found(source: Source, file: &TableFile, system: &SystemState) -> Result<Listed, Refusal> {
+/// Reads a crontab as the daemon does. Each piece of it is passed to `see`.
+pub(super) fn read(
+    source: Source,
+    file: &TableFile,
+    system: &SystemState,
+    see: &mut dyn FnMut(&[u8]),
+) -> Result<Listed, Refusal> {
     let context = system.context(source.owner.form(), "");
     let parsed = file
-        .parse(&source, context.dialect, context.host, context.known, Some(system.machine()), &mut |_| {})
+        .parse(&source, context.dialect, context.host, context.known, Some(system.machine()), see)
         .map_err(|error| unreadable(&source, &error, system.settings.profile.profile))?;
     let form = source.owner.form();
     let owner = match source.owner {
@@ -316,7 +322,7 @@ fn found(source: Source, file: &TableFile, system: &SystemState) -> Result<Liste
 }
 
 /// Reads the caller's own crontab with `crontab -l`, if only that program may read the spool.
-fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
+pub(super) fn own_by_crontab(system: &SystemState) -> Result<Option<Listed>, Error> {
     let answer = Command::new("crontab")
         .arg("-l")
         .env("LC_ALL", "C")

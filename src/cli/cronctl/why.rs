@@ -9,6 +9,7 @@ use super::job_text;
 use super::output::Output;
 use super::screen::{Screen, TextStyle};
 use super::system_state::SystemState;
+use super::unread;
 use crate::crontab::printable;
 use crate::schedule::{Timestamp, rounded_duration};
 use crate::varlink::Time;
@@ -22,7 +23,7 @@ use clap::ArgMatches;
 const MOST_ROWS: u64 = 200;
 /// Rows of the history that the answer lists at most.
 const MOST_SHOWN: usize = 20;
-/// Characters of the output's first line that are shown.
+/// Characters of the output's last line that are shown.
 const LONGEST_LINE: usize = 200;
 const MINUTE: i64 = 60;
 
@@ -32,7 +33,14 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let job = job_text::qualified(job, matches);
     let at = system.moment(matches, "time");
     let arguments = WhyArguments { job: job.clone(), at: at.map(|at| Time::from(at).to_string()) };
-    let mut why: Why = daemon.call("Why", &arguments)?;
+    let mut why: Why = match daemon.call("Why", &arguments) {
+        Err(Error::NoSuchJob { message }) if unread::print_reasons(&job, system) => {
+            return Err(Error::NoSuchJob {
+                message: format!("{message}; what stands above is not read, and may have it"),
+            });
+        }
+        answer => answer?,
+    };
     let found = daemon.find(&job);
     let of_job = found.as_ref().ok().and_then(|found| system.zone(&found.zone));
     let screen = Screen::of(out, system);
@@ -112,8 +120,8 @@ struct Past {
     going_on: Vec<RunRecord>,
     /// The interval without a daemon in which the moment is.
     downtime: Option<Downtime>,
-    /// The first line of the output of the last row's run, where its exit status is one of the shell.
-    first_line: Option<String>,
+    /// The last line of the output of the last row's run, if that has failed.
+    last_line: Option<String>,
 }
 
 impl Past {
@@ -140,20 +148,22 @@ impl Past {
             DowntimesArguments { since: Some(moment.to_string()), until: Some(Time(moment.0 + 1).to_string()) };
         let downtimes: Result<Downtimes, Error> = history.call("Downtimes", &arguments);
         past.downtime = downtimes.ok().and_then(|found| found.downtimes.into_iter().next());
-        past.with_first_line(history)
+        past.with_last_line(history)
     }
 
     /// What is known of the newest slot.
     fn newest(history: &mut Connection, job: &str) -> Past {
-        Past { rows: rows_before(history, job, None, 1), ..Past::default() }.with_first_line(history)
+        Past { rows: rows_before(history, job, None, 1), ..Past::default() }.with_last_line(history)
     }
 
-    fn with_first_line(mut self, history: &mut Connection) -> Past {
-        let run = self.rows.last().filter(|row| shell_status(row).is_some()).and_then(|row| row.run);
+    fn with_last_line(mut self, history: &mut Connection) -> Past {
+        let run = self.rows.last().filter(|row| has_failed(row)).and_then(|row| row.run);
         let output = run.and_then(|run| history.call::<history::Output>("Output", &RunArguments { run }).ok());
-        let line =
-            output.filter(|output| !output.base64).and_then(|output| output.head.lines().next().map(str::to_owned));
-        self.first_line = line.filter(|line| !line.trim().is_empty());
+        let has_words = |line: &&str| !line.trim().is_empty();
+        self.last_line = output.filter(|output| !output.base64).and_then(|output| {
+            let last = |text: &str| text.lines().rfind(has_words).map(str::to_owned);
+            last(&output.tail).or_else(|| last(&output.head))
+        });
         self
     }
 
@@ -175,11 +185,14 @@ impl Past {
         if let Some(cause) = self.rows.last().and_then(shell_status) {
             step("cause", cause.to_owned());
         }
-        if let Some(line) = &self.first_line {
+        if let Some(line) = &self.last_line {
             step("output", line.chars().take(LONGEST_LINE).collect());
         }
         if let Some(verdict) = self.verdict(why, screen) {
             why.verdict = verdict;
+        } else if let Some(last) = self.rows.last().filter(|row| self.moment.is_none() && has_failed(row)) {
+            // Whoever asks without a time wants to know what is wrong.
+            why.verdict = format!("last run: {}; {}", job_text::outcome(&job_text::outcome_of(last)), why.verdict);
         }
     }
 
@@ -283,6 +296,11 @@ fn downtime_text(downtime: &Downtime, screen: &Screen) -> String {
 /// A moment with the offset of the zone in which it is shown.
 fn exact(at: Time, screen: &Screen) -> String {
     screen.zone.to_rfc3339(at.timestamp())
+}
+
+/// Whether a run has ended otherwise than well, and not because somebody wanted that.
+fn has_failed(row: &RunRecord) -> bool {
+    row.run.is_some() && matches!(row.outcome.as_str(), "failed" | "signal" | "timeout" | "not started" | "lost")
 }
 
 /// What an exit status of the shell says of a command that it could not run.
@@ -398,8 +416,7 @@ mod tests {
                 format!("it did not run: {is_down}; catch-up left this slot out and ran the latest one only"),
             ),
         ] {
-            let past =
-                Past { moment: Some(Timestamp(SLOT).into()), rows, going_on: others, downtime, first_line: None };
+            let past = Past { moment: Some(Timestamp(SLOT).into()), rows, going_on: others, downtime, last_line: None };
             let slot = Some(Timestamp(SLOT).into());
             let why = Why { slot, catch_up: Some(catch_up.to_owned()), ..Why::default() };
             assert_eq!(past.verdict(&why, &screen).as_deref(), Some(expected.as_str()));
