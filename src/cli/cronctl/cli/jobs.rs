@@ -135,8 +135,10 @@ pub(super) fn why() -> Command {
         .long_about(
             "Explain why a job ran or did not run at a time, rule by rule: schedule, time zone and DST, calendar, \
              pause, overlap, group, downtime. Of the past it says what the history has: the run, the run that was \
-             still in progress, or from when to when no daemon ran and what catch-up made of it. For the exit statuses \
-             126 and 127 it names the likely cause. Without a time: its last run and its next.",
+             still in progress, or from when to when no daemon ran and what catch-up made of it. Of a run that failed \
+             it shows the last line of the output, and for the exit statuses 126 and 127 the likely cause. Of a job that \
+             the daemon does not have, it shows the lines with errors and the files that are not read. Without a time: its \
+             last run and its next.",
         )
         .args([
             job("The job: USER:NAME, a name that only one job has, or a unique beginning of one").required(true),
