@@ -184,7 +184,7 @@ impl Reader<'_> {
             b"START_HOURS_RANGE" => self.tab.hours.range = Some(hours_range(bytes).map_err(here)?),
             b"PREFERRED_HOUR" => self.tab.hours.preferred = Some(preferred_hour(bytes).map_err(here)?),
             b"MAILTO" if !bytes.contains(&b'$') => {
-                if let Some((_, problem)) = setting::mailto_complaint(bytes, ADDRESS_MARKS) {
+                if let Some((_, problem)) = setting::mailto_problem(bytes, ADDRESS_MARKS) {
                     self.report(Severity::Warning, line, here(problem));
                 }
             }
@@ -233,7 +233,7 @@ impl Reader<'_> {
             LineProblem::new(at, message)
         })?;
         let (at, id) = next_word(&mut cursor);
-        if let Some(problem) = name_complaint(id, at.clone()) {
+        if let Some(problem) = name_problem(id, at.clone()) {
             return Err(problem);
         }
         if let Some(other) = self.tab.jobs.iter().find(|job| job.id == id) {
@@ -305,7 +305,7 @@ fn odd_period(text: &[u8], at: Range<usize>) -> Option<LineProblem> {
     (number(text) == Some(0)).then(|| LineProblem::new(at, "a period of 0 days counts as 1"))
 }
 
-fn name_complaint(id: &[u8], at: Range<usize>) -> Option<LineProblem> {
+fn name_problem(id: &[u8], at: Range<usize>) -> Option<LineProblem> {
     let message = match id {
         b"" => "expected a name for the job, found the end of the line".to_owned(),
         b"." | b".." => format!("expected a name for the job, found {}", found(id)),

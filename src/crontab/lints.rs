@@ -333,7 +333,7 @@ fn address_of_sender(setting: &SettingLine<'_>) -> Option<LineProblem> {
     if setting.name != b"MAILFROM" || is_expanded {
         return None;
     }
-    setting::mailfrom_complaint(setting.value, setting.address_marks)
+    setting::mailfrom_problem(setting.value, setting.address_marks)
 }
 
 /// A SHELL without a path, or that is not installed.

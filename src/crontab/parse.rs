@@ -670,7 +670,7 @@ impl<'a> Parser<'a> {
             let message = format!("expected NAME=VALUE of at most {LONGEST_SETTING} bytes, found {length}");
             return self.fault(line, LineProblem::new(name, message).help("the entries below it run without it"));
         }
-        if let Some(problem) = setting::name_complaint(&line.text[name.clone()], name.clone()) {
+        if let Some(problem) = setting::name_problem(&line.text[name.clone()], name.clone()) {
             self.warn(line, problem);
         }
         let meaning = setting::row(&line.text[name.clone()]).map_or(Meaning::Variable, |row| row.meaning);
@@ -741,7 +741,7 @@ impl<'a> Parser<'a> {
             }
             Meaning::Recipients => {
                 let dialect = self.context.dialect;
-                let problem = setting::mailto_complaint(value, dialect.address_marks);
+                let problem = setting::mailto_problem(value, dialect.address_marks);
                 let Some((is_refused, problem)) = problem else { return true };
                 // cronie puts variables of the daemon's environment in, so `$NAME` is not for us to judge.
                 if dialect.refuse_unsafe_mailto || !value.contains(&b'$') {

@@ -150,10 +150,10 @@ fn account_for(text: &[u8], parsed: &Parsed, form: Form) {
         let entries = table.entries.iter().filter(|entry| entry.line == number).count();
         let settings = table.settings.iter().filter(|setting| setting.line == number).count();
         // These are about entries that are there all the same.
-        let is_aside = |d: &Diagnostic| {
+        let is_not_logged = |d: &Diagnostic| {
             ["missing newline", "expected the CRON_NAME", "found a cycle"].iter().any(|words| d.message.contains(words))
         };
-        let bad = parsed.errors().filter(|d| d.line as u32 == number && !is_aside(d)).count();
+        let bad = parsed.errors().filter(|d| d.line as u32 == number && !is_not_logged(d)).count();
         let first = line.text.iter().find(|&&byte| !is_blank(byte));
         let empty = matches!(first, None | Some(b'#')) || line.text.trim_ascii().is_empty();
         let shown = String::from_utf8_lossy(line.text);

@@ -262,21 +262,21 @@ fn unsafe_in_address(value: &[u8], marks: &[u8]) -> Option<usize> {
 
 /// What is wrong with a MAILTO, if it is unsafe, and whether Debian's `crontab` refuses the table because of it: it lets most of the
 /// marks begin an address, though the mail is dropped then.
-pub(super) fn mailto_complaint(value: &[u8], marks: &[u8]) -> Option<(bool, LineProblem)> {
+pub(super) fn mailto_problem(value: &[u8], marks: &[u8]) -> Option<(bool, LineProblem)> {
     let at = unsafe_in_address(value, marks)?;
     let first = value.get(at).copied().unwrap_or_default();
     let is_refused = matches!(first, b'-' | b'/') || !marks.contains(&first);
-    Some((is_refused, address_complaint(value, at, marks, "MAILTO", "mail to it is dropped")))
+    Some((is_refused, address_problem(value, at, marks, "MAILTO", "mail to it is dropped")))
 }
 
 /// What is wrong with a MAILFROM, if it is unsafe.
-pub(super) fn mailfrom_complaint(value: &[u8], marks: &[u8]) -> Option<LineProblem> {
+pub(super) fn mailfrom_problem(value: &[u8], marks: &[u8]) -> Option<LineProblem> {
     let at = unsafe_in_address(value, marks)?;
-    Some(address_complaint(value, at, marks, "MAILFROM", "it is refused, and mail is sent from the usual address"))
+    Some(address_problem(value, at, marks, "MAILFROM", "it is refused, and mail is sent from the usual address"))
 }
 
 /// The problem about the character at `at` of an address.
-fn address_complaint(value: &[u8], at: usize, marks: &[u8], name: &str, so: &str) -> LineProblem {
+fn address_problem(value: &[u8], at: usize, marks: &[u8], name: &str, so: &str) -> LineProblem {
     let rest = value.get(at..).unwrap_or_default();
     let character = rest.get(..first_character(rest)).unwrap_or_default();
     let message = format!("expected a mail address, found {} in it: {so}", found(character));
@@ -310,7 +310,7 @@ fn first_character(text: &[u8]) -> usize {
 }
 
 /// What is odd about a setting's name.
-pub(super) fn name_complaint(name: &[u8], span: Range<usize>) -> Option<LineProblem> {
+pub(super) fn name_problem(name: &[u8], span: Range<usize>) -> Option<LineProblem> {
     if name.is_empty() {
         return Some(LineProblem::new(span, "this sets a variable without a name"));
     }
@@ -465,7 +465,7 @@ mod tests {
             ("_x", "found _ in it", "begins with a letter or a digit"),
         ] {
             let marks = DEBIAN.dialect.address_marks;
-            let (_, problem) = mailto_complaint(value.as_bytes(), marks).expect(value);
+            let (_, problem) = mailto_problem(value.as_bytes(), marks).expect(value);
             assert!(problem.message.contains(message), "{value}: {}", problem.message);
             assert!(problem.help.clone().is_some_and(|text| text.contains(help)), "{value}: {:?}", problem.help);
         }
@@ -513,7 +513,7 @@ mod tests {
             "CRON_ON_FAIL",
             "CRON_ON_FAILED",
         ] {
-            assert!(name_complaint(slip.as_bytes(), 0..1).is_some(), "{slip}");
+            assert!(name_problem(slip.as_bytes(), 0..1).is_some(), "{slip}");
         }
         for other in [
             "MAILTO",
@@ -552,23 +552,23 @@ mod tests {
             "CRON_HOME",
             "CRONTAB",
         ] {
-            assert!(name_complaint(other.as_bytes(), 0..1).is_none(), "{other}");
+            assert!(name_problem(other.as_bytes(), 0..1).is_none(), "{other}");
         }
         for odd in ["", "*", "0", "@daily", "-n"] {
-            assert!(name_complaint(odd.as_bytes(), 0..1).is_some(), "{odd}");
+            assert!(name_problem(odd.as_bytes(), 0..1).is_some(), "{odd}");
         }
     }
 
     #[test]
     fn every_known_name_is_found_when_a_letter_is_left_out_or_two_are_swapped() {
         for known in settings() {
-            assert!(name_complaint(known.as_bytes(), 0..1).is_none(), "{known}");
+            assert!(name_problem(known.as_bytes(), 0..1).is_none(), "{known}");
             for at in 1..known.len() {
                 let left_out = [&known.as_bytes()[..at], &known.as_bytes()[at + 1..]].concat();
                 let mut swapped = known.as_bytes().to_vec();
                 swapped.swap(at - 1, at);
                 for slip in [left_out, swapped].into_iter().filter(|slip| slip != known.as_bytes()) {
-                    let help = name_complaint(&slip, 0..1).and_then(|problem| problem.help).unwrap_or_default();
+                    let help = name_problem(&slip, 0..1).and_then(|problem| problem.help).unwrap_or_default();
                     assert!(help.starts_with("did you mean "), "{known}: {}: {help}", String::from_utf8_lossy(&slip));
                 }
             }

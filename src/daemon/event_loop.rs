@@ -35,7 +35,7 @@ const STATE_LOG_MS: i64 = 1_000;
 const STATE_FLUSH: Duration = Duration::from_secs(5);
 
 /// Something that the loop does at moments of its own, without an event source.
-struct Timed {
+struct TimedTask {
     /// When there is something to do next (milliseconds of the monotonic clock).
     next_ms: fn(&Daemon) -> Option<i64>,
     /// Does what is due at a moment of that clock. It is called in each turn of the loop.
@@ -43,18 +43,21 @@ struct Timed {
 }
 
 /// Everything that has deadlines, in the order in which it is done. Something new has a row here, and no other place in the loop.
-const TIMED: [Timed; 11] = [
-    Timed { next_ms: |daemon| Some(daemon.database.next_deadline_ms()), run: Daemon::run_database },
-    Timed { next_ms: |daemon| daemon.timers.watchdog_at, run: Daemon::feed_watchdog },
-    Timed { next_ms: |daemon| daemon.timers.log_state_at, run: Daemon::log_requested_state },
-    Timed { next_ms: |daemon| daemon.timers.log_retry_at, run: Daemon::flush_log },
-    Timed { next_ms: |daemon| daemon.driver.scheduler.wake_at_elapsed_ms(), run: Daemon::wake_scheduler },
-    Timed { next_ms: |daemon| daemon.control.next_deadline_ms(), run: Daemon::advance_control },
-    Timed { next_ms: |daemon| daemon.history.deadline_ms(), run: Daemon::run_history },
-    Timed { next_ms: Daemon::fleet_deadline_ms, run: Daemon::run_fleet },
-    Timed { next_ms: |daemon| daemon.executors.old.check_at_ms(), run: Daemon::check_old_executors },
-    Timed { next_ms: |daemon| daemon.files.wake_ups.resume_at(), run: Daemon::resume_wake_ups },
-    Timed { next_ms: |daemon| daemon.stopping.as_ref().and_then(Stopping::next), run: Daemon::advance_stop },
+const TIMED_TASKS: [TimedTask; 11] = [
+    TimedTask { next_ms: |daemon| Some(daemon.database.next_deadline_ms()), run: Daemon::run_database },
+    TimedTask { next_ms: |daemon| daemon.timers.watchdog_at, run: Daemon::feed_watchdog },
+    TimedTask { next_ms: |daemon| daemon.timers.log_state_at, run: Daemon::log_requested_state },
+    TimedTask { next_ms: |daemon| daemon.timers.log_retry_at, run: Daemon::flush_log },
+    TimedTask { next_ms: |daemon| daemon.driver.scheduler.wake_at_elapsed_ms(), run: Daemon::wake_scheduler },
+    TimedTask {
+        next_ms: |daemon| daemon.control.next_deadline_ms(daemon.database.has_scheduled_reload()),
+        run: Daemon::advance_control,
+    },
+    TimedTask { next_ms: |daemon| daemon.history.deadline_ms(), run: Daemon::run_history },
+    TimedTask { next_ms: Daemon::fleet_deadline_ms, run: Daemon::run_fleet },
+    TimedTask { next_ms: |daemon| daemon.executors.old.check_at_ms(), run: Daemon::check_old_executors },
+    TimedTask { next_ms: |daemon| daemon.files.wake_ups.resume_at(), run: Daemon::resume_wake_ups },
+    TimedTask { next_ms: |daemon| daemon.stopping.as_ref().and_then(Stopping::next), run: Daemon::advance_stop },
 ];
 
 /// Forwards load events to the scheduler and the log.
@@ -217,13 +220,13 @@ impl Daemon {
         if self.driver.has_work() {
             return Some(0);
         }
-        let at = TIMED.iter().filter_map(|timed| (timed.next_ms)(self)).min()?;
+        let at = TIMED_TASKS.iter().filter_map(|timed| (timed.next_ms)(self)).min()?;
         Some(u64::try_from(at.saturating_sub(clock::monotonic_ms())).unwrap_or(0))
     }
 
     fn run_timers(&mut self) {
         let now_ms = clock::monotonic_ms();
-        TIMED.iter().for_each(|timed| (timed.run)(self, now_ms));
+        TIMED_TASKS.iter().for_each(|timed| (timed.run)(self, now_ms));
     }
 
     fn run_database(&mut self, now_ms: i64) {

@@ -130,7 +130,8 @@ fn readable_secrets(config: &FleetConfig) -> Vec<String> {
         let is_readable = is_of_group || found.mode() & OF_OTHERS != 0 || found.uid() != own_uid();
         let (shown, mode) = (path.display(), found.mode() & 0o7777);
         is_readable.then(|| {
-            format!("{shown}: others can read this secret (mode {mode:04o}): chown root {shown} && chmod 600 {shown}")
+            let chown = if own_uid() == 0 { format!("chown root {shown} && ") } else { String::new() };
+            format!("{shown}: others can read this secret (mode {mode:04o}): {chown}chmod 600 {shown}")
         })
     };
     key.into_iter().chain(password).filter_map(fault).collect()

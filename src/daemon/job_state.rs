@@ -263,7 +263,7 @@ pub(super) fn open(directory: &Path, boot: &str) -> OpenedState {
     }
     if content.left_out > 0 {
         let items = format_count(content.left_out, "item", "items");
-        warn(format!("{} has {items} that only a later version knows: left out", path.display()));
+        warn(format!("{} has {items} of a later version, which are ignored", path.display()));
     }
     let Content { mut saved, reserved, .. } = content;
     // The thread writes it as a state of this boot.

@@ -1,7 +1,7 @@
 //! The `crond` program: event loop, event sources, start-up, shutdown, crontab database.
 //!
 //! Event sources that last as long as the daemon are added in `Daemon::add_sources` (`event_loop`). Those that come and go, such as connections,
-//! the recorder or executors of earlier daemons, are added by the file that creates them. What has a deadline has a row in `TIMED` (`event_loop`).
+//! the recorder or executors of earlier daemons, are added by the file that creates them. What has a deadline has a row in `TIMED_TASKS` (`event_loop`).
 //! A new option is added in [`cli`] and `settings`.
 //!
 //! | file | content |

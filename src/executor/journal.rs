@@ -55,7 +55,7 @@ pub enum JournalError {
 /// A step in the life of a run.
 ///
 /// Format of the journal (postcard), which a main of another version may read: fields and variants are neither removed nor reordered; see
-/// [`super::wire`]. A field may be added behind the last one of a record: see [`later_field`].
+/// [`super::wire`]. One field may be added behind the last one of a record: see [`later_field`].
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 enum JournalRecord {
     /// The run is about to be started.
@@ -83,7 +83,8 @@ enum JournalRecord {
     FollowedUp(JournaledFollowUp),
 }
 
-/// The last field of a record, which journals of older versions do not have. Older versions do not read what is behind their own last field.
+/// The last field of a record, which journals of older versions do not have. Older versions do not read what is behind their own last field. As a record
+/// without it has no byte for it, nothing can be added behind it: what is to be recorded later is a new record.
 mod later_field {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -11,8 +11,10 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Most bytes of the keys and values of one message. As JSON they are six times as long at most.
+/// Most bytes of the keys and values of one message. As JSON they are six times as long at most, and each has names and numbers beside them.
 const MOST_BYTES: usize = LONGEST_LINE / 8;
+/// What those count as.
+const BYTES_OF_ENTRY: usize = 16;
 
 /// What the threads work on.
 pub(super) struct Connection {
@@ -100,7 +102,7 @@ impl Connection {
     pub(super) fn say_entries(&self, entries: Vec<FleetEntry>) {
         let (mut part, mut bytes) = (Vec::new(), 0);
         for entry in entries {
-            let size = entry.key.len() + entry.value.as_ref().map_or(0, String::len);
+            let size = BYTES_OF_ENTRY + entry.key.len() + entry.value.as_ref().map_or(0, String::len);
             if bytes + size > MOST_BYTES && !part.is_empty() {
                 self.say(&AgentMessage::Event(FleetEvent::Entries(std::mem::take(&mut part))));
                 bytes = 0;

@@ -247,13 +247,13 @@ struct Change<'a> {
 impl Change<'_> {
     fn apply(&mut self, event: &HistoryEvent, bytes: &[u8]) -> rusqlite::Result<()> {
         match event {
-            HistoryEvent::DaemonStarted(begun) => self.daemon_begun(begun),
+            HistoryEvent::DaemonStarted(begun) => self.daemon_started(begun),
             HistoryEvent::DaemonEnded { at_ms } => {
                 self.seen(*at_ms);
                 let sql = "UPDATE daemons SET ended_at = ?1 WHERE id = (SELECT max(id) FROM daemons)";
                 self.execute(sql, params![at_ms])
             }
-            HistoryEvent::RunRequested(begun) => self.run_begun(begun),
+            HistoryEvent::RunRequested(begun) => self.run_requested(begun),
             HistoryEvent::RunStarted { run, started_at_ms } => {
                 let sql = "UPDATE runs SET started_at = ?2 WHERE run = ?1 AND started_at IS NULL";
                 self.execute(sql, params![*run as i64, started_at_ms])
@@ -293,7 +293,7 @@ impl Change<'_> {
         self.execute(sql, params![at_ms])
     }
 
-    fn daemon_begun(&mut self, begun: &DaemonStarted) -> rusqlite::Result<()> {
+    fn daemon_started(&mut self, begun: &DaemonStarted) -> rusqlite::Result<()> {
         // What this batch has from the daemon before.
         self.note_sign_of_life()?;
         self.seen_ms = None;
@@ -349,7 +349,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    fn run_begun(&mut self, begun: &RunRequested) -> rusqlite::Result<()> {
+    fn run_requested(&mut self, begun: &RunRequested) -> rusqlite::Result<()> {
         self.seen(begun.at_ms);
         self.count_row(&begun.entry.job);
         let RecordedEntry { job, user, uid, owner, source, line, command } = &begun.entry;

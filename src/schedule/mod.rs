@@ -5,7 +5,7 @@
 //! | file | content |
 //! |---|---|
 //! | `parse`, `unit`, `nickname`, `hint`, `odd_character` | parsing of a text into a [`Schedule`] or a [`ScheduleError`] with a suggestion |
-//! | `fault` | errors and warnings about the text of a schedule, with their positions |
+//! | `error` | errors and warnings about the text of a schedule, with their positions |
 //! | `printable` | how text of others is shown to people |
 //! | `calendar`, `fields`, `days`, `bits`, `quartz` | forms of a schedule; which local minutes match, without regard to a zone |
 //! | `wall`, `clock_step`, `dst_policy` | which schedules are due as local clocks advance, skip and repeat |

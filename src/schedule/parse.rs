@@ -70,7 +70,7 @@ impl Schedule {
                 rest if rest == bytes.len() => Ok(prefix),
                 rest => {
                     const END: &str = "the end of the schedule";
-                    let odd = odd_character_fault(&bytes[rest..], rest, END, "bad command");
+                    let odd = odd_character_error(&bytes[rest..], rest, END, "bad command");
                     Err(odd.unwrap_or_else(|| ScheduleError {
                         span: rest..bytes.len(),
                         expected: END.to_owned(),
@@ -162,13 +162,13 @@ impl Reader<'_> {
         let fields = Fields::new(minutes, hours as u32, days as u32, months as u16, sunday_is_zero, both, style);
         let Some(days) = self.days else {
             if fields.may_never_match() && fields.next(0, None).is_none() {
-                self.caution_never();
+                self.warn_of_never();
             }
             return Ok(Schedule(Form::Plain(fields)));
         };
         let schedule = Schedule(Form::Shaped(Arc::new((fields, days))));
         if schedule.never_matches() {
-            self.caution_never();
+            self.warn_of_never();
         }
         Ok(schedule)
     }
@@ -264,14 +264,14 @@ impl Reader<'_> {
     fn stepped(&mut self, unit: &'static Unit, start: usize, low: u32, high: u32) -> Read<u64> {
         let step = if self.peek() == b'/' { self.step(unit)? } else { 1 };
         if low > high {
-            self.caution_reversed(unit, start, low, high);
+            self.warn_of_reversed(unit, start, low, high);
             return Ok(0);
         }
         if step == 1 {
             return Ok(span(low, high));
         }
         if step > high - low {
-            self.caution_step(start, low, step);
+            self.warn_of_step(start, low, step);
             return Ok(1 << low);
         }
         Ok(every(step) << low & span(low, high))
@@ -354,7 +354,7 @@ impl Reader<'_> {
         let step = self.step(unit)?;
         self.note_drawn(unit, start, low, high, Some(step));
         if step >= width {
-            self.caution_step_of_draw(start, step);
+            self.warn_of_step_of_draw(start, step);
         }
         let first = low + self.jitter(unit, step.min(width));
         Ok(every(step) << first & span(first, high))
@@ -541,7 +541,7 @@ impl Reader<'_> {
             Ok(quartz) => {
                 let schedule = Schedule(Form::Quartz(std::sync::Arc::new(quartz)));
                 if schedule.never_matches() {
-                    self.caution_never();
+                    self.warn_of_never();
                 }
                 Ok(schedule)
             }
@@ -618,7 +618,7 @@ impl Reader<'_> {
         let reference_message = self.unit.map_or("bad time specifier", |unit| unit.reference_message);
         let found = match self.text.get(span.clone()) {
             Some(found) if !found.is_empty() => {
-                if let Some(fault) = odd_character_fault(found, span.start, expected, reference_message) {
+                if let Some(fault) = odd_character_error(found, span.start, expected, reference_message) {
                     return Box::new(fault);
                 }
                 shown(found)
@@ -676,7 +676,7 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn caution_reversed(&mut self, unit: &Unit, start: usize, low: u32, high: u32) {
+    fn warn_of_reversed(&mut self, unit: &Unit, start: usize, low: u32, high: u32) {
         let range = shown(&self.text[start..self.at]);
         if let Some(written) = &mut self.written {
             written.reversed.get_or_insert_with(|| range.clone());
@@ -690,7 +690,7 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn caution_step(&mut self, start: usize, low: u32, step: u32) {
+    fn warn_of_step(&mut self, start: usize, low: u32, step: u32) {
         self.warnings.push(ScheduleWarning {
             span: start..self.at,
             message: format!("the step {step} is beyond the range: only {low} matches"),
@@ -699,7 +699,7 @@ impl Reader<'_> {
     }
 
     #[cold]
-    fn caution_step_of_draw(&mut self, start: usize, step: u32) {
+    fn warn_of_step_of_draw(&mut self, start: usize, step: u32) {
         self.warnings.push(ScheduleWarning {
             span: start..self.at,
             message: format!("the step {step} is beyond the range: only one random value is used"),
@@ -710,7 +710,7 @@ impl Reader<'_> {
     /// Warns that the schedule never matches. If a range whose end is before its beginning is the reason, the existing
     /// warning is extended.
     #[cold]
-    fn caution_never(&mut self) {
+    fn warn_of_never(&mut self) {
         const NEVER: &str = "this schedule never matches";
         match self.reversed.and_then(|index| self.warnings.get_mut(index)) {
             Some(reason) => reason.message = format!("{NEVER}: {}", reason.message),
@@ -755,7 +755,7 @@ fn after_blanks(text: &[u8], at: usize) -> usize {
 
 /// The fault of a text, found at `at`, with a character in it that cannot be seen or looks like a blank.
 #[cold]
-fn odd_character_fault(
+fn odd_character_error(
     found: &[u8],
     at: usize,
     expected: &str,

@@ -5,6 +5,7 @@ use super::earlier_run::EarlierRun;
 use super::job_id::JobId;
 use super::now::Now;
 use super::run_id::RunId;
+use super::run_record::RunCause;
 use super::run_result::RunResult;
 use super::runs::Runs;
 use super::saved::{SavedState, StateChange};
@@ -63,8 +64,8 @@ pub(super) struct EarlierEnds {
     pub(super) runs: Vec<EarlierRun>,
     /// Runs that executors have begun in the last minutes.
     pub(super) begun: BTreeSet<RunId>,
-    /// The newest of them for each slot.
-    pub(super) newest: HashMap<(JobId, Timestamp), RunId>,
+    /// The newest of them for each slot, with what has led to it.
+    pub(super) newest: HashMap<(JobId, Timestamp), (RunId, Option<RunCause>)>,
 }
 
 impl EarlierEnds {
@@ -74,8 +75,10 @@ impl EarlierEnds {
             let run = start.run;
             self.begun.insert(run);
             if !start.is_by_hand() {
-                let newest = self.newest.entry((start.job, start.scheduled_at)).or_insert(run);
-                *newest = run.max(*newest);
+                let newest = self.newest.entry((start.job, start.scheduled_at)).or_insert((run, start.cause));
+                if run > newest.0 {
+                    *newest = (run, start.cause);
+                }
             }
         }
     }

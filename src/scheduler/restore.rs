@@ -253,12 +253,12 @@ impl Scheduler {
     fn renumber_started_again(
         &mut self,
         begun: &BTreeSet<RunId>,
-        newest: &HashMap<(JobId, Timestamp), RunId>,
+        newest: &HashMap<(JobId, Timestamp), (RunId, Option<RunCause>)>,
         now: Now,
         actions: &mut Vec<Action>,
     ) {
         for RunStart { run, .. } in self.jobs.all_runs() {
-            let again = self.jobs.slot_of_run(run).and_then(|slot| newest.get(&slot).copied());
+            let again = self.jobs.slot_of_run(run).and_then(|slot| newest.get(&slot)).map(|(run, _)| *run);
             let Some(again) = again.filter(|again| *again > run && !begun.contains(&run)) else { continue };
             if let Some(origin) = self.starts.runs.get(&run).cloned() {
                 self.starts.runs.remove(&run);
@@ -305,9 +305,9 @@ impl Scheduler {
             let waiting = self.jobs.waiting_slots();
             let is_after_state = |run: &RunId| newest.is_none_or(|newest| *run > newest);
             runs.extend(waiting.filter_map(|slot| {
-                let run = newest_starts.get(&slot).copied().filter(is_after_state)?;
+                let (run, cause) = newest_starts.get(&slot).copied().filter(|(run, _)| is_after_state(run))?;
                 let (job, scheduled_at) = slot;
-                Some(EarlierRun { run, job, scheduled_at, cause: None })
+                Some(EarlierRun { run, job, scheduled_at, cause })
             }));
         }
         self.adopt(running, &runs, (completed.or(handled), newest), now, actions);

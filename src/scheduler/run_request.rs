@@ -61,7 +61,7 @@ pub struct FleetRun {
 }
 
 impl FleetRun {
-    /// From when on the run is not executed any more, in milliseconds of the clock of its times: what has expired then is the claim or the lease.
+    /// The latest moment of the exec, in milliseconds of the clock of its times: what has expired then is the claim or the lease.
     pub fn latest_start_ms(self) -> i64 {
         self.end_by_ms.map_or(self.start_by_ms, |end_by_ms| end_by_ms.min(self.start_by_ms))
     }

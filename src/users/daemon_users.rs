@@ -229,12 +229,14 @@ mod tests {
 
     #[test]
     fn an_answer_names_users_and_what_is_no_answer_leaves_the_rest() {
-        let mut users = DaemonUsers::default();
-        users.child = || {
+        const ANSWER: &str =
+            r#"echo '{"name":"alice","uid":1000,"context":{"Ok":[97]}}'; echo broken; echo '{"name":"bob","uid":2}'"#;
+        let child = || {
             let mut command = Command::new("/bin/sh");
-            command.args(["-c", r#"echo '{"name":"alice","uid":1000,"context":{"Ok":[97]}}'; echo broken; echo '{"name":"bob","uid":2}'"#]);
+            command.args(["-c", ANSWER]);
             command
         };
+        let mut users = DaemonUsers { child, ..DaemonUsers::default() };
         for name in ["alice", "bob", "carol"] {
             assert_eq!(users.uid(name), Lookup::NotYet);
         }

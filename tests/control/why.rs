@@ -144,7 +144,7 @@ fn why_of_a_job_that_is_not_read_shows_the_line_or_the_file() {
     world.drop_in("faulty", "CRON_NAME=weekly\n0 24 * * * root true\n");
     world.drop_in("dotted.cron", "0 1 * * * root true\n");
     let line = "/etc/cron.d/faulty:2:3: error: expected an hour from 0 to 23, found 24\n";
-    let note = "what stands above is not read, and may have it\n";
+    let note = "the lines above are not loaded, and the job may be in one of them\n";
     for (user, job, expected) in [
         ("root", "weekly", line),
         ("alice", "weekly", line),

@@ -171,7 +171,7 @@ fn explain(expression: &str, from: Timestamp, system: &SystemState, out: &mut Ou
     let (prefix, rest) = match Schedule::parse_line(expression, &jitter_key(expression, system)) {
         Ok(parsed) => parsed,
         Err(fault) => {
-            schedule_diagnostics::print_fault(expression, fault);
+            schedule_diagnostics::print_error(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };

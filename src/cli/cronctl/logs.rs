@@ -17,7 +17,7 @@ use crate::varlink::history::{self, Found, RunArguments};
 use clap::ArgMatches;
 
 /// How long the beginning of a line waits for its end, in milliseconds.
-const TIMEOUT_MS: u64 = 500;
+const PARTIAL_LINE_MS: u64 = 500;
 /// How long the history may take to note that a run was started, and that it has ended, in milliseconds.
 const NOTED_MS: i64 = 500;
 const ENDED_MS: i64 = 2_000;
@@ -102,7 +102,7 @@ fn show_live(daemon: &mut Connection, arguments: &OutputArguments) -> Result<(),
                 }
             }
             None => {
-                if !poll.wait_for_any(Some(TIMEOUT_MS)).map_err(|error| Error::Output(error.into()))? {
+                if !poll.wait_for_any(Some(PARTIAL_LINE_MS)).map_err(|error| Error::Output(error.into()))? {
                     output.flush()?;
                 }
             }

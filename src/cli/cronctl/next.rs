@@ -122,7 +122,7 @@ fn list_expression(
     let prefix = match Schedule::parse(expression, &jitter_key) {
         Ok(prefix) => prefix,
         Err(fault) => {
-            schedule_diagnostics::print_fault(expression, fault);
+            schedule_diagnostics::print_error(expression, fault);
             return Ok(ExitStatus::Faulty);
         }
     };

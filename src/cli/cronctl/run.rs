@@ -27,7 +27,7 @@ const TERM: u8 = 15;
 const INTERRUPTED: u8 = 130;
 
 /// How long the beginning of a line waits for its end, in milliseconds.
-const TIMEOUT_MS: u64 = 500;
+const PARTIAL_LINE_MS: u64 = 500;
 
 /// Numbers of descriptors in the epoll set.
 const DAEMON: u64 = 0;
@@ -114,7 +114,7 @@ impl Waiting {
             if let Some(outcome) = self.take_replies(out)? {
                 break outcome;
             }
-            if !self.poll.wait_for_any(Some(TIMEOUT_MS)).map_err(|error| Error::Output(error.into()))? {
+            if !self.poll.wait_for_any(Some(PARTIAL_LINE_MS)).map_err(|error| Error::Output(error.into()))? {
                 self.output.flush()?;
             }
         };

@@ -8,7 +8,7 @@ use crate::schedule::{ScheduleError, ScheduleWarning};
 const NAME: &str = "expr";
 
 /// Prints the error in an expression to standard error.
-pub(super) fn print_fault(expression: &str, fault: ScheduleError) {
+pub(super) fn print_error(expression: &str, fault: ScheduleError) {
     let message = sentence(&fault);
     print(Diagnostic::new(Severity::Error, 1, expression.as_bytes(), fault.span, &message, fault.help));
 }
@@ -21,7 +21,7 @@ pub(super) fn print_warnings(expression: &str, warnings: Vec<ScheduleWarning>) {
     }
 }
 
-/// A fault as one sentence.
+/// An error as one sentence.
 pub(super) fn sentence(fault: &ScheduleError) -> String {
     format!("expected {}, found {}", fault.expected, fault.found)
 }

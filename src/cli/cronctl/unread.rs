@@ -20,9 +20,12 @@ const MOST_REASONS: usize = 20;
 pub(super) fn print_reasons(job: &str, system: &SystemState) -> bool {
     let (user, name) = job.rsplit_once(':').map_or((None, job), |(user, name)| (Some(user), name));
     let mut reasons = Reasons { user, name, system, count: 0 };
-    // Directories that the caller may not read have nothing to say.
-    let _ = source::finder(system).scan(&mut WaitingUsers::default(), &mut reasons);
-    if !system.is_root()
+    let errors = source::finder(system).scan(&mut WaitingUsers::default(), &mut reasons);
+    // Where the caller may not read the spool, crontab(1) may. It shows the text to its owner only.
+    let is_spool_closed = errors.iter().any(|error| error.path == system.settings.places.spool);
+    let is_own = user.is_none_or(|user| user == system.caller());
+    if is_spool_closed
+        && is_own
         && let Ok(Some(own)) = source::own_by_crontab(system)
     {
         reasons.print_errors(&own.name, &own.diagnostics);

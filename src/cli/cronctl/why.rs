@@ -36,7 +36,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     let mut why: Why = match daemon.call("Why", &arguments) {
         Err(Error::NoSuchJob { message }) if unread::print_reasons(&job, system) => {
             return Err(Error::NoSuchJob {
-                message: format!("{message}; what stands above is not read, and may have it"),
+                message: format!("{message}; the lines above are not loaded, and the job may be in one of them"),
             });
         }
         answer => answer?,
@@ -298,7 +298,7 @@ fn exact(at: Time, screen: &Screen) -> String {
     screen.zone.to_rfc3339(at.timestamp())
 }
 
-/// Whether a run has ended otherwise than well, and not because somebody wanted that.
+/// Whether a run failed. One that was killed or replaced did not.
 fn has_failed(row: &RunRecord) -> bool {
     row.run.is_some() && matches!(row.outcome.as_str(), "failed" | "signal" | "timeout" | "not started" | "lost")
 }

@@ -24,16 +24,15 @@ pub(super) struct FoundJob {
 /// job.
 #[derive(Debug)]
 pub(super) struct Searches {
-    /// In the order of the call.
-    searches: Vec<Search>,
-    /// Where each text is in `searches`.
-    places: BTreeMap<Vec<u8>, Vec<usize>>,
+    /// The different texts, each with what it may mean.
+    searches: BTreeMap<Vec<u8>, Search>,
+    /// The texts in the order of the call.
+    texts: Vec<String>,
 }
 
 /// A text, and the jobs that it may mean.
 #[derive(Debug, Default)]
 struct Search {
-    text: String,
     exact: Option<FoundJob>,
     named: Vec<FoundJob>,
     begins: Vec<FoundJob>,
@@ -42,20 +41,19 @@ struct Search {
 impl Searches {
     /// Searches for these texts.
     pub(super) fn new(texts: Vec<String>) -> Searches {
-        let mut places: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
-        for (place, text) in texts.iter().enumerate() {
-            places.entry(text.clone().into_bytes()).or_default().push(place);
-        }
-        let searches = texts.into_iter().map(|text| Search { text, ..Search::default() }).collect();
-        Searches { searches, places }
+        let searches = texts.iter().map(|text| (text.clone().into_bytes(), Search::default())).collect();
+        Searches { searches, texts }
     }
 
     /// Notes a job for the texts that may mean it.
     pub(super) fn note(&mut self, found: &FoundJob) {
         let (id, name) = (found.id.as_str(), found.id.name());
-        for place in beginnings(&self.places, id).chain(beginnings(&self.places, name)).flatten() {
-            if let Some(search) = self.searches.get_mut(*place) {
-                search.note(found);
+        for whole in [id, name] {
+            for length in beginnings(&self.searches, whole) {
+                let text = whole.as_bytes().get(..length).unwrap_or_default();
+                if let Some(search) = self.searches.get_mut(text) {
+                    search.note(text, found);
+                }
             }
         }
     }
@@ -66,37 +64,43 @@ impl Searches {
     ///
     /// A text means no job, or several.
     pub(super) fn result(self) -> Result<Vec<FoundJob>, CallError> {
-        self.searches.into_iter().map(Search::result).collect()
+        let result = |text: &String| {
+            self.searches
+                .get(text.as_bytes())
+                .map_or_else(|| Err(cron::Error::NoSuchJob { job: text.clone() }.into()), |search| search.result(text))
+        };
+        self.texts.iter().map(result).collect()
     }
 }
 
-/// What stands at the texts that are a beginning of this one, or all of it.
-fn beginnings<'a>(texts: &'a BTreeMap<Vec<u8>, Vec<usize>>, whole: &'a str) -> impl Iterator<Item = &'a Vec<usize>> {
+/// The lengths of all texts that are a prefix of `whole`, the longest first.
+fn beginnings(texts: &BTreeMap<Vec<u8>, Search>, whole: &str) -> Vec<usize> {
     let whole = whole.as_bytes();
     let mut end = Bound::Included(whole);
-    std::iter::from_fn(move || {
+    std::iter::from_fn(|| {
         loop {
             // Of the texts up to here the last one has the most in common with the whole: no beginning of the whole is longer than that.
-            let (text, places) = texts.range::<[u8], _>((Bound::Unbounded, end)).next_back()?;
+            let (text, _) = texts.range::<[u8], _>((Bound::Unbounded, end)).next_back()?;
             let common = text.iter().zip(whole).take_while(|(one, other)| one == other).count();
             let beginning = whole.get(..common)?;
             if common == text.len() {
                 end = Bound::Excluded(beginning);
-                return Some(places);
+                return Some(common);
             }
             end = Bound::Included(beginning);
         }
     })
+    .collect()
 }
 
 impl Search {
     /// Notes a job that the text may mean. It may be noted twice in a row.
-    fn note(&mut self, found: &FoundJob) {
-        let Search { text, exact, named, begins } = self;
-        if found.id.as_str() == text {
+    fn note(&mut self, text: &[u8], found: &FoundJob) {
+        let Search { exact, named, begins } = self;
+        if found.id.as_str().as_bytes() == text {
             *exact = Some(found.clone());
         } else if exact.is_none() {
-            let to = if found.id.name() == text { named } else { begins };
+            let to = if found.id.name().as_bytes() == text { named } else { begins };
             let is_last = to.last().is_some_and(|last| last.place == found.place && last.id == found.id);
             if !is_last && to.len() <= MOST_CANDIDATES {
                 to.push(found.clone());
@@ -104,11 +108,12 @@ impl Search {
         }
     }
 
-    fn result(self) -> Result<FoundJob, CallError> {
-        let Search { text: job, exact, named, begins } = self;
+    fn result(&self, text: &str) -> Result<FoundJob, CallError> {
+        let Search { exact, named, begins } = self;
+        let job = text.to_owned();
         let found = if named.is_empty() { begins } else { named };
         match (exact, found.as_slice()) {
-            (Some(exact), _) => Ok(exact),
+            (Some(exact), _) => Ok(exact.clone()),
             (None, [only]) => Ok(only.clone()),
             (None, []) => Err(cron::Error::NoSuchJob { job }.into()),
             (None, many) => {
@@ -187,13 +192,12 @@ mod tests {
         for left_out in 0..7 {
             let is_there = |place: &usize| place % 7 != left_out;
             let texts = (0..words.len()).filter(is_there);
-            let texts: BTreeMap<Vec<u8>, Vec<usize>> =
-                texts.map(|place| (words[place].clone().into_bytes(), vec![place])).collect();
+            let texts: BTreeMap<Vec<u8>, Search> =
+                texts.map(|place| (words[place].clone().into_bytes(), Search::default())).collect();
             for whole in &words {
-                let mut places: Vec<usize> = beginnings(&texts, whole).flatten().copied().collect();
-                places.sort_unstable();
-                let is_beginning = |place: &usize| is_there(place) && whole.starts_with(words[*place].as_str());
-                assert_eq!(places, (0..words.len()).filter(is_beginning).collect::<Vec<_>>(), "{whole}");
+                let expected =
+                    (0..=whole.len()).rev().filter(|length| texts.contains_key(&whole.as_bytes()[..*length]));
+                assert_eq!(beginnings(&texts, whole), expected.collect::<Vec<_>>(), "{whole}");
             }
         }
     }

@@ -88,11 +88,16 @@ impl Control {
     }
 
     /// When the loop has to serve connections again, in milliseconds of the monotonic clock. `i64::MIN`: at once.
-    pub(in crate::daemon) fn next_deadline_ms(&self) -> Option<i64> {
+    /// While a reload is scheduled, the clients that wait for it wait on.
+    pub(in crate::daemon) fn next_deadline_ms(&self, is_reload_scheduled: bool) -> Option<i64> {
         let server = self.server.as_ref()?;
         let has_work = self.requests.iter().any(|(token, request)| {
-            matches!(request, Request::Walk(_) | Request::PauseJobs(_) | Request::Reload)
-                && server.has_read_all(token.number())
+            let is_work = match request {
+                Request::Walk(_) | Request::PauseJobs(_) => true,
+                Request::Reload => !is_reload_scheduled,
+                _ => false,
+            };
+            is_work && server.has_read_all(token.number())
         });
         if has_work {
             return Some(i64::MIN);

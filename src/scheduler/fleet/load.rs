@@ -24,7 +24,7 @@ pub(in crate::scheduler) struct DailyWarning {
 }
 
 impl DailyWarning {
-    /// What is warned of is so, at this moment in seconds of UTC.
+    /// Notes what is warned of, at a moment in seconds of UTC. A warning is due once a day at most.
     pub(in crate::scheduler) fn note(&mut self, at: i64) {
         if self.warned_at.is_none_or(|warned_at| at >= warned_at.saturating_add(PAUSE)) {
             (self.warned_at, self.is_due) = (Some(at), true);

@@ -134,7 +134,8 @@ impl Fleet {
     /// asked before the slot counts as skipped.
     fn plan_busy(&self, run_key: &FleetKey, active: &Known<RunKey>, claim: &PendingClaim) -> ClaimPlan {
         let is_own = active.value.as_ref().is_some_and(|key| self.own_run(&key.nonce).is_some());
-        if is_own || claim.tries > 0 {
+        let is_confirmed = claim.tries > 0 && !claim.has_failed;
+        if is_own || is_confirmed {
             return ClaimPlan::Busy;
         }
         let compares = vec![Fleet::compare(run_key, Some(&active.text))];

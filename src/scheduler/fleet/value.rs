@@ -16,8 +16,8 @@ pub struct Mark {
     pub slot: i64,
     /// The node that has claimed it.
     pub node: String,
-    /// `INSTANCE-TOKEN-RUN`: the instance of the node, a random number of the claim, and the id of the run there. Without a token of what is no claim
-    /// for a run.
+    /// `INSTANCE-TOKEN-RUN`: the instance of the node, a random number of the claim, and the id of the run there. Marks that claim no run
+    /// have no token: `INSTANCE-RUN`.
     pub nonce: String,
     /// What has become of it.
     pub state: MarkState,
