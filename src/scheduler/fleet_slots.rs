@@ -36,7 +36,10 @@ impl Scheduler {
         fleet.load.note(slot);
         fleet.take_back_away_slots(id, slot);
         fleet.add_slot(id, slot, now.elapsed_ms);
-        self.drive_fleet_job(id, now, actions);
+        match fleet.has_examined_enough() {
+            true => fleet.wake(id, now.elapsed_ms),
+            false => self.drive_fleet_job(id, now, actions),
+        }
     }
 
     /// Drives the jobs whose timers have expired.

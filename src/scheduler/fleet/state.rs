@@ -37,7 +37,7 @@ const MOST_REPORTS: usize = 10_000;
 const MOST_SKIPS: usize = 10_000;
 /// So many skips of one user are removed at once where there are more, so that the user is not searched for with each new one.
 const SKIPS_REMOVED: usize = 100;
-/// Where so many slots were examined in a turn, further jobs have to wait for the next one. Some 50 ns each.
+/// Most slots that are examined in one turn; then further jobs wait for the next one. Each takes some 50 ns.
 const MOST_EXAMINED: usize = 200_000;
 
 /// A node of a fleet.
@@ -322,7 +322,7 @@ impl Fleet {
 
     /// Takes a job whose timer has expired. None: there is none, or enough was done in this turn, and the next one follows at once.
     pub(in crate::scheduler) fn take_due(&mut self, now_ms: i64) -> Option<JobId> {
-        if self.examined >= MOST_EXAMINED {
+        if self.has_examined_enough() {
             return None;
         }
         let (_, id) = self.wakes.first().is_some_and(|(at, _)| *at <= now_ms).then(|| self.wakes.pop_first())??;
@@ -330,6 +330,11 @@ impl Fleet {
             job.wake_ms = None;
         }
         Some(id)
+    }
+
+    /// Whether so many slots were examined in this turn that further jobs wait for the next one.
+    pub(in crate::scheduler) fn has_examined_enough(&self) -> bool {
+        self.examined >= MOST_EXAMINED
     }
 
     /// When the next timer of a job expires.
