@@ -36,13 +36,13 @@
 //! | 1 | `daemon/tables` (`scan_path`) | `spool/scan` finds the changed file and checks it | `spool::Found` |
 //! | 2 | `daemon/file_cache` (`update`) | `spool/read` reads the file, `crontab/parse` parses it | `crontab::Crontab` |
 //! | 3 | `daemon/event_loop` (`LoadEventForwarder`) | the table goes to the scheduler | `scheduler::Event::Load` |
-//! | 4 | `scheduler/loading` (`load`) | its timers are armed | a timer in `scheduler/wheel` |
-//! | 5 | `scheduler/handover` (`start`, `hand_over`) | the timer has expired, and the policy admits the run | `scheduler::Action::Start` |
+//! | 4 | `scheduler/loading` (`load`; at start-up `begin`) | its timers are armed | a timer in `scheduler/wheel` |
+//! | 5 | `scheduler/clock` (`follow_clock`), `scheduler/handover` (`start`, `hand_over`) | on `Event::Tick` the timer has expired; `scheduler/decide` asks the policy, if there is one | `scheduler::Action::Start` |
 //! | 6 | `daemon/event_loop` (`start`) | the request goes to the executor process | `ExecutorRequest::Start` |
-//! | 7 | `executor/process/start` (`take_start`) | the user is looked up, the process created, by a PAM monitor where the service opens a session | a child |
+//! | 7 | `executor/process/start` (`take_start`, `start_pending`) | the start is queued; the user is looked up, the process created, by a PAM monitor where the service opens a session | a child |
 //! | 8 | `executor/exec_spec` (`run_child`) | the child becomes the user and executes the command | output, exit status |
-//! | 9 | `executor/process/finish` (`finish`) | the run has ended | `scheduler::RunResult`, to main too |
-//! | 10 | `executor/process/ended_output` (`finish_run`) | `report/mail` makes the text, `executor/process/mail` starts the mailer | the mail |
+//! | 9 | `executor/process/finish` (`job_ended`, `finish`) | the child has ended, the rest of its output is read | `scheduler::RunResult` to main; an `EndedRun` |
+//! | 10 | `executor/process/ended_output` (`finish_run`) | `executor/process/mail`: `compose` makes the text with `report/mail`, `send_queued` starts the mailer | the mail |
 //!
 //! With a policy the scheduler decides in step 10 whether there is a mail: main answers the `RunResult` with `ExecutorRequest::Conclude`.
 //!
@@ -53,19 +53,23 @@
 //! | main, executor | `executor::wire`: `ExecutorRequest`, `ExecutorEvent` | frames of postcard over a socket |
 //! | executor, its PAM template | `executor::template`: `MonitorStart` | four descriptors with one byte (SCM_RIGHTS) |
 //! | executor, PAM monitor | `executor::pam_monitor`: `MonitorRequest`, `MonitorEvent` | frames of postcard over a socket |
-//! | child, executor | `executor::exec_spec`: `Failure` | stage and errno over a pipe |
+//! | child, executor or PAM monitor | `executor::exec_spec`: `Failure` | process id, stage and errno over a pipe |
 //! | executor, `cronctl call-url` | `cli::cronctl::call_url` | URL and slot in a line each, then the body; one line back if it failed |
 //! | lookup child, executor | `users::cache`: `LookUpAnswer` | postcard over a pipe |
 //! | lookup child, main | `users::look_up_child`: `NamedUser` | lines of JSON over a pipe |
-//! | main, recorder | `history`: `RecorderSettings`, then the journal with `HistoryEvent` | line of JSON; checked records in a file |
+//! | main, recorder | `history::message`: `RecorderSettings`, then the journal with `history::event`: `HistoryEvent` | a byte with the descriptors (SCM_RIGHTS), a line of JSON, a byte whenever the journal has grown; checked records in a file |
 //! | main, `crond --execute-as` | `daemon::execute_as` | arguments; back the `NotStarted` message of the program that it should have executed |
-//! | recorder, main | `history`: `RecorderMessage` | lines of JSON over a socket |
+//! | recorder, main | `history::message`: `RecorderMessage` | lines of JSON over a socket |
 //! | main, fleet agent | `fleet::message`: `AgentSettings`, then `AgentRequest`, `AgentMessage` | lines of JSON over a socket |
-//! | crontab, main | `sys::wake_socket` | datagram |
+//! | crontab, main | `sys::wake_socket` | datagram: the name of the user |
 //! | clients, main and recorder | `varlink`: `Call`, `Reply` | JSON over a socket, each message with a NUL at its end |
 //! | main, the program executed anew | `daemon::execution`: `HandoverState` | JSON in an environment variable |
 //! | executor, a later main | `executor::journal`: `JournalRecord` | checked records of postcard in a file |
 //! | main, the next daemon | `daemon::job_state_file`: `Item` | checked lines in a file |
+//! | main, the next daemon | `daemon::record`: `StartRecord` | 56 bytes at fixed places in a file |
+//! | main, anacron and the next daemon | `daemon::stamps` | a file for each job: eight digits and a newline |
+//! | main, main of another node | `scheduler::fleet`: `FleetKey`, `Mark` and others | text or JSON in keys of the engine |
+//! | fleet agent, etcd | `fleet::etcd` | JSON over HTTP |
 //! | main, the service manager | `sys::notify_socket` | datagrams of sd_notify(3) |
 //! | daemon in the background, its caller | `sys::daemon`: `ReadinessPipe` | bytes over a pipe |
 

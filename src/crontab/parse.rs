@@ -4,7 +4,6 @@ use super::after::{Dependencies, MOST_JOBS_OF_TABLE};
 use super::context::{Context, Machine};
 use super::diagnostic::{Diagnostic, LineProblem, Severity};
 use super::entry::{self, JobLine};
-
 use super::environment::{EnvironmentSize, LARGEST_ENVIRONMENT};
 use super::form::Form;
 use super::intern::Interner;

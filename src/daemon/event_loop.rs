@@ -42,7 +42,7 @@ struct TimedTask {
     run: fn(&mut Daemon, i64),
 }
 
-/// Everything that has deadlines, in the order in which it is done. Something new has a row here, and no other place in the loop.
+/// All timed tasks, in the order in which they are done. A new one has a row here, and no other place in the loop.
 const TIMED_TASKS: [TimedTask; 11] = [
     TimedTask { next_ms: |daemon| Some(daemon.database.next_deadline_ms()), run: Daemon::run_database },
     TimedTask { next_ms: |daemon| daemon.timers.watchdog_at, run: Daemon::feed_watchdog },

@@ -74,10 +74,10 @@ pub enum HistoryEvent {
     },
 }
 
-/// What a new daemon knows of the time before it.
+/// The start of a daemon, and what it knows of the time before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonStarted {
-    /// When the daemon began, milliseconds of Unix time.
+    /// When the daemon started, milliseconds of Unix time.
     pub at_ms: i64,
     /// The kernel's id of this boot.
     pub boot: String,

@@ -81,7 +81,7 @@ impl StoreError {
 #[derive(Debug)]
 pub(super) struct Store {
     connection: Connection,
-    /// The boot of the daemon that has begun last.
+    /// The boot of the daemon that has started last.
     boot: Option<String>,
     /// How many rows each job has got since its rows were last counted.
     pub(super) added: BTreeMap<String, u32>,

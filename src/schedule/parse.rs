@@ -1,4 +1,4 @@
-//! Parses a text into a schedule, or into a fault with its position.
+//! Parses a text into a schedule, or into an error with its position.
 //!
 //! The language is that of Vixie cron's descendants, with every form that Debian's cron or cronie accepts on purpose, with
 //! OpenBSD's `~` (random value, or regular spacing with a random offset), and with Quartz's `L`, `W` and `#` in the day
@@ -607,7 +607,7 @@ impl Reader<'_> {
     }
 }
 
-/// Construction of faults and warnings.
+/// Construction of errors and warnings.
 impl Reader<'_> {
     #[cold]
     fn fault(&self, mut span: Range<usize>, expected: &str, help: Option<String>) -> Box<ScheduleError> {
@@ -753,7 +753,7 @@ fn after_blanks(text: &[u8], at: usize) -> usize {
     others.map_or(text.len(), |others| at + others)
 }
 
-/// The fault of a text, found at `at`, with a character in it that cannot be seen or looks like a blank.
+/// The error for a text at `at` with a character in it that cannot be seen or looks like a blank.
 #[cold]
 fn odd_character_error(
     found: &[u8],

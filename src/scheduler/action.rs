@@ -101,14 +101,14 @@ pub enum Action {
     },
 }
 
-/// What is wrong with an entry because of other tables, or of others in its own that only a daemon knows.
+/// A warning about an entry that only a daemon can give: because of other entries, or of its missed slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryWarning {
     /// The table that the entry is in.
     pub source: Source,
     /// The line of the entry in that file, from 1.
     pub line: u32,
-    /// What was expected and what was found.
+    /// The text of the warning.
     pub message: String,
 }
 

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Something that has happened and that the scheduler must know.
 #[derive(Debug)]
 pub enum Event {
-    /// The daemon has loaded its tables and begins. Comes once, after the first `Load`s.
+    /// The daemon has started and loaded its tables. Comes once, after the first `Load`s.
     DaemonStarted {
         /// `@reboot` entries are to run.
         boot: bool,
@@ -73,7 +73,7 @@ pub enum Event {
     Calendars(Calendars),
     /// A run ended, in whichever way.
     RunEnded(Box<RunResult>),
-    /// The executor has begun these starts, or found out that they cannot be made: it has room for as many others.
+    /// The executor has accepted these starts: it is making them, or has found out that they cannot be made. It has room for as many others.
     Accepted(Vec<RunId>),
     /// Somebody wants a run of a job now.
     RunByHand {

@@ -35,6 +35,7 @@
 //! | `fleet` | jobs of which each slot runs on one of several machines |
 //! | `progress` | how far the scheduler has come in time, and what of that is recorded |
 //! | `earlier`, `saved` | what earlier daemons have left; the state that a daemon leaves to the next one |
+//! | `stable_digest` | digests that are kept in files or compared between machines |
 //! | `slot_budget` | a limit on the missed slots that are examined |
 //! | `rule` | Vixie cron's rule for steps of the clock |
 //!

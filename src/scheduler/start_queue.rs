@@ -258,7 +258,7 @@ impl StartQueue {
         self.give_turn(owner);
     }
 
-    /// Records that the executor has begun a start, or has found out that it cannot be made.
+    /// Records that the executor has accepted a start, or has found out that it cannot be made.
     pub(super) fn accepted(&mut self, run: RunId) {
         let Some(HandedOver { owner, at, bytes }) = self.handed_over.remove(&run) else { return };
         self.unstarted.remove(&(at, run));

@@ -62,7 +62,7 @@ pub(super) enum Phase {
 /// When an event is handled within its second, in this order. Due retries come before `Pause`, and slots before `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
-    /// The daemon begins.
+    /// The daemon has started.
     DaemonStarted,
     /// A run has ended.
     End,

@@ -70,7 +70,7 @@ pub(super) enum BatchError {
         /// The expected type: `a string`.
         expected: &'static str,
     },
-    /// A schedule has a fault.
+    /// A schedule has an error.
     #[error("{0}")]
     Schedule(String),
     /// There is no time zone of this name.
