@@ -162,7 +162,7 @@ fn durations(mut history: Connection, jobs: &[String]) -> HashMap<String, f64> {
         match history.call::<Summary>("Summary", &SummaryArguments { job: job.clone() }) {
             Ok(summary) => durations.extend(summary.mean.map(|mean| (job.clone(), mean))),
             // It has not run.
-            Err(Error::Denied { .. }) => {}
+            Err(Error::Denied { .. } | Error::NoSuchJob { .. }) => {}
             // The others are written without.
             Err(_) => break,
         }

@@ -39,7 +39,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     }
     let shown = if json { daemon.print_more("Output", &arguments, out) } else { show_live(&mut daemon, &arguments) };
     match shown {
-        Err(Error::Denied { .. }) => {}
+        Err(Error::Denied { .. } | Error::NoSuchJob { .. }) => {}
         shown => return shown.map(|()| ExitStatus::Success),
     }
     let mut history = past::open(&mut daemon)?;
@@ -48,7 +48,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
         false => ended_output(&mut history, run).and_then(|output| job_output::print_kept(&output)),
     };
     match (shown, job) {
-        (Err(Error::Denied { .. }), Some(job)) if has_no_history(&mut daemon, &job) => {
+        (Err(Error::Denied { .. } | Error::NoSuchJob { .. }), Some(job)) if has_no_history(&mut daemon, &job) => {
             let job = printable(job.as_bytes());
             let message = format!(
                 "the history keeps nothing of {job} (CRON_HISTORY=off): its output is shown only while it runs, by cronctl logs -f"

@@ -65,7 +65,7 @@ pub(super) fn run(matches: &ArgMatches, system: &SystemState, out: &mut Output) 
     });
     match listed {
         // The daemon knows the job, and the history does not yet.
-        Err(Error::Denied { .. }) if count == 0 => {}
+        Err(Error::Denied { .. } | Error::NoSuchJob { .. }) if count == 0 => {}
         listed => listed?,
     }
     if added > 0 {

@@ -100,7 +100,9 @@ fn print_past(history: &mut Connection, job: &str, screen: &Screen, out: &mut Ou
     let summary: Summary = match history.call("Summary", &SummaryArguments { job: job.to_owned() }) {
         Ok(summary) => summary,
         // It has not run.
-        Err(Error::Denied { .. }) => return out.line(format_args!("  {:<12} none in the history", "runs")),
+        Err(Error::Denied { .. } | Error::NoSuchJob { .. }) => {
+            return out.line(format_args!("  {:<12} none in the history", "runs"));
+        }
         Err(error) => return Err(error),
     };
     out.line(format_args!("  {:<12} {}", "runs", summary_text(&summary, screen)))?;

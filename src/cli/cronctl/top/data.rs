@@ -148,7 +148,7 @@ impl Daemon {
                     return Ok(());
                 }
                 // One of them is no more: all are asked for.
-                Err(Error::Denied { .. }) => {}
+                Err(Error::Denied { .. } | Error::NoSuchJob { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -225,7 +225,7 @@ impl Daemon {
         match self.calls.call::<List>("List", &ListArguments { filter: Some(filter) }) {
             Ok(list) => Ok(list.jobs),
             // One of them has been removed meanwhile; an event says so.
-            Err(Error::Denied { .. }) => Ok(Vec::new()),
+            Err(Error::Denied { .. } | Error::NoSuchJob { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }
@@ -336,7 +336,7 @@ impl Daemon {
         loop {
             let received = match output.receive::<OutputPart>() {
                 // The run has ended before its output was asked for.
-                Err(Error::Denied { .. }) if log.lines.is_empty() => {
+                Err(Error::Denied { .. } | Error::NoSuchJob { .. }) if log.lines.is_empty() => {
                     (self.output, log.is_live) = (None, false);
                     let Some(mut history) = self.calls.history_within(TIMEOUT) else { return Ok(()) };
                     history.set_timeout(TIMEOUT)?;
