@@ -28,8 +28,7 @@ pub struct NamedUser {
 /// The command that looks users up. Their names are appended.
 pub(super) fn command() -> Command {
     let mut command = Command::new(OWN_PROGRAM);
-    // Modules of the name service read variables of the environment.
-    command.arg(VERB).env_clear().env("PATH", "/usr/bin:/bin");
+    command.arg(VERB);
     command
 }
 

@@ -276,7 +276,7 @@ fn a_request_is_answered_once_etcd_goes_on_and_is_unknown_when_its_time_is_over(
     // The first address never answers.
     let mut agent = Agent::start(&settings(&["http://127.0.0.1:9", &etcd.endpoint]));
     agent.listing();
-    etcd.process.signal(Signal::SIGSTOP);
+    etcd.process.suspend();
     let late = agent.ask(set("mark/a", None, Some("1"), None), 60_000);
     let lost = agent.ask(set("mark/b", None, Some("1"), None), 1_000);
     assert_eq!(agent.answer(lost).0, FleetAnswer::Unknown);

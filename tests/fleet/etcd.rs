@@ -4,6 +4,7 @@ use crate::common::Deadline;
 use crate::common::implementation::package;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -31,6 +32,20 @@ impl Running {
 
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.0.id()).expect("a process id"))
+    }
+
+    /// Stops the process, and waits until the last of its threads has stopped.
+    pub fn suspend(&self) {
+        self.signal(Signal::SIGSTOP);
+        let is_stopped = |task: std::io::Result<fs::DirEntry>| {
+            let stat = task.and_then(|task| fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        };
+        let have_stopped = || {
+            let mut tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the process to be there");
+            tasks.all(is_stopped).then_some(())
+        };
+        Deadline::seconds(20).wait_for("the process to stop", have_stopped);
     }
 
     pub fn signal(&self, signal: Signal) {
