@@ -84,7 +84,7 @@ pub trait Daemon {
 /// A job that may be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedJob {
-    /// Its id.
+    /// The id of the job: USER:NAME.
     pub id: String,
     /// Its next start. None: it is not known, or there is none.
     pub next: Option<Timestamp>,

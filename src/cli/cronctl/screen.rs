@@ -69,7 +69,7 @@ pub(super) struct Table<'a> {
     widths: Option<Vec<usize>>,
     indent: &'static str,
     rows: Vec<Vec<Cell>>,
-    /// The column of which the others take room where there is too little, since its beginning is enough.
+    /// The column that is shortened first where the rows are too wide.
     cut_first: Option<usize>,
 }
 
